@@ -1,0 +1,1 @@
+"""robustlens: the library behind the workflow. It knows nothing of Snakemake, and importing it costs nothing."""

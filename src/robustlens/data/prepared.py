@@ -1,0 +1,76 @@
+"""A prepared dataset: arrays on disk with a sheet that says what they are."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from robustlens.errors import RobustlensError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """images: float32 (N, C, H, W) in [0, 1]; labels: int64 (N,); index: int64 (N,), positions in the source."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    index: np.ndarray
+
+
+@dataclass(frozen=True)
+class PreparedDataset:
+    """The three splits of a dataset and its sheet (name, classes, shape, range, sizes, checksums, source, licence)."""
+
+    sheet: dict
+    splits: dict[str, Split]
+
+    @property
+    def classes(self) -> int:
+        return len(self.sheet["classes"])
+
+    @property
+    def channels(self) -> int:
+        return self.sheet["shape"][0]
+
+
+def array_names() -> list[str]:
+    """The files of a prepared dataset, beside `sheet.json`."""
+    return [f"{split}_{part}.npy" for split in SPLITS for part in ("images", "labels", "index")]
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load(folder: Path, verify: bool = True) -> PreparedDataset:
+    """The dataset in `folder`, memory-mapped. Every array must have the checksum of the sheet.
+
+    verify: False skips the checksums, for a caller that has just made them.
+    Raises RobustlensError naming a file that is missing or that was altered since it was prepared.
+    """
+    folder = Path(folder)
+    try:
+        sheet = json.loads((folder / "sheet.json").read_text())
+    except FileNotFoundError:
+        raise RobustlensError(f"{folder}: no prepared dataset here (sheet.json is missing)") from None
+    splits = {}
+    for split in SPLITS:
+        parts = {}
+        for part in ("images", "labels", "index"):
+            path = folder / f"{split}_{part}.npy"
+            if not path.exists():
+                raise RobustlensError(f"{path}: missing; delete {folder} and run again to prepare it anew")
+            if verify and checksum(path) != sheet["sha256"][path.name]:
+                raise RobustlensError(
+                    f"{path}: not the file that was prepared (its SHA-256 differs from {folder / 'sheet.json'}); "
+                    f"delete {folder} and run again to prepare it anew"
+                )
+            parts[part] = np.load(path, mmap_mode="r")
+        splits[split] = Split(**parts)
+    return PreparedDataset(sheet, splits)

@@ -1,0 +1,32 @@
+"""MART: misclassification-aware adversarial training (Wang et al. 2020, Eq. 11 and its released code)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robustlens.attacks.pgd import PGD
+from robustlens.energy.energies import kl_divergence
+from robustlens.parameters import NonNegative
+
+
+@dataclass(frozen=True)
+class Mart:
+    """(1/B) sum_i [ BCE(q_i, y_i) + beta KL(p_i || q_i) (1 - p_i[y_i]) ], x* by PGD on the cross-entropy.
+
+    BCE(q, y) = -log q[y] - log(1.0001 - max_{k != y} q[k]); 1.0001 is the released code's guard against log 0.
+    """
+
+    beta: NonNegative = 5.0
+
+    def attack(self, steps: int) -> PGD | None:
+        return PGD(steps=steps, loss="ce", start="gaussian")
+
+    def loss(self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, epoch: int) -> Tensor:
+        natural, adversarial = model(x), model(x_adv)
+        true_class = F.one_hot(y, natural.shape[1]).bool()
+        q_other = F.softmax(adversarial, dim=1).masked_fill(true_class, 0.0).amax(dim=1)
+        boosted = F.cross_entropy(adversarial, y, reduction="none") - torch.log(1.0001 - q_other)
+        p_true = F.softmax(natural, dim=1)[true_class]
+        return (boosted + self.beta * kl_divergence(natural, adversarial) * (1.0 - p_true)).mean()

@@ -1,0 +1,41 @@
+"""WEAT: weighted energy adversarial training (energy paper, section 4)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robustlens.attacks.pgd import PGD
+from robustlens.energy.energies import kl_divergence, marginal_energy
+from robustlens.parameters import NonNegative, OneOf
+
+
+@dataclass(frozen=True)
+class Weat:
+    """(1/B) sum_i w(x_i) [ CE + beta KL(p_i || q_i) ], w(x) = 1 / log(1 + exp(|E(x)|)), x* as in TRADES.
+
+    variant: the cross-entropy is taken on natural (`nat`) or adversarial (`adv`) images. In both variants the
+        weight comes from the natural energy of the train-mode forward, is detached, not normalised, and
+        multiplies both terms.
+    """
+
+    variant: OneOf("nat", "adv") = "adv"
+    beta: NonNegative = 6.0
+
+    def attack(self, steps: int) -> PGD | None:
+        return PGD(steps=steps, loss="kl", start="gaussian")
+
+    def loss(self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, epoch: int) -> Tensor:
+        natural, adversarial = model(x), model(x_adv)
+        classified = natural if self.variant == "nat" else adversarial
+        cross_entropy = F.cross_entropy(classified, y, reduction="none")
+        return (
+            self.weight(natural) * (cross_entropy + self.beta * kl_divergence(natural, adversarial))
+        ).mean()
+
+    @staticmethod
+    @torch.no_grad()
+    def weight(natural: Tensor) -> Tensor:
+        """w(x) from natural logits (B, K), without gradient; softplus keeps it finite for any |E|."""
+        return 1.0 / F.softplus(marginal_energy(natural).abs())
