@@ -38,7 +38,7 @@ def _integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def OneOf(*names: str) -> Kind:  # noqa: N802 - reads as a type in annotations
+def OneOf(*names: str) -> Kind:
     return Kind(lambda v: v in names, "one of " + ", ".join(names))
 
 

@@ -27,9 +27,7 @@ class PGD:
     loss: OneOf("ce", "kl") = "ce"
     start: OneOf("uniform", "gaussian", "image") = "uniform"
 
-    def __call__(
-        self, model: Model, x: Tensor, y: Tensor, threat: Threat, generator: torch.Generator
-    ) -> Tensor:
+    def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, generator: torch.Generator) -> Tensor:
         """x_adv of the shape of x (B, C, H, W), inside the ball and [0, 1]; the model's parameters get no gradient."""
         step_size = threat.epsilon if self.steps == 1 else threat.step_size
         if self.loss == "kl":

@@ -30,9 +30,7 @@ class Weat:
         natural, adversarial = model(x), model(x_adv)
         classified = natural if self.variant == "nat" else adversarial
         cross_entropy = F.cross_entropy(classified, y, reduction="none")
-        return (
-            self.weight(natural) * (cross_entropy + self.beta * kl_divergence(natural, adversarial))
-        ).mean()
+        return (self.weight(natural) * (cross_entropy + self.beta * kl_divergence(natural, adversarial))).mean()
 
     @staticmethod
     @torch.no_grad()
