@@ -1,0 +1,57 @@
+"""Evaluate one run under every attack of a suite, per test image."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from robustlens.atomic import replacing
+from robustlens.attacks.threat import Threat
+from robustlens.console import Progress, job, parser
+from robustlens.data.prepared import load
+from robustlens.device import use_device
+from robustlens.evaluation.run import attack_split, collected_warnings
+from robustlens.models.inference import InferenceModel
+from robustlens.models.weights import load_model
+from robustlens.parameters import create, fraction
+from robustlens.provenance import Certificate
+
+arguments = parser(__doc__)
+arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared dataset")
+arguments.add_argument("--weights", required=True, type=Path, nargs="+", help="<checkpoint>.safetensors files")
+arguments.add_argument("--table", required=True, type=Path, help="Parquet file to write")
+arguments.add_argument("--certificate", required=True, type=Path)
+arguments.add_argument("--threads", type=int, default=1)
+args = arguments.parse_args()
+spec = json.loads(args.spec)
+
+with job(f"evaluate {spec['dataset']}/{spec['recipe']}/seed{spec['seed']} {spec['suite']}", args.log):
+    certificate = Certificate(spec)
+    device = use_device(args.threads)
+    warnings = collected_warnings(["auto-attack"])
+    data = load(args.data)
+    threat = Threat(spec["threat"]["norm"], *(fraction(spec["threat"][k]) for k in ("epsilon", "step_size")))
+    progress = Progress("attack", len(args.weights) * len(spec["attacks"]))
+    tables = []
+    for weights in args.weights:
+        model = InferenceModel(load_model(weights, spec["architecture"], data.channels, data.classes)).to(device)
+        for attack in spec["attacks"]:
+            table = attack_split(
+                model,
+                data.splits["test"],
+                create("attacks", attack["family"], attack["parameters"]),
+                attack["name"],
+                threat,
+                spec["seed"],
+                spec["batch_size"],
+                attack["samples"],
+                device,
+            )
+            table.insert(0, "checkpoint", weights.stem)
+            tables.append(table)
+            accuracy = (table["prediction_adversarial"] == table["label"]).mean()
+            progress(len(tables), f"{weights.stem} {attack['name']}: accuracy {accuracy:.3f} on {len(table)} images")
+    with replacing(args.table) as path:
+        pd.concat(tables, ignore_index=True).to_parquet(path, index=False)
+    inputs = [args.data / "sheet.json", *args.weights]
+    certificate.write(args.certificate, inputs, [args.table], warnings=sorted(set(warnings)))

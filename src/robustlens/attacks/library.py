@@ -1,0 +1,48 @@
+"""What every attack taken from the pyautoattack library (Croce and Hein's AutoAttack) needs around it."""
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from robustlens.attacks.threat import Threat
+from robustlens.errors import RobustlensError
+
+NORMS = {"linf": "Linf", "l2": "L2"}
+
+
+@contextlib.contextmanager
+def isolated_randomness() -> Iterator[None]:
+    """The library seeds the global generators; outside this block they are as they were before it."""
+    python, numpy = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count())
+    with torch.random.fork_rng(devices=devices):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
+def library_seed(generator: torch.Generator) -> int:
+    """A seed for the library, which wants 31 bits, drawn from `generator`."""
+    return int(torch.randint(2**31 - 1, (), generator=generator, device=generator.device))
+
+
+def norm_name(threat: Threat) -> str:
+    return NORMS[threat.norm]
+
+
+def require_classes(classes: int, least: int, attack: str) -> None:
+    """Raise RobustlensError where an attack is not defined for so few classes."""
+    if classes < least:
+        raise RobustlensError(
+            f"{attack} needs at least {least} classes, the model has {classes}; use PGD and Square instead"
+        )
+
+
+def target_classes(classes: int) -> int:
+    """How many classes the targeted attacks try: nine as in AutoAttack's standard version, or all the others."""
+    return min(9, classes - 1)

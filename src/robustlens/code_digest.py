@@ -1,0 +1,83 @@
+"""A digest of the code that a job really uses.
+
+Snakemake re-runs a job when its parameters change, but does not see a change in an imported module. Every rule
+therefore carries `code_digest(...)` among its parameters: a hash over the syntax trees of an entry file and of
+everything of this package that it imports, directly or not. Comments, formatting and docstrings do not count.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+SOURCE = Path(__file__).parent.parent
+PACKAGE = Path(__file__).parent.name
+
+
+def code_digest(*entries: str | Path) -> str:
+    """Twelve hexadecimal digits over the import closure of `entries` (module names of this package, or files)."""
+    digest = hashlib.sha256()
+    for path in sorted(closure(*entries)):
+        name = path.relative_to(SOURCE) if path.is_relative_to(SOURCE) else path.name
+        digest.update(f"{name}:{_tree_digest(path)}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def closure(*entries: str | Path) -> set[Path]:
+    """The files of this package (and the entries themselves) that running `entries` imports."""
+    waiting = [path for entry in entries for path in _entry_files(entry)]
+    found: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting.extend(_imports(path))
+    return found
+
+
+def _entry_files(entry: str | Path) -> list[Path]:
+    if isinstance(entry, Path):
+        return [entry]
+    base = SOURCE.joinpath(*entry.split("."))
+    if not (base.with_suffix(".py").exists() or (base / "__init__.py").exists()):
+        raise ModuleNotFoundError(f"no module {entry} under {SOURCE}")
+    return _module_files(entry)
+
+
+def _module_files(name: str) -> list[Path]:
+    """The files that `import name` runs: the package files above it, and its own. Other packages give none."""
+    parts = name.split(".")
+    if parts[0] != PACKAGE:
+        return []
+    files = []
+    for depth in range(1, len(parts) + 1):
+        base = SOURCE.joinpath(*parts[:depth])
+        if (base / "__init__.py").exists():
+            files.append(base / "__init__.py")
+        elif base.with_suffix(".py").exists():
+            files.append(base.with_suffix(".py"))
+    return files
+
+
+@cache
+def _imports(path: Path) -> list[Path]:
+    files = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            files += [file for alias in node.names for file in _module_files(alias.name)]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ImportError(f"{path}: relative imports are not followed; write `from {PACKAGE}.x import y`")
+            files += _module_files(node.module)
+            files += [file for alias in node.names for file in _module_files(f"{node.module}.{alias.name}")]
+    return files
+
+
+@cache
+def _tree_digest(path: Path) -> str:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        if documented and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()

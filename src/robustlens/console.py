@@ -1,0 +1,81 @@
+"""What a job says: a log file with everything, and on the terminal what a person wants to see."""
+
+import argparse
+import contextlib
+import logging
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from robustlens.errors import RobustlensError
+
+log = logging.getLogger("robustlens")
+
+
+@contextlib.contextmanager
+def job(name: str, log_file: Path) -> Iterator[None]:
+    """Run a job's body with logging set up. A failure ends the process with code 1 and one line that says which job,
+    why, and which log to open; the log has the traceback of what was not foreseen.
+    """
+    Path(log_file).parent.mkdir(parents=True, exist_ok=True)
+    file = logging.FileHandler(log_file, mode="w")
+    file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter(f"[{name}] %(message)s"))
+    terminal.addFilter(lambda record: getattr(record, "terminal", record.levelno >= logging.WARNING))
+    logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
+    logging.captureWarnings(True)
+    try:
+        yield
+    except Exception as error:
+        foreseen = isinstance(error, RobustlensError)
+        reason = str(error) if foreseen else f"{type(error).__name__}: {error}"
+        if not foreseen:
+            log.info("%s", traceback.format_exc(), extra={"terminal": False})
+        log.error("FAILED: %s\n  log: %s", reason, log_file)
+        sys.exit(1)
+
+
+class Progress:
+    """Progress of a long job: every step into the log, and one line with an ETA on the terminal every ten seconds."""
+
+    def __init__(self, what: str, total: int, every: float = 10.0):
+        self.what, self.total, self.every = what, total, every
+        self.started = self.shown = time.monotonic()
+        self.first: int | None = None
+
+    def __call__(self, done: int, detail: str = "") -> None:
+        """`done` of the total steps are finished; `detail` is appended to the line."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first = done - 1
+        left = (now - self.started) / (done - self.first) * (self.total - done)
+        show = now - self.shown >= self.every
+        if show:
+            self.shown = now
+        log.info("%s %d/%d, ETA %s  %s", self.what, done, self.total, _clock(left), detail, extra={"terminal": show})
+
+
+def stop_on_signals() -> list[int]:
+    """A list that SIGTERM and SIGUSR1 append their number to; a loop asks whether it is empty."""
+    received: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda n, _frame: received.append(n))
+    return received
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The command line that every script shares: --spec (JSON text) and --log."""
+    arguments = argparse.ArgumentParser(description=description)
+    arguments.add_argument("--spec", required=True, help="JSON text: the parameters of this job")
+    arguments.add_argument("--log", required=True, type=Path, help="log file to write")
+    return arguments
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

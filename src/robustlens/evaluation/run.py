@@ -1,0 +1,103 @@
+"""Attack a classifier and write down what happened to every image."""
+
+import logging
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from robustlens.attacks.threat import Threat
+from robustlens.data.prepared import Split
+from robustlens.energy.energies import joint_energy, marginal_energy
+from robustlens.errors import RobustlensError
+from robustlens.evaluation.guards import buffers_digest, check_ball, check_images, check_logits, check_model
+from robustlens.seeds import generator
+
+
+def balanced_subset(labels: np.ndarray, count: int) -> np.ndarray:
+    """Sorted positions of `count` images, the first of each class in turn, so that classes are as equal as can be."""
+    if count >= len(labels):
+        return np.arange(len(labels))
+    rank_in_class = pd.Series(labels).groupby(labels).cumcount().to_numpy()
+    return np.sort(np.lexsort((labels, rank_in_class))[:count])
+
+
+def attack_split(
+    model: nn.Module,
+    split: Split,
+    attack: Callable,
+    name: str,
+    threat: Threat,
+    seed: int,
+    batch_size: int,
+    samples: int | None = None,
+    device: torch.device | str = "cpu",
+) -> pd.DataFrame:
+    """One row an image: index, label, predictions, energies, distance, broken_by (see the README's file formats).
+
+    samples: attack only a class-balanced subset of that size. The random numbers of a batch depend on the seed, the
+    attack's name and the batch's first position, not on what was attacked before.
+    Raises RobustlensError for a model in train mode, images outside [0, 1], logits that are not finite or are
+    probabilities, adversarial images outside the ball, and an attack that changes the model.
+    """
+    check_model(model)
+    before = buffers_digest(model)
+    chosen = balanced_subset(split.labels, samples or len(split.labels))
+    batches = []
+    for start in range(0, len(chosen), batch_size):
+        where = chosen[start : start + batch_size]
+        x = torch.from_numpy(split.images[where]).to(device)
+        y = torch.from_numpy(split.labels[where]).to(device)
+        noise = generator(seed, name, start, device=device)
+        batches.append(_attack_batch(model, x, y, attack, name, threat, noise).assign(index=split.index[where]))
+    if buffers_digest(model) != before:
+        raise RobustlensError(f"{name}: the attack changed the model's weights or BatchNorm statistics")
+    table = pd.concat(batches, ignore_index=True)
+    table.insert(0, "attack", name)
+    table.insert(1, "index", table.pop("index"))
+    return table
+
+
+def _attack_batch(
+    model: nn.Module, x: Tensor, y: Tensor, attack: Callable, name: str, threat: Threat, noise: torch.Generator
+) -> pd.DataFrame:
+    check_images(x)
+    with torch.no_grad():
+        natural = model(x)
+    check_logits(natural)
+    if hasattr(attack, "cascade"):
+        x_adv, broken_by = attack.cascade(model, x, y, threat, noise)
+    else:
+        x_adv, broken_by = attack(model, x, y, threat, noise), [""] * len(x)
+    check_images(x_adv, f"{name}: adversarial images")
+    if getattr(attack, "bounded", True):
+        check_ball(x_adv, x, threat, name)
+    with torch.no_grad():
+        adversarial = model(x_adv)
+    check_logits(adversarial)
+    columns = {
+        "label": y,
+        "prediction_natural": natural.argmax(1),
+        "prediction_adversarial": adversarial.argmax(1),
+        "marginal_natural": marginal_energy(natural),
+        "joint_natural": joint_energy(natural, y),
+        "marginal_adversarial": marginal_energy(adversarial),
+        "joint_adversarial": joint_energy(adversarial, y),
+        "distance": threat.distance(x_adv, x),
+    }
+    return pd.DataFrame({column: t.cpu().numpy() for column, t in columns.items()} | {"broken_by": broken_by})
+
+
+def collected_warnings(names: Iterable[str]) -> list[str]:
+    """Attach to the named loggers and return the list that their warnings will be appended to."""
+    messages: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    for name in names:
+        logging.getLogger(name).addHandler(Collector(logging.WARNING))
+    return messages

@@ -1,0 +1,82 @@
+"""The state of a training run: one file, one owner, one meaning.
+
+The state lives in a folder that Snakemake does not know as an output (it deletes outputs before a job starts and
+after it fails). The folder's digest stands for everything that defines the run, so that a state can be resumed
+only by the very run that wrote it.
+"""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from robustlens.atomic import replacing
+from robustlens.errors import RobustlensError
+
+
+class RunState:
+    """The state folder of one run, locked while this object is used as a context manager.
+
+    The lock is the operating system's: it ends with its process, however that ends, so a stale lock can't be.
+    Raises RobustlensError when another process holds it, naming that process.
+    """
+
+    def __init__(self, folder: Path, digest: str):
+        self.folder = Path(folder)
+        self.digest = digest
+        self.file = self.folder / "state.safetensors"
+        self.owner = self.folder / "owner.json"
+        self._lock = FileLock(self.folder / "lock")
+
+    def __enter__(self) -> "RunState":
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            owner = self.owner.read_text().strip() if self.owner.exists() else "unknown"
+            raise RobustlensError(
+                f"{self.folder}: this run is being trained by another process ({owner}); "
+                "wait for it, or stop it and run again: training resumes where it stopped"
+            ) from None
+        except OSError as error:
+            raise RobustlensError(f"{self.folder}: can't be written ({error.strerror}); make it writable") from error
+        job = os.environ.get("SLURM_JOB_ID")
+        with replacing(self.owner) as path:
+            path.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "slurm_job": job}) + "\n")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+
+    def save(self, tensors: dict[str, Tensor], record: dict) -> None:
+        """Replace the state by `tensors` and the JSON-able `record`, in one rename."""
+        metadata = {"digest": self.digest, "record": json.dumps(record)}
+        with replacing(self.file) as path:
+            path.write_bytes(save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata))
+
+    def load(self) -> tuple[dict[str, Tensor], dict] | None:
+        """The saved tensors (on the CPU) and record, or None when there is no state yet.
+
+        Raises RobustlensError for a state of another digest or a damaged file.
+        """
+        if not self.file.exists():
+            return None
+        try:
+            with safe_open(self.file, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        except SafetensorError as error:
+            raise RobustlensError(
+                f"{self.file}: damaged ({error}); delete {self.folder} to train this run from the beginning"
+            ) from error
+        if metadata.get("digest") != self.digest:
+            raise RobustlensError(
+                f"{self.file}: the state of another run (digest {metadata.get('digest')}, expected {self.digest}); "
+                f"delete {self.folder} to train this run from the beginning"
+            )
+        return tensors, json.loads(metadata["record"])

@@ -1,0 +1,85 @@
+"""What is measured of a network after each epoch: energies, losses and accuracies, natural and under attack."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robustlens.attacks.pgd import PGD
+from robustlens.attacks.threat import Threat
+from robustlens.energy.energies import joint_energy, kl_divergence, marginal_energy, trades_terms
+from robustlens.seeds import generator
+
+ENERGIES = ("marginal_natural", "joint_natural", "marginal_adversarial", "joint_adversarial")
+
+
+@contextlib.contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Inside, the parameters ask for no gradient: an attack then costs two forward passes a step, not three."""
+    model.requires_grad_(False)
+    try:
+        yield
+    finally:
+        model.requires_grad_(True)
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """Measures a network on one split with PGD on the cross-entropy, always from the same random start.
+
+    x: (N, C, H, W) in [0, 1]; y: (N,); index: (N,) positions in the source of the dataset.
+    """
+
+    split: str
+    x: Tensor
+    y: Tensor
+    index: Tensor
+    attack: PGD
+    threat: Threat
+    seed: int
+    batch_size: int
+
+    def measure(self, model: nn.Module) -> pd.DataFrame:
+        """A row an image: index, label, energies, losses, TRADES terms and correctness. Leaves `model` in eval mode."""
+        model.eval()
+        noise = generator(self.seed, "track", self.split, device=self.x.device)
+        batches = []
+        with frozen(model):
+            for x, y in zip(self.x.split(self.batch_size), self.y.split(self.batch_size), strict=True):
+                x_adv = self.attack(model, x, y, self.threat, noise)
+                with torch.no_grad():
+                    batches.append(self._columns(model(x), model(x_adv), y))
+        columns = {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in batches[0]}
+        return pd.DataFrame({"index": self.index.cpu().numpy(), "label": self.y.cpu().numpy(), **columns})
+
+    @staticmethod
+    def _columns(natural: Tensor, adversarial: Tensor, y: Tensor) -> dict[str, Tensor]:
+        conditional, marginal = trades_terms(natural, adversarial)
+        return {
+            "marginal_natural": marginal_energy(natural),
+            "joint_natural": joint_energy(natural, y),
+            "marginal_adversarial": marginal_energy(adversarial),
+            "joint_adversarial": joint_energy(adversarial, y),
+            "loss_natural": F.cross_entropy(natural, y, reduction="none"),
+            "loss_adversarial": F.cross_entropy(adversarial, y, reduction="none"),
+            "kl": kl_divergence(natural, adversarial),
+            "conditional_term": conditional,
+            "marginal_term": marginal,
+            "clean_accuracy": (natural.argmax(1) == y).float(),
+            "robust_accuracy": (adversarial.argmax(1) == y).float(),
+        }
+
+
+def summarise(measured: pd.DataFrame) -> dict[str, float]:
+    """Means over the images, and the standard deviations of the energies, as one row of the history."""
+    energies = measured[list(ENERGIES)].astype("float64")
+    energies["delta_marginal"] = energies["marginal_natural"] - energies["marginal_adversarial"]
+    energies["delta_joint"] = energies["joint_natural"] - energies["joint_adversarial"]
+    row = {name: float(energies[name].mean()) for name in energies}
+    row |= {f"{name}_std": float(energies[name].std()) for name in energies}
+    others = [name for name in measured if name not in (*ENERGIES, "index", "label")]
+    return row | {name: float(measured[name].astype("float64").mean()) for name in others}

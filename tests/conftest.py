@@ -1,0 +1,5 @@
+"""One thread for every test and every process that a test starts: quick on small tensors, and the same sums everywhere."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")

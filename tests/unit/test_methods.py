@@ -1,0 +1,250 @@
+"""Training losses against their papers' equations, written here per sample with loops and `math` in float64.
+
+A stub network hands out prescribed logits, so a loss is a plain function of two tables of numbers.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustlens.attacks.pgd import PGD
+from robustlens.methods.mail_trades import MailTrades
+from robustlens.methods.mart import Mart
+from robustlens.methods.sat import SAT
+from robustlens.methods.standard import Standard
+from robustlens.methods.trades import Trades
+from robustlens.methods.weat import Weat
+
+# Right on both images; right, then fooled; wrong on both; low logits, so that the natural energy is positive.
+LABELS = [0, 2, 1, 3]
+NATURAL = [[3.1, 0.4, -0.7, 1.2], [0.3, -1.5, 1.9, 0.8], [2.2, 0.1, -0.4, 0.9], [-6.0, -4.5, -5.2, -3.9]]
+ADVERSARIAL = [[2.0, 0.9, -0.2, 1.1], [1.6, -0.8, 0.7, 1.3], [2.9, -0.6, 0.2, 0.5], [-3.1, -2.4, -4.0, -2.7]]
+BATCH, CLASSES = len(NATURAL), len(NATURAL[0])
+
+
+class PrescribedLogits(nn.Module):
+    """Image number i (its only pixel) has the logits of row i: natural images first, adversarial ones after."""
+
+    def __init__(self, natural: list[list[float]], adversarial: list[list[float]]):
+        super().__init__()
+        self.logits = nn.Parameter(torch.tensor(natural + adversarial, dtype=torch.float64))
+        self.calls: list[list[int]] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows = images.flatten().long()
+        self.calls.append(rows.tolist())
+        return self.logits[rows]
+
+
+def run(method: Any, epoch: int, natural=NATURAL, adversarial=ADVERSARIAL, labels=LABELS):
+    """The loss and the stub network, after the loss's backward pass."""
+    model = PrescribedLogits(natural, adversarial)
+    images = torch.arange(2 * len(natural), dtype=torch.float64).view(-1, 1, 1, 1)
+    x, x_adv = images[: len(natural)], images[len(natural) :]
+    loss = method.loss(model, x, x_adv, torch.tensor(labels), epoch)
+    loss.backward()
+    return loss, model
+
+
+def softmax(z: list[float]) -> list[float]:
+    exponentials = [math.exp(v) for v in z]
+    return [e / sum(exponentials) for e in exponentials]
+
+
+def cross_entropy(z: list[float], y: int) -> float:
+    return -math.log(softmax(z)[y])
+
+
+def kl(z: list[float], a: list[float]) -> float:
+    return sum(p * math.log(p / q) for p, q in zip(softmax(z), softmax(a), strict=True))
+
+
+def largest_other(probabilities: list[float], y: int) -> float:
+    return max(v for k, v in enumerate(probabilities) if k != y)
+
+
+def mart_loss(z: list[float], a: list[float], y: int, beta: float) -> float:
+    q = softmax(a)
+    boosted = -math.log(q[y]) - math.log(1.0001 - largest_other(q, y))
+    return boosted + beta * kl(z, a) * (1 - softmax(z)[y])
+
+
+def mail_weight(a: list[float], y: int, slope: float, bias: float) -> float:
+    q = softmax(a)
+    margin = largest_other(q, y) - q[y]
+    return 3 / (1 + math.exp(-slope * (margin + bias)))
+
+
+def weat_weight(z: list[float]) -> float:
+    energy = -math.log(sum(math.exp(v) for v in z))
+    return 1 / math.log(1 + math.exp(abs(energy)))
+
+
+@dataclass(frozen=True)
+class Case:
+    """sample_loss(z, a, y, w) for one sample; its weight w(z, a, y) is a constant for the gradient."""
+
+    name: str
+    method: Any
+    sample_loss: Callable[[list[float], list[float], int, float], float]
+    weight: Callable[[list[float], list[float], int], float] = lambda z, a, y: 1.0
+    epoch: int = 1
+
+
+def mail_loss(z: list[float], a: list[float], y: int, w: float) -> float:
+    return cross_entropy(z, y) + 5 * w * kl(z, a)
+
+
+CASES = [
+    Case("standard", Standard(), lambda z, a, y, w: cross_entropy(z, y)),
+    Case("sat", SAT(), lambda z, a, y, w: cross_entropy(a, y)),
+    Case("trades", Trades(), lambda z, a, y, w: cross_entropy(z, y) + 6 * kl(z, a)),
+    Case("trades, beta 2.5", Trades(beta=2.5), lambda z, a, y, w: cross_entropy(z, y) + 2.5 * kl(z, a)),
+    Case("mart", Mart(), lambda z, a, y, w: mart_loss(z, a, y, 5)),
+    Case("mart, beta 0.5", Mart(beta=0.5), lambda z, a, y, w: mart_loss(z, a, y, 0.5)),
+    Case("mail-trades, epoch 75", MailTrades(), mail_loss, epoch=75),
+    Case("mail-trades, epoch 76", MailTrades(), mail_loss, lambda z, a, y: mail_weight(a, y, 2, 0), epoch=76),
+    Case(
+        "mail-trades of other parameters, from epoch 1",
+        MailTrades(beta=2, slope=10, bias=-0.5, start_epoch=0),
+        lambda z, a, y, w: cross_entropy(z, y) + 2 * w * kl(z, a),
+        lambda z, a, y: mail_weight(a, y, 10, -0.5),
+    ),
+    Case(
+        "weat nat",
+        Weat(variant="nat"),
+        lambda z, a, y, w: w * (cross_entropy(z, y) + 6 * kl(z, a)),
+        lambda z, a, y: weat_weight(z),
+    ),
+    Case(
+        "weat adv",
+        Weat(),
+        lambda z, a, y, w: w * (cross_entropy(a, y) + 6 * kl(z, a)),
+        lambda z, a, y: weat_weight(z),
+    ),
+    Case(
+        "weat adv, beta 7",
+        Weat(variant="adv", beta=7.0),
+        lambda z, a, y, w: w * (cross_entropy(a, y) + 7 * kl(z, a)),
+        lambda z, a, y: weat_weight(z),
+    ),
+]
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def batch_loss(case: Case, natural: list[list[float]], adversarial: list[list[float]], weights: list[float]) -> float:
+    samples = zip(natural, adversarial, LABELS, weights, strict=True)
+    return sum(case.sample_loss(z, a, y, w) for z, a, y, w in samples) / BATCH
+
+
+def weights_of(case: Case) -> list[float]:
+    return [case.weight(z, a, y) for z, a, y in zip(NATURAL, ADVERSARIAL, LABELS, strict=True)]
+
+
+@each_case
+def test_loss_is_the_equation(case: Case):
+    loss, _ = run(case.method, case.epoch)
+    assert loss.item() == pytest.approx(batch_loss(case, NATURAL, ADVERSARIAL, weights_of(case)), rel=1e-12)
+
+
+@each_case
+def test_gradient_is_the_finite_difference_at_constant_weights(case: Case):
+    """Both branches of the KL carry gradient, and the instance weights of MAIL and WEAT carry none."""
+    _, model = run(case.method, case.epoch)
+    weights, step = weights_of(case), 1e-5
+    for row in range(2 * BATCH):
+        for k in range(CLASSES):
+            losses = []
+            for sign in (+1, -1):
+                logits = [list(z) for z in NATURAL + ADVERSARIAL]
+                logits[row][k] += sign * step
+                losses.append(batch_loss(case, logits[:BATCH], logits[BATCH:], weights))
+            difference = (losses[0] - losses[1]) / (2 * step)
+            assert model.logits.grad[row, k].item() == pytest.approx(difference, abs=1e-8), (row, k)
+
+
+def test_forwards_are_one_per_kind_of_image_natural_first():
+    """Batch normalisation makes the order part of the method; SAT and standard training pay for one forward."""
+    natural, adversarial = list(range(BATCH)), list(range(BATCH, 2 * BATCH))
+    for method in (Trades(), Mart(), MailTrades(start_epoch=0), Weat(variant="nat"), Weat(variant="adv")):
+        assert run(method, 1)[1].calls == [natural, adversarial]
+    assert run(SAT(), 1)[1].calls == [adversarial]
+    assert run(Standard(), 1)[1].calls == [natural]
+
+
+@pytest.mark.parametrize(
+    ("method", "loss", "start"),
+    [
+        (SAT(), "ce", "uniform"),
+        (Trades(), "kl", "gaussian"),
+        (Mart(), "ce", "gaussian"),
+        (MailTrades(), "kl", "gaussian"),
+        (Weat(variant="nat"), "kl", "gaussian"),
+        (Weat(variant="adv"), "kl", "gaussian"),
+    ],
+)
+def test_attack_of_each_method(method: Any, loss: str, start: str):
+    for steps in (1, 10):
+        attack = method.attack(steps)
+        assert isinstance(attack, PGD)
+        assert (attack.steps, attack.loss, attack.start) == (steps, loss, start)
+
+
+def test_standard_training_asks_for_no_attack():
+    assert Standard().attack(10) is None
+
+
+# |E| and w of the fact sheet, to its three decimals.
+WEAT_TABLE = [
+    (0, 1.443),
+    (1, 0.762),
+    (2, 0.470),
+    (3.87, 0.257),
+    (5, 0.200),
+    (8, 0.125),
+    (11.47, 0.087),
+    (15, 0.067),
+    (20, 0.050),
+]
+
+
+@pytest.mark.parametrize(("energy", "weight"), WEAT_TABLE)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_weat_weight_of_an_energy(energy: float, weight: float, sign: int):
+    logit = -sign * energy - math.log(2)  # two such logits have the marginal energy sign * energy
+    w = Weat.weight(torch.tensor([[logit, logit]], dtype=torch.float64))
+    assert w.item() == pytest.approx(weight, abs=5.1e-4)
+
+
+@pytest.mark.parametrize("logit", [1e4, -1e4])
+@pytest.mark.parametrize("variant", ["nat", "adv"])
+def test_weat_is_finite_in_single_precision_at_huge_energies(logit: float, variant: str):
+    natural = torch.tensor([[logit, logit - 5.0]], dtype=torch.float32)
+    assert Weat.weight(natural).item() == pytest.approx(1e-4, rel=1e-4)
+    loss, model = run(Weat(variant=variant), 1, natural.tolist(), [[-logit, logit]], [0])
+    assert torch.isfinite(loss)
+    assert torch.isfinite(model.logits.grad).all()
+
+
+def test_weat_weights_are_not_normalised():
+    """Twice as many copies of a sample: the same loss. One sample alone: its own weight, not 1."""
+    alone, _ = run(Weat(variant="nat", beta=0.0), 1, NATURAL[:1], ADVERSARIAL[:1], LABELS[:1])
+    assert alone.item() == pytest.approx(weat_weight(NATURAL[0]) * cross_entropy(NATURAL[0], LABELS[0]), rel=1e-12)
+    copies, _ = run(Weat(variant="nat", beta=0.0), 1, NATURAL[:1] * 3, ADVERSARIAL[:1] * 3, LABELS[:1] * 3)
+    assert copies.item() == pytest.approx(alone.item(), rel=1e-12)
+
+
+def test_mail_weight_ranges_from_fooled_to_safe():
+    """Weights lie in (0, 3): above 1.5 for a sample that is fooled (PM > 0), below for one that is not."""
+    adversarial = torch.tensor(ADVERSARIAL, dtype=torch.float64, requires_grad=True)
+    w = MailTrades().weight(adversarial, torch.tensor(LABELS))
+    assert not w.requires_grad
+    fooled = [max(range(CLASSES), key=lambda k: a[k]) != y for a, y in zip(ADVERSARIAL, LABELS, strict=True)]
+    assert fooled == [False, True, True, True]
+    assert [value > 1.5 for value in w.tolist()] == fooled
+    assert all(0 < value < 3 for value in w.tolist())
