@@ -1,4 +1,4 @@
-"""One thread for every test and every process that a test starts: quick on small tensors, and the same sums everywhere."""
+"""One thread for every test and every process that a test starts: fast on small tensors, the same sums everywhere."""
 
 import os
 

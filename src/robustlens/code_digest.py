@@ -14,6 +14,7 @@ SOURCE = Path(__file__).parent.parent
 PACKAGE = Path(__file__).parent.name
 
 
+@cache
 def code_digest(*entries: str | Path) -> str:
     """Twelve hexadecimal digits over the import closure of `entries` (module names of this package, or files)."""
     digest = hashlib.sha256()

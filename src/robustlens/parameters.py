@@ -6,9 +6,11 @@ is imported to find out that `betta` should be `beta`.
 """
 
 import ast
+import copy
 import dataclasses
 import difflib
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -31,7 +33,7 @@ class Kind:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _integer(value: Any) -> bool:
@@ -82,7 +84,7 @@ def component(group: str, name: str, where: str) -> Component:
     where: the place in the configuration that asks for it, for the message.
     """
     if name not in names(group):
-        raise RobustlensError(f"{where}: unknown {group[:-1]} {name!r}{nearest(name, names(group))}")
+        raise RobustlensError(f"{where}: unknown {group.removesuffix('s')} {name!r}{nearest(name, names(group))}")
     return _read(group, name)
 
 
@@ -97,7 +99,7 @@ def resolve(group: str, name: str, given: dict[str, Any], where: str) -> dict[st
     missing = [key for key in spec.kinds if key not in given and key not in spec.defaults]
     if missing:
         raise RobustlensError(f"{where}: {name} needs the parameter {missing[0]!r}")
-    return {**spec.defaults, **given}
+    return {**copy.deepcopy(spec.defaults), **given}
 
 
 def create(group: str, name: str, given: dict[str, Any]) -> Any:
@@ -138,8 +140,17 @@ def _component_class(path: Path) -> ast.ClassDef | None:
     """The file's first class with the decorator @dataclass(frozen=True) whose fields are all of the kinds above."""
     tree = ast.parse(path.read_text())
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and any(
-            ast.unparse(decorator) == "dataclass(frozen=True)" for decorator in node.decorator_list
+        if (
+            isinstance(node, ast.ClassDef)
+            and any(ast.unparse(decorator) == "dataclass(frozen=True)" for decorator in node.decorator_list)
+            and all(_is_kind(field.annotation) for field in node.body if isinstance(field, ast.AnnAssign))
         ):
             return node
     return None
+
+
+def _is_kind(annotation: ast.expr) -> bool:
+    """Whether a field's annotation is one of the kinds above, such as `Positive` or `OneOf("ce", "kl")`."""
+    if isinstance(annotation, ast.Call):
+        return ast.unparse(annotation.func) == OneOf.__name__
+    return isinstance(globals().get(ast.unparse(annotation)), Kind)

@@ -44,7 +44,7 @@ def gadgets(tmp_path, monkeypatch):
     """A group `gadgets` with one component, `big-gadget`, beside a file that declares none."""
     folder = tmp_path / "gadgets"
     folder.mkdir()
-    (folder / "__init__.py").write_text("")
+    (folder / "__init__.py").write_text(GADGET)
     (folder / "big_gadget.py").write_text(GADGET)
     (folder / "helper.py").write_text(GADGET.split("@dataclass(frozen=True)\nclass Gadget")[0])
     monkeypatch.setattr(parameters, "PACKAGE", tmp_path)
@@ -97,7 +97,7 @@ def test_unknown_name_is_told_the_nearest():
 
 
 def test_unknown_name_that_resembles_none_is_told_all():
-    with pytest.raises(RobustlensError, match="unknown method 'qqq'; valid are: .*mart.*sat.*weat"):
+    with pytest.raises(RobustlensError, match=r"unknown method 'qqq'; valid are: .*mart.*sat.*weat"):
         resolve("methods", "qqq", {}, "here")
 
 

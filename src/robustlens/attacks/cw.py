@@ -1,7 +1,6 @@
 """The L2 attack of Carlini and Wagner (2017, Eq. 7), with a fixed trade-off constant."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -14,13 +13,13 @@ from robustlens.parameters import NonNegative, Positive, PositiveInt
 
 @dataclass(frozen=True)
 class CW:
-    """Minimise ||x' - x||_2^2 + c max(f(x')[y] - max_{k != y} f(x')[k], -kappa) over w, x' = (tanh(w) + 1) / 2, by Adam.
+    """Minimise ||x' - x||_2^2 + c max(f(x')[y] - max_{k != y} f(x')[k], -kappa), x' = (tanh(w) + 1) / 2, over w by Adam.
 
     The nearest image that fooled the model is returned, or the image itself where none did. The result is not bounded
     by epsilon: look at its distance.
     """
 
-    bounded: ClassVar[bool] = False
+    bounded = False
 
     c: Positive = 1.0
     kappa: NonNegative = 0.0

@@ -47,7 +47,8 @@ def check_ball(x_adv: Tensor, x: Tensor, threat: Threat, attack: str) -> None:
     farthest = float(threat.distance(x_adv, x).max())
     if farthest > threat.epsilon + TOLERANCE:
         raise RobustlensError(
-            f"{attack}: an adversarial image is {farthest:.6f} away in {threat.norm}, outside epsilon {threat.epsilon:.6f}"
+            f"{attack}: an adversarial image is {farthest:.6f} away in {threat.norm}, "
+            f"outside epsilon {threat.epsilon:.6f}"
         )
 
 

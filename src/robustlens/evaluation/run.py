@@ -71,6 +71,7 @@ def _attack_batch(
         x_adv, broken_by = attack.cascade(model, x, y, threat, noise)
     else:
         x_adv, broken_by = attack(model, x, y, threat, noise), [""] * len(x)
+    x_adv = x_adv.detach()
     check_images(x_adv, f"{name}: adversarial images")
     if getattr(attack, "bounded", True):
         check_ball(x_adv, x, threat, name)

@@ -1,4 +1,4 @@
-"""Where the sampler starts: random noise, or images drawn from a Gaussian fitted to one class (energy paper, section 5)."""
+"""Where the sampler starts: noise, or images drawn from a Gaussian fitted to one class (energy paper, section 5)."""
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class ClassPCA:
         self.std = np.sqrt(pca.explained_variance_)
 
     def sample(self, n: int, sigma: float, generator: torch.Generator) -> Tensor:
-        """n images x_0 = mu_y + sum_i sigma * std_i * a_i * U_i with a_i ~ N(0, 1), clipped to [0, 1]; float32 (n, C, H, W).
+        """n images x_0 = mu_y + sum_i sigma * std_i * a_i * U_i, a_i ~ N(0, 1), clipped to [0, 1]; float32 (n, C, H, W)
 
         sigma is in units of the class's standard deviation: sigma = 1 with all components kept is the class's own
         Gaussian. The released code writes lambda_i * N(0, s^2) with lambda_i the singular value,

@@ -36,9 +36,9 @@ class Sampler:
         class's standard deviation.
     steps: how often the above is repeated; with 0 the samples are the starting points, the control of every score.
     step_size, momentum: the paper's eta and zeta.
-    noise: standard deviation of what is added to each pixel at each step. The released code adds alpha * N(0, s^2), where
-        its `noise_variance` s is used as a standard deviation, so noise = alpha * s; alpha is sqrt(2 * step_size)
-        unless given. Its tuned setting, alpha = 1 and s = 0.001, is noise = 0.001.
+    noise: standard deviation of what is added to each pixel at each step. The released code adds alpha * N(0, s^2),
+        where its `noise_variance` s is used as a standard deviation, so noise = alpha * s; alpha is
+        sqrt(2 * step_size) unless given. Its tuned setting, alpha = 1 and s = 0.001, is noise = 0.001.
 
     The defaults are that tuned setting, found in the notebook with the best-looking CIFAR-10 images.
     """
@@ -54,7 +54,7 @@ class Sampler:
     def start(
         self, train_images: np.ndarray, train_labels: np.ndarray, per_class: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """per_class starting points of each class of train_labels (N,), sorted by label: images and labels, on the CPU."""
+        """per_class starting points of each class of train_labels (N,), sorted by label: images, labels; on the CPU."""
         classes = np.unique(train_labels)
         images = [
             initial_images(
@@ -80,20 +80,48 @@ class Sampler:
         determines the samples. after_step is called once a step and batch.
         """
         model = copy.deepcopy(model).eval().requires_grad_(False)
-        batches = [
-            self._run_batch(model, x_batch, y_batch, generator, after_step)
-            for x_batch, y_batch in zip(x.split(batch_size), y.split(batch_size), strict=True)
-        ]
-        images, joint, marginal = (torch.cat(parts, dim=-1) for parts in zip(*batches, strict=True))
+        images, joint, marginal = [], [], []
+        for x_batch, y_batch in zip(x.split(batch_size), y.split(batch_size), strict=True):
+            x_last, joint_chain, marginal_chain = self._run_batch(model, x_batch, y_batch, generator, after_step)
+            images.append(x_last.cpu())
+            joint.append(joint_chain.cpu())
+            marginal.append(marginal_chain.cpu())
         labels = y.cpu().numpy()
-        return Samples(images.movedim(-1, 0).contiguous().cpu().numpy(), labels, _chain(joint, marginal, labels))
+        chain = _chain(torch.cat(joint, dim=1).numpy(), torch.cat(marginal, dim=1).numpy(), labels)
+        return Samples(torch.cat(images).numpy(), labels, chain)
 
     def _run_batch(
         self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator, after_step: Callable[[], None]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The samples, moved to (C, H, W, B), and their joint and marginal energies (steps + 1, B)."""
+        """The samples (B, C, H, W) and the energies on the way to them, joint and marginal, each (steps + 1, B)."""
         velocity = torch.zeros_like(x)
         joint, marginal = [], []
         for _ in range(self.steps):
-            x.requires_grad_(True)
+            x = x.detach().requires_grad_(True)
+            with torch.enable_grad():
+                logits = model(x)
+                energy = joint_energy(logits, y)
+            (gradient,) = torch.autograd.grad(energy.sum(), x)
+            joint.append(energy.detach())
+            marginal.append(marginal_energy(logits.detach()))
+
+            velocity = self.momentum * velocity - self.step_size / 2 * gradient
+            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+            x = (x.detach() + velocity + self.noise * noise).clamp_(0.0, 1.0)
+            after_step()
+        with torch.no_grad():
             logits = model(x)
+        joint.append(joint_energy(logits, y))
+        marginal.append(marginal_energy(logits))
+        return x, torch.stack(joint), torch.stack(marginal)
+
+
+def _chain(joint: np.ndarray, marginal: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    """The `chain` of `Samples` from energies (steps + 1, N)."""
+    classes = np.unique(labels)
+    steps = np.arange(len(joint))
+    means = {
+        name: np.stack([energy[:, labels == y].mean(axis=1, dtype=np.float64) for y in classes], axis=1).ravel()
+        for name, energy in (("joint", joint), ("marginal", marginal))
+    }
+    return pd.DataFrame({"step": steps.repeat(len(classes)), "label": np.tile(classes, len(steps)), **means})

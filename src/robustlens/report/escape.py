@@ -24,7 +24,7 @@ SPECIAL = {
     "\u2013": r"\textendash{}",
     "\u2212": "$-$",
     "±": r"$\pm$",
-    "×": r"$\times$",
+    "\u00d7": r"$\times$",
     "≤": r"$\leq$",
     "≥": r"$\geq$",
     "≈": r"$\approx$",
@@ -54,7 +54,7 @@ def latex(text: str) -> str:
 def _plain(text: str) -> str:
     escaped = []
     for previous, character in zip("\0" + text, text, strict=False):
-        if character not in SPECIAL and (character > LAST_LATIN or character < " " and character != "\n"):
+        if character not in SPECIAL and (character > LAST_LATIN or (character < " " and character != "\n")):
             raise RobustlensError(f"LaTeX cannot print {character!r} in {text[:60]!r}; use another character")
         if character == previous and character in "-,?!":  # --, ,, and the like are ligatures of T1 fonts
             escaped.append("{}")

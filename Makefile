@@ -1,0 +1,34 @@
+# Two commands: `make reproduce` and `make test`. Both need only Python 3.11+ with pip, git and make.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+TOOLS := .tools
+UV_VERSION := 0.13.8
+# The uv on the machine, or one installed into .tools by pip.
+UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/bin/uv)
+export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
+export PYTHONPATH :=
+
+.PHONY: reproduce test lint environment clean-state
+
+reproduce: environment ## everything at the embedded scale; SNAKEMAKE="--config scale=..." adds arguments
+	$(UV) run --locked snakemake $(SNAKEMAKE)
+
+test: environment ## linters and all tests; PYTEST="-k name" adds arguments
+	$(UV) run --locked ruff check .
+	$(UV) run --locked ruff format --check .
+	$(UV) run --locked snakefmt --check Snakefile rules
+	$(UV) run --locked snakemake --lint
+	$(UV) run --locked pytest $(PYTEST)
+
+environment: .venv/.synced ## .venv as uv.lock describes it
+
+.venv/.synced: uv.lock pyproject.toml | $(UV)
+	$(UV) sync --locked --compile-bytecode
+	@touch $@
+
+$(TOOLS)/bin/uv:
+	PYTHONPATH= $(PYTHON) -m pip install --quiet --target $(TOOLS) uv==$(UV_VERSION)
+
+clean-state: ## forget unfinished trainings (finished results stay)
+	rm -rf results/*/state

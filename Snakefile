@@ -1,0 +1,70 @@
+"""robustlens: four adversarial-robustness papers, from raw data to LaTeX tables.
+
+snakemake                        everything at the embedded scale (config.yaml: `scale`)
+snakemake energy                 one study
+snakemake --config scale=NAME    another scale; results go to results/NAME/
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: f"{workflow.basedir}/config.yaml"
+
+
+# Jobs find the library and the scripts through the environment, so that neither has to be installed.
+sys.path.insert(0, f"{workflow.basedir}/src")
+os.environ.update(ROBUSTLENS=str(workflow.basedir), PYTHONPATH=f"{workflow.basedir}/src")
+
+
+include: "rules/common.smk"
+
+
+CONFIG = checked_configuration(config)
+
+
+wildcard_constraints:
+    scale=re.escape(CONFIG["scale"]),
+    dataset="[a-z0-9-]+",
+    recipe="[a-z0-9-]+",
+    seed="[0-9]+",
+    suite="robustness|attack-energies",
+
+
+include: "rules/data.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/generate.smk"
+include: "rules/energy.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        run_files(
+            "results/{scale}/evaluations/{dataset}/{recipe}/seed{seed}/robustness.parquet",
+            CONFIG["studies"]["energy"]["recipes"],
+        ),
+    message:
+        "Everything of scale {CONFIG[scale]} is there."
+
+
+rule energy:
+    input:
+        run_files(
+            "results/{scale}/evaluations/{dataset}/{recipe}/seed{seed}/robustness.parquet",
+            CONFIG["studies"]["energy"]["recipes"],
+        ),
+    message:
+        "The energy study of scale {CONFIG[scale]} is there."
+
+
+onerror:
+    print(f"\nSomething failed; each failed job names its log above. Run the same command again to go on from here.")

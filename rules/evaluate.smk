@@ -1,0 +1,29 @@
+# REQUIRED INPUTS   results/<scale>/runs/<dataset>/<recipe>/seed<k>/{best,last}.safetensors and the prepared dataset
+# OUTPUTS           results/<scale>/evaluations/<dataset>/<recipe>/seed<k>/<suite>.parquet: a row an (attack, test image)
+
+
+rule evaluate:
+    input:
+        sheet="results/{scale}/data/{dataset}/sheet.json",
+        weights=evaluated_checkpoints,
+    output:
+        table="results/{scale}/evaluations/{dataset}/{recipe}/seed{seed}/{suite}.parquet",
+        certificate="results/{scale}/provenance/evaluations/{dataset}/{recipe}/seed{seed}/{suite}.json",
+    log:
+        "results/{scale}/logs/evaluate/{dataset}/{recipe}/seed{seed}/{suite}.log",
+    benchmark:
+        "results/{scale}/benchmarks/evaluate/{dataset}/{recipe}/seed{seed}/{suite}.tsv"
+    conda:
+        "../envs/robustlens.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+    params:
+        spec=evaluate_spec,
+        data=subpath(input.sheet, parent=True),
+    message:
+        "Evaluate {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}: {wildcards.suite}"
+    shell:
+        'python "$ROBUSTLENS/scripts/evaluate.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
+        " --data {params.data:q} --weights {input.weights:q} --table {output.table:q}"
+        " --certificate {output.certificate:q}"

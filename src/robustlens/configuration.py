@@ -1,0 +1,170 @@
+"""The configuration: one scale's overlay merged in, checked, completed with defaults.
+
+Everything here runs while the Snakefile is parsed: no torch, no pandas, no network.
+"""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from robustlens.errors import RobustlensError
+from robustlens.parameters import nearest, resolve
+
+Config = dict[str, Any]
+
+
+def load(raw: Config, schema_file: Path) -> Config:
+    """The complete configuration of the scale that `raw` names (`config.yaml` as read, with `--config` entries).
+
+    Raises RobustlensError with the place of the first problem and, for an unknown name, the nearest valid one.
+    """
+    raw = copy.deepcopy(raw)
+    scales = raw.pop("scales", {})
+    scale = raw.get("scale")
+    if scale not in scales:
+        raise RobustlensError(f"config: unknown scale {scale!r}{nearest(scale, list(scales))}")
+    config = merge(raw, scales[scale])
+    schema = yaml.safe_load(Path(schema_file).read_text())
+    _validate(config, schema)
+    _resolve_components(config)
+    _validate(config, schema)  # again: defaults may have been put in, and recipes merged with protocols
+    _check_references(config)
+    return config
+
+
+def merge(base: Any, overlay: Any) -> Any:
+    """`overlay` on top of `base`: mappings are merged key by key, everything else is replaced."""
+    if not (isinstance(base, dict) and isinstance(overlay, dict)):
+        return overlay
+    return base | {key: merge(base[key], value) if key in base else value for key, value in overlay.items()}
+
+
+def run_spec(config: Config, dataset: str, recipe: str) -> Config:
+    """All that defines the runs of a recipe on a dataset, but for the seed: architecture, method, training, threat
+    and tracking, with the recipe's own entries in place of the dataset's."""
+    protocol, chosen = config["datasets"][dataset], config["recipes"][recipe]
+    reserved = ("method", "training", "architecture")
+    return {
+        "dataset": dataset,
+        "recipe": recipe,
+        "architecture": chosen.get("architecture", protocol["architecture"]),
+        "method": {
+            "name": chosen["method"],
+            "parameters": {key: value for key, value in chosen.items() if key not in reserved},
+        },
+        "training": merge(protocol["training"], chosen.get("training", {})),
+        "threat": protocol["threat"],
+        "tracking": protocol["tracking"],
+    }
+
+
+def suite_attacks(config: Config, suite: Config) -> list[Config]:
+    """The attacks of an evaluation suite: name, family, parameters and number of images (None for all)."""
+    attacks = []
+    for name in suite["attacks"]:
+        parameters = dict(config["attacks"][name])
+        family = parameters.pop("family")
+        samples = suite["samples"].get(name)
+        attacks.append({"name": name, "family": family, "parameters": parameters, "samples": samples})
+    return attacks
+
+
+def _validate(config: Config, schema: Config) -> None:
+    """Raise on the deepest, first error; fill in the defaults otherwise."""
+    errors = list(_with_defaults(jsonschema.Draft202012Validator)(schema).iter_errors(config))
+    if errors:
+        raise RobustlensError(_explain(max(errors, key=lambda error: len(error.absolute_path))))
+
+
+def _with_defaults(validator: type) -> type:
+    check = validator.VALIDATORS["properties"]
+
+    def properties(instance_validator: Any, subschemas: Config, instance: Any, schema: Config) -> Iterator:
+        if isinstance(instance, dict):
+            for name, subschema in subschemas.items():
+                if "default" in subschema:
+                    instance.setdefault(name, copy.deepcopy(subschema["default"]))
+        yield from check(instance_validator, subschemas, instance, schema)
+
+    return jsonschema.validators.extend(validator, {"properties": properties})
+
+
+def _explain(error: jsonschema.ValidationError) -> str:
+    if error.validator == "oneOf" and error.context:
+        name_or_kind = [e for e in error.context if e.validator != "const"]
+        matching = [e for e in name_or_kind if not any(_branch(o) == _branch(e) and o.validator == "const" for o in error.context)]
+        if matching:
+            return _explain(matching[0])
+    place = "config" + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
+    if error.validator == "additionalProperties":
+        valid = list(error.schema.get("properties", {}))
+        unknown = [key for key in error.instance if key not in valid]
+        return f"{place}: unknown key {unknown[0]!r}{nearest(unknown[0], valid)}"
+    if error.validator == "required":
+        return f"{place}: {error.message}"
+    expected = error.schema.get("description", "").rstrip(".")
+    return f"{place}: {error.message}" + (f" ({expected})" if expected else "")
+
+
+def _branch(error: jsonschema.ValidationError) -> int:
+    return error.relative_schema_path[0]
+
+
+def _resolve_components(config: Config) -> None:
+    """Check the parameters that components declare, and write their defaults into the configuration."""
+    for name, recipe in config["recipes"].items():
+        parameters = {k: v for k, v in recipe.items() if k not in ("method", "training", "architecture")}
+        recipe.update(resolve("methods", recipe["method"], parameters, f"config.recipes.{name}"))
+        if "architecture" in recipe:
+            _resolve_family("models", recipe["architecture"], f"config.recipes.{name}.architecture")
+    for name, attack in config["attacks"].items():
+        _resolve_family("attacks", attack, f"config.attacks.{name}")
+    for name, dataset in config["datasets"].items():
+        resolve("data", dataset["reader"], {}, f"config.datasets.{name}.reader")
+        _resolve_family("models", dataset["architecture"], f"config.datasets.{name}.architecture")
+    for name, study in config["studies"].items():
+        if "generation" in study:
+            sampler = study["generation"]["sampler"]
+            sampler.update(resolve("generation", "sampler", sampler, f"config.studies.{name}.generation.sampler"))
+
+
+def _resolve_family(group: str, entry: Config, where: str) -> None:
+    parameters = {key: value for key, value in entry.items() if key != "family"}
+    entry.update(resolve(group, entry["family"], parameters, where))
+
+
+def _check_references(config: Config) -> None:
+    """Every name that the studies use is defined, and what depends on another entry fits it."""
+    for name, study in config["studies"].items():
+        where = f"config.studies.{name}"
+        _known(study["datasets"], config["datasets"], "dataset", f"{where}.datasets")
+        _known(study["recipes"], config["recipes"], "recipe", f"{where}.recipes")
+        for part in ("robustness", "attack_energies"):
+            suite = study[part]
+            _known(suite["attacks"], config["attacks"], "attack", f"{where}.{part}.attacks")
+            _known(suite["samples"], suite["attacks"], "attack", f"{where}.{part}.samples")
+            _known(suite.get("recipes", []), study["recipes"], "recipe", f"{where}.{part}.recipes")
+        _known(study["generation"]["recipes"], study["recipes"], "recipe", f"{where}.generation.recipes")
+        features = study["generation"]["features"]
+        if features["kind"] == "classifier":
+            _known([features["recipe"]], config["recipes"], "recipe", f"{where}.generation.features.recipe")
+            if features["recipe"] in study["recipes"] and features["seed"] in study["seeds"]:
+                raise RobustlensError(
+                    f"{where}.generation.features: seed {features['seed']} of {features['recipe']} is an evaluated run; "
+                    "the features must come from an independent one: choose a seed outside `seeds`"
+                )
+    for name, dataset in config["datasets"].items():
+        epochs = dataset["training"]["epochs"]
+        late = [epoch for epoch in dataset["tracking"]["energy_epochs"] if epoch > epochs]
+        if late:
+            raise RobustlensError(f"config.datasets.{name}.tracking.energy_epochs: {late[0]} is after the last epoch {epochs}")
+
+
+def _known(used: list[str], defined: Any, what: str, where: str) -> None:
+    for name in used:
+        if name not in defined:
+            raise RobustlensError(f"{where}: unknown {what} {name!r}{nearest(name, list(defined))}")

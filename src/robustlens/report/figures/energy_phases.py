@@ -1,0 +1,67 @@
+"""The three phases of adversarial training: robust error and ΔE(x) against epochs (energy paper, figure 1 a)."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from robustlens.analysis.frames import one_dataset, read_runs
+from robustlens.analysis.phases import three_phases
+from robustlens.errors import RobustlensError
+from robustlens.report import names
+from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, band, colour, styled
+from robustlens.report.scale import caption
+
+RECIPES = ("sat", "trades")
+
+
+@styled
+def build(history: list[Path], scale: str) -> Drawing:
+    """history: the `history.parquet` files of SAT and TRADES on one dataset (others are ignored)."""
+    runs = read_runs(history)
+    dataset = one_dataset(runs)
+    shown = [recipe for recipe in RECIPES if recipe in set(runs["recipe"])]
+    if "sat" not in shown:
+        raise RobustlensError("the figure of the phases needs runs of the recipe sat; train it or leave the figure out")
+    figure = Figure(figsize=(TEXT_WIDTH, 4.2), layout="constrained")
+    error, energy = figure.subplots(2, 1, sharex=True)
+    for recipe in shown:
+        epochs, accuracy = _curves(runs, recipe, "validation", "robust_accuracy")
+        band(error, epochs, 100 * (1 - accuracy), colour(recipe), label=names.recipe(recipe))
+        epochs, delta = _curves(runs, recipe, "train", "delta_marginal")
+        band(energy, epochs, delta, colour(recipe), label=names.recipe(recipe))
+    energy.axhline(0, color=GREY, linewidth=0.6, zorder=0)
+    error.set_ylabel("robust error (%)\nvalidation images")
+    energy.set_ylabel("mean $\\Delta E(x)$\ntraining images")
+    energy.set_xlabel("epoch")
+    error.legend(loc="upper right", ncols=len(shown))
+    found = _draw_phases(runs, (error, energy))
+    seeds = runs[runs["recipe"] == "sat"]["seed"].nunique()
+    text = (
+        f"Robust error under PGD and mean ΔE(x) = E(x) \u2212 E(x*) on {dataset} during training; mean and standard "
+        f"deviation over {seeds} seed{'s' * (seeds > 1)}. {found}"
+    )
+    return Drawing(figure, "Phases of adversarial training", caption(text, scale))
+
+
+def _curves(runs: pd.DataFrame, recipe: str, split: str, value: str) -> tuple[np.ndarray, np.ndarray]:
+    """Epochs (n,) and values (seeds, n)."""
+    rows = runs[(runs["recipe"] == recipe) & (runs["split"] == split)]
+    table = rows.pivot(index="seed", columns="epoch", values=value)
+    return table.columns.to_numpy(), table.to_numpy()
+
+
+def _draw_phases(runs: pd.DataFrame, panels: tuple) -> str:
+    """Marks the borders of the phases of SAT; returns the sentence that explains them."""
+    epochs, delta = _curves(runs, "sat", "train", "delta_marginal")
+    phases = three_phases(epochs, delta.mean(axis=0))
+    if phases is None:
+        return "There are too few epochs to tell phases apart."
+    for axes in panels:
+        for border in (phases.first, phases.second):
+            axes.axvline(border, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+    return (
+        f"Dashed: epochs {phases.first:g} and {phases.second:g}, where the continuous line of three straight pieces "
+        "that fits ΔE(x) of SAT best (least squares) bends."
+    )

@@ -1,0 +1,69 @@
+"""The claims of the energy paper and what these results say of each."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from robustlens.analysis.claims import Claim, Outcome, judge
+from robustlens.analysis.claims_energy import CLAIMS
+from robustlens.analysis.energy_data import EnergyData
+from robustlens.analysis.frames import read_runs, read_scores
+from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.scale import caption
+from robustlens.report.table import Table
+
+COLUMNS = (
+    Column("statement", wide=True),
+    Column("rule and measurement", wide=True),
+    Column("estimate"),
+    Column("verdict"),
+)
+NOTE = (
+    "A claim is supported when its whole 95 % interval, in brackets, lies on the claimed side, contradicted when all "
+    "of it lies on the other side, and open otherwise. The rules were fixed in the code; the intervals are not adjusted "
+    "for the number of claims."
+)
+
+
+def build(
+    robustness: list[Path],
+    attack_energies: list[Path],
+    history: list[Path],
+    energies: list[Path],
+    scores: list[Path],
+    scale: str,
+) -> Table:
+    """Lists of `robustness.parquet`, `attack-energies.parquet`, `history.parquet`, `energies.parquet` and `scores.json`
+    files, of one or more datasets. A list may be empty: the claims that need it are then open.
+    """
+    frames = [read_runs(files) if files else pd.DataFrame() for files in (robustness, attack_energies, history)]
+    frames.append(read_runs(energies) if energies else pd.DataFrame())
+    frames.append(read_scores(scores) if scores else pd.DataFrame())
+    datasets = list(dict.fromkeys(dataset for frame in frames if len(frame) for dataset in frame["dataset"].unique()))
+    rows = []
+    for dataset in datasets:
+        data = EnergyData(*(frame[frame["dataset"] == dataset] if len(frame) else frame for frame in frames))
+        rows += [_row(claim, judge(claim, data), dataset if len(datasets) > 1 else "") for claim in CLAIMS]
+    title = f"Claims of the energy paper and what the results on {', '.join(datasets)} say of them."
+    return Table("energy_claims", caption(title, scale), "claim", COLUMNS, tuple(rows), (NOTE,))
+
+
+def _row(claim: Claim, outcome: Outcome, group: str) -> Row:
+    measured = not math.isnan(outcome.estimate)
+    numbers = {"value": outcome.estimate, "low": outcome.low, "high": outcome.high} if measured else {}
+    cells = (
+        Cell(text=f"{claim.statement} ({claim.source})"),
+        Cell(text=f"{claim.rule} Measured: {outcome.detail}." if measured else f"{claim.rule} Not {outcome.detail}."),
+        Cell(**numbers, digits=_digits(outcome), unit=outcome.unit, sources=outcome.sources),
+        Cell(text=outcome.verdict, verdict=outcome.verdict, sources=outcome.sources),
+    )
+    return Row(claim.id, cells, group)
+
+
+def _digits(outcome: Outcome) -> int:
+    """Decimals that show two digits of the interval's half width, between 0 and 4."""
+    width = (outcome.high - outcome.low) / 2
+    if not math.isfinite(width) or width <= 0:
+        return 2
+    return min(max(1 - math.floor(math.log10(width)), 0), 4)

@@ -1,0 +1,101 @@
+"""Quality of the images generated from each classifier (energy paper, generation table)."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from robustlens.analysis.frames import read_scores
+from robustlens.errors import RobustlensError
+from robustlens.report import names
+from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.published import PublishedNumbers
+from robustlens.report.scale import caption
+from robustlens.report.summary import over_seeds, seeds_note
+from robustlens.report.table import Table
+
+# column key in scores.json -> (digits, unit, metric in the published file for Inception features)
+MEASURES = {
+    "score_mean": (2, "", "inception_score"),
+    "frechet": (2, "", "fid"),
+    "frechet_two_half_spread": (2, "", None),
+    "nearest_training_distance_median": (2, "pixel range, L2", None),
+    "n_generated": (0, "images", None),
+}
+ANY_ARCHITECTURE = "any"
+
+
+def build(scores: list[Path], scale: str, published_file: Path, anchors: dict[str, Path] | None = None) -> Table:
+    """scores: `scores.json` files; anchors: dataset -> the scores.json of real test images.
+
+    Inception features bring the names IS and FID and the published rows; a classifier's features bring neither.
+    """
+    runs = read_scores(scores)
+    kinds = runs["features"].unique()
+    if len(kinds) != 1:
+        raise RobustlensError(
+            f"generation scores from different feature networks ({', '.join(kinds)}); score all with one"
+        )
+    labels = runs["names"].iloc[0]
+    published = PublishedNumbers(published_file) if kinds[0] == "inception" else None
+    datasets = runs["dataset"].unique()
+    rows = []
+    for dataset in datasets:
+        group = dataset if len(datasets) > 1 else ""
+        of_dataset = runs[runs["dataset"] == dataset]
+        for recipe in of_dataset["recipe"].unique():
+            rows.append(Row(names.recipe(recipe), _cells(of_dataset[of_dataset["recipe"] == recipe]), group))
+        if anchors and dataset in anchors:
+            path = anchors[dataset]
+            anchor = pd.DataFrame([json.loads(Path(path).read_text()) | {"source": Path(path).as_posix()}])
+            rows.append(Row("real test images", _cells(anchor), group))
+        if published is not None:
+            rows += _published_rows(published, dataset, group)
+    columns = (
+        *(Column(labels["score"]), Column(labels["frechet"]), Column("between two halves")),
+        *(Column("distance to training image"), Column("images")),
+    )
+    title = f"Images generated from each classifier on {', '.join(datasets)}."
+    notes = (seeds_note(runs["seed"]), *_notes(runs.iloc[0], labels, kinds[0]))
+    return Table("energy_generation", caption(title, scale), "recipe", columns, tuple(rows), notes)
+
+
+def _cells(runs: pd.DataFrame) -> tuple[Cell, ...]:
+    images = int(runs["n_generated"].min())
+    return tuple(
+        over_seeds([images] if key == "n_generated" else runs[key], digits, unit, runs["source"], images)
+        for key, (digits, unit, _) in MEASURES.items()
+    )
+
+
+def _published_rows(published: PublishedNumbers, dataset: str, group: str) -> list[Row]:
+    """Rows of models that only the published file knows."""
+    metrics = [metric for _, _, metric in MEASURES.values()]
+    recipes = dict.fromkeys(r for m in metrics if m for r in published.recipes(dataset, ANY_ARCHITECTURE, m))
+    return [
+        Row(
+            f"{names.recipe(recipe)} (published)",
+            tuple(
+                Cell(published=published.find(dataset, ANY_ARCHITECTURE, recipe, metric), digits=digits)
+                for digits, _, metric in MEASURES.values()
+            ),
+            group,
+        )
+        for recipe in recipes
+    ]
+
+
+def _notes(run: pd.Series, labels: dict[str, str], kind: str) -> list[str]:
+    notes = [
+        f"{labels['frechet']}: to {run['n_reference']} images of the {run['reference_split']} split (lower is better); "
+        "between two halves: how far the distances of two random halves of the samples lie apart.",
+        f"{labels['score']}: {run['score_splits']} parts (higher is better); the {run['reference_split']} images "
+        f"themselves score {run['reference_score_mean']:.2f}.",
+        "distance to training image: median L2 distance to the nearest training image; near 0 the samples are copies.",
+    ]
+    if kind == "classifier":
+        notes.append(
+            "Features come from one of this project's classifiers, so the scores compare recipes with each other only: "
+            "they are neither Inception Score nor FID."
+        )
+    return notes
