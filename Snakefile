@@ -18,9 +18,13 @@ min_version("9.27")
 configfile: f"{workflow.basedir}/config.yaml"
 
 
-# Jobs find the library and the scripts through the environment, so that neither has to be installed.
+# Jobs find the library, the scripts and (without --sdm conda) this very Python through the environment.
 sys.path.insert(0, f"{workflow.basedir}/src")
-os.environ.update(ROBUSTLENS=str(workflow.basedir), PYTHONPATH=f"{workflow.basedir}/src")
+os.environ.update(
+    ROBUSTLENS=str(workflow.basedir),
+    PYTHONPATH=f"{workflow.basedir}/src",
+    PATH=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+)
 
 
 include: "rules/common.smk"
@@ -48,22 +52,21 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        run_files(
-            "results/{scale}/evaluations/{dataset}/{recipe}/seed{seed}/robustness.parquet",
-            CONFIG["studies"]["energy"]["recipes"],
-        ),
+        documents(),
+        study_results("energy"),
     message:
         "Everything of scale {CONFIG[scale]} is there."
 
 
 rule energy:
     input:
-        run_files(
-            "results/{scale}/evaluations/{dataset}/{recipe}/seed{seed}/robustness.parquet",
-            CONFIG["studies"]["energy"]["recipes"],
-        ),
+        study_results("energy"),
     message:
         "The energy study of scale {CONFIG[scale]} is there."
+
+
+onsuccess:
+    print(closing_words())
 
 
 onerror:

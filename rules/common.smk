@@ -1,4 +1,5 @@
 # Functions that the rules share: the checked configuration, the parameters of a job, the files of a study.
+import hashlib
 import json
 import shutil
 
@@ -76,7 +77,186 @@ def evaluated_checkpoints(wildcards):
     return expand("results/{scale}/runs/{dataset}/{recipe}/seed{seed}/{name}.safetensors", name=names, **wildcards)
 
 
-def run_files(pattern, recipes):
-    """One file a (dataset, recipe, seed) of the energy study."""
+def run_files(folder, name, part=None):
+    """A file of every (dataset, recipe, seed) of the energy study, or of the recipes that one part of it uses."""
     study = CONFIG["studies"]["energy"]
-    return expand(pattern, scale=CONFIG["scale"], dataset=study["datasets"], recipe=recipes, seed=study["seeds"])
+    return expand(
+        "results/{scale}/{folder}/{dataset}/{recipe}/seed{seed}/{name}",
+        scale=CONFIG["scale"],
+        folder=folder,
+        dataset=study["datasets"],
+        recipe=study[part].get("recipes", study["recipes"]) if part else study["recipes"],
+        seed=study["seeds"],
+        name=name,
+    )
+
+
+def generation_settings():
+    return CONFIG["studies"]["energy"]["generation"]
+
+
+def feature_weights(wildcards):
+    """The weights of the feature network: of a trained run, or the Inception file that the user has put in place."""
+    features = generation_settings()["features"]
+    if features["kind"] == "inception":
+        return "results/weights/pt_inception-2015-12-05-6726825d.pth"
+    run = f"{features['recipe']}/seed{features['seed']}"
+    return f"results/{CONFIG['scale']}/runs/{wildcards.dataset}/{run}/best.safetensors"
+
+
+def generate_spec(wildcards):
+    settings = generation_settings()
+    architecture = configuration.run_spec(CONFIG, wildcards.dataset, wildcards.recipe)["architecture"]
+    return job_spec(
+        "generate_samples",
+        component_module("models", architecture["family"]),
+        dataset=wildcards.dataset,
+        recipe=wildcards.recipe,
+        seed=int(wildcards.seed),
+        architecture=architecture,
+        sampler=settings["sampler"],
+        per_class=settings["per_class"],
+        batch_size=settings["batch_size"],
+    )
+
+
+def feature_spec(script, wildcards):
+    """What the jobs that look through the feature network need to know."""
+    settings = generation_settings()
+    features = settings["features"]
+    architecture = CONFIG["datasets"][wildcards.dataset]["architecture"]
+    if features["kind"] == "classifier":
+        architecture = configuration.run_spec(CONFIG, wildcards.dataset, features["recipe"])["architecture"]
+    return job_spec(
+        script,
+        component_module("models", architecture["family"]),
+        dataset=wildcards.dataset,
+        features=features,
+        architecture=architecture,
+        batch_size=settings["batch_size"],
+    )
+
+
+def reference_spec(wildcards):
+    return feature_spec("reference_features", wildcards)
+
+
+def score_spec(wildcards):
+    return feature_spec("score_samples", wildcards)
+
+
+def table_spec(builder):
+    """The parameters of a table, as a function of the wildcards."""
+    builder_module = f"robustlens.report.tables.{builder}"
+    facts = {"table": builder, "scale": CONFIG["scale"], "datasets": CONFIG["studies"]["energy"]["datasets"]}
+    if builder == "energy_robustness":
+        facts["architectures"] = {dataset: architecture_name(dataset) for dataset in facts["datasets"]}
+    return lambda wildcards: job_spec("make_table", builder_module, **facts)
+
+
+def figure_spec(builder):
+    """The parameters of a figure, as a function of the wildcards."""
+    builder_module = f"robustlens.report.figures.{builder}"
+    facts = {"figure": builder, "scale": CONFIG["scale"]}
+    of_recipe = builder == "energy_attack_histograms"
+    return lambda wildcards: job_spec(
+        "make_figure", builder_module, **facts, **({"recipe": wildcards.recipe} if of_recipe else {})
+    )
+
+
+def architecture_name(dataset):
+    """How published/ names the architecture of a dataset's protocol: `resnet18` for the ResNet of the papers."""
+    architecture = CONFIG["datasets"][dataset]["architecture"]
+    resnet18 = {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 64}
+    return "resnet18" if architecture == resnet18 else None
+
+
+def published_file(study):
+    return f"{workflow.basedir}/published/{study}.yaml"
+
+
+def real_image_scores():
+    study = CONFIG["studies"]["energy"]
+    return expand(
+        "results/{scale}/generation/{dataset}/real-test-images.json", scale=CONFIG["scale"], dataset=study["datasets"]
+    )
+
+
+def one_seed_samples():
+    """The samples of the first seed of every recipe that generates."""
+    first = CONFIG["studies"]["energy"]["seeds"][0]
+    return [path for path in run_files("generation", "samples.npz", "generation") if f"/seed{first}/" in path]
+
+
+def recipe_energies(wildcards):
+    return [path for path in run_files("runs", "energies.parquet") if f"/{wildcards.recipe}/" in path]
+
+
+def weighted_recipes():
+    """The recipes whose method weights images by their energy."""
+    recipes = CONFIG["studies"]["energy"]["recipes"]
+    return [recipe for recipe in recipes if CONFIG["recipes"][recipe]["method"] == "weat"]
+
+
+def study_tables(study):
+    names = ["robustness", "autoattack", "energies", "attack-energies", "generation"]
+    return expand("results/{scale}/tables/{study}-{name}.tex", scale=CONFIG["scale"], study=study, name=names)
+
+
+def study_figures(study, suffix="png"):
+    attacked = CONFIG["studies"][study]["attack_energies"].get("recipes", CONFIG["studies"][study]["recipes"])
+    names = ["phases", "delta", *(f"attack-histograms-{recipe}" for recipe in attacked), "samples"]
+    names += [f"weight-{recipe}" for recipe in weighted_recipes()[-1:]]
+    return expand(
+        "results/{scale}/figures/{study}-{name}.{suffix}",
+        scale=CONFIG["scale"],
+        study=study,
+        name=names,
+        suffix=suffix,
+    )
+
+
+def study_results(study):
+    """All that one study promises."""
+    claims = f"results/{CONFIG['scale']}/claims.tex"
+    return [*study_tables(study), *study_figures(study), *study_figures(study, "pdf"), claims]
+
+
+def dataset_sheets():
+    study = CONFIG["studies"]["energy"]
+    return expand("results/{scale}/data/{dataset}/sheet.json", scale=CONFIG["scale"], dataset=study["datasets"])
+
+
+def report_templates():
+    return sorted(str(path) for path in Path(f"{workflow.basedir}/src/robustlens/report/templates").iterdir())
+
+
+def report_spec(wildcards):
+    text = json.dumps(CONFIG, sort_keys=True)
+    return job_spec(
+        "make_report",
+        title="robustlens: the energy study",
+        scale=CONFIG["scale"],
+        configuration=hashlib.sha256(text.encode()).hexdigest()[:16],
+    )
+
+
+def latex_engine():
+    return next((engine for engine in LATEX_ENGINES if shutil.which(engine)), None)
+
+
+def documents():
+    """The report: HTML always, PDF where it can be typeset."""
+    names = ["report.html", "provenance/configuration.json", *(["report.pdf"] if latex_engine() else [])]
+    return expand("results/{scale}/{name}", scale=CONFIG["scale"], name=names)
+
+
+def closing_words():
+    """What a person wants to know when all is done."""
+    folder = f"results/{CONFIG['scale']}"
+    if latex_engine():
+        return f"\nThe report: {folder}/report.pdf and {folder}/report.html"
+    return (
+        f"\nThe report: {folder}/report.html\nreport.pdf was not made: no LaTeX engine is on this machine. Install "
+        "texlive-latex-extra and latexmk (Debian, Ubuntu), or tectonic, and run the same command again."
+    )

@@ -1,1 +1,115 @@
-# stub
+# REQUIRED INPUTS   the weights of a run, the prepared dataset, and the weights of the feature network: a classifier that
+#                   is trained like any other run, or results/weights/pt_inception-2015-12-05-6726825d.pth
+# OUTPUTS           results/<scale>/generation/<dataset>/<recipe>/seed<k>/samples.npz and scores.json
+#                   results/<scale>/generation/<dataset>/reference.npz, and real-test-images.json: the scores of real images
+
+
+rule generate_samples:
+    input:
+        sheet="results/{scale}/data/{dataset}/sheet.json",
+        weights="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/best.safetensors",
+    output:
+        samples="results/{scale}/generation/{dataset}/{recipe}/seed{seed}/samples.npz",
+        certificate="results/{scale}/provenance/generation/{dataset}/{recipe}/seed{seed}/samples.json",
+    log:
+        "results/{scale}/logs/generate/{dataset}/{recipe}/seed{seed}.log",
+    benchmark:
+        "results/{scale}/benchmarks/generate/{dataset}/{recipe}/seed{seed}.tsv"
+    conda:
+        "../envs/robustlens.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+    params:
+        spec=generate_spec,
+        data=subpath(input.sheet, parent=True),
+    message:
+        "Generate images from {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}"
+    shell:
+        'python "$ROBUSTLENS/scripts/generate_samples.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
+        " --data {params.data:q} --weights {input.weights:q} --samples {output.samples:q}"
+        " --certificate {output.certificate:q}"
+
+
+rule reference_features:
+    input:
+        sheet="results/{scale}/data/{dataset}/sheet.json",
+        weights=feature_weights,
+    output:
+        reference="results/{scale}/generation/{dataset}/reference.npz",
+        certificate="results/{scale}/provenance/generation/{dataset}/reference.json",
+    log:
+        "results/{scale}/logs/reference_features/{dataset}.log",
+    benchmark:
+        "results/{scale}/benchmarks/reference_features/{dataset}.tsv"
+    conda:
+        "../envs/robustlens.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        spec=reference_spec,
+        data=subpath(input.sheet, parent=True),
+    message:
+        "See the training images of {wildcards.dataset} through the feature network"
+    shell:
+        'python "$ROBUSTLENS/scripts/reference_features.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
+        " --data {params.data:q} --weights {input.weights:q} --reference {output.reference:q}"
+        " --certificate {output.certificate:q}"
+
+
+rule score_samples:
+    input:
+        sheet="results/{scale}/data/{dataset}/sheet.json",
+        weights=feature_weights,
+        reference="results/{scale}/generation/{dataset}/reference.npz",
+        samples="results/{scale}/generation/{dataset}/{recipe}/seed{seed}/samples.npz",
+    output:
+        scores="results/{scale}/generation/{dataset}/{recipe}/seed{seed}/scores.json",
+        certificate="results/{scale}/provenance/generation/{dataset}/{recipe}/seed{seed}/scores.json",
+    log:
+        "results/{scale}/logs/score/{dataset}/{recipe}/seed{seed}.log",
+    benchmark:
+        "results/{scale}/benchmarks/score/{dataset}/{recipe}/seed{seed}.tsv"
+    conda:
+        "../envs/robustlens.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        spec=score_spec,
+        data=subpath(input.sheet, parent=True),
+    message:
+        "Score the images from {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}"
+    shell:
+        'python "$ROBUSTLENS/scripts/score_samples.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
+        " --data {params.data:q} --weights {input.weights:q} --reference {input.reference:q}"
+        " --samples {input.samples:q} --scores {output.scores:q} --certificate {output.certificate:q}"
+
+
+rule score_real_images:
+    input:
+        sheet="results/{scale}/data/{dataset}/sheet.json",
+        weights=feature_weights,
+        reference="results/{scale}/generation/{dataset}/reference.npz",
+    output:
+        scores="results/{scale}/generation/{dataset}/real-test-images.json",
+        certificate="results/{scale}/provenance/generation/{dataset}/real-test-images.json",
+    log:
+        "results/{scale}/logs/score/{dataset}/real-test-images.log",
+    benchmark:
+        "results/{scale}/benchmarks/score/{dataset}/real-test-images.tsv"
+    conda:
+        "../envs/robustlens.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        spec=score_spec,
+        data=subpath(input.sheet, parent=True),
+    message:
+        "Score the real test images of {wildcards.dataset}: what no generator can beat"
+    shell:
+        'python "$ROBUSTLENS/scripts/score_samples.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
+        " --data {params.data:q} --weights {input.weights:q} --reference {input.reference:q}"
+        " --scores {output.scores:q} --certificate {output.certificate:q}"

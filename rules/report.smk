@@ -1,1 +1,68 @@
-# stub
+# REQUIRED INPUTS   the tables, figures and claims of every study
+# OUTPUTS           results/<scale>/report.html, results/<scale>/report.tex and, where a LaTeX engine is installed,
+#                   results/<scale>/report.pdf; results/<scale>/provenance/configuration.json
+
+
+localrules:
+    save_configuration,
+    make_report,
+    compile_report,
+
+
+rule save_configuration:
+    output:
+        "results/{scale}/provenance/configuration.json",
+    log:
+        "results/{scale}/logs/configuration.log",
+    conda:
+        "../envs/robustlens.yaml"
+    params:
+        configuration=lambda wildcards: json.dumps(CONFIG, indent=2),
+    message:
+        "Save the complete configuration of this scale"
+    shell:
+        "printf '%s\\n' {params.configuration:q} > {output:q} 2> {log:q}"
+
+
+rule make_report:
+    input:
+        sheets=dataset_sheets(),
+        tables=study_tables("energy"),
+        figures=study_figures("energy"),
+        claims=f"results/{CONFIG['scale']}/claims.csv",
+        templates=report_templates(),
+    output:
+        html=report("results/{scale}/report.html", category="report"),
+        tex="results/{scale}/report.tex",
+        certificate="results/{scale}/provenance/report.json",
+    log:
+        "results/{scale}/logs/report.log",
+    conda:
+        "../envs/robustlens.yaml"
+    params:
+        spec=report_spec,
+    message:
+        "Put the report together"
+    shell:
+        'python "$ROBUSTLENS/scripts/make_report.py" --spec {params.spec:q} --log {log:q} --sheets {input.sheets:q}'
+        " --tables {input.tables:q} --figures {input.figures:q} --claims {input.claims:q}"
+        " --html {output.html:q} --tex {output.tex:q} --certificate {output.certificate:q}"
+
+
+rule compile_report:
+    input:
+        tex="results/{scale}/report.tex",
+        figures=study_figures("energy", "pdf"),
+    output:
+        pdf=report("results/{scale}/report.pdf", category="report"),
+    log:
+        "results/{scale}/logs/report-pdf.log",
+    conda:
+        "../envs/robustlens.yaml"
+    params:
+        spec=lambda wildcards: job_spec("compile_report"),
+    message:
+        "Typeset the report"
+    shell:
+        'python "$ROBUSTLENS/scripts/compile_report.py" --spec {params.spec:q} --log {log:q} --tex {input.tex:q}'
+        " --pdf {output.pdf:q}"

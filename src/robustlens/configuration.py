@@ -4,6 +4,7 @@ Everything here runs while the Snakefile is parsed: no torch, no pandas, no netw
 """
 
 import copy
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ def load(raw: Config, schema_file: Path) -> Config:
     _resolve_components(config)
     _validate(config, schema)  # again: defaults may have been put in, and recipes merged with protocols
     _check_references(config)
+    _check_overrides(config, schema)
     return config
 
 
@@ -73,11 +75,11 @@ def suite_attacks(config: Config, suite: Config) -> list[Config]:
     return attacks
 
 
-def _validate(config: Config, schema: Config) -> None:
-    """Raise on the deepest, first error; fill in the defaults otherwise."""
+def _validate(config: Config, schema: Config, where: str = "config") -> None:
+    """Raise on the deepest, first error, found at `where` of the configuration; fill in the defaults otherwise."""
     errors = list(_with_defaults(jsonschema.Draft202012Validator)(schema).iter_errors(config))
     if errors:
-        raise RobustlensError(_explain(max(errors, key=lambda error: len(error.absolute_path))))
+        raise RobustlensError(_explain(max(errors, key=lambda error: len(error.absolute_path)), where))
 
 
 def _with_defaults(validator: type) -> type:
@@ -90,16 +92,27 @@ def _with_defaults(validator: type) -> type:
                     instance.setdefault(name, copy.deepcopy(subschema["default"]))
         yield from check(instance_validator, subschemas, instance, schema)
 
-    return jsonschema.validators.extend(validator, {"properties": properties})
+    def number(_: Any, value: Any) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+    def integer(_: Any, value: Any) -> bool:  # JSON's 60.0 is no number of epochs
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    types = validator.TYPE_CHECKER.redefine("number", number).redefine("integer", integer)
+    return jsonschema.validators.extend(validator, {"properties": properties}, type_checker=types)
 
 
-def _explain(error: jsonschema.ValidationError) -> str:
+def _explain(error: jsonschema.ValidationError, where: str) -> str:
     if error.validator == "oneOf" and error.context:
         name_or_kind = [e for e in error.context if e.validator != "const"]
-        matching = [e for e in name_or_kind if not any(_branch(o) == _branch(e) and o.validator == "const" for o in error.context)]
+        matching = [
+            e
+            for e in name_or_kind
+            if not any(_branch(o) == _branch(e) and o.validator == "const" for o in error.context)
+        ]
         if matching:
-            return _explain(matching[0])
-    place = "config" + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
+            return _explain(matching[0], where)
+    place = where + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
     if error.validator == "additionalProperties":
         valid = list(error.schema.get("properties", {}))
         unknown = [key for key in error.instance if key not in valid]
@@ -154,14 +167,30 @@ def _check_references(config: Config) -> None:
             _known([features["recipe"]], config["recipes"], "recipe", f"{where}.generation.features.recipe")
             if features["recipe"] in study["recipes"] and features["seed"] in study["seeds"]:
                 raise RobustlensError(
-                    f"{where}.generation.features: seed {features['seed']} of {features['recipe']} is an evaluated run; "
-                    "the features must come from an independent one: choose a seed outside `seeds`"
+                    f"{where}.generation.features: seed {features['seed']} of {features['recipe']} is an evaluated "
+                    "run; the features must come from an independent one: choose a seed outside `seeds`"
                 )
     for name, dataset in config["datasets"].items():
-        epochs = dataset["training"]["epochs"]
-        late = [epoch for epoch in dataset["tracking"]["energy_epochs"] if epoch > epochs]
-        if late:
-            raise RobustlensError(f"config.datasets.{name}.tracking.energy_epochs: {late[0]} is after the last epoch {epochs}")
+        _check_energy_epochs(name, dataset["tracking"], dataset["training"]["epochs"], "")
+
+
+def _check_overrides(config: Config, schema: Config) -> None:
+    """What a recipe puts in place of its datasets' training entries is valid there."""
+    training = {"$ref": "#/$defs/training", "$defs": schema["$defs"]}
+    for dataset in config["datasets"]:
+        for name, recipe in config["recipes"].items():
+            if "training" in recipe:
+                spec = run_spec(config, dataset, name)
+                _validate(spec["training"], training, f"config.recipes.{name}.training")
+                _check_energy_epochs(dataset, spec["tracking"], spec["training"]["epochs"], f" of recipe {name!r}")
+
+
+def _check_energy_epochs(dataset: str, tracking: Config, epochs: int, whose: str) -> None:
+    late = [epoch for epoch in tracking["energy_epochs"] if epoch > epochs]
+    if late:
+        raise RobustlensError(
+            f"config.datasets.{dataset}.tracking.energy_epochs: {late[0]} is after the last epoch {epochs}{whose}"
+        )
 
 
 def _known(used: list[str], defined: Any, what: str, where: str) -> None:

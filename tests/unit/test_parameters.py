@@ -25,10 +25,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Holder:
-    """Not a component: its fields are not parameters."""
+    """Not a component: its field is no parameter."""
 
     path: Path
-    text: str
 
 
 @dataclass(frozen=True)

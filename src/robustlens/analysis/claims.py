@@ -55,4 +55,4 @@ def judge(claim: Claim, data: Any) -> Outcome:
     try:
         return claim.evaluate(data)
     except NotMeasured as missing:
-        return Outcome(math.nan, math.nan, math.nan, "", OPEN, f"measured: {missing}")
+        return Outcome(math.nan, math.nan, math.nan, "", OPEN, f"Not measured: {missing}")

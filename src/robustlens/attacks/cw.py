@@ -13,7 +13,7 @@ from robustlens.parameters import NonNegative, Positive, PositiveInt
 
 @dataclass(frozen=True)
 class CW:
-    """Minimise ||x' - x||_2^2 + c max(f(x')[y] - max_{k != y} f(x')[k], -kappa), x' = (tanh(w) + 1) / 2, over w by Adam.
+    """Minimise ||x' - x||_2^2 + c max(f(x')[y] - max_{k != y} f(x')[k], -kappa) by Adam over w in x' = (tanh(w)+1)/2.
 
     The nearest image that fooled the model is returned, or the image itself where none did. The result is not bounded
     by epsilon: look at its distance.
@@ -39,7 +39,7 @@ class CW:
                 margin = logits[true_class] - logits.masked_fill(true_class, -torch.inf).amax(1)
                 loss = (distance + self.c * margin.clamp_min(-self.kappa)).sum()
             (w.grad,) = torch.autograd.grad(loss, w)
-            better = (margin < -self.kappa if self.kappa else margin < 0) & (distance < nearest)
+            better = (margin < -self.kappa) & (distance < nearest)
             nearest = torch.where(better, distance.detach(), nearest)
             found = torch.where(better.view(-1, 1, 1, 1), x_adv.detach(), found)
             optimizer.step()

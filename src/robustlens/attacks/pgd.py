@@ -9,6 +9,7 @@ from torch import Tensor
 
 from robustlens.attacks.threat import Threat
 from robustlens.energy.energies import kl_divergence
+from robustlens.errors import RobustlensError
 from robustlens.parameters import OneOf, PositiveInt
 
 Model = Callable[[Tensor], Tensor]
@@ -26,6 +27,10 @@ class PGD:
     steps: PositiveInt = 20
     loss: OneOf("ce", "kl") = "ce"
     start: OneOf("uniform", "gaussian", "image") = "uniform"
+
+    def __post_init__(self):
+        if self.loss == "kl" and self.start == "image":
+            raise RobustlensError("pgd: loss kl can't start from the image, where its gradient is zero; use gaussian")
 
     def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, generator: torch.Generator) -> Tensor:
         """x_adv of the shape of x (B, C, H, W), inside the ball and [0, 1]; the model's parameters get no gradient."""

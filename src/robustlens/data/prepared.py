@@ -59,6 +59,10 @@ def load(folder: Path, verify: bool = True) -> PreparedDataset:
         sheet = json.loads((folder / "sheet.json").read_text())
     except FileNotFoundError:
         raise RobustlensError(f"{folder}: no prepared dataset here (sheet.json is missing)") from None
+    except json.JSONDecodeError as error:
+        raise RobustlensError(
+            f"{folder / 'sheet.json'}: damaged ({error}); delete {folder} and run again to prepare it anew"
+        ) from error
     splits = {}
     for split in SPLITS:
         parts = {}

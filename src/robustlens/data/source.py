@@ -26,9 +26,16 @@ class Source:
 def stratified_split(labels: np.ndarray, train: int, validation: int, seed: int) -> dict[str, np.ndarray]:
     """Disjoint sorted positions for train and validation (as many as asked for) and test (all others).
 
-    Every split has the classes in their overall proportions. Raises RobustlensError when too few images are left.
+    Every split has the classes in their overall proportions. Raises RobustlensError for a split that is too small to
+    have them all.
     """
-    if train + validation > len(labels) - len(np.unique(labels)):
+    classes = len(np.unique(labels))
+    if min(train, validation) < classes:
+        raise RobustlensError(
+            f"splits: {train} training and {validation} validation images are fewer than the {classes} classes; "
+            "raise `train` or `validation`"
+        )
+    if train + validation > len(labels) - classes:
         raise RobustlensError(
             f"splits: {train} training and {validation} validation images leave no test image for each class of the "
             f"{len(labels)} there are; lower `train` or `validation`"

@@ -102,9 +102,14 @@ def kernel_distance(
 
 
 def _squared_mmd(x: NDArray, y: NDArray) -> float:
-    m, d = x.shape
-    within = [(k.sum() - np.trace(k)) / (m * (m - 1)) for k in ((x @ x.T / d + 1) ** 3, (y @ y.T / d + 1) ** 3)]
-    return sum(within) - 2.0 * ((x @ y.T / d + 1) ** 3).mean()
+    m = len(x)
+    within = [(k.sum() - np.trace(k)) / (m * (m - 1)) for k in (_kernel(x, x), _kernel(y, y))]
+    return sum(within) - 2.0 * _kernel(x, y).mean()
+
+
+def _kernel(x: NDArray, y: NDArray) -> NDArray:
+    base = x @ y.T / x.shape[1] + 1.0
+    return base * base * base  # many times faster than ** 3
 
 
 def _checked(values: ArrayLike, at_least: int) -> NDArray[np.float64]:

@@ -10,10 +10,9 @@ from robustlens.report.published import Published
 
 @dataclass(frozen=True)
 class Text:
-    """A printed cell. verdict and wide: see Cell and Column."""
+    """A printed cell. verdict: see Cell."""
 
     text: str
-    wide: bool = False
     verdict: str = ""
 
 
@@ -49,7 +48,7 @@ def lay_out(columns: Sequence[Column], rows: Sequence[Row], notes: Sequence[str]
         cells = [row.cells[i] for row in rows]
         shown.append(column)
         for line, cell in zip(texts, cells, strict=True):
-            line.append(Text(str(cell), column.wide, cell.verdict))
+            line.append(Text(str(cell), cell.verdict))
         if any(cell.published for cell in cells):
             shown.append(Column("published", column.group))
             for line, cell in zip(texts, cells, strict=True):

@@ -2,21 +2,23 @@
 
 from html import escape
 
+from robustlens.report.cells import Column
 from robustlens.report.layout import Layout, Line, Text
 
 
 def html_table(name: str, caption: str, corner: str, layout: Layout) -> str:
-    """See Table.to_html."""
+    """See Table.to_html. A table with wide columns has the class `prose`: a page may stack its cells on a phone."""
     body = []
     for line in layout.lines:
         if line.opens:
             width = len(layout.columns) + 1
             body.append(f'<tr class="group"><th colspan="{width}" scope="rowgroup">{escape(line.opens)}</th></tr>')
-        body.append(_row(line))
+        body.append(_row(line, layout.columns))
     notes = [f"<li>{escape(note)}</li>" for note in layout.notes]
+    prose = ' class="prose"' if any(column.wide for column in layout.columns) else ""
     lines = [
         *(f'<figure class="table" id="{name}">', f"<figcaption>{escape(caption)}</figcaption>"),
-        *('<div class="scroll"><table>', "<thead>", *_header(corner, layout), "</thead>"),
+        *(f'<div class="scroll"><table{prose}>', "<thead>", *_header(corner, layout), "</thead>"),
         *("<tbody>", *body, "</tbody>", "</table></div>"),
         *(["<ul>", *notes, "</ul>"] if notes else []),
         "</figure>",
@@ -33,10 +35,12 @@ def _header(corner: str, layout: Layout) -> list[str]:
     return [*lines, f"<tr>{labels}</tr>"]
 
 
-def _row(line: Line) -> str:
-    return f'<tr><th scope="row">{escape(line.label)}</th>{"".join(_cell(text) for text in line.texts)}</tr>'
+def _row(line: Line, columns: list[Column]) -> str:
+    cells = "".join(_cell(text, column) for text, column in zip(line.texts, columns, strict=True))
+    return f'<tr><th scope="row">{escape(line.label)}</th>{cells}</tr>'
 
 
-def _cell(text: Text) -> str:
-    classes = " ".join(filter(None, ["wide" if text.wide else "", text.verdict]))
-    return f'<td class="{classes}">{escape(text.text)}</td>' if classes else f"<td>{escape(text.text)}</td>"
+def _cell(text: Text, column: Column) -> str:
+    classes = " ".join(filter(None, ["wide" if column.wide else "", text.verdict]))
+    attribute = f' class="{classes}"' if classes else ""
+    return f'<td{attribute} data-label="{escape(column.label)}">{escape(text.text)}</td>'

@@ -5,7 +5,7 @@ from itertools import accumulate
 from robustlens.report.escape import latex
 from robustlens.report.layout import Layout
 
-WRAPPED = r">{\raggedright\arraybackslash}X"
+WRAPPED = r">{\raggedright\arraybackslash}"
 
 
 def latex_table(name: str, caption: str, corner: str, layout: Layout) -> str:
@@ -15,7 +15,9 @@ def latex_table(name: str, caption: str, corner: str, layout: Layout) -> str:
     body = [line for i in range(len(layout.lines)) for line in _row(layout, i)]
     notes = [rf"\par {latex(note)}" for note in layout.notes]
     if any(column.wide for column in layout.columns):
-        spec = "l" + "".join(WRAPPED if column.wide else "l" for column in layout.columns)
+        columns = "".join(f"{WRAPPED}X" if column.wide else "l" for column in layout.columns)
+        spec = rf"{WRAPPED}p{{0.13\linewidth}}{columns}"
+        body = [f"{line} \\addlinespace" for line in body]
         lines = [
             *(r"\begingroup", r"\footnotesize", rf"\begin{{xltabular}}{{\linewidth}}{{{spec}}}", title + r" \\"),
             *(*head, r"\endfirsthead", *head, r"\endhead", *body, r"\bottomrule"),

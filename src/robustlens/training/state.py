@@ -5,11 +5,13 @@ after it fails). The folder's digest stands for everything that defines the run,
 only by the very run that wrote it.
 """
 
+import hashlib
 import json
 import os
 import socket
 from pathlib import Path
 
+import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -55,9 +57,11 @@ class RunState:
 
     def save(self, tensors: dict[str, Tensor], record: dict) -> None:
         """Replace the state by `tensors` and the JSON-able `record`, in one rename."""
-        metadata = {"digest": self.digest, "record": json.dumps(record)}
+        tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+        text = json.dumps(record)
+        metadata = {"digest": self.digest, "record": text, "sha256": _checksum(tensors, text)}
         with replacing(self.file) as path:
-            path.write_bytes(save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata))
+            path.write_bytes(save(tensors, metadata))
 
     def load(self) -> tuple[dict[str, Tensor], dict] | None:
         """The saved tensors (on the CPU) and record, or None when there is no state yet.
@@ -71,12 +75,26 @@ class RunState:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         except SafetensorError as error:
-            raise RobustlensError(
-                f"{self.file}: damaged ({error}); delete {self.folder} to train this run from the beginning"
-            ) from error
+            raise self._damaged(str(error)) from error
         if metadata.get("digest") != self.digest:
             raise RobustlensError(
                 f"{self.file}: the state of another run (digest {metadata.get('digest')}, expected {self.digest}); "
                 f"delete {self.folder} to train this run from the beginning"
             )
-        return tensors, json.loads(metadata["record"])
+        record = metadata.get("record", "")
+        if metadata.get("sha256") != _checksum(tensors, record):
+            raise self._damaged("its contents do not have their checksum")
+        return tensors, json.loads(record)
+
+    def _damaged(self, why: str) -> RobustlensError:
+        return RobustlensError(
+            f"{self.file}: damaged ({why}); delete {self.folder} to train this run from the beginning"
+        )
+
+
+def _checksum(tensors: dict[str, Tensor], record: str) -> str:
+    digest = hashlib.sha256(record.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -1,7 +1,5 @@
 """What is measured of a network after each epoch: energies, losses and accuracies, natural and under attack."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,19 +10,10 @@ from torch import Tensor, nn
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
 from robustlens.energy.energies import joint_energy, kl_divergence, marginal_energy, trades_terms
+from robustlens.models.inference import InferenceModel
 from robustlens.seeds import generator
 
 ENERGIES = ("marginal_natural", "joint_natural", "marginal_adversarial", "joint_adversarial")
-
-
-@contextlib.contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Inside, the parameters ask for no gradient: an attack then costs two forward passes a step, not three."""
-    model.requires_grad_(False)
-    try:
-        yield
-    finally:
-        model.requires_grad_(True)
 
 
 @dataclass(frozen=True)
@@ -44,15 +33,14 @@ class Tracker:
     batch_size: int
 
     def measure(self, model: nn.Module) -> pd.DataFrame:
-        """A row an image: index, label, energies, losses, TRADES terms and correctness. Leaves `model` in eval mode."""
-        model.eval()
+        """A row an image: index, label, energies, losses, TRADES terms and correctness. Leaves `model` as it was."""
+        model = InferenceModel(model)
         noise = generator(self.seed, "track", self.split, device=self.x.device)
         batches = []
-        with frozen(model):
-            for x, y in zip(self.x.split(self.batch_size), self.y.split(self.batch_size), strict=True):
-                x_adv = self.attack(model, x, y, self.threat, noise)
-                with torch.no_grad():
-                    batches.append(self._columns(model(x), model(x_adv), y))
+        for x, y in zip(self.x.split(self.batch_size), self.y.split(self.batch_size), strict=True):
+            x_adv = self.attack(model, x, y, self.threat, noise)
+            with torch.no_grad():
+                batches.append(self._columns(model(x), model(x_adv), y))
         columns = {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in batches[0]}
         return pd.DataFrame({"index": self.index.cpu().numpy(), "label": self.y.cpu().numpy(), **columns})
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from robustlens.analysis.frames import one_dataset, read_runs
@@ -13,6 +15,7 @@ from robustlens.report.scale import caption
 
 ENERGIES = {"marginal": "$E(x)$", "joint": "$E(x, y)$"}
 BINS = 40
+FILLED = {"histtype": "stepfilled", "linewidth": 0}
 
 
 @styled
@@ -26,23 +29,18 @@ def build(evaluations: list[Path], recipe: str, scale: str) -> Drawing:
             f"no attack energies of the recipe {recipe!r} on {dataset}; add it to the suite's recipes"
         )
     attacks = list(frame["attack"].unique())
-    figure = Figure(figsize=(1.15 * len(attacks) + 0.6, 3.0), layout="constrained")
-    panels = figure.subplots(2, len(attacks), sharex="row", sharey="row", squeeze=False)
-    for row, (energy, label) in zip(panels, ENERGIES.items(), strict=True):
+    figure = Figure(figsize=(max(0.85 * len(attacks), 3.0), 3.2), layout="constrained")
+    for part, (energy, label) in zip(figure.subfigures(2, 1, height_ratios=(1.2, 1)), ENERGIES.items(), strict=True):
+        panels = part.subplots(1, len(attacks), sharex=True, sharey=True, squeeze=False)[0]
         bins = _bins(frame[[f"{energy}_natural", f"{energy}_adversarial"]].to_numpy())
-        for axes, attack in zip(row, attacks, strict=True):
-            part = frame[frame["attack"] == attack]
-            for kind, shade in (("natural", NATURAL), ("adversarial", ADVERSARIAL)):
-                values = part[f"{energy}_{kind}"].clip(bins[0], bins[-1])
-                axes.hist(
-                    values, bins, weights=np.full(len(values), 100 / len(values)), color=shade, alpha=0.6, label=kind
-                )
-            axes.set_xlabel(label)
-            axes.locator_params(axis="x", nbins=3)
-        row[0].set_ylabel("images (%)")
-    for axes, attack in zip(panels[0], attacks, strict=True):
-        axes.set_title(names.attack(attack))
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        for axes, attack in zip(panels, attacks, strict=True):
+            _histograms(axes, frame[frame["attack"] == attack], energy, bins)
+            if energy == "marginal":
+                axes.set_title(names.attack(attack), fontsize=8)
+        panels[0].set_ylabel("images (%)")
+        part.supxlabel(label, fontsize=9)
+        if energy == "marginal":
+            part.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     seeds, images = frame["seed"].nunique(), int(frame.groupby(["seed", "attack"]).size().min())
     text = (
         f"Energies of natural and attacked test images of {dataset} under {names.recipe(recipe)}, last checkpoint: "
@@ -50,6 +48,16 @@ def build(evaluations: list[Path], recipe: str, scale: str) -> Drawing:
         "The outermost bins also hold what lies beyond them."
     )
     return Drawing(figure, f"Energies under attack: {names.recipe(recipe)}", caption(text, scale))
+
+
+def _histograms(axes: Axes, rows: pd.DataFrame, energy: str, bins: np.ndarray) -> None:
+    for kind, shade in (("natural", NATURAL), ("adversarial", ADVERSARIAL)):
+        values = rows[f"{energy}_{kind}"].clip(bins[0], bins[-1])
+        axes.hist(
+            values, bins, weights=np.full(len(values), 100 / len(values)), color=shade, alpha=0.6, label=kind, **FILLED
+        )
+    axes.locator_params(axis="x", nbins=3)
+    axes.tick_params(labelsize=7)
 
 
 def _bins(values: np.ndarray) -> np.ndarray:

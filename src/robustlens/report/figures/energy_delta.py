@@ -3,15 +3,17 @@
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from robustlens.analysis.frames import one_dataset, read_runs
 from robustlens.report import names
-from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, band, colour, styled
+from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, band, colour, styled
 from robustlens.report.scale import caption
 
 COLUMNS = 4
-LINES = {"train": "-", "validation": (0, (3, 1.5))}
+LINES = {"train": ("training images", "-"), "validation": ("validation images", (0, (3, 1.5)))}
 OWN_AXIS = 5.0  # a recipe whose curve reaches this many times the median recipe's gets its own vertical axis
 
 
@@ -26,31 +28,36 @@ def build(history: list[Path], scale: str) -> Drawing:
     rows, columns = -(-len(recipes) // COLUMNS), min(COLUMNS, len(recipes))
     figure = Figure(figsize=(TEXT_WIDTH, 0.5 + 1.55 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
-    common = None
     for axes, recipe in zip(panels, recipes, strict=False):
         _draw(axes, runs[runs["recipe"] == recipe], recipe)
         axes.set_title(names.recipe(recipe) + (" (own axis)" if recipe in own else ""))
-        if recipe not in own:
-            common = common or axes
-            axes.sharey(common) if axes is not common else None
+    _share([axes for axes, recipe in zip(panels, recipes, strict=False) if recipe not in own])
     for axes in panels[len(recipes) :]:
         axes.set_visible(False)
     for axes in panels[max(len(recipes) - columns, 0) : len(recipes)]:
         axes.tick_params(labelbottom=True)
-        axes.set_xlabel("epoch")
+    figure.supxlabel("epoch", fontsize=9)
     figure.supylabel("mean $\\Delta E(x)$", fontsize=9)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2)
+    handles = [Line2D([], [], color=BLACK, linestyle=line, label=label) for label, line in LINES.values()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2)
     seeds = runs["seed"].nunique()
     text = (
         f"Mean ΔE(x) = E(x) \u2212 E(x*) on {dataset} during training, x* by PGD on the cross-entropy; mean and "
-        f"standard deviation over {seeds} seed{'s' * (seeds > 1)}. Panels share the vertical axis unless they say otherwise."
+        f"standard deviation over {seeds} seed{'s' * (seeds > 1)}. Panels share the vertical "
+        "axis unless they say otherwise."
     )
     return Drawing(figure, "Energy gap of every recipe", caption(text, scale))
 
 
-def _draw(axes, runs: pd.DataFrame, recipe: str) -> None:
-    for split, line in LINES.items():
+def _draw(axes: Axes, runs: pd.DataFrame, recipe: str) -> None:
+    for split, (_, line) in LINES.items():
         table = runs[runs["split"] == split].pivot(index="seed", columns="epoch", values="delta_marginal")
-        band(axes, table.columns.to_numpy(), table.to_numpy(), colour(recipe), linestyle=line, label=f"{split} images")
+        band(axes, table.columns.to_numpy(), table.to_numpy(), colour(recipe), linestyle=line)
     axes.axhline(0, color=GREY, linewidth=0.6, zorder=0)
+
+
+def _share(panels: list[Axes]) -> None:
+    """Give all panels the vertical range that holds every one of their curves."""
+    limits = [axes.get_ylim() for axes in panels]
+    for axes in panels:
+        axes.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))

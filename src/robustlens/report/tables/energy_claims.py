@@ -10,19 +10,19 @@ from robustlens.analysis.claims_energy import CLAIMS
 from robustlens.analysis.energy_data import EnergyData
 from robustlens.analysis.frames import read_runs, read_scores
 from robustlens.report.cells import Cell, Column, Row
-from robustlens.report.scale import caption
+from robustlens.report.scale import warning
 from robustlens.report.table import Table
 
 COLUMNS = (
     Column("statement", wide=True),
-    Column("rule and measurement", wide=True),
-    Column("estimate"),
     Column("verdict"),
+    Column("estimate"),
+    Column("rule and measurement", wide=True),
 )
 NOTE = (
     "A claim is supported when its whole 95 % interval, in brackets, lies on the claimed side, contradicted when all "
-    "of it lies on the other side, and open otherwise. The rules were fixed in the code; the intervals are not adjusted "
-    "for the number of claims."
+    "of it lies on the other side, and open otherwise. The rules were fixed in the code; the intervals are not "
+    "adjusted for the number of claims."
 )
 
 
@@ -45,8 +45,8 @@ def build(
     for dataset in datasets:
         data = EnergyData(*(frame[frame["dataset"] == dataset] if len(frame) else frame for frame in frames))
         rows += [_row(claim, judge(claim, data), dataset if len(datasets) > 1 else "") for claim in CLAIMS]
-    title = f"Claims of the energy paper and what the results on {', '.join(datasets)} say of them."
-    return Table("energy_claims", caption(title, scale), "claim", COLUMNS, tuple(rows), (NOTE,))
+    title = f"Claims of the energy paper and what the results on {', '.join(datasets)} say of them. {warning(scale)}"
+    return Table("energy_claims", title.strip(), "claim", COLUMNS, tuple(rows), (NOTE,))
 
 
 def _row(claim: Claim, outcome: Outcome, group: str) -> Row:
@@ -54,11 +54,15 @@ def _row(claim: Claim, outcome: Outcome, group: str) -> Row:
     numbers = {"value": outcome.estimate, "low": outcome.low, "high": outcome.high} if measured else {}
     cells = (
         Cell(text=f"{claim.statement} ({claim.source})"),
-        Cell(text=f"{claim.rule} Measured: {outcome.detail}." if measured else f"{claim.rule} Not {outcome.detail}."),
-        Cell(**numbers, digits=_digits(outcome), unit=outcome.unit, sources=outcome.sources),
         Cell(text=outcome.verdict, verdict=outcome.verdict, sources=outcome.sources),
+        Cell(**numbers, digits=_digits(outcome), unit=outcome.unit, sources=outcome.sources),
+        Cell(text=f"{claim.rule} {_measurement(outcome) if measured else outcome.detail}."),
     )
     return Row(claim.id, cells, group)
+
+
+def _measurement(outcome: Outcome) -> str:
+    return f"Measured{f', in {outcome.unit}' if outcome.unit else ''}: {outcome.detail}"
 
 
 def _digits(outcome: Outcome) -> int:

@@ -1,0 +1,41 @@
+"""Put tables, figures and claims together: report.html and report.tex."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from robustlens.atomic import replacing
+from robustlens.console import job, parser
+from robustlens.provenance import LIBRARIES, Certificate
+from robustlens.report.document import Document
+from robustlens.report.latex import render_tex
+from robustlens.report.webpage import render_html
+
+arguments = parser(__doc__)
+arguments.add_argument("--sheets", required=True, type=Path, nargs="+", help="sheet.json of every dataset")
+arguments.add_argument("--tables", required=True, type=Path, nargs="+")
+arguments.add_argument("--figures", required=True, type=Path, nargs="+")
+arguments.add_argument("--claims", required=True, type=Path)
+arguments.add_argument("--html", required=True, type=Path)
+arguments.add_argument("--tex", required=True, type=Path)
+arguments.add_argument("--certificate", required=True, type=Path)
+args = arguments.parse_args()
+spec = json.loads(args.spec)
+
+with job("report", args.log):
+    certificate = Certificate(spec)
+    provenance = {"configuration": spec["configuration"], "scale": spec["scale"]}
+    document = Document(
+        title=spec["title"],
+        scale=spec["scale"],
+        datasets=[json.loads(path.read_text()) for path in args.sheets],
+        tables=args.tables,
+        figures=args.figures,
+        claims=args.claims,
+        provenance=provenance | {name: version(name) for name in LIBRARIES},
+    )
+    for path, text in ((args.html, render_html(document)), (args.tex, render_tex(document, args.tex.parent))):
+        with replacing(path) as temporary:
+            temporary.write_text(text)
+    inputs = [*args.sheets, *args.tables, *args.figures, args.claims]
+    certificate.write(args.certificate, inputs, [args.html, args.tex])

@@ -1,0 +1,30 @@
+"""See the training images of a dataset through the feature network that generated images are scored with."""
+
+import json
+from pathlib import Path
+
+from robustlens.console import job, parser
+from robustlens.data.prepared import load
+from robustlens.device import use_device
+from robustlens.generation.features import open_network
+from robustlens.generation.reference import save_reference, see_reference
+from robustlens.provenance import Certificate
+
+arguments = parser(__doc__)
+arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared dataset")
+arguments.add_argument("--weights", required=True, type=Path, help="weights of the feature network")
+arguments.add_argument("--reference", required=True, type=Path, help=".npz file to write")
+arguments.add_argument("--certificate", required=True, type=Path)
+arguments.add_argument("--threads", type=int, default=1)
+args = arguments.parse_args()
+spec = json.loads(args.spec)
+
+with job(f"reference features {spec['dataset']}", args.log):
+    certificate = Certificate(spec)
+    device = use_device(args.threads)
+    data = load(args.data)
+    network = open_network(spec["features"]["kind"], args.weights, spec["architecture"], data, device)
+    train = data.splits["train"]
+    reference = see_reference(train.images, train.labels, network, "train", spec["batch_size"])
+    save_reference(args.reference, reference)
+    certificate.write(args.certificate, [args.data / "sheet.json", args.weights], [args.reference])

@@ -1,0 +1,44 @@
+"""Score generated images (or, as an anchor, the real test images) against the training images."""
+
+import json
+from pathlib import Path
+
+from robustlens.atomic import replacing
+from robustlens.console import job, parser
+from robustlens.data.prepared import load
+from robustlens.device import use_device
+from robustlens.generation.features import open_network
+from robustlens.generation.quality import score
+from robustlens.generation.reference import load_reference
+from robustlens.generation.samples import load_samples
+from robustlens.provenance import Certificate
+
+arguments = parser(__doc__)
+arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared dataset")
+arguments.add_argument("--weights", required=True, type=Path, help="weights of the feature network")
+arguments.add_argument("--reference", required=True, type=Path, help="reference features of the dataset")
+arguments.add_argument("--samples", type=Path, help=".npz file to score; without it the test images are")
+arguments.add_argument("--scores", required=True, type=Path, help="JSON file to write")
+arguments.add_argument("--certificate", required=True, type=Path)
+arguments.add_argument("--threads", type=int, default=1)
+args = arguments.parse_args()
+spec = json.loads(args.spec)
+
+with job(f"score {args.samples or 'real test images'}", args.log):
+    certificate = Certificate(spec)
+    device = use_device(args.threads)
+    data = load(args.data)
+    network = open_network(spec["features"]["kind"], args.weights, spec["architecture"], data, device)
+    scored = load_samples(args.samples) if args.samples else data.splits["test"]
+    scores = score(
+        scored.images,
+        scored.labels,
+        load_reference(args.reference),
+        network,
+        data.splits["train"].images,
+        batch_size=spec["batch_size"],
+    )
+    with replacing(args.scores) as path:
+        path.write_text(json.dumps(scores, indent=2) + "\n")
+    inputs = [args.data / "sheet.json", args.weights, args.reference, *([args.samples] if args.samples else [])]
+    certificate.write(args.certificate, inputs, [args.scores])

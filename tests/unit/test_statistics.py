@@ -1,0 +1,316 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from synthetic import write_study
+
+from robustlens.analysis.claims import Claim, NotMeasured, decide, judge
+from robustlens.analysis.claims_energy import CLAIMS
+from robustlens.analysis.energy_data import EnergyData
+from robustlens.analysis.frames import accuracies, last_epoch, paired, read_runs, read_scores, run_of, with_deltas
+from robustlens.analysis.phases import three_phases
+from robustlens.analysis.statistics import (
+    Interval,
+    correlation_interval,
+    crossed_interval,
+    mean_std,
+    resolvable_difference,
+    wilson_interval,
+)
+from robustlens.errors import RobustlensError
+
+
+def crossed(random, seeds, images, seed_std, image_std, error_std):
+    return (
+        seed_std * random.standard_normal((seeds, 1))
+        + image_std * random.standard_normal((1, images))
+        + error_std * random.standard_normal((seeds, images))
+    )
+
+
+def by_hand(d):
+    """The interval of crossed_interval with loops, for data whose variance components are all positive."""
+    s, n = len(d), len(d[0])
+    grand = sum(map(sum, d)) / (s * n)
+    row = [sum(r) / n for r in d]
+    column = [sum(d[i][j] for i in range(s)) / s for j in range(n)]
+    ms_seed = n * sum((r - grand) ** 2 for r in row) / (s - 1)
+    ms_image = s * sum((c - grand) ** 2 for c in column) / (n - 1)
+    rest = sum((d[i][j] - row[i] - column[j] + grand) ** 2 for i in range(s) for j in range(n))
+    ms_rest = rest / ((s - 1) * (n - 1))
+    assert ms_seed > ms_rest and ms_image > ms_rest
+    total = ms_seed + ms_image - ms_rest
+    df = total**2 / (ms_seed**2 / (s - 1) + ms_image**2 / (n - 1) + ms_rest**2 / ((s - 1) * (n - 1)))
+    half = stats.t.ppf(0.975, df) * math.sqrt(total / (s * n))
+    return grand, grand - half, grand + half
+
+
+def test_crossed_interval_is_the_anova_by_hand():
+    d = 2.0 + crossed(np.random.default_rng(0), 4, 25, 1.0, 1.0, 0.5)
+    interval = crossed_interval(d)
+    assert (interval.estimate, interval.low, interval.high) == pytest.approx(by_hand(d.tolist()), rel=1e-12)
+    assert interval.factors == "seeds and images"
+
+
+@pytest.mark.parametrize("spread", [(0.5, 1.0, 1.0), (0.0, 1.0, 1.0), (0.2, 0.0, 1.0), (0.0, 0.0, 1.0)])
+def test_crossed_interval_covers_the_truth_about_as_often_as_it_says(spread):
+    random = np.random.default_rng(1)
+    hits = 0
+    for _ in range(1500):
+        interval = crossed_interval(0.7 + crossed(random, 3, 40, *spread))
+        hits += interval.low <= 0.7 <= interval.high
+    assert hits / 1500 > 0.935  # the interval over images alone has 73 % in the first case
+
+
+def test_crossed_interval_of_one_seed_is_the_t_interval_over_images():
+    d = np.random.default_rng(2).normal(1.0, 2.0, (1, 30))
+    expected = stats.t.interval(0.95, 29, d.mean(), stats.sem(d[0]))
+    interval = crossed_interval(d)
+    assert (interval.low, interval.high) == pytest.approx(expected)
+    assert "one seed" in interval.factors
+    assert crossed_interval(d.T).factors == "seeds only"
+
+
+def test_crossed_interval_without_variance_is_a_point_and_of_one_number_is_infinite():
+    assert crossed_interval(np.full((3, 5), 0.25)) == Interval(0.25, 0.25, 0.25, "seeds and images")
+    single = crossed_interval(np.array([[0.25]]))
+    assert (single.low, single.high) == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize("broken", [np.zeros((0, 3)), np.zeros(3), np.array([[1.0, np.nan]])])
+def test_crossed_interval_refuses_what_it_cannot_judge(broken):
+    with pytest.raises(ValueError, match="finite"):
+        crossed_interval(broken)
+
+
+def test_mean_std():
+    mean, std = mean_std([1.0, 2.0, 6.0])
+    assert (mean, std) == pytest.approx((3.0, math.sqrt((4 + 1 + 9) / 2)))
+    assert math.isnan(mean_std([4.0])[1])
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 20), (7, 20), (20, 20), (450, 1000)])
+def test_wilson_interval_solves_its_defining_equation(successes, n):
+    z, p = stats.norm.ppf(0.975), successes / n
+    # its ends are the p0 with |p - p0| = z sqrt(p0 (1 - p0) / n)
+    roots = sorted(np.roots([1 + z**2 / n, -(2 * p + z**2 / n), p**2]).real)
+    assert wilson_interval(successes, n) == pytest.approx(tuple(roots), abs=1e-9)
+
+
+def test_resolvable_difference_is_what_a_two_sample_z_test_resolves():
+    points = resolvable_difference(360, 0.5)
+    z = (points / 100) / math.sqrt(0.25 / 360 + 0.25 / 360)
+    assert 2 * stats.norm.sf(z) == pytest.approx(0.05)
+
+
+def test_correlation_interval_is_scipys():
+    x = np.array([1.0, 2.0, 3.0, 5.0, 8.0, 13.0])
+    y = np.array([1.2, 1.0, 3.5, 4.0, 9.0, 9.5])
+    expected = stats.pearsonr(x, y)
+    interval = correlation_interval(x, y)
+    assert interval.estimate == pytest.approx(expected.statistic)
+    assert (interval.low, interval.high) == pytest.approx(tuple(expected.confidence_interval()))
+    with pytest.raises(ValueError, match="4 pairs"):
+        correlation_interval(x[:3], y[:3])
+
+
+def test_three_phases_finds_the_bends_of_a_bent_line():
+    epochs = np.arange(1, 31)
+    values = -0.05 * np.minimum(epochs, 8) - 0.2 * np.maximum(epochs - 22, 0)
+    phases = three_phases(epochs, values + 1e-4 * np.random.default_rng(3).standard_normal(30))
+    assert (phases.first, phases.second) == (8, 22)
+    assert phases.slopes == pytest.approx((-0.05, 0.0, -0.2), abs=1e-3)
+
+
+def test_three_phases_keeps_every_piece_long_enough():
+    epochs = np.arange(10)
+    phases = three_phases(epochs, np.where(epochs == 9, 1.0, 0.0), shortest=3)
+    assert (phases.first, phases.second) == (3, 6)  # the only pair that leaves three steps on each side and between
+    assert three_phases(epochs[:9], np.zeros(9), shortest=3) is None
+
+
+def test_run_of_reads_the_place_of_a_file():
+    assert run_of("results/embedded/runs/digits/weat-adv/seed12/history.parquet") == ("digits", "weat-adv", 12)
+    with pytest.raises(RobustlensError, match="seed<k>"):
+        run_of("results/embedded/history.parquet")
+
+
+def evaluation(path, right, index=None):
+    path.parent.mkdir(parents=True)
+    n = len(right)
+    frame = pd.DataFrame(
+        {
+            "checkpoint": "best",
+            "attack": "autoattack",
+            "index": range(n) if index is None else index,
+            "label": 1,
+            "prediction_adversarial": [1 if r else 0 for r in right],
+        }
+    )
+    frame.to_parquet(path)
+    return path
+
+
+def test_accuracies_and_read_runs(tmp_path):
+    first = evaluation(tmp_path / "digits/sat/seed0/robustness.parquet", [1, 0, 1, 1])
+    second = evaluation(tmp_path / "digits/sat/seed1/robustness.parquet", [0, 0, 1, 1])
+    rates = accuracies(read_runs([second, first]))
+    assert rates["seed"].tolist() == [1, 0]
+    assert rates["accuracy"].tolist() == [0.5, 0.75]
+    assert rates["images"].tolist() == [4, 4]
+    assert rates["source"].tolist() == [second.as_posix(), first.as_posix()]
+
+
+def test_read_runs_names_a_broken_file(tmp_path):
+    path = tmp_path / "digits/sat/seed0/robustness.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not parquet")
+    with pytest.raises(RobustlensError, match=r"seed0/robustness.parquet"):
+        read_runs([path])
+    with pytest.raises(RobustlensError, match="empty"):
+        read_runs([])
+
+
+def test_paired_takes_the_seeds_and_images_that_both_have():
+    a = pd.DataFrame({"seed": [0, 0, 1, 1, 2, 2], "index": [5, 7, 5, 7, 5, 7], "v": [1.0, 2, 3, 4, 5, 6]})
+    b = pd.DataFrame({"seed": [1, 1, 0, 0], "index": [7, 9, 9, 7], "v": [10.0, 0, 0, 20]})
+    assert paired(a, b, "v").tolist() == [[2.0 - 20], [4.0 - 10]]
+
+
+def test_last_epoch_is_each_runs_own():
+    frame = pd.DataFrame({"dataset": "d", "recipe": ["a", "a", "b"], "seed": 0, "epoch": [1, 3, 2]})
+    assert last_epoch(frame)["epoch"].tolist() == [3, 2]
+
+
+def test_with_deltas_is_negative_when_the_attack_raises_the_energy():
+    energies = {
+        "marginal_natural": -8.0,
+        "marginal_adversarial": -7.5,
+        "joint_natural": -7.0,
+        "joint_adversarial": -9.0,
+    }
+    row = with_deltas(pd.DataFrame([energies])).iloc[0]
+    assert (row["delta_marginal"], row["delta_joint"]) == (-0.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bound", "verdict"),
+    [
+        (0.1, 0.5, 0.0, "supported"),
+        (-0.5, -0.1, 0.0, "contradicted"),
+        (-0.1, 0.2, 0.0, "open"),
+        (0.0, 0.0, 0.0, "open"),
+        (-0.5, 0.4, -1.0, "supported"),
+        (-math.inf, math.inf, 0.0, "open"),
+    ],
+)
+def test_decide(low, high, bound, verdict):
+    outcome = decide(Interval(0.0, low, high, "images"), "nat", "what", ["a", "a", "b"], bound)
+    assert outcome.verdict == verdict
+    assert outcome.sources == ("a", "b")
+
+
+def test_judge_leaves_a_claim_open_when_nothing_was_measured():
+    def missing(_):
+        raise NotMeasured("recipe weat-adv")
+
+    outcome = judge(Claim("name", "statement", "source", "rule", missing), None)
+    assert (outcome.verdict, outcome.detail) == ("open", "Not measured: recipe weat-adv")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    study = write_study(tmp_path_factory.mktemp("study"), epochs=24, images=120)
+    frames = [read_runs(f) for f in (study.robustness, study.attack_energies, study.history, study.energies)]
+    return EnergyData(*frames, read_scores(study.scores))
+
+
+def evaluate(name, data):
+    return judge(next(claim for claim in CLAIMS if claim.id == name), data)
+
+
+def test_claims_on_results_made_to_support_them(data):
+    expected = {
+        "pgd-lowers-energy": 14.0,
+        "minimal-attacks-raise-energy": 4.0,
+        "pgd-lowers-energy-most": 18.0,
+        "trades-aligns-energies": 0.65,
+        "sat-generates-better": 10.0,
+    }
+    for name, value in expected.items():
+        outcome = evaluate(name, data)
+        assert outcome.verdict == "supported", name
+        assert outcome.estimate == pytest.approx(value, rel=0.15), name
+    assert evaluate("sat-drops-late", data).verdict == "supported"
+    assert len({claim.id for claim in CLAIMS}) == len(CLAIMS)
+
+
+def test_energy_gap_of_weat_is_the_difference_of_two_absolute_means(data):
+    last = data.energies[(data.energies["epoch"] == 24) & (data.energies["split"] == "train")]
+    means = {}
+    for recipe in ("trades", "weat-adv"):
+        rows = last[last["recipe"] == recipe]
+        means[recipe] = abs(float((rows["marginal_natural"] - rows["marginal_adversarial"]).mean()))
+    outcome = evaluate("weat-adv-aligns-energies", data)
+    assert outcome.estimate == pytest.approx(means["trades"] - means["weat-adv"])
+    assert outcome.low < outcome.estimate < outcome.high
+
+
+def swapped(frame, first, second):
+    return frame.assign(recipe=frame["recipe"].replace({first: second, second: first}))
+
+
+def test_claims_are_contradicted_when_the_recipes_are_swapped(data):
+    swap = EnergyData(
+        data.robustness,
+        data.attack_energies.assign(marginal_natural=2 * data.attack_energies["marginal_adversarial"]),
+        data.history,
+        swapped(data.energies, "sat", "trades"),
+        swapped(data.scores, "sat", "trades"),
+    )
+    names = ("pgd-lowers-energy", "minimal-attacks-raise-energy", "trades-aligns-energies", "sat-generates-better")
+    verdicts = {name: evaluate(name, swap).verdict for name in names}
+    assert verdicts["trades-aligns-energies"] == verdicts["sat-generates-better"] == "contradicted"
+    assert verdicts["pgd-lowers-energy"] == "contradicted"
+    assert verdicts["minimal-attacks-raise-energy"] == "supported"
+
+
+def test_robustness_claim_is_the_paired_difference_by_hand(data):
+    rows = data.robustness[(data.robustness["attack"] == "autoattack") & (data.robustness["checkpoint"] == "best")]
+    matrix = []
+    for seed in (0, 1, 2):
+        right = {}
+        for recipe in ("weat-adv", "trades"):
+            run = rows[(rows["recipe"] == recipe) & (rows["seed"] == seed)].sort_values("index")
+            right[recipe] = [100.0 * (p == y) for p, y in zip(run["prediction_adversarial"], run["label"], strict=True)]
+        matrix.append([a - b for a, b in zip(right["weat-adv"], right["trades"], strict=True)])
+    outcome = evaluate("weat-adv-beats-trades", data)
+    assert outcome.estimate == pytest.approx(np.mean(matrix))
+    assert outcome.unit == "points"
+    lenient = evaluate("weat-nat-matches-trades", data)
+    assert "image" in lenient.detail
+
+
+def test_claims_without_their_results_are_open(data):
+    nothing = EnergyData(*[pd.DataFrame()] * 5)
+    assert {judge(claim, nothing).verdict for claim in CLAIMS} == {"open"}
+    few = EnergyData(
+        data.robustness, data.attack_energies, data.history[data.history["recipe"] == "sat"], data.energies, data.scores
+    )
+    assert "at least 4" in evaluate("energy-gap-tracks-overfitting", few).detail
+
+
+def test_energy_gap_claim_is_a_correlation_over_recipes(data):
+    gaps, overfits = [], []
+    for recipe in ("sat", "trades", "mart", "mail-trades", "weat-nat", "weat-adv"):
+        last = data.history[(data.history["recipe"] == recipe) & (data.history["epoch"] == 24)]
+        gap, overfit = [], []
+        for seed in (0, 1, 2):
+            run = last[last["seed"] == seed].set_index("split")
+            gap.append(abs(run.loc["train", "delta_marginal"]))
+            overfit.append(run.loc["train", "robust_accuracy"] - run.loc["validation", "robust_accuracy"])
+        gaps.append(sum(gap) / 3)
+        overfits.append(sum(overfit) / 3)
+    assert evaluate("energy-gap-tracks-overfitting", data).estimate == pytest.approx(np.corrcoef(gaps, overfits)[0, 1])
