@@ -13,7 +13,7 @@ from robustlens.training.loop import Interrupted, TrainedRun, Training
 from robustlens.training.state import RunState
 
 ONE_CYCLE = {"name": "one-cycle", "warmup_fraction": 0.25, "cycle_momentum": True}
-STEP = {"name": "step", "milestones": [1, 2], "factor": 0.1}
+STEP = {"name": "step", "milestones": [1], "factor": 0.1}
 SPEC = {
     "dataset": "digits",
     "recipe": "tiny",
@@ -21,7 +21,7 @@ SPEC = {
     "architecture": {"family": "resnet", "blocks": [1], "width": 4},
     "method": {"name": "sat", "parameters": {}},
     "training": {
-        "epochs": 3,
+        "epochs": 2,
         "batch_size": 16,
         "learning_rate": 0.1,
         "momentum": 0.9,
@@ -32,9 +32,9 @@ SPEC = {
         "augmentation": {"crop_padding": 0, "flip": False},
     },
     "threat": {"norm": "linf", "epsilon": "4/16", "step_size": "1/16"},
-    "tracking": {"train_samples": 16, "attack_steps": 2, "batch_size": 500, "energy_epochs": [1, 3]},
+    "tracking": {"train_samples": 16, "attack_steps": 2, "batch_size": 500, "energy_epochs": [1, 2]},
 }
-STEPS = 9  # 3 epochs of 3 batches: 16, 16 and 8 of the 40 training images
+STEPS = 6  # 2 epochs of 3 batches: 16, 16 and 8 of the 40 training images
 
 
 def spec(method: str = "sat", parameters: dict[str, Any] | None = None, **training: Any) -> dict[str, Any]:

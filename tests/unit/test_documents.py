@@ -75,6 +75,14 @@ def test_report_compiles_twice_to_the_same_bytes(document, tmp_path):
 
 
 @needs_latex
+def test_any_document_is_dated_to_the_epoch(tmp_path):
+    tex = tmp_path / "plain.tex"
+    tex.write_text("\\documentclass{article}\n\\begin{document}\n\\today\n\\end{document}\n")
+    compile_pdf(tex, tmp_path / "plain.pdf")
+    assert b"/CreationDate (D:19700101000000" in (tmp_path / "plain.pdf").read_bytes()
+
+
+@needs_latex
 def test_a_latex_error_is_quoted_with_the_log(tmp_path):
     tex = tmp_path / "bad.tex"
     tex.write_text("\\documentclass{article}\n\\begin{document}\n\\nosuchcommand\n\\end{document}\n")

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -72,51 +73,54 @@ def test_every_epoch_visits_all_images_in_an_order_of_its_own_given_by_seed_and_
     orders = {}
     for seed in (0, 1):
         seen = batches_of(tiny.spec() | {"seed": seed}, data, tmp_path / str(seed))
-        assert [(epoch, len(y)) for epoch, _, y in seen] == [(e, n) for e in (1, 2, 3) for n in (16, 16, 8)]
-        for epoch in (1, 2, 3):
+        assert [(epoch, len(y)) for epoch, _, y in seen] == [(e, n) for e in (1, 2) for n in (16, 16, 8)]
+        for epoch in (1, 2):
             order = torch.randperm(40, generator=torch.Generator().manual_seed(seed_by_hand(f"{seed}/order/{epoch}")))
             for part, array in ((1, split.images), (2, split.labels)):
                 visited = torch.cat([step[part] for step in seen if step[0] == epoch])
                 assert torch.equal(visited, torch.from_numpy(array[order.numpy()]))
             orders[seed, epoch] = tuple(order.tolist())
-    assert len(set(orders.values())) == 6
+    assert len(set(orders.values())) == 4
 
 
 # Determinism and resume -------------------------------------------------------------------------------------------
 
+AUGMENTED = "sat, step schedule, train-mode attack, augmented"
 CASES = {
     "sat": tiny.spec(),
     "standard": tiny.spec("standard"),
     "trades, step schedule": tiny.spec("trades", schedule=tiny.STEP),
     "weat, wider": tiny.spec("weat") | {"architecture": {"family": "resnet", "blocks": [1, 1], "width": 8}},
     "mart, train-mode attack": tiny.spec("mart", attack_batchnorm="train"),
-    "sat, step, train-mode attack, augmented": tiny.spec(
-        schedule=tiny.STEP, attack_batchnorm="train", augmentation={"crop_padding": 1, "flip": True}
-    ),
+    AUGMENTED: tiny.spec(schedule=tiny.STEP, attack_batchnorm="train", augmentation={"crop_padding": 1, "flip": True}),
     "mail-trades over its start epoch": tiny.spec("mail-trades", {"start_epoch": 1}),
     "one-cycle without momentum, l2": tiny.spec(schedule=tiny.ONE_CYCLE | {"cycle_momentum": False})
     | {"threat": {"norm": "l2", "epsilon": 1.0, "step_size": 0.4}},
 }
 
 
+@pytest.fixture(scope="module")
+def once(data, tmp_path_factory) -> Callable[[str], TrainedRun]:
+    """The run of a case that nothing disturbed."""
+    return cache(lambda case: tiny.train(CASES[case], data, tmp_path_factory.mktemp("once")))
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_a_run_resumed_after_every_single_step_gives_the_same_bytes(case, data, tmp_path):
-    once = tiny.train(CASES[case], data, tmp_path / "once")
-    resumed = tiny.train(CASES[case], data, tmp_path / "resumed", stop_after=set(range(1, tiny.STEPS + 1)))
-    assert science(once) == science(resumed)
-    assert once.best_epoch == resumed.best_epoch
-    assert list(resumed.timing["epoch"]) == [1, 2, 3]
+def test_a_run_resumed_after_every_single_step_gives_the_same_bytes(case, once, data, tmp_path):
+    resumed = tiny.train(CASES[case], data, tmp_path, stop_after=set(range(1, tiny.STEPS + 1)))
+    assert science(once(case)) == science(resumed)
+    assert once(case).best_epoch == resumed.best_epoch
+    assert list(resumed.timing["epoch"]) == [1, 2]
 
 
 @pytest.mark.parametrize("stop", range(1, tiny.STEPS + 1))
-def test_a_run_stopped_at_one_step_gives_the_same_bytes(stop, data, tmp_path):
-    spec = tiny.spec(augmentation={"crop_padding": 1, "flip": True})
-    assert science(tiny.train(spec, data, tmp_path / "a")) == science(tiny.train(spec, data, tmp_path / "b", {stop}))
+def test_a_run_stopped_at_one_step_gives_the_same_bytes(stop, once, data, tmp_path):
+    resumed = tiny.train(CASES[AUGMENTED], data, tmp_path, stop_after={stop})
+    assert science(once(AUGMENTED)) == science(resumed)
 
 
-def test_the_state_that_is_saved_while_nobody_asks_to_stop_is_as_good(data, tmp_path, monkeypatch):
+def test_the_state_that_is_saved_while_nobody_asks_to_stop_is_as_good(once, data, tmp_path, monkeypatch):
     """The periodic save, then a death without warning right after the second step of the second epoch."""
-    expected = science(tiny.train(tiny.spec(), data, tmp_path / "once"))
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
 
     class Death(BaseException):
@@ -135,7 +139,7 @@ def test_the_state_that_is_saved_while_nobody_asks_to_stop_is_as_good(data, tmp_
         with pytest.raises(Death):
             run.run()
         assert state.load()[1]["progress"]["step"] == 2
-    assert science(tiny.train(tiny.spec(), data, tmp_path / "killed")) == expected
+    assert science(tiny.train(CASES["sat"], data, tmp_path / "killed")) == science(once("sat"))
 
 
 def test_a_finished_run_is_not_trained_again(data, tmp_path):
@@ -157,31 +161,22 @@ def test_interrupted_says_when_and_where_and_leaves_the_network_as_it_was_after_
         assert torch.equal(tensors[f"model.{name}"], value)
 
 
-def test_runs_repeat_and_differ_between_seeds(data, tmp_path):
-    runs = [
-        science(tiny.train(tiny.spec() | {"seed": seed}, data, tmp_path / str(n))) for n, seed in enumerate((0, 0, 1))
-    ]
-    assert runs[0] == runs[1]
-    for part in ("last.conv1.weight", "last.linear.weight", "history.train_loss", "energies.marginal_adversarial"):
-        assert runs[0][part] != runs[2][part]
-
-
-def test_global_random_numbers_neither_matter_nor_change(data, tmp_path):
-    torch.manual_seed(1)
-    first = science(tiny.train(tiny.spec(), data, tmp_path / "a"))
+def test_runs_repeat_and_differ_between_seeds_whatever_the_global_generator_says(once, data, tmp_path):
     torch.manual_seed(2)
     before = torch.get_rng_state()
-    second = science(tiny.train(tiny.spec(), data, tmp_path / "b"))
-    assert first == second
+    first, again = science(once("sat")), science(tiny.train(CASES["sat"], data, tmp_path / "again"))
     assert torch.equal(before, torch.get_rng_state())
+    other = science(tiny.train(CASES["sat"] | {"seed": 1}, data, tmp_path / "other"))
+    assert first == again
+    for part in ("last.conv1.weight", "last.linear.weight", "history.train_loss", "energies.marginal_adversarial"):
+        assert first[part] != other[part]
 
 
-def test_the_test_split_is_never_read(data, tmp_path):
+def test_the_test_split_is_never_read(once, data, tmp_path):
     test = data.splits["test"]
     poison = Split(np.full_like(test.images, np.nan), np.full_like(test.labels, -1), np.full_like(test.index, -1))
     poisoned = PreparedDataset(data.sheet, data.splits | {"test": poison})
-    clean = tiny.train(tiny.spec(), data, tmp_path / "a")
-    assert science(clean) == science(tiny.train(tiny.spec(), poisoned, tmp_path / "b"))
+    assert science(once("sat")) == science(tiny.train(CASES["sat"], poisoned, tmp_path))
 
 
 def test_run_digest_follows_everything_that_defines_a_run(data):
@@ -298,7 +293,7 @@ def plain_run(data: PreparedDataset, spec: dict, steps: int) -> tuple[dict[str, 
             loss = F.cross_entropy(natural, y) + 6 * kl.mean()
         if epoch == 1:
             first_epoch += loss.item() * len(y) / 40
-        rate, momentum = one_cycle(step, 9, 0.1, 0.25)
+        rate, momentum = one_cycle(step, 6, 0.1, 0.25)
         gradients = torch.autograd.grad(loss, list(model.parameters()))
         with torch.no_grad():
             for n, (p, g) in enumerate(zip(model.parameters(), gradients, strict=True)):
@@ -327,7 +322,9 @@ def test_the_loop_does_what_a_plain_loop_does(case, data, tmp_path):
             run.run()
     expected, first_epoch = plain_run(data, spec, 5)
     for name, value in run.model.state_dict().items():
-        torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
+        # The gradient of a KL of almost equal distributions is itself rounded to three digits.
+        tolerance = 5e-4 if case == "trades" else 2e-5
+        torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
     for row in run.progress.history:
         assert row["train_loss"] == pytest.approx(first_epoch, rel=1e-4)
 
@@ -441,7 +438,7 @@ def rates(settings: dict, epochs: int, steps_per_epoch: int) -> list[tuple[float
 
 def test_one_cycle_is_two_cosines():
     used = rates(tiny.ONE_CYCLE, 6, 10)
-    assert used == pytest.approx([one_cycle(step, 60, 0.1, 0.25) for step in range(60)])
+    np.testing.assert_allclose(used, [one_cycle(step, 60, 0.1, 0.25) for step in range(60)], rtol=1e-9)
     assert used[0] == pytest.approx((0.004, 0.95)) and used[14] == pytest.approx((0.1, 0.85))
     assert used[-1] == pytest.approx((4e-7, 0.95))
 
@@ -464,8 +461,8 @@ def test_a_one_cycle_schedule_without_a_step_to_warm_up_in_is_refused(epochs, st
 
 
 @pytest.mark.parametrize(("schedule", "expected"), [
-    (tiny.ONE_CYCLE, [one_cycle(step, 9, 0.1, 0.25) for step in range(9)]),
-    (tiny.STEP, [(0.1 * 0.1 ** (step // 3), 0.9) for step in range(9)]),
+    (tiny.ONE_CYCLE, [one_cycle(step, 6, 0.1, 0.25) for step in range(6)]),
+    (tiny.STEP, [(0.1 * 0.1 ** (step // 3), 0.9) for step in range(6)]),
 ])  # fmt: skip
 def test_every_step_has_its_rate_and_the_history_that_of_the_epoch_s_first_step(schedule, expected, data, tmp_path):
     with RunState(tmp_path, "digest") as state:
@@ -478,7 +475,7 @@ def test_every_step_has_its_rate_and_the_history_that_of_the_epoch_s_first_step(
 
         run._step = step
         history = run.run().history
-    assert used == pytest.approx(expected)
+    np.testing.assert_allclose(used, expected, rtol=1e-9)
     assert list(history["learning_rate"]) == pytest.approx([expected[3 * (e - 1)][0] for e in history["epoch"]])
 
 
@@ -507,9 +504,9 @@ def in_float64(logits: np.ndarray, attacked: np.ndarray, y: np.ndarray) -> pd.Da
     return pd.DataFrame(rows)
 
 
-def fade(model: nn.Module, x: Tensor, y: Tensor, threat: Threat, generator: torch.Generator) -> Tensor:
+def invert(model: nn.Module, x: Tensor, y: Tensor, threat: Threat, generator: torch.Generator) -> Tensor:
     """An attack whose result does not depend on the model."""
-    return 0.8 * x + 0.15
+    return 1 - x
 
 
 def trained_network(seed: int = 0) -> ResidualNetwork:
@@ -518,11 +515,11 @@ def trained_network(seed: int = 0) -> ResidualNetwork:
     network = ResidualNetwork((1,), 4, 1, 10)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.3, 3.0)
+            module.running_mean.normal_(std=0.2)
+            module.running_var.uniform_(0.02, 0.2)
             nn.init.normal_(module.weight, 1.0, 0.5)
             nn.init.normal_(module.bias)
-    nn.init.normal_(network.linear.weight, std=1.5)
+    nn.init.normal_(network.linear.weight, std=3.0)
     return network
 
 
@@ -534,15 +531,15 @@ def tracker(data: PreparedDataset, attack: Callable, seed: int = 0) -> Tracker:
 
 def test_tracked_values_are_those_of_float64_loops(data):
     split, network = data.splits["validation"], trained_network()
-    measured = tracker(data, fade).measure(network.train())
+    measured = tracker(data, invert).measure(network.train())
     reference, x = trained_network().double().eval(), torch.from_numpy(np.array(split.images)).double()
     with torch.no_grad():
-        expected = in_float64(reference(x).numpy(), reference(fade(None, x, None, None, None)).numpy(), split.labels)
+        expected = in_float64(reference(x).numpy(), reference(invert(None, x, None, None, None)).numpy(), split.labels)
     assert np.array_equal(measured["index"], split.index) and np.array_equal(measured["label"], split.labels)
     assert list(measured.columns[2:]) == list(expected.columns)
     for name in expected:
         np.testing.assert_allclose(measured[name], expected[name], rtol=2e-4, atol=2e-4, err_msg=name)
-    assert expected["clean_accuracy"].mean() not in (0, 1) and expected["kl"].min() > 1e-3
+    assert expected["clean_accuracy"].mean() not in (0, 1) and expected["kl"].mean() > 0.01
     np.testing.assert_allclose(measured["kl"], measured["conditional_term"] + measured["marginal_term"], atol=1e-4)
 
 
@@ -590,10 +587,10 @@ def test_history_and_energies_are_of_the_right_images_epochs_and_network(data, t
     run = tiny.train(tiny.spec("trades"), data, tmp_path)
     history, energies = run.history, run.energies
     assert list(zip(history["epoch"], history["split"], strict=True)) == [
-        (epoch, split) for epoch in (1, 2, 3) for split in ("train", "validation")
+        (epoch, split) for epoch in (1, 2) for split in ("train", "validation")
     ]
     chosen = {"train": data.splits["train"].index[:16], "validation": data.splits["validation"].index}
-    assert list(energies["epoch"].unique()) == [1, 3]
+    assert list(energies["epoch"].unique()) == [1, 2]
     for (epoch, split), rows in energies.groupby(["epoch", "split"]):
         assert np.array_equal(rows["index"], chosen[split])
         assert np.array_equal(rows["label"], data.splits[split].labels[: len(rows)])
@@ -605,7 +602,7 @@ def test_history_and_energies_are_of_the_right_images_epochs_and_network(data, t
     network.load_state_dict(run.last)
     with torch.no_grad():
         logits = network.eval()(torch.from_numpy(np.array(data.splits["validation"].images)).double())
-    last = energies[(energies["epoch"] == 3) & (energies["split"] == "validation")]
+    last = energies[(energies["epoch"] == 2) & (energies["split"] == "validation")]
     np.testing.assert_allclose(last["marginal_natural"], -np.log(np.exp(logits.numpy()).sum(1)), atol=1e-4)
 
 
@@ -614,7 +611,7 @@ def test_history_and_energies_are_of_the_right_images_epochs_and_network(data, t
 
 def test_best_is_the_first_epoch_of_the_highest_validation_robust_accuracy(data, tmp_path, monkeypatch):
     original = Tracker.measure
-    robust = {"validation": [0.2, 0.5, 0.5, 0.3], "train": [0.9, 0.1, 0.1, 1.0]}
+    robust = {"validation": [0.25, 0.5, 0.5, 0.375], "train": [0.75, 0.125, 0.125, 1.0]}
     calls = {"validation": 0, "train": 0}
 
     def measure(self: Tracker, model: nn.Module) -> pd.DataFrame:
@@ -629,7 +626,8 @@ def test_best_is_the_first_epoch_of_the_highest_validation_robust_accuracy(data,
         run: Training
 
         def report(epoch: int, epochs: int, row: dict) -> None:
-            assert (epochs, row["split"], row["robust_accuracy"]) == (4, "validation", robust["validation"][epoch - 1])
+            assert (epochs, row["split"]) == (4, "validation")
+            assert row["robust_accuracy"] == pytest.approx(robust["validation"][epoch - 1])
             after.append({name: t.clone() for name, t in run.model.state_dict().items()})
 
         run = tiny.training(tiny.spec(epochs=4), data, state, report=report)

@@ -115,7 +115,7 @@ def energy_gap_tracks_overfitting(data: EnergyData) -> Outcome:
     if len(recipes) < 4:
         raise NotMeasured(f"{len(recipes)} adversarially trained recipes; a correlation needs at least 4")
     interval = correlation_interval(recipes["overfit"].to_numpy(), recipes["gap"].to_numpy())
-    return decide(interval, "correlation", f"{len(recipes)} recipes", last["source_x"])
+    return decide(interval, "", f"correlation over {len(recipes)} recipes", last["source_x"])
 
 
 @claim(

@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from robustlens.data.prepared import checksum
+from robustlens.data.prepared import PreparedDataset, checksum
 from robustlens.errors import RobustlensError
+from robustlens.models.weights import build
 
 INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
 INCEPTION_URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{INCEPTION_FILE}"
@@ -37,6 +38,15 @@ def score_names(kind: str) -> dict[str, str]:
     return SCORE_NAMES[kind]
 
 
+def open_network(
+    kind: str, weights: Path, architecture: dict, data: PreparedDataset, device: torch.device
+) -> "FeatureNetwork":
+    """The feature network of that kind; architecture and data say what a `classifier` looks like."""
+    if kind == "inception":
+        return inception_network(weights, device)
+    return classifier_network(build(architecture, data.channels, data.classes), weights, device)
+
+
 class FeatureNetwork:
     """A frozen network and what one must know of it to compare its scores with others.
 
@@ -44,7 +54,9 @@ class FeatureNetwork:
     weights_sha256: of the weights file. dims: d, the length of a feature.
     """
 
-    def __init__(self, kind: str, network: nn.Module, dims: int, resize: str, weights_sha256: str, device: str):
+    def __init__(
+        self, kind: str, network: nn.Module, dims: int, resize: str, weights_sha256: str, device: torch.device | str
+    ):
         self.kind = kind
         self.dims = dims
         self.resize = resize
@@ -68,7 +80,7 @@ class FeatureNetwork:
         return torch.cat(features).numpy(), torch.cat(logits).numpy()
 
 
-def classifier_network(model: nn.Module, weights: Path, device: str = "cpu") -> FeatureNetwork:
+def classifier_network(model: nn.Module, weights: Path, device: torch.device | str = "cpu") -> FeatureNetwork:
     """Penultimate features and logits of a classifier of this project.
 
     model: built with the architecture of the weights; it has `features` and `linear`, as `models.resnet` has.
@@ -84,7 +96,7 @@ def classifier_network(model: nn.Module, weights: Path, device: str = "cpu") -> 
     return FeatureNetwork("classifier", _Classifier(model), model.linear.in_features, "none", checksum(weights), device)
 
 
-def inception_network(weights: Path, device: str = "cpu") -> FeatureNetwork:
+def inception_network(weights: Path, device: torch.device | str = "cpu") -> FeatureNetwork:
     """Inception-v3 of FID and IS: 2,048 pooled features; logits of 1,008 classes without the bias, as IS takes them.
 
     weights: the file INCEPTION_FILE, see `verify_inception_weights`. Images of one channel are repeated to three.

@@ -13,7 +13,7 @@ from robustlens.report.figure import title_and_caption
 def render_html(document: Document) -> str:
     """The page: tables as their .html files, figures as PNG within the page."""
     figures = [_figure(path.with_suffix(".png")) for path in document.figures]
-    tables = [{"name": p.stem, "html": Markup(p.with_suffix(".html").read_text())} for p in document.tables]
+    tables = [Markup(path.with_suffix(".html").read_text()) for path in document.tables]
     return (
         environment(autoescape=True)
         .get_template("report.html")

@@ -26,7 +26,7 @@ def build(evaluations: list[Path], scale: str) -> Table:
             runs = of_dataset[of_dataset["recipe"] == recipe].groupby("seed", sort=False)
             cells = [
                 over_seeds(
-                    100 * runs["broken_by"].agg(lambda b, k=k: 1 - b.isin(STAGES[:k]).mean()),
+                    100 * runs["broken_by"].agg(lambda b, k=k: 1 - b.isin(STAGES[: k + 1]).mean()),
                     accuracy_digits(images),
                     "%",
                     runs["source"].first(),

@@ -1,0 +1,383 @@
+"""The configuration: what is refused, with which words; what is filled in; what a job gets of it."""
+
+import copy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from robustlens.configuration import load, merge, run_spec, suite_attacks
+from robustlens.errors import RobustlensError
+
+REPOSITORY = Path(__file__).parent.parent.parent
+SCHEMA = REPOSITORY / "schemas" / "config.schema.yaml"
+
+CONFIG = yaml.safe_load("""
+scale: small
+recipes:
+  sat: {method: sat}
+  trades: {method: trades, beta: 3.0}
+  weat-adv: {method: weat, variant: adv}
+attacks:
+  pgd20: {family: pgd, steps: 20}
+  autoattack: {family: autoattack}
+scales:
+  other: {}
+  small:
+    recipes:
+      trades: {beta: 4.0}
+    datasets:
+      digits:
+        reader: digits
+        splits: {train: 200, validation: 100}
+        architecture: {family: resnet, width: 16}
+        threat: {norm: linf, epsilon: 4/16, step_size: 0.0625}
+        training:
+          epochs: 10
+          batch_size: 50
+          learning_rate: 0.1
+          schedule: {name: one-cycle, warmup_fraction: 0.25, cycle_momentum: true}
+          attack_steps: 7
+        tracking: {train_samples: 100, energy_epochs: [1, 10]}
+    studies:
+      energy:
+        datasets: [digits]
+        recipes: [sat, trades]
+        seeds: [0, 1]
+        robustness: {attacks: [pgd20, autoattack], samples: {autoattack: 100}}
+        attack_energies: {recipes: [sat], attacks: [pgd20]}
+        generation:
+          recipes: [sat]
+          per_class: 10
+          sampler: {}
+          features: {kind: classifier, recipe: sat, seed: 1000}
+""")
+
+
+def loaded(change: Callable[[dict], object] = lambda raw: None) -> dict:
+    raw = copy.deepcopy(CONFIG)
+    change(raw)
+    return load(raw, SCHEMA)
+
+
+def small(raw: dict) -> dict:
+    return raw["scales"]["small"]
+
+
+def digits(raw: dict) -> dict:
+    return small(raw)["datasets"]["digits"]
+
+
+def energy(raw: dict) -> dict:
+    return small(raw)["studies"]["energy"]
+
+
+DIGITS, ENERGY = "config.datasets.digits", "config.studies.energy"
+REFUSED = [
+    # scales and unknown keys, with the nearest valid name
+    (lambda r: r.update(scale="smal"), "config: unknown scale 'smal'; did you mean 'small'?"),
+    (lambda r: r.update(scale="paper"), "config: unknown scale 'paper'; valid are: other, small"),
+    (lambda r: r.pop("scale"), "config: unknown scale None; valid are: other, small"),
+    (lambda r: r.pop("scales"), "config: unknown scale 'small'; valid are: none"),
+    (lambda r: r.update(recipees={}), "config: unknown key 'recipees'; did you mean 'recipes'?"),
+    (lambda r: digits(r).update(redaer="x"), f"{DIGITS}: unknown key 'redaer'; did you mean 'reader'?"),
+    (
+        lambda r: digits(r)["training"].update(epochss=3),
+        f"{DIGITS}.training: unknown key 'epochss'; did you mean 'epochs'?",
+    ),
+    (
+        lambda r: digits(r)["training"]["schedule"].update(warmupfraction=0.3),
+        f"{DIGITS}.training.schedule: unknown key 'warmupfraction'; did you mean 'warmup_fraction'?",
+    ),
+    (lambda r: small(r)["studies"].update(enrgy={}), "config.studies: unknown key 'enrgy'; did you mean 'energy'?"),
+    (
+        lambda r: energy(r)["generation"]["features"].update(sed=1),
+        f"{ENERGY}.generation.features: unknown key 'sed'; did you mean 'seed'?",
+    ),
+    # values
+    (lambda r: digits(r)["training"].update(epochs=0), f"{DIGITS}.training.epochs: 0 is less than the minimum of 1"),
+    (lambda r: digits(r)["training"].update(epochs=True), f"{DIGITS}.training.epochs: True is not of type 'integer'"),
+    (lambda r: digits(r)["training"].update(epochs=10.0), f"{DIGITS}.training.epochs: 10.0 is not of type 'integer'"),
+    (
+        lambda r: digits(r)["training"].update(learning_rate="1e-1"),
+        f"{DIGITS}.training.learning_rate: '1e-1' is not of type 'number'",
+    ),
+    (
+        lambda r: digits(r)["training"].update(weight_decay=float("inf")),
+        f"{DIGITS}.training.weight_decay: inf is not of type 'number' (On all parameters)",
+    ),
+    (
+        lambda r: digits(r)["training"].update(momentum=1),
+        f"{DIGITS}.training.momentum: 1 is greater than or equal to the maximum of 1",
+    ),
+    (
+        lambda r: digits(r)["training"].update(attack_batchnorm="both"),
+        f"{DIGITS}.training.attack_batchnorm: 'both' is not one of ['eval', 'train'] (BatchNorm in the training",
+    ),
+    (
+        lambda r: digits(r)["training"]["schedule"].update(name="cosine"),
+        f"{DIGITS}.training.schedule.name: 'cosine' is not one of ['one-cycle', 'step']",
+    ),
+    (
+        lambda r: digits(r)["training"]["schedule"].update(warmup_fraction=3),
+        f"{DIGITS}.training.schedule.warmup_fraction: 3 is greater than or equal to the maximum of 1",
+    ),
+    (
+        lambda r: digits(r)["training"].update(schedule={"name": "step", "milestones": [5]}),
+        f"{DIGITS}.training.schedule: 'factor' is a required property",
+    ),
+    (
+        lambda r: digits(r)["threat"].update(epsilon="8/0"),
+        f"{DIGITS}.threat.epsilon: '8/0' does not match '^[1-9][0-9]*/[1-9][0-9]*$' (A length in pixel units, as a "
+        "number or an exact fraction such as 8/255)",
+    ),
+    (
+        lambda r: digits(r)["threat"].update(epsilon=float("nan")),
+        f"{DIGITS}.threat.epsilon: nan is not of type 'number', 'string'",
+    ),
+    (lambda r: digits(r)["threat"].update(step_size=-1), f"{DIGITS}.threat.step_size: -1 is less than or equal to"),
+    (lambda r: digits(r)["threat"].update(norm="l1"), f"{DIGITS}.threat.norm: 'l1' is not one of ['linf', 'l2']"),
+    (lambda r: digits(r).pop("threat"), f"{DIGITS}: 'threat' is a required property"),
+    (lambda r: small(r).pop("datasets"), "config: 'datasets' is a required property"),
+    (lambda r: r["recipes"].update(sat=None), "config.recipes.sat: None is not of type 'object'"),
+    (lambda r: r["recipes"].update(SAT={"method": "sat"}), "config.recipes: 'SAT' does not match"),
+    (lambda r: energy(r).update(seeds=[0, 0]), f"{ENERGY}.seeds: [0, 0] has non-unique elements"),
+    (lambda r: energy(r).update(seeds=[0, -1]), f"{ENERGY}.seeds[1]: -1 is less than the minimum of 0"),
+    (
+        lambda r: energy(r)["generation"]["features"].update(kind="inceptio"),
+        f"{ENERGY}.generation.features.kind: 'inceptio' is not one of ['classifier', 'inception']",
+    ),
+    # components and their parameters
+    (
+        lambda r: r["recipes"]["trades"].update(betta=3),
+        "config.recipes.trades: trades has no parameter 'betta'; did you mean 'beta'?",
+    ),
+    (
+        lambda r: small(r)["recipes"]["trades"].update(beta=-3),
+        "config.recipes.trades.beta: must be a number of at least 0, got -3",
+    ),
+    (
+        lambda r: r["recipes"]["trades"].update(method="tradez"),
+        "config.recipes.trades: unknown method 'tradez'; did you mean 'trades'?",
+    ),
+    (lambda r: r["recipes"]["sat"].pop("method"), "config.recipes.sat: 'method' is a required property"),
+    (
+        lambda r: r["attacks"]["pgd20"].update(family="pdg"),
+        "config.attacks.pgd20: unknown attack 'pdg'; did you mean 'pgd'?",
+    ),
+    (
+        lambda r: r["attacks"]["pgd20"].update(loss="cee"),
+        "config.attacks.pgd20.loss: must be one of ce, kl, got 'cee'",
+    ),
+    (lambda r: digits(r).update(reader="digit"), f"{DIGITS}.reader: unknown data 'digit'; did you mean 'digits'?"),
+    (
+        lambda r: digits(r)["architecture"].update(family="resnett"),
+        f"{DIGITS}.architecture: unknown model 'resnett'; did you mean 'resnet'?",
+    ),
+    (
+        lambda r: digits(r)["architecture"].update(widht=3),
+        f"{DIGITS}.architecture: resnet has no parameter 'widht'; did you mean 'width'?",
+    ),
+    (
+        lambda r: r["recipes"]["sat"].update(architecture={"family": "resnet", "width": 0}),
+        "config.recipes.sat.architecture.width: must be a whole number above 0, got 0",
+    ),
+    (
+        lambda r: energy(r)["generation"]["sampler"].update(stepss=9),
+        f"{ENERGY}.generation.sampler: sampler has no parameter 'stepss'; did you mean 'steps'?",
+    ),
+    # names that must be defined
+    (lambda r: energy(r)["recipes"].append("tradez"), f"{ENERGY}.recipes: unknown recipe 'tradez'; did you mean"),
+    (lambda r: energy(r)["datasets"].append("cifar"), f"{ENERGY}.datasets: unknown dataset 'cifar'; valid are: digits"),
+    (
+        lambda r: energy(r)["robustness"]["attacks"].append("pgd2"),
+        f"{ENERGY}.robustness.attacks: unknown attack 'pgd2'; did you mean 'pgd20'?",
+    ),
+    (
+        lambda r: energy(r)["attack_energies"].update(samples={"autoattack": 10}),
+        f"{ENERGY}.attack_energies.samples: unknown attack 'autoattack'; valid are: pgd20",
+    ),
+    (
+        lambda r: energy(r)["attack_energies"]["recipes"].append("weat-adv"),
+        f"{ENERGY}.attack_energies.recipes: unknown recipe 'weat-adv'; valid are: sat, trades",
+    ),
+    (
+        lambda r: energy(r)["generation"]["recipes"].append("sa"),
+        f"{ENERGY}.generation.recipes: unknown recipe 'sa'; did you mean 'sat'?",
+    ),
+    (
+        lambda r: energy(r)["generation"]["features"].update(recipe="standard"),
+        f"{ENERGY}.generation.features.recipe: unknown recipe 'standard'",
+    ),
+    # entries that do not fit each other
+    (
+        lambda r: energy(r)["generation"]["features"].update(seed=1),
+        f"{ENERGY}.generation.features: seed 1 of sat is an evaluated run",
+    ),
+    (
+        lambda r: digits(r)["tracking"].update(energy_epochs=[1, 11]),
+        f"{DIGITS}.tracking.energy_epochs: 11 is after the last epoch 10",
+    ),
+    (
+        lambda r: r["recipes"]["sat"].update(training={"epochs": 9}),
+        f"{DIGITS}.tracking.energy_epochs: 10 is after the last epoch 9 of recipe 'sat'",
+    ),
+    (
+        lambda r: r["recipes"]["sat"].update(training={"epochss": 9}),
+        "config.recipes.sat.training: unknown key 'epochss'; did you mean 'epochs'?",
+    ),
+    (
+        lambda r: r["recipes"]["sat"].update(training={"batch_size": 0}),
+        "config.recipes.sat.training.batch_size: 0 is less than the minimum of 1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), REFUSED, ids=[message for _, message in REFUSED])
+def test_a_mistake_is_refused_with_its_place_and_the_nearest_valid_name(change, message):
+    with pytest.raises(RobustlensError) as raised:
+        loaded(change)
+    assert str(raised.value).startswith(message)
+
+
+def test_the_unchanged_configuration_is_accepted_and_left_alone():
+    raw = copy.deepcopy(CONFIG)
+    load(raw, SCHEMA)
+    assert raw == CONFIG
+
+
+# What is filled in ------------------------------------------------------------------------------------------------
+
+
+def test_defaults_of_schema_and_components_are_filled_in():
+    config = loaded()
+    training, tracking = (config["datasets"]["digits"][part] for part in ("training", "tracking"))
+    assert training["momentum"] == 0.9 and training["weight_decay"] == 0.0005
+    assert training["attack_batchnorm"] == "eval"
+    assert training["augmentation"] == {"crop_padding": 0, "flip": False}
+    assert tracking["attack_steps"] == 10 and tracking["batch_size"] == 500
+    assert config["datasets"]["digits"]["splits"]["seed"] == 0
+    assert config["datasets"]["digits"]["architecture"] == {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 16}
+    assert config["recipes"]["weat-adv"] == {"method": "weat", "variant": "adv", "beta": 6.0}
+    assert config["attacks"]["pgd20"] == {"family": "pgd", "steps": 20, "loss": "ce", "start": "uniform"}
+    study = config["studies"]["energy"]
+    assert study["attack_energies"]["samples"] == {} and study["attack_energies"]["batch_size"] == 500
+    assert study["generation"]["batch_size"] == 500
+    assert study["generation"]["sampler"].keys() >= {"init", "steps", "step_size", "momentum", "noise"}
+
+
+def test_defaults_of_one_entry_are_not_shared_with_another():
+    def change(raw: dict) -> None:
+        small(raw)["datasets"]["again"] = copy.deepcopy(digits(raw))
+
+    config = loaded(change)
+    config["datasets"]["digits"]["training"]["augmentation"]["flip"] = True
+    config["datasets"]["digits"]["architecture"]["blocks"].append(9)
+    assert config["datasets"]["again"]["training"]["augmentation"]["flip"] is False
+    assert config["datasets"]["again"]["architecture"]["blocks"] == [2, 2, 2, 2]
+
+
+def test_a_given_value_is_not_overwritten_by_a_default():
+    config = loaded(lambda r: digits(r)["training"].update(momentum=0.5, augmentation={"flip": True}))
+    assert config["datasets"]["digits"]["training"]["momentum"] == 0.5
+    assert config["datasets"]["digits"]["training"]["augmentation"] == {"crop_padding": 0, "flip": True}
+
+
+# Scales -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_scale_is_merged_in_and_the_others_are_gone():
+    config = loaded()
+    assert "scales" not in config and config["scale"] == "small"
+    assert config["recipes"]["trades"] == {"method": "trades", "beta": 4.0}
+    assert config["recipes"]["sat"] == {"method": "sat"}
+
+
+@pytest.mark.parametrize(("base", "overlay", "merged"), [
+    ({"a": 1, "b": 2}, {"b": 3, "c": 4}, {"a": 1, "b": 3, "c": 4}),
+    ({"a": {"x": 1, "y": {"z": 2}}}, {"a": {"y": {"w": 3}}}, {"a": {"x": 1, "y": {"z": 2, "w": 3}}}),
+    ({"a": [1, 2, 3]}, {"a": [4]}, {"a": [4]}),
+    ({"a": {"x": 1}}, {"a": 5}, {"a": 5}),
+    ({"a": 5}, {"a": {"x": 1}}, {"a": {"x": 1}}),
+    ({"a": {"x": 1}}, {"a": None}, {"a": None}),
+    ({"a": {"x": 1}}, {}, {"a": {"x": 1}}),
+])  # fmt: skip
+def test_mappings_are_merged_and_everything_else_replaced(base, overlay, merged):
+    before = copy.deepcopy((base, overlay))
+    assert merge(base, overlay) == merged
+    assert (base, overlay) == before
+
+
+# What jobs get ----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_defined_by_its_dataset_s_protocol_and_its_recipe():
+    spec = run_spec(loaded(), "digits", "weat-adv")
+    assert spec["dataset"] == "digits" and spec["recipe"] == "weat-adv"
+    assert spec["method"] == {"name": "weat", "parameters": {"variant": "adv", "beta": 6.0}}
+    assert spec["architecture"]["width"] == 16
+    assert spec["training"]["epochs"] == 10 and spec["threat"]["epsilon"] == "4/16"
+    assert spec["tracking"]["energy_epochs"] == [1, 10]
+    assert spec.keys() == {"dataset", "recipe", "architecture", "method", "training", "threat", "tracking"}
+
+
+def test_a_recipe_s_own_entries_come_before_those_of_the_dataset():
+    def change(raw: dict) -> None:
+        raw["recipes"]["trades"] |= {
+            "training": {"epochs": 20, "schedule": {"warmup_fraction": 0.5}, "augmentation": {"flip": True}},
+            "architecture": {"family": "resnet", "width": 8},
+        }
+
+    config = loaded(change)
+    spec, others = run_spec(config, "digits", "trades"), run_spec(config, "digits", "sat")
+    assert spec["training"]["epochs"] == 20 and spec["training"]["batch_size"] == 50
+    assert spec["training"]["schedule"] == {"name": "one-cycle", "warmup_fraction": 0.5, "cycle_momentum": True}
+    assert spec["training"]["augmentation"] == {"crop_padding": 0, "flip": True}
+    assert spec["architecture"] == {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 8}
+    assert spec["method"] == {"name": "trades", "parameters": {"beta": 4.0}}
+    assert others["training"]["epochs"] == 10 and others["architecture"]["width"] == 16
+
+
+def test_a_suite_s_attacks_have_family_parameters_and_number_of_images():
+    config = loaded()
+    before = copy.deepcopy(config)
+    assert suite_attacks(config, config["studies"]["energy"]["robustness"]) == [
+        {
+            "name": "pgd20",
+            "family": "pgd",
+            "parameters": {"steps": 20, "loss": "ce", "start": "uniform"},
+            "samples": None,
+        },
+        {"name": "autoattack", "family": "autoattack", "parameters": {}, "samples": 100},
+    ]
+    assert config == before
+
+
+# The repository's own configuration -------------------------------------------------------------------------------
+
+OWN = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+
+
+@pytest.mark.parametrize("scale", list(OWN["scales"]))
+def test_every_scale_of_the_repository_loads(scale):
+    config = load(OWN | {"scale": scale}, SCHEMA)
+    for study in config["studies"].values():
+        for dataset in study["datasets"]:
+            for recipe in study["recipes"]:
+                assert run_spec(config, dataset, recipe)["training"]["epochs"] > 0
+
+
+def test_the_default_scale_is_one_of_them():
+    assert OWN["scale"] in OWN["scales"]
+
+
+def test_reading_the_configuration_imports_no_heavy_library():
+    code = (
+        "import sys, yaml; from robustlens.configuration import load; "
+        f"load(yaml.safe_load(open({str(REPOSITORY / 'config.yaml')!r})), {str(SCHEMA)!r}); "
+        "print(sorted({'torch', 'pandas', 'numpy', 'sklearn', 'scipy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,305 @@
+"""What a job says and certifies, and the three scripts from the command line."""
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+from processes import REPOSITORY, Child, run_script
+
+from robustlens import console
+from robustlens.console import Progress, job, log, parser, stop_on_signals
+from robustlens.errors import RobustlensError
+from robustlens.provenance import LIBRARIES, Certificate
+
+# Jobs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def own_logging():
+    """`job` takes over the root logger of its process."""
+    root = logging.getLogger()
+    before = root.level, root.handlers[:]
+    yield
+    logging.captureWarnings(False)
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+
+
+def test_a_foreseen_failure_is_one_line_with_job_reason_and_log(tmp_path, capsys):
+    file = tmp_path / "new" / "train.log"
+    with pytest.raises(SystemExit) as ended, job("train sat", file):
+        raise RobustlensError("x: broken; mend it")
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"[train sat] FAILED: x: broken; mend it\n  log: {file}\n"
+    assert "FAILED: x: broken; mend it" in file.read_text() and "Traceback" not in file.read_text()
+
+
+def test_an_unforeseen_failure_leaves_its_traceback_in_the_log_alone(tmp_path, capsys):
+    file = tmp_path / "train.log"
+    with pytest.raises(SystemExit) as ended, job("train sat", file):
+        raise KeyError("beta")
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"[train sat] FAILED: KeyError: 'beta'\n  log: {file}\n"
+    assert "Traceback" in file.read_text() and 'raise KeyError("beta")' in file.read_text()
+
+
+def test_a_job_that_ends_well_says_nothing_on_the_terminal(tmp_path, capsys):
+    with job("train sat", tmp_path / "log"):
+        log.info("a detail")
+    assert capsys.readouterr().err == ""
+    assert re.fullmatch(r"\d\d:\d\d:\d\d a detail\n", (tmp_path / "log").read_text())
+
+
+def test_warnings_go_to_terminal_and_log(tmp_path, capsys):
+    with job("train sat", tmp_path / "log"):
+        log.warning("odd")
+        warnings.warn("very odd", stacklevel=1)
+    err = capsys.readouterr().err
+    assert "[train sat] odd\n" in err and "very odd" in err
+    assert "odd" in (tmp_path / "log").read_text() and "very odd" in (tmp_path / "log").read_text()
+
+
+def test_an_exit_and_a_ctrl_c_are_not_failures_of_the_job(tmp_path):
+    with pytest.raises(SystemExit) as ended, job("x", tmp_path / "log"):
+        sys.exit(3)
+    assert ended.value.code == 3
+    with pytest.raises(KeyboardInterrupt), job("x", tmp_path / "log"):
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def clock(monkeypatch) -> list[float]:
+    """The time in seconds, for the test to set."""
+    now = [100.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_progress_estimates_the_rest_from_the_steps_it_saw(clock, caplog):
+    caplog.set_level(logging.INFO)
+    progress = Progress("epoch", 60, every=10)
+    clock[0] += 2
+    progress(1, "loss 2.3")  # one step took 2 s: 59 left
+    clock[0] += 4
+    progress(3)  # three steps took 6 s: 57 left
+    clock[0] += 3594
+    progress(60)
+    assert caplog.messages == [
+        "epoch 1/60, ETA 0:01:58  loss 2.3",
+        "epoch 3/60, ETA 0:01:54  ",
+        "epoch 60/60, ETA 0:00:00  ",
+    ]
+
+
+def test_progress_of_a_resumed_run_counts_only_its_own_steps(clock, caplog):
+    caplog.set_level(logging.INFO)
+    progress = Progress("epoch", 60)
+    clock[0] += 90
+    progress(41)  # the first one of this session: 19 left at 90 s each
+    assert caplog.messages == ["epoch 41/60, ETA 0:28:30  "]
+
+
+def test_progress_reaches_the_terminal_every_ten_seconds_and_the_log_always(clock, caplog):
+    caplog.set_level(logging.INFO)
+    progress = Progress("epoch", 60)
+    for step in range(1, 8):
+        clock[0] += 4
+        progress(step)
+    shown = [record.terminal for record in caplog.records]
+    assert shown == [False, False, True, False, False, True, False]  # at 12 s and at 24 s
+
+
+def test_signals_are_collected_and_do_not_kill():
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        received = stop_on_signals()
+        assert received == []
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0)
+        assert received == [signal.SIGUSR1, signal.SIGTERM]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_every_script_needs_its_parameters_and_a_log(capsys):
+    arguments = parser("Do something.").parse_args(["--spec", "{}", "--log", "a/b.log"])
+    assert arguments.spec == "{}" and arguments.log == Path("a/b.log")
+    with pytest.raises(SystemExit):
+        parser("Do something.").parse_args(["--spec", "{}"])
+    assert "--log" in capsys.readouterr().err
+
+
+# Birth certificates -----------------------------------------------------------------------------------------------
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_certificate_says_from_what_and_with_what_a_file_was_made(tmp_path, monkeypatch):
+    import torch
+
+    (tmp_path / "in").write_text("input")
+    (tmp_path / "out").write_text("output")
+    moments = iter([10.0, 12.3456])
+    monkeypatch.setattr(time, "monotonic", lambda: next(moments))
+    certificate = Certificate({"seed": 3, "code": "abc"})
+    certificate.write(tmp_path / "sub" / "c.json", [tmp_path / "in"], [tmp_path / "out"], best_epoch=4)
+    record = json.loads((tmp_path / "sub" / "c.json").read_text())
+    assert record["parameters"] == {"seed": 3, "code": "abc"}
+    assert record["inputs"] == {str(tmp_path / "in"): sha256(tmp_path / "in")}
+    assert record["outputs"] == {str(tmp_path / "out"): sha256(tmp_path / "out")}
+    assert record["best_epoch"] == 4 and record["wall_seconds"] == 2.346
+    assert record["versions"] == {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()}
+    assert record["device"]["threads"] == torch.get_num_threads() and record["device"]["processor"]
+
+
+# The scripts ------------------------------------------------------------------------------------------------------
+
+
+def arguments(script: str, spec: dict, *more: str) -> list[str]:
+    name = spec.get("suite", script)
+    logging_ = ["--log", f"logs/{name}.log", "--certificate", f"provenance/{name}.json"]
+    return ["--spec", json.dumps(spec), *logging_, *more]
+
+
+def run(script: str, spec: dict, folder: Path, *more: str) -> None:
+    """The script in a process of its own, in `folder`."""
+    child = Child(folder.parent / f"{folder.name}.txt", run_script, script, arguments(script, spec, *more), folder)
+    assert child.wait() == (0, "")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> Path:
+    """A prepared dataset, a run on it and its evaluation, each made by its script."""
+    folder = tmp_path_factory.mktemp("results")
+    splits = {"train": 40, "validation": 20, "seed": 0}
+    run("prepare_data", {"dataset": "digits", "reader": "digits", "splits": splits}, folder, "--folder", "data")
+    run("train", SPEC, folder, "--data", "data", "--state", "state", "--run", "run")
+    weights = ["run/best.safetensors", "run/last.safetensors"]
+    run("evaluate", EVALUATION, folder, "--data", "data", "--weights", *weights, "--table", "evaluation/table.parquet")
+    return folder
+
+
+SPEC = tiny.spec("trades", {"beta": 6.0}, epochs=2) | {"code": "0123456789ab"}
+EVALUATION = {key: SPEC[key] for key in ("dataset", "recipe", "seed", "architecture", "threat", "code")} | {
+    "suite": "robustness",
+    "batch_size": 500,
+    "attacks": [
+        {"name": "clean", "family": "clean", "parameters": {}, "samples": None},
+        {"name": "pgd2", "family": "pgd", "parameters": {"steps": 2}, "samples": None},
+        {"name": "apgd-t", "family": "apgd-t", "parameters": {"steps": 2}, "samples": 12},
+    ],
+}
+
+
+def certificate(results: Path, name: str) -> dict:
+    return json.loads((results / "provenance" / f"{name}.json").read_text())
+
+
+def test_the_scripts_leave_their_files_and_nothing_else(results):
+    files = {str(path.relative_to(results)) for path in results.rglob("*") if path.is_file()}
+    arrays = {f"data/{split}_{part}.npy" for split in ("train", "validation", "test")
+              for part in ("images", "labels", "index")}  # fmt: skip
+    (state,) = (results / "state").iterdir()
+    state = state.relative_to(results)
+    assert files == arrays | {
+        "data/sheet.json",
+        *(f"run/{name}.safetensors" for name in ("best", "last")),
+        *(f"run/{name}.parquet" for name in ("history", "energies", "timing")),
+        "evaluation/table.parquet",
+        *(f"logs/{name}.log" for name in ("prepare_data", "train", "robustness")),
+        *(f"provenance/{name}.json" for name in ("prepare_data", "train", "robustness")),
+        *(f"{state}/{name}" for name in ("lock", "owner.json", "state.safetensors")),
+    }
+    assert str(state) == f"state/digits-tiny-seed0-{certificate(results, 'train')['digest']}"
+
+
+@pytest.mark.parametrize(("name", "spec", "inputs", "outputs"), [
+    ("prepare_data", None, [], ["data/sheet.json", "data/test_images.npy", "data/train_labels.npy"]),
+    ("train", SPEC, ["data/sheet.json"], [f"run/{file}" for file in (
+        "best.safetensors", "energies.parquet", "history.parquet", "last.safetensors", "timing.parquet")]),
+    ("robustness", EVALUATION, ["data/sheet.json", "run/best.safetensors", "run/last.safetensors"],
+     ["evaluation/table.parquet"]),
+])  # fmt: skip
+def test_every_artefact_has_its_certificate(name, spec, inputs, outputs, results):
+    record = certificate(results, name)
+    if spec:
+        assert record["parameters"] == spec
+        assert list(record["outputs"]) == outputs
+    assert record["versions"]["torch"] == version("torch") and record["wall_seconds"] > 0
+    assert list(record["inputs"]) == inputs
+    for file in outputs:
+        assert record["outputs"][file] == sha256(results / file)
+    for file in inputs:
+        assert record["inputs"][file] == sha256(results / file)
+
+
+def test_the_prepared_data_are_the_whole_of_digits(results):
+    sizes = json.loads((results / "data" / "sheet.json").read_text())["sizes"]
+    assert sizes == {"train": 40, "validation": 20, "test": 1737}
+    assert len(certificate(results, "prepare_data")["outputs"]) == 10
+
+
+def test_a_run_s_tables_have_the_columns_of_the_contract(results):
+    history = pd.read_parquet(results / "run" / "history.parquet")
+    energies = [f"{kind}_{which}" for kind in ("marginal", "joint") for which in ("natural", "adversarial")]
+    energies += ["delta_marginal", "delta_joint"]
+    assert set(history.columns) == {
+        *("epoch", "split", "learning_rate", "train_loss", "clean_accuracy", "robust_accuracy"),
+        *energies,
+        *(f"{name}_std" for name in energies),
+        *("loss_natural", "loss_adversarial", "kl", "conditional_term", "marginal_term"),
+    }
+    samples = pd.read_parquet(results / "run" / "energies.parquet")
+    assert list(samples.columns) == ["epoch", "split", "index", "label", *samples.columns[4:]]
+    assert set(samples.columns[4:]) == set(energies[:4])
+    assert len(samples) == 2 * (16 + 20)
+    timing = pd.read_parquet(results / "run" / "timing.parquet")
+    assert list(timing.columns) == ["epoch", "seconds", "images_per_second"]
+    assert np.allclose(timing["images_per_second"] * timing["seconds"], 40)
+    assert certificate(results, "train")["best_epoch"] in (1, 2)
+
+
+def test_an_evaluation_has_a_row_a_checkpoint_attack_and_image(results):
+    table = pd.read_parquet(results / "evaluation" / "table.parquet")
+    assert list(table.columns[:3]) == ["checkpoint", "attack", "index"]
+    assert set(table.columns[3:]) == {
+        *("label", "prediction_natural", "prediction_adversarial", "distance", "broken_by"),
+        *("marginal_natural", "joint_natural", "marginal_adversarial", "joint_adversarial"),
+    }
+    sizes = table.groupby(["checkpoint", "attack"], sort=False).size()
+    assert sizes.to_dict() == {
+        (checkpoint, attack): count
+        for checkpoint in ("best", "last")
+        for attack, count in (("clean", 1737), ("pgd2", 1737), ("apgd-t", 12))
+    }
+    clean = table[table["attack"] == "clean"]
+    assert (clean["distance"] == 0).all() and (clean["prediction_natural"] == clean["prediction_adversarial"]).all()
+
+
+def test_a_job_that_fails_says_why_and_leaves_no_output(tmp_path):
+    splits = {"train": 1700, "validation": 97, "seed": 0}
+    command = arguments("prepare_data", {"dataset": "digits", "reader": "digits", "splits": splits}, "--folder", "data")
+    script = REPOSITORY / "scripts" / "prepare_data.py"
+    done = subprocess.run([sys.executable, str(script), *command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("[prepare digits] FAILED: splits: 1700 training and 97 validation images leave no")
+    assert "log: logs/prepare_data.log" in done.stderr and "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
