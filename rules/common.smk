@@ -178,7 +178,7 @@ def published_file(study):
 def real_image_scores():
     study = CONFIG["studies"]["energy"]
     return expand(
-        "results/{scale}/generation/{dataset}/real-test-images.json", scale=CONFIG["scale"], dataset=study["datasets"]
+        "results/{scale}/generation/{dataset}/real-images.json", scale=CONFIG["scale"], dataset=study["datasets"]
     )
 
 

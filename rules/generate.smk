@@ -1,7 +1,7 @@
 # REQUIRED INPUTS   the weights of a run, the prepared dataset, and the weights of the feature network: a classifier that
 #                   is trained like any other run, or results/weights/pt_inception-2015-12-05-6726825d.pth
 # OUTPUTS           results/<scale>/generation/<dataset>/<recipe>/seed<k>/samples.npz and scores.json
-#                   results/<scale>/generation/<dataset>/reference.npz, and real-test-images.json: the scores of real images
+#                   results/<scale>/generation/<dataset>/reference.npz, and real-images.json: the scores of real images
 
 
 rule generate_samples:
@@ -46,12 +46,12 @@ rule reference_features:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=4000,
     params:
         spec=reference_spec,
         data=subpath(input.sheet, parent=True),
     message:
-        "See the training images of {wildcards.dataset} through the feature network"
+        "See the reference images of {wildcards.dataset} through the feature network"
     shell:
         'python "$ROBUSTLENS/scripts/reference_features.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
         " --data {params.data:q} --weights {input.weights:q} --reference {output.reference:q}"
@@ -75,7 +75,7 @@ rule score_samples:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=4000,
     params:
         spec=score_spec,
         data=subpath(input.sheet, parent=True),
@@ -93,22 +93,22 @@ rule score_real_images:
         weights=feature_weights,
         reference="results/{scale}/generation/{dataset}/reference.npz",
     output:
-        scores="results/{scale}/generation/{dataset}/real-test-images.json",
-        certificate="results/{scale}/provenance/generation/{dataset}/real-test-images.json",
+        scores="results/{scale}/generation/{dataset}/real-images.json",
+        certificate="results/{scale}/provenance/generation/{dataset}/real-images.json",
     log:
-        "results/{scale}/logs/score/{dataset}/real-test-images.log",
+        "results/{scale}/logs/score/{dataset}/real-images.log",
     benchmark:
-        "results/{scale}/benchmarks/score/{dataset}/real-test-images.tsv"
+        "results/{scale}/benchmarks/score/{dataset}/real-images.tsv"
     conda:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=4000,
     params:
         spec=score_spec,
         data=subpath(input.sheet, parent=True),
     message:
-        "Score the real test images of {wildcards.dataset}: what no generator can beat"
+        "Score real images of {wildcards.dataset}, to compare with"
     shell:
         'python "$ROBUSTLENS/scripts/score_samples.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
         " --data {params.data:q} --weights {input.weights:q} --reference {input.reference:q}"

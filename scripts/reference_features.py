@@ -1,4 +1,4 @@
-"""See the training images of a dataset through the feature network that generated images are scored with."""
+"""See the reference images of a dataset through the feature network that generated images are scored with."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ with job(f"reference features {spec['dataset']}", args.log):
     device = use_device(args.threads)
     data = load(args.data)
     network = open_network(spec["features"]["kind"], args.weights, spec["architecture"], data, device)
-    train = data.splits["train"]
-    reference = see_reference(train.images, train.labels, network, "train", spec["batch_size"])
+    split = data.splits[spec["features"]["reference"]]
+    reference = see_reference(split.images, split.labels, network, spec["features"]["reference"], spec["batch_size"])
     save_reference(args.reference, reference)
     certificate.write(args.certificate, [args.data / "sheet.json", args.weights], [args.reference])

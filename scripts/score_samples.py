@@ -1,4 +1,4 @@
-"""Score generated images (or, as an anchor, the real test images) against the training images."""
+"""Score generated images, or as an anchor real images that are not in the reference, against the reference images."""
 
 import json
 from pathlib import Path
@@ -17,19 +17,20 @@ arguments = parser(__doc__)
 arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared dataset")
 arguments.add_argument("--weights", required=True, type=Path, help="weights of the feature network")
 arguments.add_argument("--reference", required=True, type=Path, help="reference features of the dataset")
-arguments.add_argument("--samples", type=Path, help=".npz file to score; without it the test images are")
+arguments.add_argument("--samples", type=Path, help=".npz file to score; without it a split of real images is")
 arguments.add_argument("--scores", required=True, type=Path, help="JSON file to write")
 arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
 spec = json.loads(args.spec)
 
-with job(f"score {args.samples or 'real test images'}", args.log):
+with job(f"score {args.samples or 'real images'}", args.log):
     certificate = Certificate(spec)
     device = use_device(args.threads)
     data = load(args.data)
     network = open_network(spec["features"]["kind"], args.weights, spec["architecture"], data, device)
-    scored = load_samples(args.samples) if args.samples else data.splits["test"]
+    anchor = "validation" if spec["features"]["reference"] == "test" else "test"
+    scored = load_samples(args.samples) if args.samples else data.splits[anchor]
     scores = score(
         scored.images,
         scored.labels,
@@ -38,6 +39,7 @@ with job(f"score {args.samples or 'real test images'}", args.log):
         data.splits["train"].images,
         batch_size=spec["batch_size"],
     )
+    scores["scored"] = "generated images" if args.samples else f"real {anchor} images"
     with replacing(args.scores) as path:
         path.write_text(json.dumps(scores, indent=2) + "\n")
     inputs = [args.data / "sheet.json", args.weights, args.reference, *([args.samples] if args.samples else [])]

@@ -84,7 +84,7 @@ def write_study(
                 labels = np.repeat(np.arange(10), 4)
                 np.savez(study.samples[-1], images=random.random((40, 1, 8, 8), dtype=np.float32), labels=labels)
     study.anchor = _scores(
-        folder / "generation" / dataset / "test-images.json", "real", features, np.random.default_rng(9)
+        folder / "generation" / dataset / "real-images.json", "real", features, np.random.default_rng(9)
     )
     return study
 
@@ -194,6 +194,7 @@ def _scores(path: Path, recipe: str, features: str, random: np.random.Generator)
     content = {
         "names": names[features],
         "features": features,
+        "scored": "real validation images" if recipe == "real" else "generated images",
         "n_generated": 500,
         "n_reference": 1200,
         "reference_split": "train",

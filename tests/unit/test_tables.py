@@ -249,8 +249,8 @@ def test_generation_names_its_scores_after_the_features(study, tmp_path):
     text = table.to_latex()
     assert "Fréchet classifier distance" in text and "neither Inception Score nor FID" in text
     assert "FID" not in text.replace("nor FID", "") and "published" not in text
-    assert [row.label for row in table.rows] == ["SAT", "TRADES", "real test images"]
-    assert cells(table)["real test images", "Fréchet classifier distance"]["files"] == study.anchor.as_posix()
+    assert [row.label for row in table.rows] == ["SAT", "TRADES", "real validation images"]
+    assert cells(table)["real validation images", "Fréchet classifier distance"]["files"] == study.anchor.as_posix()
     inception = write_study(tmp_path, "cifar10", ("sat",), (0,), epochs=12, images=40, features="inception")
     table = energy_generation.build(inception.scores, "paper", PUBLISHED)
     assert [column.label for column in table.columns][:2] == ["IS", "FID"]

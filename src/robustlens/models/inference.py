@@ -20,4 +20,7 @@ class InferenceModel(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network(x.contiguous(memory_format=torch.channels_last))
+        inside = x.contiguous(memory_format=torch.channels_last)
+        if inside.requires_grad:
+            inside.register_hook(Tensor.contiguous)
+        return self.network(inside)

@@ -26,7 +26,7 @@ ANY_ARCHITECTURE = "any"
 
 
 def build(scores: list[Path], scale: str, published_file: Path, anchors: dict[str, Path] | None = None) -> Table:
-    """scores: `scores.json` files; anchors: dataset -> the scores.json of real test images.
+    """scores: `scores.json` files; anchors: dataset -> the scores.json of real images.
 
     Inception features bring the names IS and FID and the published rows; a classifier's features bring neither.
     """
@@ -48,7 +48,7 @@ def build(scores: list[Path], scale: str, published_file: Path, anchors: dict[st
         if anchors and dataset in anchors:
             path = anchors[dataset]
             anchor = pd.DataFrame([json.loads(Path(path).read_text()) | {"source": Path(path).as_posix()}])
-            rows.append(Row("real test images", _cells(anchor), group))
+            rows.append(Row(str(anchor["scored"].iloc[0]), _cells(anchor), group))
         if published is not None:
             rows += _published_rows(published, dataset, group)
     columns = (
