@@ -78,7 +78,7 @@ def describe(schema: dict, node: dict) -> str:
         words.append("A list.")
     elif kind and kind != "object":
         words.append(
-            {"integer": "A whole number", "boolean": "true or false", "string": "A name"}.get(kind, "A number")
+            {"integer": "A whole number", "boolean": "true or false", "string": "A name"}.get(str(kind), "A number")
         )
         limits = [("minimum", "at least"), ("exclusiveMinimum", "above"), ("exclusiveMaximum", "below")]
         bounds = [f"{text} {node[limit]}" for limit, text in limits if limit in node]
