@@ -54,7 +54,7 @@ def train_spec(wildcards):
 
 
 def evaluate_spec(wildcards):
-    suite = CONFIG["studies"]["energy"][wildcards.suite.replace("-", "_")]
+    suite = CONFIG["suites"][wildcards.suite]
     attacks = configuration.suite_attacks(CONFIG, suite)
     spec = configuration.run_spec(CONFIG, wildcards.dataset, wildcards.recipe)
     return job_spec(
@@ -73,31 +73,26 @@ def evaluate_spec(wildcards):
 
 
 def evaluated_checkpoints(wildcards):
-    names = {"robustness": ["best", "last"], "attack-energies": ["last"]}[wildcards.suite]
+    names = CONFIG["suites"][wildcards.suite]["checkpoints"]
     return expand("results/{scale}/runs/{dataset}/{recipe}/seed{seed}/{name}.safetensors", name=names, **wildcards)
 
 
-def run_files(folder, name, part=None):
-    """A file of every (dataset, recipe, seed) of the energy study, or of the recipes that one part of it uses."""
-    study = CONFIG["studies"]["energy"]
+def run_files(study, folder, name, part="recipes"):
+    """A file of every (dataset, recipe, seed) of a study, for all its recipes or those that one part of it uses."""
     return expand(
         "results/{scale}/{folder}/{dataset}/{recipe}/seed{seed}/{name}",
         scale=CONFIG["scale"],
         folder=folder,
-        dataset=study["datasets"],
-        recipe=study[part].get("recipes", study["recipes"]) if part else study["recipes"],
-        seed=study["seeds"],
+        dataset=CONFIG["studies"][study]["datasets"],
+        recipe=CONFIG["studies"][study][part],
+        seed=CONFIG["studies"][study]["seeds"],
         name=name,
     )
 
 
-def generation_settings():
-    return CONFIG["studies"]["energy"]["generation"]
-
-
 def feature_weights(wildcards):
     """The weights of the feature network: of a trained run, or the Inception file that the user has put in place."""
-    features = generation_settings()["features"]
+    features = CONFIG["datasets"][wildcards.dataset]["generation"]["features"]
     if features["kind"] == "inception":
         return "results/weights/pt_inception-2015-12-05-6726825d.pth"
     run = f"{features['recipe']}/seed{features['seed']}"
@@ -105,7 +100,7 @@ def feature_weights(wildcards):
 
 
 def generate_spec(wildcards):
-    settings = generation_settings()
+    settings = CONFIG["datasets"][wildcards.dataset]["generation"]
     architecture = configuration.run_spec(CONFIG, wildcards.dataset, wildcards.recipe)["architecture"]
     return job_spec(
         "generate_samples",
@@ -122,7 +117,7 @@ def generate_spec(wildcards):
 
 def feature_spec(script, wildcards):
     """What the jobs that look through the feature network need to know."""
-    settings = generation_settings()
+    settings = CONFIG["datasets"][wildcards.dataset]["generation"]
     features = settings["features"]
     architecture = CONFIG["datasets"][wildcards.dataset]["architecture"]
     if features["kind"] == "classifier":
@@ -185,11 +180,11 @@ def real_image_scores():
 def one_seed_samples():
     """The samples of the first seed of every recipe that generates."""
     first = CONFIG["studies"]["energy"]["seeds"][0]
-    return [path for path in run_files("generation", "samples.npz", "generation") if f"/seed{first}/" in path]
+    return [path for path in run_files("energy", "generation", "samples.npz", "generation") if f"/seed{first}/" in path]
 
 
 def recipe_energies(wildcards):
-    return [path for path in run_files("runs", "energies.parquet") if f"/{wildcards.recipe}/" in path]
+    return [path for path in run_files("energy", "runs", "energies.parquet") if f"/{wildcards.recipe}/" in path]
 
 
 def weighted_recipes():
@@ -204,7 +199,7 @@ def study_tables(study):
 
 
 def study_figures(study, suffix="png"):
-    attacked = CONFIG["studies"][study]["attack_energies"].get("recipes", CONFIG["studies"][study]["recipes"])
+    attacked = CONFIG["studies"][study]["attack_energies"]
     names = ["phases", "delta", *(f"attack-histograms-{recipe}" for recipe in attacked), "samples"]
     names += [f"weight-{recipe}" for recipe in weighted_recipes()[-1:]]
     return expand(

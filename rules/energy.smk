@@ -21,7 +21,7 @@ localrules:
 
 rule table_robustness:
     input:
-        evaluations=run_files("evaluations", "robustness.parquet"),
+        evaluations=run_files("energy", "evaluations", "robustness.parquet"),
         published=published_file("energy"),
     output:
         tex="results/{scale}/tables/energy-robustness.tex",
@@ -44,7 +44,7 @@ rule table_robustness:
 
 rule table_autoattack:
     input:
-        evaluations=run_files("evaluations", "robustness.parquet"),
+        evaluations=run_files("energy", "evaluations", "robustness.parquet"),
     output:
         tex="results/{scale}/tables/energy-autoattack.tex",
         csv="results/{scale}/tables/energy-autoattack.csv",
@@ -66,8 +66,8 @@ rule table_autoattack:
 
 rule table_energies:
     input:
-        history=run_files("runs", "history.parquet"),
-        evaluations=run_files("evaluations", "robustness.parquet"),
+        history=run_files("energy", "runs", "history.parquet"),
+        evaluations=run_files("energy", "evaluations", "robustness.parquet"),
     output:
         tex="results/{scale}/tables/energy-energies.tex",
         csv="results/{scale}/tables/energy-energies.csv",
@@ -89,7 +89,7 @@ rule table_energies:
 
 rule table_attack_energies:
     input:
-        evaluations=run_files("evaluations", "attack-energies.parquet", "attack_energies"),
+        evaluations=run_files("energy", "evaluations", "attack-energies.parquet", "attack_energies"),
     output:
         tex="results/{scale}/tables/energy-attack-energies.tex",
         csv="results/{scale}/tables/energy-attack-energies.csv",
@@ -111,7 +111,7 @@ rule table_attack_energies:
 
 rule table_generation:
     input:
-        scores=run_files("generation", "scores.json", "generation"),
+        scores=run_files("energy", "generation", "scores.json", "generation"),
         anchors=real_image_scores(),
         published=published_file("energy"),
     output:
@@ -135,11 +135,11 @@ rule table_generation:
 
 rule judge_claims:
     input:
-        robustness=run_files("evaluations", "robustness.parquet"),
-        attack_energies=run_files("evaluations", "attack-energies.parquet", "attack_energies"),
-        history=run_files("runs", "history.parquet"),
-        energies=run_files("runs", "energies.parquet"),
-        scores=run_files("generation", "scores.json", "generation"),
+        robustness=run_files("energy", "evaluations", "robustness.parquet"),
+        attack_energies=run_files("energy", "evaluations", "attack-energies.parquet", "attack_energies"),
+        history=run_files("energy", "runs", "history.parquet"),
+        energies=run_files("energy", "runs", "energies.parquet"),
+        scores=run_files("energy", "generation", "scores.json", "generation"),
     output:
         tex="results/{scale}/claims.tex",
         csv="results/{scale}/claims.csv",
@@ -162,7 +162,7 @@ rule judge_claims:
 
 rule figure_phases:
     input:
-        history=run_files("runs", "history.parquet"),
+        history=run_files("energy", "runs", "history.parquet"),
     output:
         pdf="results/{scale}/figures/energy-phases.pdf",
         png=report(
@@ -188,7 +188,7 @@ rule figure_phases:
 
 rule figure_delta:
     input:
-        history=run_files("runs", "history.parquet"),
+        history=run_files("energy", "runs", "history.parquet"),
     output:
         pdf="results/{scale}/figures/energy-delta.pdf",
         png=report(
@@ -214,7 +214,7 @@ rule figure_delta:
 
 rule figure_attack_histograms:
     input:
-        evaluations=run_files("evaluations", "attack-energies.parquet", "attack_energies"),
+        evaluations=run_files("energy", "evaluations", "attack-energies.parquet", "attack_energies"),
     output:
         pdf="results/{scale}/figures/energy-attack-histograms-{recipe}.pdf",
         png=report(

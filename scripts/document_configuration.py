@@ -44,7 +44,7 @@ def page() -> str:
         lines += ["", f"## {title}", ""]
         for name in names(group):
             lines.append(f"* `{name}`: {summary(group, name)}{parameters(group, name)}")
-    lines += ["", "## Sampler, for `studies.energy.generation.sampler`", ""]
+    lines += ["", "## Sampler, for `datasets.<name>.generation.sampler`", ""]
     lines.append(f"* {summary('generation', 'sampler')}{parameters('generation', 'sampler')}")
     return "\n".join(lines) + "\n"
 

@@ -33,8 +33,7 @@ def load(raw: Config, schema_file: Path) -> Config:
     _validate(config, schema)
     _resolve_components(config)
     _validate(config, schema)  # again: defaults may have been put in, and recipes merged with protocols
-    _check_references(config)
-    _check_overrides(config, schema)
+    _check_references(config, schema)
     return config
 
 
@@ -139,10 +138,8 @@ def _resolve_components(config: Config) -> None:
     for name, dataset in config["datasets"].items():
         resolve("data", dataset["reader"], {}, f"config.datasets.{name}.reader")
         _resolve_family("models", dataset["architecture"], f"config.datasets.{name}.architecture")
-    for name, study in config["studies"].items():
-        if "generation" in study:
-            sampler = study["generation"]["sampler"]
-            sampler.update(resolve("generation", "sampler", sampler, f"config.studies.{name}.generation.sampler"))
+        sampler = dataset["generation"]["sampler"]
+        sampler.update(resolve("generation", "sampler", sampler, f"config.datasets.{name}.generation.sampler"))
 
 
 def _resolve_family(group: str, entry: Config, where: str) -> None:
@@ -150,46 +147,45 @@ def _resolve_family(group: str, entry: Config, where: str) -> None:
     entry.update(resolve(group, entry["family"], parameters, where))
 
 
-def _check_references(config: Config) -> None:
-    """Every name that the studies use is defined, and what depends on another entry fits it."""
+def _check_references(config: Config, schema: Config) -> None:
+    """Every name that is used is defined, and what depends on another entry fits it."""
+    for name, suite in config["suites"].items():
+        _known(suite["attacks"], config["attacks"], "attack", f"config.suites.{name}.attacks")
+        _known(suite["samples"], suite["attacks"], "attack", f"config.suites.{name}.samples")
     for name, study in config["studies"].items():
         where = f"config.studies.{name}"
         _known(study["datasets"], config["datasets"], "dataset", f"{where}.datasets")
         _known(study["recipes"], config["recipes"], "recipe", f"{where}.recipes")
-        for part in ("robustness", "attack_energies"):
-            suite = study[part]
-            _known(suite["attacks"], config["attacks"], "attack", f"{where}.{part}.attacks")
-            _known(suite["samples"], suite["attacks"], "attack", f"{where}.{part}.samples")
-            _known(suite.get("recipes", []), study["recipes"], "recipe", f"{where}.{part}.recipes")
-        _known(study["generation"]["recipes"], study["recipes"], "recipe", f"{where}.generation.recipes")
-        features = study["generation"]["features"]
-        if features["kind"] == "classifier":
-            _known([features["recipe"]], config["recipes"], "recipe", f"{where}.generation.features.recipe")
-            if features["recipe"] in study["recipes"] and features["seed"] in study["seeds"]:
-                raise RobustlensError(
-                    f"{where}.generation.features: seed {features['seed']} of {features['recipe']} is an evaluated "
-                    "run; the features must come from an independent one: choose a seed outside `seeds`"
-                )
-    for name, dataset in config["datasets"].items():
-        _check_energy_epochs(name, dataset["tracking"], dataset["training"]["epochs"], "")
-
-
-def _check_overrides(config: Config, schema: Config) -> None:
-    """What a recipe puts in place of its datasets' training entries is valid there."""
-    training = {"$ref": "#/$defs/training", "$defs": schema["$defs"]}
+        for part in ("attack_energies", "generation"):
+            _known(study[part], study["recipes"], "recipe", f"{where}.{part}")
+        for dataset in study["datasets"]:
+            _check_features(config, dataset, study)
     for dataset in config["datasets"]:
-        for name, recipe in config["recipes"].items():
-            if "training" in recipe:
-                spec = run_spec(config, dataset, name)
-                _validate(spec["training"], training, f"config.recipes.{name}.training")
-                _check_energy_epochs(dataset, spec["tracking"], spec["training"]["epochs"], f" of recipe {name!r}")
+        for recipe in config["recipes"]:
+            _check_protocol(config, dataset, recipe, schema)
 
 
-def _check_energy_epochs(dataset: str, tracking: Config, epochs: int, whose: str) -> None:
-    late = [epoch for epoch in tracking["energy_epochs"] if epoch > epochs]
+def _check_features(config: Config, dataset: str, study: Config) -> None:
+    where = f"config.datasets.{dataset}.generation.features"
+    features = config["datasets"][dataset]["generation"]["features"]
+    if features["kind"] == "classifier":
+        _known([features["recipe"]], config["recipes"], "recipe", f"{where}.recipe")
+        if features["recipe"] in study["recipes"] and features["seed"] in study["seeds"]:
+            raise RobustlensError(
+                f"{where}: seed {features['seed']} of {features['recipe']} is an evaluated run; "
+                "the features must come from an independent one: choose a seed outside `seeds`"
+            )
+
+
+def _check_protocol(config: Config, dataset: str, recipe: str, schema: Config) -> None:
+    """The training protocol of a run is complete and valid once the recipe's own entries are merged in."""
+    training = run_spec(config, dataset, recipe)["training"]
+    _validate(training, {"$ref": "#/$defs/training", "$defs": schema["$defs"]}, f"config.recipes.{recipe}.training")
+    late = [epoch for epoch in config["datasets"][dataset]["tracking"]["energy_epochs"] if epoch > training["epochs"]]
     if late:
         raise RobustlensError(
-            f"config.datasets.{dataset}.tracking.energy_epochs: {late[0]} is after the last epoch {epochs}{whose}"
+            f"config.datasets.{dataset}.tracking.energy_epochs: {late[0]} is after the last epoch of {recipe}, "
+            f"{training['epochs']}"
         )
 
 

@@ -42,18 +42,20 @@ scales:
           schedule: {name: one-cycle, warmup_fraction: 0.25, cycle_momentum: true}
           attack_steps: 7
         tracking: {train_samples: 100, energy_epochs: [1, 10]}
+        generation:
+          per_class: 10
+          sampler: {}
+          features: {kind: classifier, recipe: sat, seed: 1000}
+    suites:
+      robustness: {attacks: [pgd20, autoattack], samples: {autoattack: 100}}
+      attack-energies: {attacks: [pgd20]}
     studies:
       energy:
         datasets: [digits]
         recipes: [sat, trades]
         seeds: [0, 1]
-        robustness: {attacks: [pgd20, autoattack], samples: {autoattack: 100}}
-        attack_energies: {recipes: [sat], attacks: [pgd20]}
-        generation:
-          recipes: [sat]
-          per_class: 10
-          sampler: {}
-          features: {kind: classifier, recipe: sat, seed: 1000}
+        attack_energies: [sat]
+        generation: [sat]
 """)
 
 
@@ -94,8 +96,8 @@ REFUSED = [
     ),
     (lambda r: small(r)["studies"].update(enrgy={}), "config.studies: unknown key 'enrgy'; did you mean 'energy'?"),
     (
-        lambda r: energy(r)["generation"]["features"].update(sed=1),
-        f"{ENERGY}.generation.features: unknown key 'sed'; did you mean 'seed'?",
+        lambda r: digits(r)["generation"]["features"].update(sed=1),
+        f"{DIGITS}.generation.features: unknown key 'sed'; did you mean 'seed'?",
     ),
     # values
     (lambda r: digits(r)["training"].update(epochs=0), f"{DIGITS}.training.epochs: 0 is less than the minimum of 1"),
@@ -147,8 +149,8 @@ REFUSED = [
     (lambda r: energy(r).update(seeds=[0, 0]), f"{ENERGY}.seeds: [0, 0] has non-unique elements"),
     (lambda r: energy(r).update(seeds=[0, -1]), f"{ENERGY}.seeds[1]: -1 is less than the minimum of 0"),
     (
-        lambda r: energy(r)["generation"]["features"].update(kind="inceptio"),
-        f"{ENERGY}.generation.features.kind: 'inceptio' is not one of ['classifier', 'inception']",
+        lambda r: digits(r)["generation"]["features"].update(kind="inceptio"),
+        f"{DIGITS}.generation.features.kind: 'inceptio' is not one of ['classifier', 'inception']",
     ),
     # components and their parameters
     (
@@ -186,44 +188,44 @@ REFUSED = [
         "config.recipes.sat.architecture.width: must be a whole number above 0, got 0",
     ),
     (
-        lambda r: energy(r)["generation"]["sampler"].update(stepss=9),
-        f"{ENERGY}.generation.sampler: sampler has no parameter 'stepss'; did you mean 'steps'?",
+        lambda r: digits(r)["generation"]["sampler"].update(stepss=9),
+        f"{DIGITS}.generation.sampler: sampler has no parameter 'stepss'; did you mean 'steps'?",
     ),
     # names that must be defined
     (lambda r: energy(r)["recipes"].append("tradez"), f"{ENERGY}.recipes: unknown recipe 'tradez'; did you mean"),
     (lambda r: energy(r)["datasets"].append("cifar"), f"{ENERGY}.datasets: unknown dataset 'cifar'; valid are: digits"),
     (
-        lambda r: energy(r)["robustness"]["attacks"].append("pgd2"),
-        f"{ENERGY}.robustness.attacks: unknown attack 'pgd2'; did you mean 'pgd20'?",
+        lambda r: small(r)["suites"]["robustness"]["attacks"].append("pgd2"),
+        "config.suites.robustness.attacks: unknown attack 'pgd2'; did you mean 'pgd20'?",
     ),
     (
-        lambda r: energy(r)["attack_energies"].update(samples={"autoattack": 10}),
-        f"{ENERGY}.attack_energies.samples: unknown attack 'autoattack'; valid are: pgd20",
+        lambda r: small(r)["suites"]["attack-energies"].update(samples={"autoattack": 10}),
+        "config.suites.attack-energies.samples: unknown attack 'autoattack'; valid are: pgd20",
     ),
     (
-        lambda r: energy(r)["attack_energies"]["recipes"].append("weat-adv"),
-        f"{ENERGY}.attack_energies.recipes: unknown recipe 'weat-adv'; valid are: sat, trades",
+        lambda r: energy(r)["attack_energies"].append("weat-adv"),
+        f"{ENERGY}.attack_energies: unknown recipe 'weat-adv'; valid are: sat, trades",
     ),
     (
-        lambda r: energy(r)["generation"]["recipes"].append("sa"),
-        f"{ENERGY}.generation.recipes: unknown recipe 'sa'; did you mean 'sat'?",
+        lambda r: energy(r)["generation"].append("sa"),
+        f"{ENERGY}.generation: unknown recipe 'sa'; did you mean 'sat'?",
     ),
     (
-        lambda r: energy(r)["generation"]["features"].update(recipe="standard"),
-        f"{ENERGY}.generation.features.recipe: unknown recipe 'standard'",
+        lambda r: digits(r)["generation"]["features"].update(recipe="standard"),
+        f"{DIGITS}.generation.features.recipe: unknown recipe 'standard'",
     ),
     # entries that do not fit each other
     (
-        lambda r: energy(r)["generation"]["features"].update(seed=1),
-        f"{ENERGY}.generation.features: seed 1 of sat is an evaluated run",
+        lambda r: digits(r)["generation"]["features"].update(seed=1),
+        f"{DIGITS}.generation.features: seed 1 of sat is an evaluated run",
     ),
     (
         lambda r: digits(r)["tracking"].update(energy_epochs=[1, 11]),
-        f"{DIGITS}.tracking.energy_epochs: 11 is after the last epoch 10",
+        f"{DIGITS}.tracking.energy_epochs: 11 is after the last epoch of sat, 10",
     ),
     (
         lambda r: r["recipes"]["sat"].update(training={"epochs": 9}),
-        f"{DIGITS}.tracking.energy_epochs: 10 is after the last epoch 9 of recipe 'sat'",
+        f"{DIGITS}.tracking.energy_epochs: 10 is after the last epoch of sat, 9",
     ),
     (
         lambda r: r["recipes"]["sat"].update(training={"epochss": 9}),
@@ -263,10 +265,10 @@ def test_defaults_of_schema_and_components_are_filled_in():
     assert config["datasets"]["digits"]["architecture"] == {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 16}
     assert config["recipes"]["weat-adv"] == {"method": "weat", "variant": "adv", "beta": 6.0}
     assert config["attacks"]["pgd20"] == {"family": "pgd", "steps": 20, "loss": "ce", "start": "uniform"}
-    study = config["studies"]["energy"]
-    assert study["attack_energies"]["samples"] == {} and study["attack_energies"]["batch_size"] == 500
-    assert study["generation"]["batch_size"] == 500
-    assert study["generation"]["sampler"].keys() >= {"init", "steps", "step_size", "momentum", "noise"}
+    suite, generation = config["suites"]["attack-energies"], config["datasets"]["digits"]["generation"]
+    assert suite["samples"] == {} and suite["batch_size"] == 500 and suite["checkpoints"] == ["best", "last"]
+    assert generation["batch_size"] == 500 and generation["features"]["reference"] == "train"
+    assert generation["sampler"].keys() >= {"init", "steps", "step_size", "momentum", "noise"}
 
 
 def test_defaults_of_one_entry_are_not_shared_with_another():
@@ -344,7 +346,7 @@ def test_a_recipe_s_own_entries_come_before_those_of_the_dataset():
 def test_a_suite_s_attacks_have_family_parameters_and_number_of_images():
     config = loaded()
     before = copy.deepcopy(config)
-    assert suite_attacks(config, config["studies"]["energy"]["robustness"]) == [
+    assert suite_attacks(config, config["suites"]["robustness"]) == [
         {
             "name": "pgd20",
             "family": "pgd",

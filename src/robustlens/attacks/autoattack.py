@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyautoattack
 import torch
+from pyautoattack.checks import check_square_sr
 from torch import Tensor
 
 from robustlens.attacks.library import (
@@ -48,6 +49,7 @@ class AutoAttack:
         x_adv = x.clone()
         robust = logits.argmax(1) == y
         broken_by = np.where(robust.cpu().numpy(), "", "misclassified").astype(object)
+        accuracies = {"clean": float(robust.float().mean())}
         for component in COMPONENTS:
             survivors = robust.nonzero().squeeze(1)
             if len(survivors) == 0:
@@ -60,4 +62,6 @@ class AutoAttack:
             x_adv[survivors[broken]] = found[broken]
             robust[survivors[broken]] = False
             broken_by[survivors[broken].cpu().numpy()] = component
+            accuracies[component] = float(robust.float().mean())
+        check_square_sr(accuracies, logger=attack.logger)  # warns of masked gradients; it needs all the components
         return x_adv, list(broken_by)
