@@ -166,8 +166,13 @@ def architecture_name(dataset):
     return "resnet18" if architecture == resnet18 else None
 
 
+def repository_file(path):
+    """A file of this repository, from where Snakemake works: a checkout that was moved re-runs nothing."""
+    return os.path.relpath(f"{workflow.basedir}/{path}")
+
+
 def published_file(study):
-    return f"{workflow.basedir}/published/{study}.yaml"
+    return repository_file(f"published/{study}.yaml")
 
 
 def real_image_scores():
@@ -223,7 +228,7 @@ def dataset_sheets():
 
 
 def report_templates():
-    return sorted(str(path) for path in Path(f"{workflow.basedir}/src/robustlens/report/templates").iterdir())
+    return sorted(str(path) for path in Path(repository_file("src/robustlens/report/templates")).iterdir())
 
 
 def report_spec(wildcards):

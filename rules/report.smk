@@ -55,6 +55,7 @@ rule compile_report:
         figures=study_figures("energy", "pdf"),
     output:
         pdf=report("results/{scale}/report.pdf", category="report"),
+        certificate="results/{scale}/provenance/report-pdf.json",
     log:
         "results/{scale}/logs/report-pdf.log",
     conda:
@@ -65,4 +66,4 @@ rule compile_report:
         "Typeset the report"
     shell:
         'python "$ROBUSTLENS/scripts/compile_report.py" --spec {params.spec:q} --log {log:q} --tex {input.tex:q}'
-        " --pdf {output.pdf:q}"
+        " --pdf {output.pdf:q} --certificate {output.certificate:q}"

@@ -1,14 +1,19 @@
 """Typeset report.tex as PDF."""
 
+import json
 from pathlib import Path
 
 from robustlens.console import job, parser
+from robustlens.provenance import Certificate
 from robustlens.report.latex import compile_pdf
 
 arguments = parser(__doc__)
 arguments.add_argument("--tex", required=True, type=Path)
 arguments.add_argument("--pdf", required=True, type=Path)
+arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
 
 with job("report.pdf", args.log):
+    certificate = Certificate(json.loads(args.spec))
     compile_pdf(args.tex, args.pdf)
+    certificate.write(args.certificate, [args.tex], [args.pdf])

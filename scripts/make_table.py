@@ -29,6 +29,7 @@ with job(f"table {spec['table']}", args.log):
         inputs += args.anchors
     if args.published_file:
         given["published_file"] = args.published_file
+        inputs.append(args.published_file)
     if "architectures" in spec:
         given["architectures"] = spec["architectures"]
     table = importlib.import_module(f"robustlens.report.tables.{spec['table']}").build(scale=spec["scale"], **given)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch._dynamo  # noqa: F401 - the first optimiser of a process imports it, which takes seconds
+
 REPOSITORY = Path(__file__).parent.parent
 
 

@@ -29,5 +29,5 @@ def replacing(path: Path | str) -> Iterator[Path]:
             "free space or make the folder writable, then run the same command again"
         ) from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             temporary.unlink()

@@ -197,7 +197,7 @@ def test_the_cascade_is_the_library_s_standard_version(norm, epsilon, classes, s
     caplog.clear()
     with torch.random.fork_rng():
         library = pyautoattack.AutoAttack(model, norm=NORMS[norm], eps=epsilon, seed=library_seed(), version="standard")
-        assert library.attacks_to_run == list(COMPONENTS)[:2] + ["fab-t", "square"]
+        assert library.attacks_to_run == list(COMPONENTS)
         library.apgd_targeted.n_target_classes = library.fab.n_target_classes = min(9, classes - 1)
         theirs, _ = library.run_standard_evaluation(x, y, batch_size=48)
     assert torch.equal(ours, theirs)
@@ -256,7 +256,7 @@ def test_broken_by_is_written_into_the_evaluation(short_budget):
 
 def test_a_model_that_is_always_wrong_costs_no_attack(undefended, monkeypatch):
     monkeypatch.delattr(pyautoattack.AutoAttack, "run_standard_evaluation")
-    model, x, y = undefended
+    model, x, _ = undefended
     wrong = (model(x).argmax(1) + 1) % 5
     x_adv, broken_by = AutoAttack().cascade(model, x, wrong, THREATS["linf"], seeded())
     assert torch.equal(x_adv, x) and broken_by == ["misclassified"] * 20
@@ -362,7 +362,7 @@ def test_cw_is_what_a_loop_in_float64_finds(c, kappa, steps, rate):
     found = attack(linear, torch.from_numpy(x), torch.from_numpy(y), THREATS["l2"], seeded())
     np.testing.assert_allclose(found.numpy().reshape(12, 9), expected, atol=1e-7)
     moved = np.abs(expected - x.reshape(12, 9)).max(1)
-    assert (moved > 0.01).any() == (c >= 1.0)  # a small constant does not pay for leaving the image
+    assert (moved > 0.01).any() and moved[1] < 1e-6  # image 1 is misclassified as it is
     logits = linear(found.float()).numpy()
     for one, label, far in zip(logits, y, moved, strict=True):
         assert far == 0 or one[label] < np.delete(one, label).max() - kappa + 1e-5

@@ -198,6 +198,17 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(error, tmp_path
         assert raised.value is error
 
 
+def test_a_path_below_a_file_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(
+            RobustlensError, match=f"{tmp_path / 'file' / 'x'}: could not be written .*make the folder writable"
+        ),
+        replacing(tmp_path / "file" / "x"),
+    ):
+        pass
+
+
 def test_a_save_that_fails_leaves_the_state_before_it(tmp_path, monkeypatch):
     saved(tmp_path)
     original = Path.write_bytes
@@ -232,6 +243,7 @@ def test_a_process_killed_while_it_saves_leaves_the_state_before_it(tmp_path):
     folder = tmp_path / "state"
     saved(folder)
     code, _ = Child(tmp_path / "output.txt", die_while_saving, folder).wait()
-    assert code == -signal.SIGKILL
+    assert code == -signal.SIGKILL and len(names(folder)) == 4
     tensors, record = load(folder)
+    assert names(folder) == ["lock", "owner.json", "state.safetensors"]
     assert record == RECORD and torch.equal(tensors["model.weight"], TENSORS["model.weight"])

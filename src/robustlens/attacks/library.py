@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,8 +16,9 @@ NORMS = {"linf": "Linf", "l2": "L2"}
 
 @contextlib.contextmanager
 def isolated_randomness() -> Iterator[None]:
-    """The library seeds the global generators; outside this block they are as they were before it."""
-    python, numpy = random.getstate(), np.random.get_state()
+    """The library seeds the global generators and clears the trace function (of a debugger, of a coverage
+    measurement); outside this block all are as they were before it."""
+    python, numpy, trace = random.getstate(), np.random.get_state(), sys.gettrace()
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=devices):
         try:
@@ -24,6 +26,7 @@ def isolated_randomness() -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
+            sys.settrace(trace)
 
 
 def library_seed(generator: torch.Generator) -> int:

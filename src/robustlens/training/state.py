@@ -47,6 +47,8 @@ class RunState:
             ) from None
         except OSError as error:
             raise RobustlensError(f"{self.folder}: can't be written ({error.strerror}); make it writable") from error
+        for partial in self.folder.glob(f".{self.file.name}.*.part*"):
+            partial.unlink()  # of a process that was killed while it saved
         job = os.environ.get("SLURM_JOB_ID")
         with replacing(self.owner) as path:
             path.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "slurm_job": job}) + "\n")
