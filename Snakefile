@@ -31,6 +31,7 @@ include: "rules/common.smk"
 
 
 CONFIG = checked_configuration(config)
+check_results_folder()
 
 
 wildcard_constraints:

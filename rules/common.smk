@@ -3,8 +3,6 @@ import hashlib
 import json
 import shutil
 
-from snakemake.exceptions import WorkflowError
-
 from robustlens import configuration
 from robustlens.code_digest import code_digest
 from robustlens.errors import RobustlensError
@@ -17,7 +15,13 @@ def checked_configuration(raw):
     try:
         return configuration.load(raw, Path(workflow.basedir) / "schemas" / "config.schema.yaml")
     except RobustlensError as error:
-        raise WorkflowError(str(error))
+        sys.exit(str(error))  # alone: a WorkflowError would add the place in this file
+
+
+def check_results_folder():
+    """All that is produced goes to results/: a folder, a link to one, or nothing yet."""
+    if os.path.lexists("results") and not os.path.isdir("results"):
+        sys.exit(f"{os.path.abspath('results')} is not a folder: move it away; all that is produced goes there")
 
 
 def job_spec(script, *modules, **parameters):
@@ -252,11 +256,15 @@ def documents():
 
 
 def closing_words():
-    """What a person wants to know when all is done."""
+    """What a person wants to know when all is done: where the report is, once it was asked for."""
     folder = f"results/{CONFIG['scale']}"
+    made = [f"{folder}/{name}" for name in ("report.pdf", "report.html") if os.path.exists(f"{folder}/{name}")]
+    if not made:
+        return ""
+    words = f"\nThe report: {' and '.join(made)}"
     if latex_engine():
-        return f"\nThe report: {folder}/report.pdf and {folder}/report.html"
+        return words
     return (
-        f"\nThe report: {folder}/report.html\nreport.pdf was not made: no LaTeX engine is on this machine. Install "
-        "texlive-latex-extra and latexmk (Debian, Ubuntu), or tectonic, and run the same command again."
+        f"{words}\nreport.pdf was not made: no LaTeX engine is on this machine. Install texlive-latex-extra and latexmk "
+        "(Debian, Ubuntu), or tectonic, and run the same command again."
     )

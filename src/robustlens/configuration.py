@@ -25,8 +25,10 @@ def load(raw: Config, schema_file: Path) -> Config:
     """
     raw = copy.deepcopy(raw)
     scales = raw.pop("scales", {})
+    if not isinstance(scales, dict):
+        raise RobustlensError(f"config.scales: {scales!r} is not a mapping of names to overlays")
     scale = raw.get("scale")
-    if scale not in scales:
+    if not isinstance(scale, str) or scale not in scales:
         raise RobustlensError(f"config: unknown scale {scale!r}{nearest(scale, list(scales))}")
     config = merge(raw, scales[scale])
     schema = yaml.safe_load(Path(schema_file).read_text())

@@ -19,6 +19,7 @@ from robustlens.attacks.apgd_t import APGDTargeted
 from robustlens.attacks.autoattack import COMPONENTS, AutoAttack
 from robustlens.attacks.cw import CW
 from robustlens.attacks.fab import FAB
+from robustlens.attacks.library import isolated_randomness
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.square import Square
 from robustlens.attacks.threat import Threat
@@ -46,6 +47,12 @@ BOUNDED = [name for name in ATTACKS if name != "cw"]
 
 def seeded(seed: int = 3) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def global_randomness() -> tuple:
+    """The states of the generators that a library may seed."""
+    _, keys, *rest = np.random.get_state()
+    return torch.get_rng_state().tolist(), keys.tolist(), rest, random.getstate()
 
 
 def library_seed(seed: int = 3) -> int:
@@ -91,12 +98,11 @@ def short_budget(monkeypatch) -> None:
 def test_attacks_fool_an_undefended_model_within_their_ball_and_leave_no_trace(name, norm, undefended, short_budget):
     model, x, y = undefended
     threat, original, labels = THREATS[norm], x.clone(), y.clone()
-    before = torch.get_rng_state(), str(np.random.get_state()), random.getstate()
+    before = global_randomness()
 
     x_adv = ATTACKS[name](model, x, y, threat, seeded()).detach()
 
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert str(np.random.get_state()) == before[1] and random.getstate() == before[2]
+    assert global_randomness() == before
     assert torch.equal(x, original) and torch.equal(y, labels)
     assert all(parameter.grad is None and not parameter.requires_grad for parameter in model.parameters())
     assert x_adv.shape == x.shape and x_adv.min() >= 0 and x_adv.max() <= 1
@@ -107,6 +113,16 @@ def test_attacks_fool_an_undefended_model_within_their_ball_and_leave_no_trace(n
     with torch.no_grad():
         clean, robust = ((model(images).argmax(1) == y).float().mean() for images in (x, x_adv))
     assert clean == pytest.approx(0.85) and robust < 0.6
+
+
+def test_nothing_that_a_library_seeds_is_felt_outside():
+    before = global_randomness()
+    with pytest.raises(ZeroDivisionError), isolated_randomness():
+        torch.manual_seed(0)
+        np.random.seed(0)
+        random.seed(0)
+        raise ZeroDivisionError
+    assert global_randomness() == before
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -260,6 +276,15 @@ def test_a_model_that_is_always_wrong_costs_no_attack(undefended, monkeypatch):
     wrong = (model(x).argmax(1) + 1) % 5
     x_adv, broken_by = AutoAttack().cascade(model, x, wrong, THREATS["linf"], seeded())
     assert torch.equal(x_adv, x) and broken_by == ["misclassified"] * 20
+
+
+def test_restarts_of_apgd_go_on_with_the_images_that_are_left():
+    model, x, y = guarded(5)
+    left = []
+    for restarts in (1, 4):
+        attack = APGD(steps=2, restarts=restarts)
+        left.append((model(attack(model, x, y, Threat("linf", 0.05, 0.01), seeded())).argmax(1) == y).sum())
+    assert left[1] < left[0]
 
 
 # Few classes ------------------------------------------------------------------------------------------------------
