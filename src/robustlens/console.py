@@ -28,6 +28,7 @@ def job(name: str, log_file: Path) -> Iterator[None]:
     terminal.addFilter(lambda record: getattr(record, "terminal", record.levelno >= logging.WARNING))
     logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a disk too full for the log must not bury the reason under tracebacks
     try:
         yield
     except Exception as error:

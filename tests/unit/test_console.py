@@ -35,6 +35,7 @@ def own_logging():
     before = root.level, root.handlers[:]
     yield
     logging.captureWarnings(False)
+    logging.raiseExceptions = True
     root.setLevel(before[0])
     root.handlers[:] = before[1]
 
@@ -71,6 +72,13 @@ def test_warnings_go_to_terminal_and_log(tmp_path, capsys):
     err = capsys.readouterr().err
     assert "[train sat] odd\n" in err and "very odd" in err
     assert "odd" in (tmp_path / "log").read_text() and "very odd" in (tmp_path / "log").read_text()
+
+
+def test_a_disk_that_is_full_does_not_hide_the_reason(capsys):
+    with pytest.raises(SystemExit), job("train sat", Path("/dev/full")):
+        log.info("a detail")
+        raise RobustlensError("no space")
+    assert capsys.readouterr().err == "[train sat] FAILED: no space\n  log: /dev/full\n"
 
 
 def test_an_exit_and_a_ctrl_c_are_not_failures_of_the_job(tmp_path):
