@@ -28,7 +28,7 @@ spec = json.loads(args.spec)
 with job(f"evaluate {spec['dataset']}/{spec['recipe']}/seed{spec['seed']} {spec['suite']}", args.log):
     certificate = Certificate(spec)
     device = use_device(args.threads)
-    warnings = collected_warnings(["auto-attack"])
+    warnings = collected_warnings(["auto-attack", "py.warnings"])
     data = load(args.data)
     threat = Threat(spec["threat"]["norm"], *(fraction(spec["threat"][k]) for k in ("epsilon", "step_size")))
     progress = Progress("attack", len(args.weights) * len(spec["attacks"]))

@@ -39,10 +39,18 @@ def load(raw: Config, schema_file: Path) -> Config:
     return config
 
 
+# What the other keys of a mapping mean depends on the value of these.
+IDENTITIES = ("name", "kind", "family", "method")
+
+
 def merge(base: Any, overlay: Any) -> Any:
-    """`overlay` on top of `base`: mappings are merged key by key, everything else is replaced."""
+    """`overlay` on top of `base`: mappings are merged key by key, everything else is replaced. So is a mapping that is
+    about something else than the one below it, such as a `schedule` of another `name`."""
     if not (isinstance(base, dict) and isinstance(overlay, dict)):
         return overlay
+    for key in IDENTITIES:
+        if isinstance(overlay.get(key), str) and key in base and overlay[key] != base[key]:
+            return overlay
     return base | {key: merge(base[key], value) if key in base else value for key, value in overlay.items()}
 
 

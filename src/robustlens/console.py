@@ -20,12 +20,15 @@ def job(name: str, log_file: Path) -> Iterator[None]:
     """Run a job's body with logging set up. A failure ends the process with code 1 and one line that says which job,
     why, and which log to open; the log has the traceback of what was not foreseen.
     """
-    Path(log_file).parent.mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(log_file, mode="w")
+    try:
+        Path(log_file).parent.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(log_file, mode="w")
+    except OSError as error:
+        sys.exit(f"[{name}] FAILED: {log_file}: can't be written ({error.strerror}); make the folder writable")
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"[{name}] %(message)s"))
-    terminal.addFilter(lambda record: getattr(record, "terminal", record.levelno >= logging.WARNING))
+    terminal.addFilter(lambda record: getattr(record, "terminal", record.levelno >= logging.ERROR))
     logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a disk too full for the log must not bury the reason under tracebacks

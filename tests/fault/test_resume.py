@@ -97,9 +97,7 @@ def test_a_run_that_is_killed_and_stopped_again_and_again_gives_the_same_bytes(r
             assert code == -signal.SIGKILL and output == ""
         else:
             assert code == 1 and step > 0
-            message = (
-                f"[train digits/tiny/seed0] FAILED: Interrupted: asked to stop in epoch {epoch + 1}; the state is saved"
-            )
+            message = f"[train digits/tiny/seed0] FAILED: asked to stop in epoch {epoch + 1}; the state is saved"
             assert output.startswith(message) and "log: train.log" in output
     run.finish()
     assert run.science() == undisturbed.science()

@@ -300,6 +300,8 @@ def test_the_scale_is_merged_in_and_the_others_are_gone():
 
 @pytest.mark.parametrize(("base", "overlay", "merged"), [
     ({"a": 1, "b": 2}, {"b": 3, "c": 4}, {"a": 1, "b": 3, "c": 4}),
+    ({"s": {"name": "step", "factor": 1}}, {"s": {"name": "one-cycle", "x": 2}}, {"s": {"name": "one-cycle", "x": 2}}),
+    ({"s": {"name": "step", "factor": 1}}, {"s": {"name": "step", "x": 2}}, {"s": {"name": "step", "factor": 1, "x": 2}}),
     ({"a": {"x": 1, "y": {"z": 2}}}, {"a": {"y": {"w": 3}}}, {"a": {"x": 1, "y": {"z": 2, "w": 3}}}),
     ({"a": [1, 2, 3]}, {"a": [4]}, {"a": [4]}),
     ({"a": {"x": 1}}, {"a": 5}, {"a": 5}),

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from robustlens.attacks.threat import Threat
 from robustlens.data.prepared import PreparedDataset, Split
 from robustlens.errors import RobustlensError
+from robustlens.models.inference import InferenceModel
 from robustlens.models.resnet import ResidualNetwork
 from robustlens.seeds import derive
 from robustlens.training import loop
@@ -531,7 +532,7 @@ def tracker(data: PreparedDataset, attack: Callable, seed: int = 0) -> Tracker:
 
 def test_tracked_values_are_those_of_float64_loops(data):
     split, network = data.splits["validation"], trained_network()
-    measured = tracker(data, invert).measure(network.train())
+    measured = tracker(data, invert).measure(InferenceModel(network.train()))
     reference, x = trained_network().double().eval(), torch.from_numpy(np.array(split.images)).double()
     with torch.no_grad():
         expected = in_float64(reference(x).numpy(), reference(invert(None, x, None, None, None)).numpy(), split.labels)
@@ -574,8 +575,8 @@ def test_tracking_repeats_depends_on_its_seed_and_leaves_the_network_alone(data)
 
     network = trained_network().train()
     before = {name: t.clone() for name, t in network.state_dict().items()}
-    first, again = (tracker(data, PGD(steps=2)).measure(network) for _ in range(2))
-    other = tracker(data, PGD(steps=2), seed=1).measure(network)
+    first, again = (tracker(data, PGD(steps=2)).measure(InferenceModel(network)) for _ in range(2))
+    other = tracker(data, PGD(steps=2), seed=1).measure(InferenceModel(network))
     pd.testing.assert_frame_equal(first, again, check_exact=True)
     assert not first["marginal_adversarial"].equals(other["marginal_adversarial"])
     assert first["marginal_natural"].equals(other["marginal_natural"])

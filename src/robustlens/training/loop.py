@@ -22,6 +22,7 @@ from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
 from robustlens.data.prepared import PreparedDataset, Split
 from robustlens.errors import RobustlensError
+from robustlens.models.inference import InferenceModel
 from robustlens.models.weights import build
 from robustlens.parameters import create, fraction
 from robustlens.seeds import derive, generator
@@ -43,7 +44,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
         model.requires_grad_(True)
 
 
-class Interrupted(Exception):
+class Interrupted(RobustlensError):
     """The run was asked to stop; its state is saved."""
 
 
@@ -170,9 +171,10 @@ class Training:
 
         now.seconds += time.monotonic() - started
         train_loss = float(self.loss_sum) / len(self.y)
-        if not math.isfinite(train_loss):
+        if not (math.isfinite(train_loss) and all(t.isfinite().all() for t in self.model.state_dict().values())):
             raise RobustlensError(
-                f"the training loss is {train_loss} in epoch {epoch}: the run diverged; lower `learning_rate` "
+                f"the training loss is {train_loss} in epoch {epoch}, or weights are not finite: the run diverged; "
+                "lower `learning_rate` "
                 f"(now {self.settings['learning_rate']}) or the method's weights in config.yaml"
             )
         self._track(epoch, {"learning_rate": now.learning_rate, "train_loss": train_loss})
@@ -200,8 +202,9 @@ class Training:
 
     def _track(self, epoch: int, settings: dict) -> None:
         now = self.progress
+        model = InferenceModel(self.model)
         for tracker in self.trackers:
-            measured = tracker.measure(self.model)
+            measured = tracker.measure(model)
             now.history.append({"epoch": epoch, "split": tracker.split, **settings, **summarise(measured)})
             if epoch in self.energy_epochs:
                 self.energies[f"{epoch}.{tracker.split}"] = torch.from_numpy(measured[list(ENERGIES)].to_numpy())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
@@ -32,9 +32,8 @@ class Tracker:
     seed: int
     batch_size: int
 
-    def measure(self, model: nn.Module) -> pd.DataFrame:
-        """A row an image: index, label, energies, losses, TRADES terms and correctness. Leaves `model` as it was."""
-        model = InferenceModel(model)
+    def measure(self, model: InferenceModel) -> pd.DataFrame:
+        """A row an image: index, label, energies, losses, TRADES terms and correctness."""
         noise = generator(self.seed, "track", self.split, device=self.x.device)
         batches = []
         for x, y in zip(self.x.split(self.batch_size), self.y.split(self.batch_size), strict=True):
