@@ -28,7 +28,7 @@ def job(name: str, log_file: Path) -> Iterator[None]:
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"[{name}] %(message)s"))
-    terminal.addFilter(lambda record: getattr(record, "terminal", record.levelno >= logging.ERROR))
+    terminal.addFilter(_for_the_terminal)
     logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a disk too full for the log must not bury the reason under tracebacks
@@ -41,6 +41,11 @@ def job(name: str, log_file: Path) -> Iterator[None]:
             log.info("%s", traceback.format_exc(), extra={"terminal": False})
         log.error("FAILED: %s\n  log: %s", reason, log_file)
         sys.exit(1)
+
+
+def _for_the_terminal(record: logging.LogRecord) -> bool:
+    """Problems, and what says so itself; Python's warnings are for the log."""
+    return getattr(record, "terminal", record.levelno >= logging.WARNING and record.name != "py.warnings")
 
 
 class Progress:

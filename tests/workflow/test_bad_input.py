@@ -1,0 +1,128 @@
+"""What can't work ends with one message that says what, where and what to do, and leaves nothing that looks good."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from flow import RESULTS, TINY, Outcome, ask, copy_of, files, run
+
+DIGITS = "scales: {tiny: {datasets: {digits: {%s}}}}"
+STUDY = "scales: {tiny: {studies: {energy: {%s}}}}"
+PLACE = "config.datasets.digits"
+MISTAKES = {
+    "unknown key": (DIGITS % "training: {epoch: 3}", f"{PLACE}.training: unknown key 'epoch'; did you mean 'epochs'?"),
+    "unknown key at the top": ("sclaes: {}", "config: unknown key 'sclaes'; did you mean 'scale'?"),
+    "value out of range": (DIGITS % "training: {learning_rate: -0.1}", f"{PLACE}.training.learning_rate: -0.1 is less"),
+    "value of another type": (DIGITS % "training: {epochs: many}", f"{PLACE}.training.epochs: 'many' is not"),
+    "parameter out of range": ("recipes: {trades: {beta: -1}}", "config.recipes.trades.beta: must be a number of at"),
+    "unknown parameter": ("recipes: {trades: {betta: 1}}", "config.recipes.trades: trades has no parameter 'betta'; "
+                          "did you mean 'beta'?"),
+    "unknown scale": ("scale: embeded", "config: unknown scale 'embeded'; did you mean 'embedded'?"),
+    "unknown method": ("recipes: {mine: {method: tradess}}", "config.recipes.mine: unknown method 'tradess'; did you "
+                       "mean 'trades'?"),
+    "unknown reader": (DIGITS % "reader: digit", f"{PLACE}.reader: unknown data 'digit'; did you mean 'digits'?"),
+    "unknown attack family": ("attacks: {pgd20: {family: pdg}}", "config.attacks.pgd20: unknown attack 'pdg'; did you "
+                              "mean 'pgd'?"),
+    "unknown architecture": (DIGITS % "architecture: {family: resnett}", f"{PLACE}.architecture: unknown model "
+                             "'resnett'; did you mean 'resnet'?"),
+    "unknown recipe": (STUDY % "recipes: [sat, weatadv]", "config.studies.energy.recipes: unknown recipe 'weatadv'; "
+                       "did you mean 'weat-adv'?"),
+    "unknown dataset": (STUDY % "datasets: [digit]", "config.studies.energy.datasets: unknown dataset 'digit'; did you "
+                        "mean 'digits'?"),
+    "energies of an epoch that is not": (DIGITS % "tracking: {energy_epochs: [1, 9]}", f"{PLACE}.tracking"
+                                         ".energy_epochs: 9 is after the last epoch"),
+    "features of an evaluated run": (STUDY % "recipes: [standard, sat, trades], seeds: [0, 1000]", f"{PLACE}.generation"
+                                     ".features: seed 1000 of standard is an evaluated run"),
+    "no mapping": ("scales: 3", "config.scales: 3 is not a mapping"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_configuration_ends_in_one_line(mistake, sources, tmp_path):
+    overlay, message = MISTAKES[mistake]
+    (tmp_path / "overlay.yaml").write_text(overlay)
+    before = files(sources)
+    code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-n", "-c2")
+    assert code == 1
+    said = [line for line in output.splitlines() if not line.startswith(("Using workflow specific", "Config file "))]
+    assert len(said) == 1 and said[0].startswith(message), output
+    assert files(sources) == before
+
+
+def test_results_that_are_a_file_are_refused_by_name(sources):
+    (sources / "results").touch()
+    code, output = ask(sources, "-c2")
+    (sources / "results").unlink()
+    assert code == 1 and "Traceback" not in output
+    assert output.splitlines()[-1].startswith(f"{sources / 'results'} is not a folder: move it away")
+
+
+def test_a_loss_that_is_not_finite_names_the_learning_rate_and_the_log_and_leaves_no_weights(tree, tmp_path):
+    (tmp_path / "overlay.yaml").write_text(DIGITS % "training: {learning_rate: 1.0e+30}")
+    folder = RESULTS / "runs/digits/trades/seed0"
+    code, output = run(tree, str(tmp_path / "overlay.yaml"), "-c2", str(folder / "best.safetensors"))
+    assert code == 1 and "Traceback" not in output
+    log = RESULTS / "logs/train/digits/trades/seed0.log"
+    place = output.index("[train digits/trades/seed0] FAILED: the training loss is nan in epoch 1")
+    failure = output[place:].splitlines()
+    assert "lower `learning_rate` (now 1e+30)" in failure[0] and failure[1] == f"  log: {log}"
+    assert "the training loss is nan" in (tree / log).read_text()
+    assert files(tree / folder) == []
+    assert not (tree / RESULTS / "provenance/runs/digits/trades/seed0.json").exists()
+
+
+# Disks --------------------------------------------------------------------------------------------------------------
+
+own_mounts = pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode != 0,
+    reason="no file systems can be mounted here (unshare -rm)",
+)
+
+
+def with_mounts(folder: Path, script: str, *arguments: str) -> Outcome:
+    """A bash script in `folder` whose mounts nobody else sees and end with it; "$@" is `snakemake <arguments>`."""
+    command = ["unshare", "-rm", "bash", "-euc", script, "bash", sys.executable, "-m", "snakemake", *TINY, *arguments]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return Outcome(done.returncode, done.stdout)
+
+
+@own_mounts
+def test_results_that_cannot_be_written_are_named(sources):
+    (sources / "results").mkdir()
+    code, output = with_mounts(sources, 'mount -t tmpfs -o ro none results; "$@"', "-c2", "results/tiny/data/digits/sheet.json")
+    (sources / "results").rmdir()
+    assert code == 1 and "Traceback" not in output
+    assert "Failed to create output directory results/tiny/data/digits" in output
+    assert "Read-only file system" in output
+
+
+# Room for the data and 24 KiB, in which no training state fits; then, after `room`, for everything.
+FULL_DISK = """
+mv results saved; mkdir results; mount -t tmpfs -o size=50m none results; cp -a saved/. results/
+mount -o remount,size=$(($(df --output=used results | tail -1) + 24))k results
+"$@" || echo "first: code $?"
+echo "left: $(find results -name '*.part*') $(find results/tiny/runs results/tiny/state -name '*.safetensors')"
+mount -o remount,size=50m results
+"$@"
+echo "second: code $?"
+cp -a results/tiny/runs made
+"""
+
+
+@own_mounts
+def test_a_full_disk_is_named_with_the_file_and_the_same_command_completes_when_there_is_room(tree, finished):
+    for name in ("runs", "state", "evaluations", "generation", "figures", "tables", "logs", "provenance/runs"):
+        shutil.rmtree(tree / RESULTS / name)
+    run_folder = Path("digits/trades/seed0")
+    code, output = with_mounts(tree, FULL_DISK, "-c2", str(RESULTS / "runs" / run_folder / "best.safetensors"))
+    assert code == 0 and "Traceback" not in output, output
+    assert "first: code 1" in output and "second: code 0" in output
+    assert "[train digits/trades/seed0] FAILED: results/tiny/state/digits-trades-seed0-" in output
+    assert "could not be written (No space left on device); free space or make the folder writable, then run the same" in output
+    assert "\nleft:  \n" in output
+    for name in ("best.safetensors", "last.safetensors", "history.parquet", "energies.parquet"):
+        made, expected = (folder / run_folder / name for folder in (tree / "made", finished / RESULTS / "runs"))
+        assert made.read_bytes() == expected.read_bytes(), name
