@@ -644,3 +644,21 @@ def test_a_network_that_is_never_robust_has_a_best_checkpoint_too(data, tmp_path
     original = Tracker.measure
     monkeypatch.setattr(Tracker, "measure", lambda self, model: original(self, model).assign(robust_accuracy=0.0))
     assert tiny.train(tiny.spec(), data, tmp_path).best_epoch == 1
+
+
+def test_standard_training_is_selected_by_clean_accuracy(data, tmp_path, monkeypatch):
+    original = Tracker.measure
+    clean, calls = [0.5, 0.75, 0.25], []
+
+    def measure(self: Tracker, model: nn.Module) -> pd.DataFrame:
+        table = original(self, model)
+        table["robust_accuracy"] = 1.0 - len(calls) / 10
+        if self.split == "validation":
+            table["clean_accuracy"] = clean[len(calls)]
+            calls.append(self.split)
+        return table
+
+    monkeypatch.setattr(Tracker, "measure", measure)
+    with RunState(tmp_path, "digest") as state:
+        result = tiny.training(tiny.spec("standard", epochs=3), data, state).run()
+    assert result.best_epoch == 2

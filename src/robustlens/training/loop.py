@@ -53,7 +53,8 @@ class TrainedRun:
     """What a finished run leaves.
 
     best, last: weights of the epoch with the highest robust accuracy on the validation split (the first of equal
-        ones) and of the last epoch. history: two rows an epoch (train subset, validation). energies: per sample, at
+        ones; for a method without an attack, whose robust accuracy is best before it has learnt anything, the highest
+        clean accuracy) and of the last epoch. history: two rows an epoch (train subset, validation). energies: per sample, at
         the chosen epochs. timing: seconds and images/s of each epoch, the only part that differs between repeats.
     """
 
@@ -208,7 +209,7 @@ class Training:
             now.history.append({"epoch": epoch, "split": tracker.split, **settings, **summarise(measured)})
             if epoch in self.energy_epochs:
                 self.energies[f"{epoch}.{tracker.split}"] = torch.from_numpy(measured[list(ENERGIES)].to_numpy())
-        accuracy = now.history[-1]["robust_accuracy"]
+        accuracy = now.history[-1]["robust_accuracy" if self.attack else "clean_accuracy"]
         if accuracy > now.best_accuracy:
             now.best_accuracy, now.best_epoch = accuracy, epoch
             self.best = {name: t.clone() for name, t in self.model.state_dict().items()}
