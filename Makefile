@@ -9,7 +9,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/bin/uv)
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export PYTHONPATH :=
 
-.PHONY: reproduce test lint environment clean-state
+.PHONY: reproduce test environment readme clean-state
 
 reproduce: environment ## everything at the embedded scale; SNAKEMAKE="--config scale=..." adds arguments
 	$(UV) run --locked snakemake $(SNAKEMAKE)
@@ -29,6 +29,10 @@ environment: .venv/.synced ## .venv as uv.lock describes it
 
 $(TOOLS)/bin/uv:
 	PYTHONPATH= $(PYTHON) -m pip install --quiet --target $(TOOLS) uv==$(UV_VERSION)
+
+readme: ## the README's numbers from the finished run, docs/configuration.md from the schema
+	$(UV) run --locked python scripts/update_readme.py
+	$(UV) run --locked python scripts/document_configuration.py
 
 clean-state: ## forget unfinished trainings (finished results stay)
 	rm -rf results/*/state

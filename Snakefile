@@ -1,4 +1,4 @@
-"""robustlens: four adversarial-robustness papers, from raw data to LaTeX tables.
+"""robustlens: adversarial-robustness papers, from raw data to LaTeX tables.
 
 snakemake                        everything at the embedded scale (config.yaml: `scale`)
 snakemake energy                 one study
@@ -39,7 +39,7 @@ wildcard_constraints:
     dataset="[a-z0-9-]+",
     recipe="[a-z0-9-]+",
     seed="[0-9]+",
-    suite="robustness|attack-energies",
+    suite="|".join(CONFIG["suites"]),
 
 
 include: "rules/data.smk"
@@ -54,7 +54,7 @@ rule all:
     default_target: True
     input:
         documents(),
-        study_results("energy"),
+        [study_results(study) for study in CONFIG["studies"]],
     message:
         "Everything of scale {CONFIG[scale]} is there."
 

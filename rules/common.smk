@@ -6,7 +6,9 @@ import shutil
 from robustlens import configuration
 from robustlens.code_digest import code_digest
 from robustlens.errors import RobustlensError
+from robustlens.generation import inception_weights
 
+TABLES = {"energy": ["robustness", "autoattack", "energies", "attack-energies", "generation"]}
 LATEX_ENGINES = ("latexmk", "pdflatex", "tectonic")
 
 
@@ -29,6 +31,17 @@ def job_spec(script, *modules, **parameters):
     that the script loads by name."""
     entry = Path(workflow.basedir) / "scripts" / f"{script}.py"
     return json.dumps(parameters | {"code": code_digest(entry, *modules)}, sort_keys=True)
+
+
+def memory(megabytes):
+    """Memory that grows with the attempt: a job that was killed for want of it asks for more when it is retried."""
+    return lambda wildcards, attempt: megabytes * attempt
+
+
+def first_results(wildcards):
+    """A higher priority for what the first table needs, so that there is something to look at within minutes."""
+    early = any(wildcards.recipe in study["attack_energies"] for study in CONFIG["studies"].values())
+    return 1 if early and wildcards.get("suite", "attack-energies") == "attack-energies" else 0
 
 
 def component_module(group, name):
@@ -98,7 +111,11 @@ def feature_weights(wildcards):
     """The weights of the feature network: of a trained run, or the Inception file that the user has put in place."""
     features = CONFIG["datasets"][wildcards.dataset]["generation"]["features"]
     if features["kind"] == "inception":
-        return "results/weights/pt_inception-2015-12-05-6726825d.pth"
+        if not Path(inception_weights.PATH).exists():
+            raise WorkflowError(
+                f"{inception_weights.PATH}: missing; {inception_weights.remedy(inception_weights.PATH)}"
+            )
+        return inception_weights.PATH
     run = f"{features['recipe']}/seed{features['seed']}"
     return f"results/{CONFIG['scale']}/runs/{wildcards.dataset}/{run}/best.safetensors"
 
@@ -203,14 +220,13 @@ def weighted_recipes():
 
 
 def study_tables(study):
-    names = ["robustness", "autoattack", "energies", "attack-energies", "generation"]
-    return expand("results/{scale}/tables/{study}-{name}.tex", scale=CONFIG["scale"], study=study, name=names)
+    return expand("results/{scale}/tables/{study}-{name}.tex", scale=CONFIG["scale"], study=study, name=TABLES[study])
 
 
 def study_figures(study, suffix="png"):
     attacked = CONFIG["studies"][study]["attack_energies"]
     names = ["phases", "delta", *(f"attack-histograms-{recipe}" for recipe in attacked), "samples"]
-    names += [f"weight-{recipe}" for recipe in weighted_recipes()[-1:]]
+    names += [f"weight-{recipe}" for recipe in weighted_recipes()]
     return expand(
         "results/{scale}/figures/{study}-{name}.{suffix}",
         scale=CONFIG["scale"],
@@ -220,15 +236,25 @@ def study_figures(study, suffix="png"):
     )
 
 
+def study_claims(suffix):
+    """The claims of every study."""
+    return expand(
+        "results/{scale}/tables/{study}-claims.{suffix}",
+        scale=CONFIG["scale"],
+        study=CONFIG["studies"],
+        suffix=suffix,
+    )
+
+
 def study_results(study):
     """All that one study promises."""
-    claims = f"results/{CONFIG['scale']}/claims.tex"
-    return [*study_tables(study), *study_figures(study), *study_figures(study, "pdf"), claims]
+    claims = [f"results/{CONFIG['scale']}/tables/{study}-claims.tex", f"results/{CONFIG['scale']}/claims.tex"]
+    return [*study_tables(study), *study_figures(study), *study_figures(study, "pdf"), *claims]
 
 
 def dataset_sheets():
-    study = CONFIG["studies"]["energy"]
-    return expand("results/{scale}/data/{dataset}/sheet.json", scale=CONFIG["scale"], dataset=study["datasets"])
+    datasets = dict.fromkeys(dataset for study in CONFIG["studies"].values() for dataset in study["datasets"])
+    return expand("results/{scale}/data/{dataset}/sheet.json", scale=CONFIG["scale"], dataset=datasets)
 
 
 def report_templates():
@@ -239,7 +265,7 @@ def report_spec(wildcards):
     text = json.dumps(CONFIG, sort_keys=True)
     return job_spec(
         "make_report",
-        title="robustlens: the energy study",
+        title="robustlens: " + ", ".join(CONFIG["studies"]),
         scale=CONFIG["scale"],
         configuration=hashlib.sha256(text.encode()).hexdigest()[:16],
     )

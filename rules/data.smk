@@ -18,7 +18,7 @@ rule prepare_data:
     conda:
         "../envs/robustlens.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
     params:
         spec=data_spec,
         folder=subpath(output.sheet, parent=True),

@@ -1,6 +1,5 @@
 # REQUIRED INPUTS   histories, energies, evaluations, samples and scores of the runs of the energy study
-# OUTPUTS           results/<scale>/tables/energy-<name>.{tex,csv,html}, results/<scale>/figures/energy-<name>.{pdf,png},
-#                   results/<scale>/claims.{tex,csv}
+# OUTPUTS           results/<scale>/tables/energy-<name>.{tex,csv,html}, results/<scale>/figures/energy-<name>.{pdf,png}
 #
 # Every one is a pure function of those files: seconds, no GPU.
 
@@ -11,7 +10,7 @@ localrules:
     table_energies,
     table_attack_energies,
     table_generation,
-    judge_claims,
+    table_claims,
     figure_phases,
     figure_delta,
     figure_attack_histograms,
@@ -133,7 +132,7 @@ rule table_generation:
         " --tex {output.tex:q} --csv {output.csv:q} --html {output.html:q} --certificate {output.certificate:q}"
 
 
-rule judge_claims:
+rule table_claims:
     input:
         robustness=run_files("energy", "evaluations", "robustness.parquet"),
         attack_energies=run_files("energy", "evaluations", "attack-energies.parquet", "attack_energies"),
@@ -141,9 +140,9 @@ rule judge_claims:
         energies=run_files("energy", "runs", "energies.parquet"),
         scores=run_files("energy", "generation", "scores.json", "generation"),
     output:
-        tex="results/{scale}/claims.tex",
-        csv="results/{scale}/claims.csv",
-        html="results/{scale}/claims.html",
+        tex="results/{scale}/tables/energy-claims.tex",
+        csv="results/{scale}/tables/energy-claims.csv",
+        html="results/{scale}/tables/energy-claims.html",
         certificate="results/{scale}/provenance/tables/energy-claims.json",
     log:
         "results/{scale}/logs/tables/energy-claims.log",

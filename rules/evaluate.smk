@@ -13,11 +13,12 @@ rule evaluate:
         "results/{scale}/logs/evaluate/{dataset}/{recipe}/seed{seed}/{suite}.log",
     benchmark:
         "results/{scale}/benchmarks/evaluate/{dataset}/{recipe}/seed{seed}/{suite}.tsv"
+    priority: first_results
     conda:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1500),
     params:
         spec=evaluate_spec,
         data=subpath(input.sheet, parent=True),

@@ -19,7 +19,7 @@ rule generate_samples:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1500),
     params:
         spec=generate_spec,
         data=subpath(input.sheet, parent=True),
@@ -46,7 +46,7 @@ rule reference_features:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         spec=reference_spec,
         data=subpath(input.sheet, parent=True),
@@ -75,7 +75,7 @@ rule score_samples:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         spec=score_spec,
         data=subpath(input.sheet, parent=True),
@@ -103,7 +103,7 @@ rule score_real_images:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         spec=score_spec,
         data=subpath(input.sheet, parent=True),

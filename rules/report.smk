@@ -1,10 +1,12 @@
 # REQUIRED INPUTS   the tables, figures and claims of every study
 # OUTPUTS           results/<scale>/report.html, results/<scale>/report.tex and, where a LaTeX engine is installed,
-#                   results/<scale>/report.pdf; results/<scale>/provenance/configuration.json
+#                   results/<scale>/report.pdf; results/<scale>/claims.{tex,csv},
+#                   results/<scale>/provenance/configuration.json
 
 
 localrules:
     save_configuration,
+    collect_claims,
     make_report,
     compile_report,
 
@@ -24,11 +26,31 @@ rule save_configuration:
         "printf '%s\\n' {params.configuration:q} > {output:q} 2> {log:q}"
 
 
+rule collect_claims:
+    input:
+        tex=study_claims("tex"),
+        csv=study_claims("csv"),
+        html=study_claims("html"),
+    output:
+        tex="results/{scale}/claims.tex",
+        csv="results/{scale}/claims.csv",
+        html="results/{scale}/claims.html",
+    log:
+        "results/{scale}/logs/claims.log",
+    conda:
+        "../envs/robustlens.yaml"
+    message:
+        "Collect the claims of all studies"
+    shell:
+        "(cat {input.tex:q} > {output.tex:q} && cat {input.html:q} > {output.html:q}"
+        " && awk 'FNR > 1 || NR == 1' {input.csv:q} > {output.csv:q}) 2> {log:q}"
+
+
 rule make_report:
     input:
         sheets=dataset_sheets(),
-        tables=study_tables("energy"),
-        figures=study_figures("energy"),
+        tables=[table for study in CONFIG["studies"] for table in study_tables(study)],
+        figures=[figure for study in CONFIG["studies"] for figure in study_figures(study)],
         claims=f"results/{CONFIG['scale']}/claims.csv",
         templates=report_templates(),
     output:
@@ -52,7 +74,7 @@ rule make_report:
 rule compile_report:
     input:
         tex="results/{scale}/report.tex",
-        figures=study_figures("energy", "pdf"),
+        figures=[figure for study in CONFIG["studies"] for figure in study_figures(study, "pdf")],
     output:
         pdf=report("results/{scale}/report.pdf", category="report"),
         certificate="results/{scale}/provenance/report-pdf.json",

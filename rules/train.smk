@@ -19,11 +19,12 @@ rule train:
         "results/{scale}/logs/train/{dataset}/{recipe}/seed{seed}.log",
     benchmark:
         "results/{scale}/benchmarks/train/{dataset}/{recipe}/seed{seed}.tsv"
+    priority: first_results
     conda:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1500),
     params:
         spec=train_spec,
         data=subpath(input.sheet, parent=True),

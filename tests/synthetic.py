@@ -204,6 +204,7 @@ def _scores(path: Path, recipe: str, features: str, random: np.random.Generator)
         "score_std": 0.1,
         "score_splits": 10,
         "reference_score_mean": 9.1,
+        "kid_mean": 0.1,
         "nearest_training_distance_median": float(2 + random.random()),
     }
     path.write_text(json.dumps(content))

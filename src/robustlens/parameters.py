@@ -7,7 +7,6 @@ is imported to find out that `betta` should be `beta`.
 
 import ast
 import copy
-import dataclasses
 import difflib
 import importlib
 import math
@@ -21,7 +20,14 @@ from typing import Any
 from robustlens.errors import RobustlensError
 
 PACKAGE = Path(__file__).parent
-REQUIRED = dataclasses.MISSING
+# What a component of a group is called in a message.
+KINDS = {
+    "methods": "method",
+    "attacks": "attack",
+    "models": "architecture",
+    "data": "dataset reader",
+    "generation": "generator",
+}
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def component(group: str, name: str, where: str) -> Component:
     where: the place in the configuration that asks for it, for the message.
     """
     if name not in names(group):
-        raise RobustlensError(f"{where}: unknown {group.removesuffix('s')} {name!r}{nearest(name, names(group))}")
+        raise RobustlensError(f"{where}: unknown {KINDS[group]} {name!r}{nearest(name, names(group))}")
     return _read(group, name)
 
 

@@ -174,10 +174,13 @@ REFUSED = [
         lambda r: r["attacks"]["pgd20"].update(loss="cee"),
         "config.attacks.pgd20.loss: must be one of ce, kl, got 'cee'",
     ),
-    (lambda r: digits(r).update(reader="digit"), f"{DIGITS}.reader: unknown data 'digit'; did you mean 'digits'?"),
+    (
+        lambda r: digits(r).update(reader="digit"),
+        f"{DIGITS}.reader: unknown dataset reader 'digit'; did you mean 'digits'?",
+    ),
     (
         lambda r: digits(r)["architecture"].update(family="resnett"),
-        f"{DIGITS}.architecture: unknown model 'resnett'; did you mean 'resnet'?",
+        f"{DIGITS}.architecture: unknown architecture 'resnett'; did you mean 'resnet'?",
     ),
     (
         lambda r: digits(r)["architecture"].update(widht=3),
@@ -301,7 +304,7 @@ def test_the_scale_is_merged_in_and_the_others_are_gone():
 @pytest.mark.parametrize(("base", "overlay", "merged"), [
     ({"a": 1, "b": 2}, {"b": 3, "c": 4}, {"a": 1, "b": 3, "c": 4}),
     ({"s": {"name": "step", "factor": 1}}, {"s": {"name": "one-cycle", "x": 2}}, {"s": {"name": "one-cycle", "x": 2}}),
-    ({"s": {"name": "step", "factor": 1}}, {"s": {"name": "step", "x": 2}}, {"s": {"name": "step", "factor": 1, "x": 2}}),
+    ({"s": {"name": "step", "f": 1}}, {"s": {"name": "step", "x": 2}}, {"s": {"name": "step", "f": 1, "x": 2}}),
     ({"a": {"x": 1, "y": {"z": 2}}}, {"a": {"y": {"w": 3}}}, {"a": {"x": 1, "y": {"z": 2, "w": 3}}}),
     ({"a": [1, 2, 3]}, {"a": [4]}, {"a": [4]}),
     ({"a": {"x": 1}}, {"a": 5}, {"a": 5}),

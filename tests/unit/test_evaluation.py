@@ -391,5 +391,5 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path):
 def test_an_architecture_is_built_from_its_configuration():
     model = build({"family": "resnet", "blocks": [1, 2], "width": 6}, channels=3, classes=7)
     assert len(model.blocks) == 3 and model.linear.out_features == 7 and model.conv1.weight.shape == (6, 3, 3, 3)
-    with pytest.raises(RobustlensError, match="unknown model 'resnett'"):
+    with pytest.raises(RobustlensError, match="unknown architecture 'resnett'"):
         build({"family": "resnett"}, 3, 7)

@@ -12,8 +12,8 @@ from torch import nn
 
 from robustlens.errors import RobustlensError
 from robustlens.generation import features as features_module
+from robustlens.generation import inception_weights
 from robustlens.generation.features import (
-    INCEPTION_URL,
     classifier_network,
     inception_network,
     score_names,
@@ -312,7 +312,7 @@ def test_inception_features_agree_with_pytorch_fid(tmp_path, monkeypatch):
     monkeypatch.setattr(pytorch_fid.inception, "load_state_dict_from_url", lambda *a, **k: weights)
     file = tmp_path / "inception.pth"
     torch.save(weights, file)
-    monkeypatch.setattr(features_module, "INCEPTION_SHA256", features_module.checksum(file))
+    monkeypatch.setattr(inception_weights, "SHA256", features_module.checksum(file))
 
     grey = np.random.default_rng(3).random((2, 1, 8, 8)).astype(np.float32)
     colour = grey.repeat(3, axis=1)
@@ -339,7 +339,7 @@ def test_missing_or_wrong_inception_weights_say_what_to_do(tmp_path):
     with pytest.raises(RobustlensError) as wrong:
         inception_network(file)
     for error in (missing, wrong):
-        assert f"download {INCEPTION_URL} " in str(error.value)
+        assert f"download {inception_weights.URL} " in str(error.value)
         assert f"to {file}" in str(error.value)
 
 

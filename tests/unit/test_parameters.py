@@ -91,7 +91,7 @@ def test_unknown_name_is_told_the_nearest():
         resolve("methods", "trade", {}, "recipes.a")
     with pytest.raises(RobustlensError, match="did you mean 'mail-trades'"):
         create("methods", "mail_trades", {})
-    with pytest.raises(RobustlensError, match="unknown data 'zzz'"):
+    with pytest.raises(RobustlensError, match="unknown dataset reader 'zzz'"):
         component("data", "zzz", "datasets.zzz")
 
 

@@ -17,7 +17,6 @@ from robustlens.analysis.statistics import (
     crossed_interval,
     mean_std,
     resolvable_difference,
-    wilson_interval,
 )
 from robustlens.errors import RobustlensError
 
@@ -89,14 +88,6 @@ def test_mean_std():
     mean, std = mean_std([1.0, 2.0, 6.0])
     assert (mean, std) == pytest.approx((3.0, math.sqrt((4 + 1 + 9) / 2)))
     assert math.isnan(mean_std([4.0])[1])
-
-
-@pytest.mark.parametrize(("successes", "n"), [(0, 20), (7, 20), (20, 20), (450, 1000)])
-def test_wilson_interval_solves_its_defining_equation(successes, n):
-    z, p = stats.norm.ppf(0.975), successes / n
-    # its ends are the p0 with |p - p0| = z sqrt(p0 (1 - p0) / n)
-    roots = sorted(np.roots([1 + z**2 / n, -(2 * p + z**2 / n), p**2]).real)
-    assert wilson_interval(successes, n) == pytest.approx(tuple(roots), abs=1e-9)
 
 
 def test_resolvable_difference_is_what_a_two_sample_z_test_resolves():

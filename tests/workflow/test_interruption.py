@@ -63,12 +63,12 @@ def test_killed_trainings_and_a_killed_snakemake_end_with_the_same_bytes(tree, f
 
 
 def test_one_core_and_two_in_another_folder_give_the_same_bytes(sources, finished, tmp_path):
-    """From nothing, with --directory: the checkout is one folder and the results go to another."""
+    """From nothing; the checkout is one folder and --directory another."""
     run_folder = "digits/weat-adv/seed0"
     evaluation = RESULTS / f"evaluations/{run_folder}/robustness.parquet"
-    overlay = str(sources / "tests/tiny.yaml")
-    code, output = run(tmp_path, "--snakefile", str(sources / "Snakefile"), "--configfile", overlay, "-c1", str(evaluation))
+    code, output = run(sources, "--directory", str(tmp_path), "-c1", str(evaluation))
     assert code == 0, output
+    assert not (sources / "results").exists()
     data = [RESULTS / "data/digits" / name for name in files(tmp_path / RESULTS / "data/digits")]
     made = [*data, evaluation, *(RESULTS / "runs" / run_folder / name for name in RUN)]
     assert len(data) == 10

@@ -57,22 +57,13 @@ def mean_std(values: Iterable[float]) -> tuple[float, float]:
     return float(array.mean()), float(array.std(ddof=1)) if array.size > 1 else math.nan
 
 
-def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's (1927) interval of a proportion, for `successes` out of `n` > 0."""
-    z = stats.norm.ppf((1 + confidence) / 2)
-    p = successes / n
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return float(centre - half), float(centre + half)
-
-
 def resolvable_difference(n: int, p: float, confidence: float = 0.95) -> float:
     """The smallest difference, in points, of two accuracies near `p` that n test images each can resolve:
 
         100 z sqrt(2 p (1 - p) / n),   z = 1.96 at 95 %
 
-    It takes the two sets of answers for independent. Two models judged on the same images mostly agree, so the paired
-    intervals of the claims resolve less than this.
+    It takes the two sets of answers for independent, and leaves out how results vary from seed to seed. The claims use
+    intervals that are paired over images and seeds instead.
     """
     return float(100 * stats.norm.ppf((1 + confidence) / 2) * math.sqrt(2 * p * (1 - p) / n))
 

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from robustlens.attacks.threat import Threat
-from robustlens.energy.energies import kl_divergence
 from robustlens.errors import RobustlensError
 from robustlens.parameters import OneOf, PositiveInt
 
@@ -37,7 +36,7 @@ class PGD:
         step_size = threat.epsilon if self.steps == 1 else threat.step_size
         if self.loss == "kl":
             with torch.no_grad():
-                natural_logits = model(x)
+                p = F.softmax(model(x), dim=1)
 
         x_adv = self._start(x, threat, generator)
         for _ in range(self.steps):
@@ -45,7 +44,7 @@ class PGD:
             with torch.enable_grad():
                 logits = model(x_adv)
                 if self.loss == "kl":
-                    loss = kl_divergence(natural_logits, logits).sum()
+                    loss = -(p * F.log_softmax(logits, dim=1)).sum()  # the KL, but for the constant entropy of p
                 else:
                     loss = F.cross_entropy(logits, y, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, x_adv)

@@ -16,12 +16,8 @@ from torch import Tensor, nn
 
 from robustlens.data.prepared import PreparedDataset, checksum
 from robustlens.errors import RobustlensError
+from robustlens.generation import inception_weights
 from robustlens.models.weights import build
-
-INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
-INCEPTION_URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{INCEPTION_FILE}"
-INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-INCEPTION_BYTES = 95_628_359
 
 SCORE_NAMES = {
     "classifier": {
@@ -99,7 +95,8 @@ def classifier_network(model: nn.Module, weights: Path, device: torch.device | s
 def inception_network(weights: Path, device: torch.device | str = "cpu") -> FeatureNetwork:
     """Inception-v3 of FID and IS: 2,048 pooled features; logits of 1,008 classes without the bias, as IS takes them.
 
-    weights: the file INCEPTION_FILE, see `verify_inception_weights`. Images of one channel are repeated to three.
+    weights: a file such as `inception_weights.PATH`, see `verify_inception_weights`.
+    Images of one channel are repeated to three.
     """
     sha256 = verify_inception_weights(weights)
     network = _inception_structure()
@@ -114,11 +111,11 @@ def verify_inception_weights(weights: Path) -> str:
 
     Raises RobustlensError that says what to download to where when the file is missing or is another.
     """
-    remedy = f"download {INCEPTION_URL} ({INCEPTION_BYTES:,} bytes, SHA-256 {INCEPTION_SHA256}) to {weights}"
+    remedy = inception_weights.remedy(weights)
     if not weights.exists():
         raise RobustlensError(f"{weights}: the Inception weights are missing; {remedy}")
     found = checksum(weights)
-    if found != INCEPTION_SHA256:
+    if found != inception_weights.SHA256:
         raise RobustlensError(
             f"{weights}: not the Inception weights of FID ({weights.stat().st_size:,} bytes, SHA-256 {found}); "
             f"delete it and {remedy}"

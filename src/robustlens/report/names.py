@@ -8,6 +8,8 @@ RECIPES = {
     "mail-trades": "MAIL-TRADES",
     "weat-nat": "WEAT-nat",
     "weat-adv": "WEAT-adv",
+    "weat": "WEAT",
+    "robust-classifier": "robust classifier",
     "jem": "JEM",
     "jem++": "JEM++",
     "sada-jem": "SADA-JEM",

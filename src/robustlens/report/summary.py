@@ -54,7 +54,7 @@ def resolution_note(what: str, images: int, accuracy: float) -> str:
 
 RESOLUTION = (
     "Smallest difference told apart: 196 sqrt(2 p (1 \u2212 p) / n) points for n images near accuracy p, the answers "
-    "of the two models taken as independent; the paired comparisons of the claims resolve less."
+    "of the two models taken as independent and without the variation over seeds; the claims use paired intervals."
 )
 
 

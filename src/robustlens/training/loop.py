@@ -52,10 +52,10 @@ class Interrupted(RobustlensError):
 class TrainedRun:
     """What a finished run leaves.
 
-    best, last: weights of the epoch with the highest robust accuracy on the validation split (the first of equal
-        ones; for a method without an attack, whose robust accuracy is best before it has learnt anything, the highest
-        clean accuracy) and of the last epoch. history: two rows an epoch (train subset, validation). energies: per sample, at
-        the chosen epochs. timing: seconds and images/s of each epoch, the only part that differs between repeats.
+    best, last: weights of the epoch with the highest robust accuracy on the validation split (the first of equal ones)
+        and of the last epoch. A method without an attack is most robust before it has learnt anything: there `best` is
+        chosen by clean accuracy. history: two rows an epoch (train subset, validation). energies: per sample, at the
+        chosen epochs. timing: seconds and images/s of each epoch, the only part that differs between repeats.
     """
 
     best: dict[str, Tensor]
@@ -172,10 +172,11 @@ class Training:
 
         now.seconds += time.monotonic() - started
         train_loss = float(self.loss_sum) / len(self.y)
-        if not (math.isfinite(train_loss) and all(t.isfinite().all() for t in self.model.state_dict().values())):
+        finite = all(tensor.isfinite().all() for tensor in self.model.state_dict().values())
+        if not (math.isfinite(train_loss) and finite):
+            what = "weights that are not finite" if math.isfinite(train_loss) else f"a training loss of {train_loss}"
             raise RobustlensError(
-                f"the training loss is {train_loss} in epoch {epoch}, or weights are not finite: the run diverged; "
-                "lower `learning_rate` "
+                f"epoch {epoch} ended with {what}: the run diverged; lower `learning_rate` "
                 f"(now {self.settings['learning_rate']}) or the method's weights in config.yaml"
             )
         self._track(epoch, {"learning_rate": now.learning_rate, "train_loss": train_loss})

@@ -41,10 +41,12 @@ def build(evaluations: list[Path], recipe: str, scale: str) -> Drawing:
         part.supxlabel(label, fontsize=9)
         if energy == "marginal":
             part.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    seeds, images = frame["seed"].nunique(), int(frame.groupby(["seed", "attack"]).size().min())
+    sizes = frame.groupby(["seed", "attack"]).size()
+    seeds, images = frame["seed"].nunique(), " to ".join(str(n) for n in sorted({sizes.min(), sizes.max()}))
     text = (
         f"Energies of natural and attacked test images of {dataset} under {names.recipe(recipe)}, last checkpoint: "
-        f"{images} images and {seeds} seed{'s' * (seeds > 1)} together. y is the true label; CW is not bounded by ε. "
+        f"{images} images and {seeds} seed{'s' * (seeds > 1)} together. y is the true label; CW is not bounded by ε; "
+        "where an attack other than PGD and KL-PGD fails, the image is left as it is. "
         "The outermost bins also hold what lies beyond them."
     )
     return Drawing(figure, f"Energies under attack: {names.recipe(recipe)}", caption(text, scale))

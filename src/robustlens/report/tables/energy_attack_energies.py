@@ -17,6 +17,8 @@ NOTES = (
     "ΔE(x) = E(x) \u2212 E(x*): positive when the attack lowers the energy, negative when it raises it.",
     "success: share of the correctly classified images that the attack turns wrong. distance: mean over all images, in "
     "the norm of the threat.",
+    "Where APGD, FAB, Square or CW fails it returns the image itself, which then counts with ΔE = 0; PGD and KL-PGD "
+    "always return their last point.",
     "CW minimises a distance instead of staying within ε: its rows are not comparable with the others at equal ε.",
 )
 

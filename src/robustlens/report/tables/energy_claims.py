@@ -20,9 +20,9 @@ COLUMNS = (
     Column("rule and measurement", wide=True),
 )
 NOTE = (
-    "A claim is supported when its whole 95 % interval, in brackets, lies on the claimed side, contradicted when all "
-    "of it lies on the other side, and open otherwise. The rules were fixed in the code; the intervals are not "
-    "adjusted for the number of claims."
+    "A claim says that a number is above a bound, which is 0 where the rule names no other. It is supported when the "
+    "number's whole interval, in brackets, lies above the bound, contradicted when all of it lies below, and open "
+    "otherwise. Intervals are at 95 % where the rule says nothing else, and not adjusted for the number of claims."
 )
 
 

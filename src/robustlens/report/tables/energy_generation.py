@@ -19,6 +19,7 @@ MEASURES = {
     "score_mean": (2, "", "inception_score"),
     "frechet": (2, "", "fid"),
     "frechet_two_half_spread": (2, "", None),
+    "kid_mean": (3, "", None),
     "nearest_training_distance_median": (2, "pixel range, L2", None),
     "n_generated": (0, "images", None),
 }
@@ -53,7 +54,7 @@ def build(scores: list[Path], scale: str, published_file: Path, anchors: dict[st
             rows += _published_rows(published, dataset, group)
     columns = (
         *(Column(labels["score"]), Column(labels["frechet"]), Column("between two halves")),
-        *(Column("distance to training image"), Column("images")),
+        *(Column(labels["kid"]), Column("distance to training image"), Column("images")),
     )
     title = f"Images generated from each classifier on {', '.join(datasets)}."
     notes = (seeds_note(runs["seed"]), *_notes(runs.iloc[0], labels, kinds[0]))

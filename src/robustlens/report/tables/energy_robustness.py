@@ -35,6 +35,9 @@ def build(evaluations: list[Path], scale: str, published_file: Path, architectur
             )
             rows.append(Row(names.recipe(recipe), cells, dataset if len(datasets) > 1 else ""))
         notes += _notes(of_dataset, f"{dataset}, " if len(datasets) > 1 else "")
+    notes.append(
+        "Best checkpoint: highest robust accuracy on the validation split; of Standard, highest accuracy there."
+    )
     title = f"Accuracy in % on {', '.join(datasets)} without and under attack."
     return Table("energy_robustness", caption(title, scale), "recipe", columns, tuple(rows), (*notes, RESOLUTION))
 

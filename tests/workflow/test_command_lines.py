@@ -1,0 +1,144 @@
+"""The command lines that a user of Snakemake types."""
+
+import ast
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from flow import NOTHING, REPOSITORY, RESULTS, ask, copy_of, edit, files, pending, untouched
+
+TOOLS = Path(sys.executable).parent
+TABLE = f"{RESULTS}/tables/energy-robustness.tex"
+
+
+@pytest.fixture(scope="module")
+def done(finished, tmp_path_factory) -> Path:
+    """A copy of the finished checkout for commands that only look."""
+    return copy_of(finished, tmp_path_factory.mktemp("commands") / "tree")
+
+
+@pytest.mark.parametrize("targets", [(), ("all",), ("energy",), (TABLE,), ("--touch",)])
+def test_with_everything_there_no_target_has_anything_to_do(targets, done):
+    code, output = ask(done, "-n", "-c2", *targets)
+    assert code == 0 and NOTHING in output, output
+
+
+def test_the_study_s_target_makes_its_tables_figures_and_claims_and_no_report(sources):
+    asked = pending(sources, "energy")
+    assert {"tables/energy-claims", "figures/energy-delta", "runs/digits/standard/seed1000"} <= asked
+    assert not {job for job in asked if job.startswith(("report", "configuration"))}
+
+
+def test_a_table_alone_asks_for_what_it_needs(sources):
+    runs = {f"digits/{recipe}/seed{seed}" for recipe in ("sat", "trades", "weat-adv") for seed in (0, 1)}
+    expected = {f"runs/{run}" for run in runs} | {f"evaluations/{run}/robustness" for run in runs}
+    assert pending(sources, TABLE) == expected | {"data/digits", "tables/energy-robustness"}
+
+
+def test_a_dry_run_of_every_scale_needs_no_results(sources):
+    code, output = ask(sources, "-n", "-c2", "--config", "scale=embedded")
+    assert code == 0 and "compile_report" in output
+    assert not (sources / "results").exists()
+
+
+def test_lint_finds_nothing(sources):
+    code, output = ask(sources, "--lint")
+    assert code == 0, output
+
+
+def test_summary_calls_everything_up_to_date(done):
+    code, output = ask(done, "--summary")
+    lines = [line.split("\t") for line in output.splitlines() if line.startswith("results/")]
+    assert code == 0 and len(lines) > 100
+    assert {tuple(line[-2:]) for line in lines} == {("ok", "no update")}
+
+
+def test_rulegraph_draws_every_rule_that_runs(done):
+    code, output = ask(done, "--rulegraph")
+    rules = re.findall(r"^rule (\w+):", "\n".join(path.read_text() for path in (done / "rules").glob("*.smk")), re.M)
+    graph = output[output.index("digraph") :]
+    assert code == 0 and set(rules) <= set(re.findall(r'label = "(\w+)"', graph))
+
+
+@pytest.mark.parametrize("what", ["code", "input"])
+def test_list_changes_names_nothing_when_nothing_changed(what, done):
+    code, output = ask(done, "--list-changes", what)
+    assert code == 0 and "results/" not in output
+
+
+def test_list_changes_of_the_parameters_names_the_weights_of_a_recipe_that_was_changed(tree):
+    edit(tree / "config.yaml", "trades, beta: 6.0", "trades, beta: 5.0")
+    code, output = ask(tree, "--list-changes", "params")
+    assert code == 0 and f"{RESULTS}/runs/digits/trades/seed0/best.safetensors" in output
+    assert "sat/seed0/best.safetensors" not in output
+
+
+def test_delete_all_output_would_delete_every_artefact_and_as_a_dry_run_deletes_none(done):
+    before = untouched(done / RESULTS)
+    code, output = ask(done, "--delete-all-output", "-n", "-c1")
+    named = set(re.findall(r"^Would delete (\S+)$", output, re.MULTILINE))
+    kept = ("logs", "benchmarks", "state")
+    assert code == 0
+    assert named >= {str(RESULTS / name) for name in files(done / RESULTS) if name.parts[0] not in kept}
+    assert untouched(done / RESULTS) == before
+
+
+def test_touch_accepts_results_of_other_code(tree):
+    edit(tree / "src/robustlens/report/tables/energy_energies.py", "Mean marginal", "Average marginal")
+    assert "tables/energy-energies" in pending(tree)
+    code, output = ask(tree, "--touch", "-c1")
+    assert code == 0, output
+    assert pending(tree) == set()
+
+
+def test_unlock_of_a_folder_that_is_not_locked_is_no_error(done):
+    code, output = ask(done, "--unlock")
+    assert code == 0, output
+
+
+def test_snakemake_s_own_report_holds_the_documents_and_the_figures(tree):
+    code, output = ask(tree, "--report", "report.zip")
+    assert code == 0, output
+    with zipfile.ZipFile(tree / "report.zip") as archive:
+        names = {Path(name).name for name in archive.namelist()}
+    assert {"report.html", "energy-phases.png", "energy-samples.png"} <= names
+
+
+@pytest.mark.parametrize("command", [
+    ("snakefmt", "--check", "Snakefile", "rules"),
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+])  # fmt: skip
+def test_the_formatters_and_linters_have_nothing_to_say(command, sources):
+    done = subprocess.run([TOOLS / command[0], *command[1:]], cwd=sources, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+HEAVY = ("torch", "numpy", "pandas", "scipy", "sklearn", "matplotlib")
+PARSED = {"robustlens", "robustlens.configuration", "robustlens.code_digest", "robustlens.errors"}
+
+
+def test_what_the_snakefile_imports_of_this_package_is_light():
+    code = f"import sys, {', '.join(sorted(PARSED))}; print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_snakefile_and_its_rules_import_no_more_of_it():
+    imported = set()
+    for file in [REPOSITORY / "Snakefile", *(REPOSITORY / "rules").glob("*.smk")]:
+        for line in re.findall(r"^ *(?:import|from) .+$", file.read_text(), re.MULTILINE):
+            statement = ast.parse(line.strip()).body[0]
+            if isinstance(statement, ast.ImportFrom):
+                names = {f"{statement.module}.{alias.name}" for alias in statement.names} | {statement.module}
+            else:
+                names = {alias.name for alias in statement.names}
+            imported |= names
+    modules = {name for name in imported if name.split(".")[0] not in sys.stdlib_module_names}
+    ours = {name for name in modules if name.startswith("robustlens") and name.rpartition(".")[2][0].islower()}
+    assert not modules & set(HEAVY)
+    assert {name.split(".")[0] for name in modules} <= {"robustlens", "snakemake"}
+    assert {name for name in ours if name not in PARSED} <= {"robustlens.code_digest.code_digest"}

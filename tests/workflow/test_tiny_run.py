@@ -1,0 +1,191 @@
+"""What one complete run of the tiny scale leaves behind."""
+
+import csv
+import json
+import math
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+from flow import RESULTS, files, sha256
+
+TABLES = ("robustness", "autoattack", "energies", "attack-energies", "generation")
+FIGURES = ("phases", "delta", "attack-histograms-sat", "samples", "weight-weat-adv")
+NO_ARTEFACTS = ("provenance", "logs", "benchmarks", "state")
+WARNING = "Scale tiny: not the protocol of the paper."
+BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
+LATEX = any(map(shutil.which, ("latexmk", "pdflatex", "tectonic")))
+needs_latex = pytest.mark.skipif(not LATEX, reason="no LaTeX engine is installed")
+needs_poppler = pytest.mark.skipif(shutil.which("pdftotext") is None, reason="poppler-utils are not installed")
+
+
+@pytest.fixture
+def results(finished) -> Path:
+    return finished / RESULTS
+
+
+def rows(table: Path) -> list[dict[str, str]]:
+    with open(table, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def pdf_text(pdf: Path) -> str:
+    """With one space for every gap, so that line breaks don't count."""
+    text = subprocess.run(["pdftotext", str(pdf), "-"], capture_output=True, check=True, text=True).stdout
+    return " ".join(text.split())
+
+
+def test_the_first_run_from_nothing_succeeds_and_says_where_the_report_is(first_run):
+    _, (code, output) = first_run
+    assert code == 0, output
+    names = ("report.pdf", "report.html") if LATEX else ("report.html",)
+    assert f"\nThe report: {' and '.join(f'{RESULTS}/{name}' for name in names)}\n" in output
+    assert "Traceback" not in output
+
+
+def test_every_promised_file_is_there(results):
+    promised = [f"tables/energy-{name}.{suffix}" for name in TABLES for suffix in ("tex", "csv", "html")]
+    promised += [f"figures/energy-{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png")]
+    promised += [
+        "claims.csv",
+        "claims.tex",
+        "claims.html",
+        "report.html",
+        "report.tex",
+        "provenance/configuration.json",
+    ]
+    promised += ["report.pdf"] if LATEX else []
+    missing = [name for name in promised if not (results / name).is_file() or not (results / name).stat().st_size]
+    assert missing == []
+    assert {path.suffix for path in (results / "tables").iterdir()} == {".tex", ".csv", ".html"}
+
+
+def test_no_temporary_file_is_left(results):
+    assert [name for name in files(results) if ".part" in name.name or name.name.startswith(".")] == []
+
+
+def test_every_number_of_a_table_names_the_files_it_came_from(finished, results):
+    for table in [*(results / "tables").glob("*.csv"), results / "claims.csv"]:
+        numbers = [row for row in rows(table) if row["value"]]
+        assert numbers or table.stem == "claims"
+        for row in numbers:
+            named = row["files"].split(";")
+            assert named != [""] and all((finished / name).is_file() for name in named), (table, row)
+
+
+def test_the_robustness_table_is_what_a_loop_over_the_evaluations_gives(finished, results):
+    recipes = {"SAT": "sat", "TRADES": "trades", "WEAT-adv": "weat-adv"}
+    attacks = {"clean": "clean", "PGD-20": "pgd20", "AutoAttack": "autoattack"}
+    checked = 0
+    for row in rows(results / "tables/energy-robustness.csv"):
+        group, _, attack = row["column"].partition(": ")
+        checkpoint = {"Best checkpoint": "best", "Last checkpoint": "last"}[group]
+        names = [f"{RESULTS}/evaluations/digits/{recipes[row['row']]}/seed{seed}/robustness.parquet" for seed in (0, 1)]
+        rates = []
+        for name in names:
+            right = total = 0
+            for image in pyarrow.parquet.read_table(finished / name).to_pylist():
+                if image["checkpoint"] == checkpoint and image["attack"] == attacks[attack]:
+                    total += 1
+                    right += image["prediction_adversarial"] == image["label"]
+            assert total == int(row["n_images"]) == (20 if attack == "AutoAttack" else 100)
+            rates.append(100 * right / total)
+        mean = (rates[0] + rates[1]) / 2
+        std = math.sqrt((rates[0] - mean) ** 2 + (rates[1] - mean) ** 2)
+        assert float(row["value"]) == pytest.approx(mean, abs=1e-7)
+        assert float(row["std"]) == pytest.approx(std, abs=1e-7)
+        assert (row["unit"], row["n_seeds"], row["files"]) == ("%", "2", ";".join(names))
+        checked += 1
+    assert checked == 3 * 2 * 3
+
+
+def certificates(results: Path) -> dict[Path, dict]:
+    paths = [path for path in (results / "provenance").rglob("*.json") if path.name != "configuration.json"]
+    return {path: json.loads(path.read_text()) for path in paths}
+
+
+def test_every_artefact_has_one_certificate_with_its_true_checksum(finished, results):
+    certified = [Path(name) for record in certificates(results).values() for name in record["outputs"]]
+    artefacts = [RESULTS / name for name in files(results) if name.parts[0] not in NO_ARTEFACTS]
+    assert sorted(certified) == sorted(artefacts)
+    for path, record in certificates(results).items():
+        for name, digest in {**record["inputs"], **record["outputs"]}.items():
+            assert sha256(finished / name) == digest, f"{path}: {name}"
+
+
+def test_every_certificate_has_parameters_code_versions_device_and_time(results):
+    for path, record in certificates(results).items():
+        assert re.fullmatch("[0-9a-f]{12}", record["parameters"]["code"]), path
+        assert record["versions"]["torch"] == version("torch")
+        assert record["versions"]["snakemake"] == version("snakemake")
+        assert record["device"]["machine"] and record["device"]["processor"]
+        assert 0 < record["wall_seconds"] < 600
+        assert bool(record["inputs"]) == (path != results / "provenance/data/digits.json"), path
+    run = certificates(results)[results / "provenance/runs/digits/trades/seed1.json"]
+    assert run["parameters"]["seed"] == 1
+    assert run["parameters"]["method"] == {"name": "trades", "parameters": {"beta": 6.0}}
+    assert run["device"]["threads"] == 1
+
+
+def test_the_saved_configuration_is_complete_and_of_this_scale_alone(results):
+    saved = json.loads((results / "provenance/configuration.json").read_text())
+    assert saved["scale"] == "tiny" and "scales" not in saved
+    assert saved["datasets"]["digits"]["training"]["momentum"] == 0.9  # a default, in neither of the files
+    assert saved["studies"]["energy"]["recipes"] == ["sat", "trades", "weat-adv"]
+
+
+@needs_latex
+@needs_poppler
+def test_the_pdf_has_pages_with_the_warning_every_table_and_every_figure(results):
+    pages = subprocess.run(["pdfinfo", results / "report.pdf"], capture_output=True, check=True, text=True).stdout
+    assert int(re.search(r"Pages: +(\d+)", pages)[1]) >= 4
+    text = pdf_text(results / "report.pdf")
+    assert WARNING in text and "100 to train, 50 to validate" in text
+    for number in range(1, len(TABLES) + 2):  # and the claims
+        assert f"Table {number}: " in text
+    for number in range(1, len(FIGURES) + 1):
+        assert f"Figure {number}: " in text
+    assert "??" not in text
+
+
+class Page(HTMLParser):
+    """The addresses that a page asks for."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.asked: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.asked += [value for key, value in attributes if key in ("src", "href", "srcset", "data", "action")]
+
+
+def test_the_html_is_one_file_that_asks_for_no_other(results):
+    text = (results / "report.html").read_text()
+    asked = Page(text).asked
+    assert sum(address.startswith("data:image/png;base64,") for address in asked) == len(FIGURES)
+    assert [address for address in asked if not address.startswith(("data:image/png;base64,", "#"))] == []
+    assert "@import" not in text and "url(" not in text
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+@needs_poppler
+def test_a_real_browser_shows_every_table_and_every_figure_of_the_html(results, tmp_path):
+    """Printed by the browser: its text and its images."""
+    page, printed = (results / "report.html").as_uri(), tmp_path / "page.pdf"
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    subprocess.run([BROWSER, *options, f"--print-to-pdf={printed}", page], capture_output=True, check=True, timeout=120)
+    text = pdf_text(printed)
+    assert WARNING in text
+    for table in TABLES:
+        caption = re.search("<figcaption>(.+?)</figcaption>", (results / f"tables/energy-{table}.html").read_text())[1]
+        assert " ".join(re.sub("<[^>]+>", "", caption).split())[:60] in text, table
+    for recipe in ("SAT", "TRADES", "WEAT-adv"):
+        assert recipe in text
+    images = subprocess.run(["pdfimages", "-list", printed], capture_output=True, check=True, text=True).stdout
+    assert len(re.findall(r"^ +\d+ +\d+ image ", images, re.MULTILINE)) == len(FIGURES)
