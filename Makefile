@@ -12,7 +12,7 @@ export PYTHONPATH :=
 .PHONY: reproduce test environment readme clean-state
 
 reproduce: environment ## everything at the embedded scale; SNAKEMAKE="--config scale=..." adds arguments
-	$(UV) run --locked snakemake $(SNAKEMAKE)
+	$(UV) run --locked snakemake $(SNAKEMAKE) --quiet host reason
 
 test: environment ## linters and all tests; PYTEST="-k name" adds arguments
 	$(UV) run --locked ruff check .

@@ -112,9 +112,7 @@ def feature_weights(wildcards):
     features = CONFIG["datasets"][wildcards.dataset]["generation"]["features"]
     if features["kind"] == "inception":
         if not Path(inception_weights.PATH).exists():
-            raise WorkflowError(
-                f"{inception_weights.PATH}: missing; {inception_weights.remedy(inception_weights.PATH)}"
-            )
+            sys.exit(f"{inception_weights.PATH}: missing; {inception_weights.remedy(inception_weights.PATH)}")
         return inception_weights.PATH
     run = f"{features['recipe']}/seed{features['seed']}"
     return f"results/{CONFIG['scale']}/runs/{wildcards.dataset}/{run}/best.safetensors"

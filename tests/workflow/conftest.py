@@ -8,9 +8,15 @@ from flow import Outcome, copy_of, copy_sources, run
 
 
 @pytest.fixture(scope="session")
-def first_run(tmp_path_factory) -> tuple[Path, Outcome]:
+def snapshot(tmp_path_factory) -> Path:
+    """This repository as it was when the tests began."""
+    return copy_sources(tmp_path_factory.mktemp("snapshot") / "checkout")
+
+
+@pytest.fixture(scope="session")
+def first_run(snapshot, tmp_path_factory) -> tuple[Path, Outcome]:
     """The checkout in which `snakemake -c2` was run once, from nothing; its path has a space and a quote."""
-    folder = copy_sources(tmp_path_factory.mktemp("first") / "it's a checkout")
+    folder = copy_of(snapshot, tmp_path_factory.mktemp("first") / "it's a checkout")
     return folder, run(folder, "-c2", "-p")
 
 
@@ -30,6 +36,6 @@ def tree(finished, tmp_path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory) -> Path:
+def sources(snapshot, tmp_path_factory) -> Path:
     """A checkout without results."""
-    return copy_sources(tmp_path_factory.mktemp("sources") / "checkout")
+    return copy_of(snapshot, tmp_path_factory.mktemp("sources") / "checkout")

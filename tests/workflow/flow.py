@@ -62,9 +62,9 @@ def _command_line(folder: Path, arguments: list[str]) -> None:
 
 
 def jobs(output: str) -> set[str]:
-    """The jobs of a run or dry run with -p, each as the place of its certificate under provenance/: it names what the
-    rule makes and every wildcard, as in `runs/digits/sat/seed0`."""
-    return set(re.findall(rf"(?:--certificate|>) '?{RESULTS}/provenance/(\S+?)\.json", output))
+    """The jobs of a run or dry run with -p, each as the place of its log under logs/: it names what the rule does and
+    every wildcard, as in `train/digits/sat/seed0`."""
+    return set(re.findall(rf"(?:--log|2>) '?{RESULTS}/logs/(\S+?)\.log", output))
 
 
 def pending(folder: Path, *arguments: str) -> set[str]:

@@ -1,11 +1,13 @@
 """What can't work ends with one message that says what, where and what to do, and leaves nothing that looks good."""
 
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from flow import RESULTS, TINY, Outcome, ask, files, run
 
 DIGITS = "scales: {tiny: {datasets: {digits: {%s}}}}"
@@ -50,6 +52,16 @@ def test_a_mistake_in_the_configuration_ends_in_one_line(mistake, sources, tmp_p
     assert not (sources / "results").exists()
 
 
+def test_inception_weights_that_are_not_there_are_asked_for_before_anything_starts(sources, tmp_path):
+    scale = yaml.safe_load((sources / "tests/tiny.yaml").read_text())["scales"]["tiny"]
+    scale["datasets"]["digits"]["generation"]["features"] = {"kind": "inception"}
+    (tmp_path / "overlay.yaml").write_text(yaml.safe_dump({"scale": "seen", "scales": {"seen": scale}}))
+    code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-c2")
+    assert code == 1 and not (sources / "results").exists()
+    assert re.search(r"^results/weights/pt_inception\S+: missing; download https://\S+ .*SHA-256", output, re.MULTILINE)
+    assert "Traceback" not in output
+
+
 def test_results_that_are_a_file_are_refused_by_name(sources):
     (sources / "results").touch()
     code, output = ask(sources, "-c2")
@@ -67,7 +79,7 @@ def test_a_loss_that_is_not_finite_names_the_learning_rate_and_the_log_and_leave
     place = output.index("[train digits/trades/seed0] FAILED: epoch 1 ended with a training loss of nan")
     failure = output[place:].splitlines()
     assert "lower `learning_rate` (now 1e+30)" in failure[0] and failure[1] == f"  log: {log}"
-    assert "the training loss is nan" in (tree / log).read_text()
+    assert failure[0].partition("FAILED: ")[2] in (tree / log).read_text()
     assert files(tree / folder) == []
     assert not (tree / RESULTS / "provenance/runs/digits/trades/seed0.json").exists()
 

@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
+import pytest
 from flow import RESULTS, ask, contents, files, jobs, run, snakemake_process
 from processes import until
 from safetensors import safe_open
@@ -13,6 +15,18 @@ from safetensors import safe_open
 RUN = ("best.safetensors", "last.safetensors", "history.parquet", "energies.parquet")
 TRADES = RESULTS / "runs/digits/trades/seed0"
 TABLE = RESULTS / "tables/energy-robustness.tex"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_core(snapshot, tmp_path_factory) -> tuple[Path, subprocess.Popen, Path]:
+    """A run from nothing with one core, beside the other tests of this file: its folder (--directory, not that of the
+    checkout), its process, and the file that it makes."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    evaluation = RESULTS / "evaluations/digits/weat-adv/seed0/robustness.parquet"
+    process = snakemake_process(snapshot, "--directory", str(folder), "-c1", str(evaluation))
+    yield folder, process, evaluation
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def saved_epoch(state: Path) -> int:
@@ -48,7 +62,7 @@ def test_killed_trainings_and_a_killed_snakemake_end_with_the_same_bytes(tree, f
     second.communicate()
     reached = saved_epoch(state)
     assert reached < 5 and files(tree / TRADES) == []
-    code, output = run(tree, "-c1", str(TABLE))
+    code, output = ask(tree, "-c1", str(TABLE))
     assert code == 1 and "--unlock" in output
     code, output = ask(tree, "--unlock")
     assert code == 0, output
@@ -56,20 +70,17 @@ def test_killed_trainings_and_a_killed_snakemake_end_with_the_same_bytes(tree, f
     code, output = run(tree, "-c1", "-p", str(TABLE))
     assert code == 0, output
     seed0 = "digits/trades/seed0"
-    assert jobs(output) == {f"runs/{seed0}", f"evaluations/{seed0}/robustness", "tables/energy-robustness"}
+    assert jobs(output) == {f"train/{seed0}", f"evaluate/{seed0}/robustness", "tables/energy-robustness"}
     epochs = [line.split()[2] for line in (tree / RESULTS / f"logs/train/{seed0}.log").read_text().splitlines()]
     assert epochs == [f"{epoch}/5," for epoch in range(reached + 1, 6)]
     assert contents(tree, made) == contents(finished, made)
 
 
-def test_one_core_and_two_in_another_folder_give_the_same_bytes(sources, finished, tmp_path):
-    """From nothing; the checkout is one folder and --directory another."""
-    run_folder = "digits/weat-adv/seed0"
-    evaluation = RESULTS / f"evaluations/{run_folder}/robustness.parquet"
-    code, output = run(sources, "--directory", str(tmp_path), "-c1", str(evaluation))
-    assert code == 0, output
-    assert not (sources / "results").exists()
-    data = [RESULTS / "data/digits" / name for name in files(tmp_path / RESULTS / "data/digits")]
-    made = [*data, evaluation, *(RESULTS / "runs" / run_folder / name for name in RUN)]
+def test_one_core_and_two_in_another_folder_give_the_same_bytes(one_core, finished):
+    folder, process, evaluation = one_core
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    data = [RESULTS / "data/digits" / name for name in files(folder / RESULTS / "data/digits")]
+    made = [*data, evaluation, *(RESULTS / "runs/digits/weat-adv/seed0" / name for name in RUN)]
     assert len(data) == 10
-    assert contents(tmp_path, made) == contents(finished, made)
+    assert contents(folder, made) == contents(finished, made)

@@ -26,34 +26,38 @@ def figures(*names: str) -> set[str]:
     return {f"figures/energy-{name}" for name in names}
 
 
-# What one run leads to: all but the configuration's own file.
+CLAIMS = {*tables("claims"), "claims"}
 AFTER_TRADES = {
-    *of("runs", "trades"),
-    *of("evaluations", "trades", file="/robustness"),
-    *of("generation", "trades", file="/samples"),
-    *of("generation", "trades", file="/scores"),
-    *tables("robustness", "autoattack", "energies", "generation", "claims"),
+    *of("train", "trades"),
+    *of("evaluate", "trades", file="/robustness"),
+    *of("generate", "trades"),
+    *of("score", "trades"),
+    *tables("robustness", "autoattack", "energies", "generation"),
+    *CLAIMS,
     *figures("phases", "delta", "samples"),
     *REPORT,
 }
 AFTER_ROBUSTNESS = {
-    *of("evaluations", *RECIPES, file="/robustness"),
-    *tables("robustness", "autoattack", "energies", "claims"),
+    *of("evaluate", *RECIPES, file="/robustness"),
+    *tables("robustness", "autoattack", "energies"),
+    *CLAIMS,
     *REPORT,
 }
 AFTER_ATTACK_ENERGIES = {
-    *of("evaluations", "sat", file="/attack-energies"),
-    *tables("attack-energies", "claims"),
+    *of("evaluate", "sat", file="/attack-energies"),
+    *tables("attack-energies"),
+    *CLAIMS,
     *figures("attack-histograms-sat"),
     *REPORT,
 }
 NEW_SEED = {
-    *of("runs", *RECIPES, seeds=("seed2",)),
-    *of("evaluations", *RECIPES, seeds=("seed2",), file="/robustness"),
-    *of("evaluations", "sat", seeds=("seed2",), file="/attack-energies"),
-    *of("generation", "trades", seeds=("seed2",), file="/samples"),
-    *of("generation", "trades", seeds=("seed2",), file="/scores"),
-    *tables("robustness", "autoattack", "energies", "attack-energies", "generation", "claims"),
+    *of("train", *RECIPES, seeds=("seed2",)),
+    *of("evaluate", *RECIPES, seeds=("seed2",), file="/robustness"),
+    *of("evaluate", "sat", seeds=("seed2",), file="/attack-energies"),
+    *of("generate", "trades", seeds=("seed2",)),
+    *of("score", "trades", seeds=("seed2",)),
+    *tables("robustness", "autoattack", "energies", "attack-energies", "generation"),
+    *CLAIMS,
     *figures("phases", "delta", "attack-histograms-sat", "weight-weat-adv"),  # the samples are those of the first seed
     *REPORT,
 }
@@ -76,8 +80,8 @@ CHANGES = {
     "the code of a table": (f"{LIBRARY}/report/tables/energy_autoattack.py", "after Square", "after all",
                             tables("autoattack") | REPORT),
     "the code of the scores": (f"{LIBRARY}/generation/quality.py", "KERNEL_SUBSETS = 100", "KERNEL_SUBSETS = 99",
-                               {*of("generation", "trades", file="/scores"), "generation/digits/real-images",
-                                *tables("generation", "claims"), *REPORT}),
+                               {*of("score", "trades"), "score/digits/real-images", *tables("generation"), *CLAIMS,
+                                *REPORT}),
     "the report's template": (f"{LIBRARY}/report/templates/report.html", "<h2>Claims</h2>", "<h2>The claims</h2>",
                               REPORT),
     "a published number": ("published/energy.yaml", "mail-trades: [53.09", "mail-trades: [53.90",
@@ -125,7 +129,7 @@ def test_another_beta_retrains_its_recipe_and_leaves_every_other_file_alone(tree
     old_weights = contents(tree, weights)
     edit(tree / "config.yaml", "trades, beta: 6.0", "trades, beta: 5.0")
     table = f"{RESULTS}/tables/energy-robustness.tex"
-    expected = of("runs", "trades") | of("evaluations", "trades", file="/robustness") | tables("robustness")
+    expected = of("train", "trades") | of("evaluate", "trades", file="/robustness") | tables("robustness")
     assert pending(tree, table) == expected
 
     code, output = run(tree, "-c2", "-p", table)
