@@ -37,6 +37,14 @@ AFTER_TRADES = {
     *figures("phases", "delta", "samples"),
     *REPORT,
 }
+AFTER_WEAT = {
+    *of("train", "weat-adv"),
+    *of("evaluate", "weat-adv", file="/robustness"),
+    *tables("robustness", "autoattack", "energies"),
+    *CLAIMS,
+    *figures("phases", "delta", "weight-weat-adv"),
+    *REPORT,
+}
 AFTER_ROBUSTNESS = {
     *of("evaluate", *RECIPES, file="/robustness"),
     *tables("robustness", "autoattack", "energies"),
@@ -66,6 +74,8 @@ CONFIGURATION = {"configuration"}
 LIBRARY = "src/robustlens"
 CHANGES = {
     "a recipe's beta": ("config.yaml", "trades, beta: 6.0", "trades, beta: 5.0", AFTER_TRADES | CONFIGURATION),
+    "another recipe's beta": ("config.yaml", "variant: adv, beta: 6.0", "variant: adv, beta: 5.0",
+                              AFTER_WEAT | CONFIGURATION),
     "a seed more": ("tests/tiny.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2]", NEW_SEED | CONFIGURATION),
     "the images of an attack": ("tests/tiny.yaml", "pgd20: 100", "pgd20: 90", AFTER_ROBUSTNESS | CONFIGURATION),
     "an attack more": ("tests/tiny.yaml", "pgd20, auto", "pgd20, square, auto", AFTER_ROBUSTNESS | CONFIGURATION),
