@@ -41,4 +41,4 @@ def build(energies: list[Path], scale: str) -> Drawing:
         f"Above: w(x) = 1 / log(1 + exp(|E(x)|)), and its mean over the training images of {dataset}. Below: their "
         f"energies in the runs of {names.recipe(recipe)}, epoch {tracked['epoch'].iloc[0]}."
     )
-    return Drawing(figure, "The weight of WEAT", caption(text, scale))
+    return Drawing(figure, f"The weight of {names.recipe(recipe)}", caption(text, scale))
