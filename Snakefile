@@ -31,15 +31,17 @@ include: "rules/common.smk"
 
 
 CONFIG = checked_configuration(config)
+DOWNLOADS = downloads(CONFIG)
 check_results_folder()
 
 
 wildcard_constraints:
     scale=re.escape(CONFIG["scale"]),
-    dataset="[a-z0-9-]+",
+    dataset=one_of(CONFIG["datasets"]),
     recipe="[a-z0-9-]+",
+    download="[a-z0-9-]+",
     seed="[0-9]+",
-    suite="|".join(CONFIG["suites"]),
+    suite=one_of(CONFIG["suites"]),
 
 
 include: "rules/data.smk"

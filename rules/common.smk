@@ -33,6 +33,11 @@ def job_spec(script, *modules, **parameters):
     return json.dumps(parameters | {"code": code_digest(entry, *modules)}, sort_keys=True)
 
 
+def one_of(names):
+    """A wildcard constraint: one of these names; of none, nothing matches."""
+    return "|".join(map(re.escape, sorted(names))) or "(?!)"
+
+
 def memory(megabytes):
     """Memory that grows with the attempt: a job that was killed for want of it asks for more when it is retried."""
     return lambda wildcards, attempt: megabytes * attempt
@@ -40,7 +45,7 @@ def memory(megabytes):
 
 def first_results(wildcards):
     """A higher priority for what the first table needs, so that there is something to look at within minutes."""
-    early = any(wildcards.recipe in study["attack_energies"] for study in CONFIG["studies"].values())
+    early = any(wildcards.recipe in study["attack_energies"]["recipes"] for study in CONFIG["studies"].values())
     return 1 if early and wildcards.get("suite", "attack-energies") == "attack-energies" else 0
 
 
@@ -48,14 +53,48 @@ def component_module(group, name):
     return f"robustlens.{group}.{name.replace('-', '_')}"
 
 
+def downloads(config):
+    """What can be fetched: by the name of its folder under results/downloads, the archives (or the folder) it has."""
+    found = {"inception": {"archives": [inception_weights.ARCHIVE]}}
+    for dataset in config["datasets"]:
+        catalogue = configuration.entry(config["datasets"][dataset]["reader"]["family"])
+        found[configuration.download_name(config, dataset)] = {
+            "archives": configuration.archives(config, dataset),
+            **({"folder": catalogue["folder"]} if "folder" in catalogue else {}),
+        }
+    return found | {name: {"archives": [model["weights"]]} for name, model in config["models"].items()}
+
+
+def download_spec(wildcards):
+    return job_spec("download", **DOWNLOADS[wildcards.download])
+
+
+def needs_download(dataset):
+    return any(DOWNLOADS[configuration.download_name(CONFIG, dataset)].values())
+
+
+def dataset_downloads(wildcards):
+    return f"results/downloads/{configuration.download_name(CONFIG, wildcards.dataset)}"
+
+
+def dataset_receipt(wildcards):
+    return [f"{dataset_downloads(wildcards)}/receipt.json"] if needs_download(wildcards.dataset) else []
+
+
 def data_spec(wildcards):
     dataset = CONFIG["datasets"][wildcards.dataset]
+    catalogue = configuration.entry(dataset["reader"]["family"])
+    facts = {key: catalogue[key] for key in ("citation", "licence", "homepage")}
     return job_spec(
         "prepare_data",
-        component_module("data", dataset["reader"]),
-        dataset=wildcards.dataset,
+        component_module("data", dataset["reader"]["family"]),
         reader=dataset["reader"],
+        archives=[
+            {key: value for key, value in archive.items() if key in ("file", "bytes", *configuration.CHECKSUMS)}
+            for archive in configuration.archives(CONFIG, wildcards.dataset)
+        ],
         splits=dataset["splits"],
+        facts={"name": wildcards.dataset, "title": configuration.title(CONFIG, wildcards.dataset), **facts},
     )
 
 
@@ -70,57 +109,109 @@ def train_spec(wildcards):
     )
 
 
+def import_spec(wildcards):
+    model = CONFIG["models"][wildcards.model]
+    return job_spec(
+        "import_model",
+        component_module("models", model["architecture"]["family"]),
+        model=wildcards.model,
+        dataset=wildcards.dataset,
+        architecture=model["architecture"],
+        weights={key: value for key, value in model["weights"].items() if key not in ("urls", "by_hand")},
+        citation=model["citation"],
+    )
+
+
+def classifier_architecture(wildcards):
+    """Of one of our runs, or of a model of others."""
+    if wildcards.recipe in CONFIG["models"]:
+        return CONFIG["models"][wildcards.recipe]["architecture"]
+    return configuration.run_spec(CONFIG, wildcards.dataset, wildcards.recipe)["architecture"]
+
+
 def evaluate_spec(wildcards):
     suite = CONFIG["suites"][wildcards.suite]
     attacks = configuration.suite_attacks(CONFIG, suite)
-    spec = configuration.run_spec(CONFIG, wildcards.dataset, wildcards.recipe)
+    architecture = classifier_architecture(wildcards)
     return job_spec(
         "evaluate",
-        component_module("models", spec["architecture"]["family"]),
+        component_module("models", architecture["family"]),
         *(component_module("attacks", attack["family"]) for attack in attacks),
         dataset=wildcards.dataset,
         recipe=wildcards.recipe,
         seed=int(wildcards.seed),
         suite=wildcards.suite,
-        architecture=spec["architecture"],
-        threat=spec["threat"],
+        architecture=architecture,
+        threat=CONFIG["datasets"][wildcards.dataset]["threat"],
         attacks=attacks,
         batch_size=suite["batch_size"],
     )
 
 
 def evaluated_checkpoints(wildcards):
-    names = CONFIG["suites"][wildcards.suite]["checkpoints"]
+    ours = wildcards.recipe in CONFIG["recipes"]
+    names = CONFIG["suites"][wildcards.suite]["checkpoints"] if ours else ["published"]
     return expand("results/{scale}/runs/{dataset}/{recipe}/seed{seed}/{name}.safetensors", name=names, **wildcards)
 
 
-def run_files(study, folder, name, part="recipes"):
-    """A file of every (dataset, recipe, seed) of a study, for all its recipes or those that one part of it uses."""
+def run_files(study, folder, name, part=None):
+    """A file of every (dataset, recipe, seed) of a study, or of those that one part of it uses."""
     return expand(
         "results/{scale}/{folder}/{dataset}/{recipe}/seed{seed}/{name}",
         scale=CONFIG["scale"],
         folder=folder,
-        dataset=CONFIG["studies"][study]["datasets"],
-        recipe=CONFIG["studies"][study][part],
+        dataset=(CONFIG["studies"][study][part] if part else CONFIG["studies"][study])["datasets"],
+        recipe=(CONFIG["studies"][study][part] if part else CONFIG["studies"][study])["recipes"],
         seed=CONFIG["studies"][study]["seeds"],
         name=name,
     )
 
 
+def model_files(study, folder, name, part=None):
+    """A file of every model of others that a study evaluates (seed0: there is one of each), or that a part of it uses
+    because its dataset is among the part's."""
+    settings = CONFIG["studies"][study]
+    datasets = (settings[part] if part else settings)["datasets"]
+    return [
+        f"results/{CONFIG['scale']}/{folder}/{CONFIG['models'][model]['dataset']}/{model}/seed0/{name}"
+        for model in settings["models"]
+        if CONFIG["models"][model]["dataset"] in datasets
+    ]
+
+
+def all_files(study, folder, name, part=None):
+    """Of our runs and of the models of others."""
+    return run_files(study, folder, name, part) + model_files(study, folder, name, part)
+
+
+def inception_receipt(wildcards):
+    """What must be there before images are generated that only the Inception network can score."""
+    features = CONFIG["datasets"][wildcards.dataset]["generation"]["features"]
+    return ["results/downloads/inception/receipt.json"] if features["kind"] == "inception" else []
+
+
 def feature_weights(wildcards):
-    """The weights of the feature network: of a trained run, or the Inception file that the user has put in place."""
+    """The weights of the feature network: of Inception, or of a trained run."""
     features = CONFIG["datasets"][wildcards.dataset]["generation"]["features"]
     if features["kind"] == "inception":
-        if not Path(inception_weights.PATH).exists():
-            sys.exit(f"{inception_weights.PATH}: missing; {inception_weights.remedy(inception_weights.PATH)}")
         return inception_weights.PATH
     run = f"{features['recipe']}/seed{features['seed']}"
     return f"results/{CONFIG['scale']}/runs/{wildcards.dataset}/{run}/best.safetensors"
 
 
+def feature_source(wildcards):
+    """The file that says that those weights are there: the Inception file itself is no output (see data.smk)."""
+    return inception_receipt(wildcards) or feature_weights(wildcards)
+
+
+def sampled_weights(wildcards):
+    name = "best" if wildcards.recipe in CONFIG["recipes"] else "published"
+    return f"results/{wildcards.scale}/runs/{wildcards.dataset}/{wildcards.recipe}/seed{wildcards.seed}/{name}.safetensors"
+
+
 def generate_spec(wildcards):
     settings = CONFIG["datasets"][wildcards.dataset]["generation"]
-    architecture = configuration.run_spec(CONFIG, wildcards.dataset, wildcards.recipe)["architecture"]
+    architecture = classifier_architecture(wildcards)
     return job_spec(
         "generate_samples",
         component_module("models", architecture["family"]),
@@ -159,23 +250,40 @@ def score_spec(wildcards):
     return feature_spec("score_samples", wildcards)
 
 
+def titles():
+    """What tables and figures call the datasets and the models of others."""
+    datasets = {name: configuration.title(CONFIG, name) for name in CONFIG["datasets"]}
+    return datasets | {name: model.get("title", name) for name, model in CONFIG["models"].items()}
+
+
 def table_spec(builder):
     """The parameters of a table, as a function of the wildcards."""
     builder_module = f"robustlens.report.tables.{builder}"
-    facts = {"table": builder, "scale": CONFIG["scale"], "datasets": CONFIG["studies"]["energy"]["datasets"]}
+    facts = {"table": builder, "scale": CONFIG["scale"], "titles": titles()}
     if builder == "energy_robustness":
-        facts["architectures"] = {dataset: architecture_name(dataset) for dataset in facts["datasets"]}
+        facts["architectures"] = {
+            dataset: architecture_name(dataset) for dataset in CONFIG["studies"]["energy"]["datasets"]
+        }
+    if builder == "energy_generation":
+        facts["anchors"] = CONFIG["studies"]["energy"]["generation"]["datasets"]
     return lambda wildcards: job_spec("make_table", builder_module, **facts)
 
 
 def figure_spec(builder):
     """The parameters of a figure, as a function of the wildcards."""
     builder_module = f"robustlens.report.figures.{builder}"
-    facts = {"figure": builder, "scale": CONFIG["scale"]}
-    of_recipe = builder == "energy_attack_histograms"
-    return lambda wildcards: job_spec(
-        "make_figure", builder_module, **facts, **({"recipe": wildcards.recipe} if of_recipe else {})
-    )
+
+    def spec(wildcards):
+        facts = {"figure": builder, "scale": CONFIG["scale"], "title": titles()[wildcards.dataset]}
+        of_recipe = {"recipe": wildcards.recipe} if builder == "energy_attack_histograms" else {}
+        return job_spec("make_figure", builder_module, **facts, **of_recipe)
+
+    return spec
+
+
+def of_dataset(paths):
+    """An input function: those of the paths that are of the dataset of the wildcards."""
+    return lambda wildcards: [path for path in paths if f"/{wildcards.dataset}/" in path]
 
 
 def architecture_name(dataset):
@@ -195,20 +303,24 @@ def published_file(study):
 
 
 def real_image_scores():
-    study = CONFIG["studies"]["energy"]
     return expand(
-        "results/{scale}/generation/{dataset}/real-images.json", scale=CONFIG["scale"], dataset=study["datasets"]
+        "results/{scale}/generation/{dataset}/real-images.json",
+        scale=CONFIG["scale"],
+        dataset=CONFIG["studies"]["energy"]["generation"]["datasets"],
     )
 
 
-def one_seed_samples():
-    """The samples of the first seed of every recipe that generates."""
+def one_seed_samples(wildcards):
+    """The samples of the first seed of everything that generates."""
     first = CONFIG["studies"]["energy"]["seeds"][0]
-    return [path for path in run_files("energy", "generation", "samples.npz", "generation") if f"/seed{first}/" in path]
+    ours = [path for path in run_files("energy", "generation", "samples.npz", "generation") if f"/seed{first}/" in path]
+    samples = [*ours, *model_files("energy", "generation", "samples.npz", "generation")]
+    return of_dataset(samples)(wildcards)
 
 
 def recipe_energies(wildcards):
-    return [path for path in run_files("energy", "runs", "energies.parquet") if f"/{wildcards.recipe}/" in path]
+    paths = of_dataset(run_files("energy", "runs", "energies.parquet"))(wildcards)
+    return [path for path in paths if f"/{wildcards.recipe}/" in path]
 
 
 def weighted_recipes():
@@ -222,9 +334,15 @@ def study_tables(study):
 
 
 def study_figures(study, suffix="png"):
-    attacked = CONFIG["studies"][study]["attack_energies"]
-    names = ["phases", "delta", *(f"attack-histograms-{recipe}" for recipe in attacked), "samples"]
-    names += [f"weight-{recipe}" for recipe in weighted_recipes()]
+    settings = CONFIG["studies"][study]
+    names = []
+    for dataset in settings["datasets"]:
+        names += [f"{name}-{dataset}" for name in ("phases", "delta")]
+        if dataset in settings["attack_energies"]["datasets"]:
+            names += [f"attack-histograms-{dataset}-{recipe}" for recipe in settings["attack_energies"]["recipes"]]
+        if dataset in settings["generation"]["datasets"]:
+            names.append(f"samples-{dataset}")
+        names += [f"weight-{dataset}-{recipe}" for recipe in weighted_recipes()]
     return expand(
         "results/{scale}/figures/{study}-{name}.{suffix}",
         scale=CONFIG["scale"],

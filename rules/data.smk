@@ -1,8 +1,36 @@
-# REQUIRED INPUTS   none: the readers know where their data come from
-# OUTPUTS           results/<scale>/data/<dataset>/sheet.json and {train,validation,test}_{images,labels,index}.npy
+# REQUIRED INPUTS   none: the catalogue of src/robustlens/data says where each dataset comes from
+# OUTPUTS           results/downloads/<name>/receipt.json, beside the archives (or weights) that it lists
+#                   results/<scale>/data/<dataset>/sheet.json and {train,validation,test}_{images,labels,index}.npy
+#
+# The archives are not outputs: Snakemake deletes outputs before a job starts, and a user may have put them there by hand.
+
+
+localrules:
+    download,
+
+
+rule download:
+    output:
+        receipt="results/downloads/{download}/receipt.json",
+    log:
+        "results/downloads/{download}/download.log",
+    conda:
+        "../envs/robustlens.yaml"
+    resources:
+        runtime=600,
+    params:
+        spec=download_spec,
+        folder=subpath(output.receipt, parent=True),
+    message:
+        "Fetch and verify {wildcards.download}"
+    shell:
+        'python "$ROBUSTLENS/scripts/download.py" --spec {params.spec:q} --log {log:q}'
+        " --folder {params.folder:q} --receipt {output.receipt:q}"
 
 
 rule prepare_data:
+    input:
+        receipt=dataset_receipt,
     output:
         arrays=expand(
             "results/{{scale}}/data/{{dataset}}/{split}_{part}.npy",
@@ -22,8 +50,9 @@ rule prepare_data:
     params:
         spec=data_spec,
         folder=subpath(output.sheet, parent=True),
+        downloads=dataset_downloads,
     message:
         "Prepare the dataset {wildcards.dataset}"
     shell:
         'python "$ROBUSTLENS/scripts/prepare_data.py" --spec {params.spec:q} --log {log:q}'
-        " --folder {params.folder:q} --certificate {output.certificate:q}"
+        " --downloads {params.downloads:q} --folder {params.folder:q} --certificate {output.certificate:q}"

@@ -20,7 +20,7 @@ localrules:
 
 rule table_robustness:
     input:
-        evaluations=run_files("energy", "evaluations", "robustness.parquet"),
+        evaluations=all_files("energy", "evaluations", "robustness.parquet"),
         published=published_file("energy"),
     output:
         tex="results/{scale}/tables/energy-robustness.tex",
@@ -43,7 +43,7 @@ rule table_robustness:
 
 rule table_autoattack:
     input:
-        evaluations=run_files("energy", "evaluations", "robustness.parquet"),
+        evaluations=all_files("energy", "evaluations", "robustness.parquet"),
     output:
         tex="results/{scale}/tables/energy-autoattack.tex",
         csv="results/{scale}/tables/energy-autoattack.csv",
@@ -66,7 +66,7 @@ rule table_autoattack:
 rule table_energies:
     input:
         history=run_files("energy", "runs", "history.parquet"),
-        evaluations=run_files("energy", "evaluations", "robustness.parquet"),
+        evaluations=all_files("energy", "evaluations", "robustness.parquet"),
     output:
         tex="results/{scale}/tables/energy-energies.tex",
         csv="results/{scale}/tables/energy-energies.csv",
@@ -110,7 +110,7 @@ rule table_attack_energies:
 
 rule table_generation:
     input:
-        scores=run_files("energy", "generation", "scores.json", "generation"),
+        scores=all_files("energy", "generation", "scores.json", "generation"),
         anchors=real_image_scores(),
         published=published_file("energy"),
     output:
@@ -134,11 +134,11 @@ rule table_generation:
 
 rule table_claims:
     input:
-        robustness=run_files("energy", "evaluations", "robustness.parquet"),
+        robustness=all_files("energy", "evaluations", "robustness.parquet"),
         attack_energies=run_files("energy", "evaluations", "attack-energies.parquet", "attack_energies"),
         history=run_files("energy", "runs", "history.parquet"),
         energies=run_files("energy", "runs", "energies.parquet"),
-        scores=run_files("energy", "generation", "scores.json", "generation"),
+        scores=all_files("energy", "generation", "scores.json", "generation"),
     output:
         tex="results/{scale}/tables/energy-claims.tex",
         csv="results/{scale}/tables/energy-claims.csv",
@@ -161,18 +161,18 @@ rule table_claims:
 
 rule figure_phases:
     input:
-        history=run_files("energy", "runs", "history.parquet"),
+        history=of_dataset(run_files("energy", "runs", "history.parquet")),
     output:
-        pdf="results/{scale}/figures/energy-phases.pdf",
+        pdf="results/{scale}/figures/energy-phases-{dataset}.pdf",
         png=report(
-            "results/{scale}/figures/energy-phases.png",
+            "results/{scale}/figures/energy-phases-{dataset}.png",
             category="energy",
             subcategory="figures",
-            labels={"figure": "phases"},
+            labels={"figure": "phases {dataset}"},
         ),
-        certificate="results/{scale}/provenance/figures/energy-phases.json",
+        certificate="results/{scale}/provenance/figures/energy-phases-{dataset}.json",
     log:
-        "results/{scale}/logs/figures/energy-phases.log",
+        "results/{scale}/logs/figures/energy-phases-{dataset}.log",
     conda:
         "../envs/robustlens.yaml"
     params:
@@ -187,18 +187,18 @@ rule figure_phases:
 
 rule figure_delta:
     input:
-        history=run_files("energy", "runs", "history.parquet"),
+        history=of_dataset(run_files("energy", "runs", "history.parquet")),
     output:
-        pdf="results/{scale}/figures/energy-delta.pdf",
+        pdf="results/{scale}/figures/energy-delta-{dataset}.pdf",
         png=report(
-            "results/{scale}/figures/energy-delta.png",
+            "results/{scale}/figures/energy-delta-{dataset}.png",
             category="energy",
             subcategory="figures",
-            labels={"figure": "delta"},
+            labels={"figure": "delta {dataset}"},
         ),
-        certificate="results/{scale}/provenance/figures/energy-delta.json",
+        certificate="results/{scale}/provenance/figures/energy-delta-{dataset}.json",
     log:
-        "results/{scale}/logs/figures/energy-delta.log",
+        "results/{scale}/logs/figures/energy-delta-{dataset}.log",
     conda:
         "../envs/robustlens.yaml"
     params:
@@ -213,18 +213,18 @@ rule figure_delta:
 
 rule figure_attack_histograms:
     input:
-        evaluations=run_files("energy", "evaluations", "attack-energies.parquet", "attack_energies"),
+        evaluations=of_dataset(run_files("energy", "evaluations", "attack-energies.parquet", "attack_energies")),
     output:
-        pdf="results/{scale}/figures/energy-attack-histograms-{recipe}.pdf",
+        pdf="results/{scale}/figures/energy-attack-histograms-{dataset}-{recipe}.pdf",
         png=report(
-            "results/{scale}/figures/energy-attack-histograms-{recipe}.png",
+            "results/{scale}/figures/energy-attack-histograms-{dataset}-{recipe}.png",
             category="energy",
             subcategory="figures",
-            labels={"figure": "attack-histograms {recipe}"},
+            labels={"figure": "attack-histograms {dataset} {recipe}"},
         ),
-        certificate="results/{scale}/provenance/figures/energy-attack-histograms-{recipe}.json",
+        certificate="results/{scale}/provenance/figures/energy-attack-histograms-{dataset}-{recipe}.json",
     log:
-        "results/{scale}/logs/figures/energy-attack-histograms-{recipe}.log",
+        "results/{scale}/logs/figures/energy-attack-histograms-{dataset}-{recipe}.log",
     conda:
         "../envs/robustlens.yaml"
     params:
@@ -239,18 +239,18 @@ rule figure_attack_histograms:
 
 rule figure_samples:
     input:
-        samples=one_seed_samples(),
+        samples=one_seed_samples,
     output:
-        pdf="results/{scale}/figures/energy-samples.pdf",
+        pdf="results/{scale}/figures/energy-samples-{dataset}.pdf",
         png=report(
-            "results/{scale}/figures/energy-samples.png",
+            "results/{scale}/figures/energy-samples-{dataset}.png",
             category="energy",
             subcategory="figures",
-            labels={"figure": "samples"},
+            labels={"figure": "samples {dataset}"},
         ),
-        certificate="results/{scale}/provenance/figures/energy-samples.json",
+        certificate="results/{scale}/provenance/figures/energy-samples-{dataset}.json",
     log:
-        "results/{scale}/logs/figures/energy-samples.log",
+        "results/{scale}/logs/figures/energy-samples-{dataset}.log",
     conda:
         "../envs/robustlens.yaml"
     params:
@@ -267,16 +267,16 @@ rule figure_weight:
     input:
         energies=recipe_energies,
     output:
-        pdf="results/{scale}/figures/energy-weight-{recipe}.pdf",
+        pdf="results/{scale}/figures/energy-weight-{dataset}-{recipe}.pdf",
         png=report(
-            "results/{scale}/figures/energy-weight-{recipe}.png",
+            "results/{scale}/figures/energy-weight-{dataset}-{recipe}.png",
             category="energy",
             subcategory="figures",
-            labels={"figure": "weight {recipe}"},
+            labels={"figure": "weight {dataset} {recipe}"},
         ),
-        certificate="results/{scale}/provenance/figures/energy-weight-{recipe}.json",
+        certificate="results/{scale}/provenance/figures/energy-weight-{dataset}-{recipe}.json",
     log:
-        "results/{scale}/logs/figures/energy-weight-{recipe}.log",
+        "results/{scale}/logs/figures/energy-weight-{dataset}-{recipe}.log",
     conda:
         "../envs/robustlens.yaml"
     params:

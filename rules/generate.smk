@@ -1,5 +1,5 @@
 # REQUIRED INPUTS   the weights of a run, the prepared dataset, and the weights of the feature network: a classifier that
-#                   is trained like any other run, or results/weights/pt_inception-2015-12-05-6726825d.pth
+#                   is trained like any other run, or results/downloads/inception/, which is fetched
 # OUTPUTS           results/<scale>/generation/<dataset>/<recipe>/seed<k>/samples.npz and scores.json
 #                   results/<scale>/generation/<dataset>/reference.npz, and real-images.json: the scores of real images
 
@@ -7,7 +7,8 @@
 rule generate_samples:
     input:
         sheet="results/{scale}/data/{dataset}/sheet.json",
-        weights="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/best.safetensors",
+        weights=sampled_weights,
+        features=inception_receipt,
     output:
         samples="results/{scale}/generation/{dataset}/{recipe}/seed{seed}/samples.npz",
         certificate="results/{scale}/provenance/generation/{dataset}/{recipe}/seed{seed}/samples.json",
@@ -34,7 +35,7 @@ rule generate_samples:
 rule reference_features:
     input:
         sheet="results/{scale}/data/{dataset}/sheet.json",
-        weights=feature_weights,
+        weights=feature_source,
     output:
         reference="results/{scale}/generation/{dataset}/reference.npz",
         certificate="results/{scale}/provenance/generation/{dataset}/reference.json",
@@ -49,19 +50,20 @@ rule reference_features:
         mem_mb=memory(4000),
     params:
         spec=reference_spec,
+        weights=feature_weights,
         data=subpath(input.sheet, parent=True),
     message:
         "See the reference images of {wildcards.dataset} through the feature network"
     shell:
         'python "$ROBUSTLENS/scripts/reference_features.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
-        " --data {params.data:q} --weights {input.weights:q} --reference {output.reference:q}"
+        " --data {params.data:q} --weights {params.weights:q} --reference {output.reference:q}"
         " --certificate {output.certificate:q}"
 
 
 rule score_samples:
     input:
         sheet="results/{scale}/data/{dataset}/sheet.json",
-        weights=feature_weights,
+        weights=feature_source,
         reference="results/{scale}/generation/{dataset}/reference.npz",
         samples="results/{scale}/generation/{dataset}/{recipe}/seed{seed}/samples.npz",
     output:
@@ -78,19 +80,20 @@ rule score_samples:
         mem_mb=memory(4000),
     params:
         spec=score_spec,
+        weights=feature_weights,
         data=subpath(input.sheet, parent=True),
     message:
         "Score the images from {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         'python "$ROBUSTLENS/scripts/score_samples.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
-        " --data {params.data:q} --weights {input.weights:q} --reference {input.reference:q}"
+        " --data {params.data:q} --weights {params.weights:q} --reference {input.reference:q}"
         " --samples {input.samples:q} --scores {output.scores:q} --certificate {output.certificate:q}"
 
 
 rule score_real_images:
     input:
         sheet="results/{scale}/data/{dataset}/sheet.json",
-        weights=feature_weights,
+        weights=feature_source,
         reference="results/{scale}/generation/{dataset}/reference.npz",
     output:
         scores="results/{scale}/generation/{dataset}/real-images.json",
@@ -106,10 +109,11 @@ rule score_real_images:
         mem_mb=memory(4000),
     params:
         spec=score_spec,
+        weights=feature_weights,
         data=subpath(input.sheet, parent=True),
     message:
         "Score real images of {wildcards.dataset}, to compare with"
     shell:
         'python "$ROBUSTLENS/scripts/score_samples.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
-        " --data {params.data:q} --weights {input.weights:q} --reference {input.reference:q}"
+        " --data {params.data:q} --weights {params.weights:q} --reference {input.reference:q}"
         " --scores {output.scores:q} --certificate {output.certificate:q}"

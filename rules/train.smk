@@ -1,5 +1,6 @@
 # REQUIRED INPUTS   results/<scale>/data/<dataset>/sheet.json and its arrays
 # OUTPUTS           results/<scale>/runs/<dataset>/<recipe>/seed<k>/{best,last}.safetensors, {history,energies,timing}.parquet
+#                   results/<scale>/runs/<dataset>/<model>/seed0/published.safetensors for a model that others trained
 #
 # The training state is not an output, because Snakemake deletes outputs before a job starts and after it fails. It is
 # in results/<scale>/state/, in a folder whose name holds a digest of everything that defines the run.
@@ -20,11 +21,14 @@ rule train:
     benchmark:
         "results/{scale}/benchmarks/train/{dataset}/{recipe}/seed{seed}.tsv"
     priority: first_results
+    wildcard_constraints:
+        recipe=one_of(CONFIG["recipes"]),
     conda:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
         mem_mb=memory(1500),
+        processes=1,
     params:
         spec=train_spec,
         data=subpath(input.sheet, parent=True),
@@ -34,4 +38,32 @@ rule train:
         "Train {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         'python "$ROBUSTLENS/scripts/train.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
-        " --data {params.data:q} --state {params.state:q} --run {params.run:q} --certificate {output.certificate:q}"
+        " --processes {resources.processes} --data {params.data:q} --state {params.state:q} --run {params.run:q}"
+        " --certificate {output.certificate:q}"
+
+
+rule import_model:
+    input:
+        receipt="results/downloads/{model}/receipt.json",
+        sheet="results/{scale}/data/{dataset}/sheet.json",
+    output:
+        weights="results/{scale}/runs/{dataset}/{model}/seed0/published.safetensors",
+        certificate="results/{scale}/provenance/runs/{dataset}/{model}/seed0.json",
+    log:
+        "results/{scale}/logs/import_model/{dataset}/{model}.log",
+    wildcard_constraints:
+        model=one_of(CONFIG["models"]),
+    conda:
+        "../envs/robustlens.yaml"
+    resources:
+        mem_mb=memory(3000),
+    params:
+        spec=import_spec,
+        downloads=subpath(input.receipt, parent=True),
+        data=subpath(input.sheet, parent=True),
+    message:
+        "Read the published weights of {wildcards.model}"
+    shell:
+        'python "$ROBUSTLENS/scripts/import_model.py" --spec {params.spec:q} --log {log:q}'
+        " --downloads {params.downloads:q} --data {params.data:q} --weights {output.weights:q}"
+        " --certificate {output.certificate:q}"

@@ -25,32 +25,39 @@ arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
 spec = json.loads(args.spec)
 
-with job(f"evaluate {spec['dataset']}/{spec['recipe']}/seed{spec['seed']} {spec['suite']}", args.log):
+with (
+    job(f"evaluate {spec['dataset']}/{spec['recipe']}/seed{spec['seed']} {spec['suite']}", args.log),
+    use_device(args.threads) as device,
+):
     certificate = Certificate(spec)
-    device = use_device(args.threads)
     warnings = collected_warnings(["auto-attack", "py.warnings"])
     data = load(args.data)
     threat = Threat(spec["threat"]["norm"], *(fraction(spec["threat"][k]) for k in ("epsilon", "step_size")))
-    progress = Progress("attack", len(args.weights) * len(spec["attacks"]))
+    jobs = [
+        (weights, attack)
+        for weights in args.weights
+        for attack in spec["attacks"]
+        if not (attack["best_only"] and weights.stem == "last")
+    ]
+    progress = Progress("attack", len(jobs))
     tables = []
-    for weights in args.weights:
+    for weights, attack in jobs:
         model = InferenceModel(load_model(weights, spec["architecture"], data.channels, data.classes)).to(device)
-        for attack in spec["attacks"]:
-            table = attack_split(
-                model,
-                data.splits["test"],
-                create("attacks", attack["family"], attack["parameters"]),
-                attack["name"],
-                threat,
-                spec["seed"],
-                spec["batch_size"],
-                attack["samples"],
-                device,
-            )
-            table.insert(0, "checkpoint", weights.stem)
-            tables.append(table)
-            accuracy = (table["prediction_adversarial"] == table["label"]).mean()
-            progress(len(tables), f"{weights.stem} {attack['name']}: accuracy {accuracy:.3f} on {len(table)} images")
+        table = attack_split(
+            model,
+            data.splits["test"],
+            create("attacks", attack["family"], attack["parameters"]),
+            attack["name"],
+            threat,
+            spec["seed"],
+            spec["batch_size"],
+            attack["samples"],
+            device,
+        )
+        table.insert(0, "checkpoint", weights.stem)
+        tables.append(table)
+        accuracy = (table["prediction_adversarial"] == table["label"]).mean()
+        progress(len(tables), f"{weights.stem} {attack['name']}: accuracy {accuracy:.3f} on {len(table)} images")
     with replacing(args.table) as path:
         pd.concat(tables, ignore_index=True).to_parquet(path, index=False)
     inputs = [args.data / "sheet.json", *args.weights]

@@ -22,9 +22,11 @@ arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
 spec = json.loads(args.spec)
 
-with job(f"generate {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", args.log):
+with (
+    job(f"generate {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", args.log),
+    use_device(args.threads) as device,
+):
     certificate = Certificate(spec)
-    device = use_device(args.threads)
     data = load(args.data)
     model = InferenceModel(load_model(args.weights, spec["architecture"], data.channels, data.classes)).to(device)
     batches = -(-spec["per_class"] * data.classes // spec["batch_size"])
@@ -32,7 +34,7 @@ with job(f"generate {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", args
     train = data.splits["train"]
     samples = generate(
         model,
-        train.images,
+        train.pixels(),
         train.labels,
         Sampler(**spec["sampler"]),
         spec["per_class"],

@@ -25,6 +25,8 @@ with job(f"figure {spec['figure']}", args.log):
     inputs = [path for paths in given.values() for path in paths]
     if "recipe" in spec:
         given["recipe"] = spec["recipe"]
-    drawing = importlib.import_module(f"robustlens.report.figures.{spec['figure']}").build(scale=spec["scale"], **given)
+    drawing = importlib.import_module(f"robustlens.report.figures.{spec['figure']}").build(
+        scale=spec["scale"], title=spec["title"], **given
+    )
     save(drawing, args.pdf, args.png)
     certificate.write(args.certificate, inputs, [args.pdf, args.png])

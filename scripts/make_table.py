@@ -6,6 +6,7 @@ from pathlib import Path
 
 from robustlens.console import job, parser
 from robustlens.provenance import Certificate
+from robustlens.report import names
 
 SOURCES = ("robustness", "attack_energies", "evaluations", "history", "energies", "scores")
 
@@ -20,12 +21,13 @@ arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
 spec = json.loads(args.spec)
 
+names.learn(spec["titles"])
 with job(f"table {spec['table']}", args.log):
     certificate = Certificate(spec)
     given = {name: getattr(args, name) for name in SOURCES if getattr(args, name)}
     inputs = [path for paths in given.values() for path in paths]
     if args.anchors:
-        given["anchors"] = dict(zip(spec["datasets"], args.anchors, strict=True))
+        given["anchors"] = dict(zip(spec["anchors"], args.anchors, strict=True))
         inputs += args.anchors
     if args.published_file:
         given["published_file"] = args.published_file

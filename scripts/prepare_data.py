@@ -1,24 +1,38 @@
-"""Read a dataset, split it and write it as arrays with their sheet."""
+"""Read a dataset from its verified archives, split it and write it as arrays with their sheet."""
 
 import json
+import tempfile
 from pathlib import Path
 
-from robustlens.console import job, parser
+from robustlens.console import Progress, job, parser
+from robustlens.data.verification import verify
 from robustlens.data.prepared import array_names
-from robustlens.data.source import stratified_split, write_prepared
+from robustlens.data.source import split_positions, write_prepared
 from robustlens.parameters import create
 from robustlens.provenance import Certificate
 
 arguments = parser(__doc__)
+arguments.add_argument("--downloads", required=True, type=Path, help="folder of the downloaded archives")
 arguments.add_argument("--folder", required=True, type=Path, help="folder of the prepared dataset")
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
 spec = json.loads(args.spec)
 
-with job(f"prepare {spec['dataset']}", args.log):
+with job(f"prepare {spec['facts']['name']}", args.log):
     certificate = Certificate(spec)
-    source = create("data", spec["reader"], {}).read()
-    splits = spec["splits"]
-    positions = stratified_split(source.labels, splits["train"], splits["validation"], splits["seed"])
-    write_prepared(source, positions, args.folder, spec["dataset"], splits["seed"])
-    certificate.write(args.certificate, [], [args.folder / name for name in [*array_names(), "sheet.json"]])
+    archives = [args.downloads / archive["file"] for archive in spec["archives"]]
+    for path, archive in zip(archives, spec["archives"], strict=True):
+        verify(path, archive)
+    args.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=args.folder, prefix=".reading-") as scratch:
+        reader = dict(spec["reader"])
+        source = create("data", reader.pop("family"), reader).read(args.downloads, Path(scratch))
+        positions = split_positions(source, spec["splits"])
+        progress = Progress("MB", 0)
+
+        def report(done: int, total: int) -> None:
+            progress.total = total // 2**20
+            progress(done // 2**20)
+
+        write_prepared(source, positions, args.folder, spec["facts"], report)
+    certificate.write(args.certificate, archives, [args.folder / name for name in [*array_names(), "sheet.json"]])

@@ -19,12 +19,11 @@ arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
 spec = json.loads(args.spec)
 
-with job(f"reference features {spec['dataset']}", args.log):
+with job(f"reference features {spec['dataset']}", args.log), use_device(args.threads) as device:
     certificate = Certificate(spec)
-    device = use_device(args.threads)
     data = load(args.data)
     network = open_network(spec["features"]["kind"], args.weights, spec["architecture"], data, device)
     split = data.splits[spec["features"]["reference"]]
-    reference = see_reference(split.images, split.labels, network, spec["features"]["reference"], spec["batch_size"])
+    reference = see_reference(split.pixels(), split.labels, network, spec["features"]["reference"], spec["batch_size"])
     save_reference(args.reference, reference)
     certificate.write(args.certificate, [args.data / "sheet.json", args.weights], [args.reference])

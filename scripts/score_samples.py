@@ -24,19 +24,22 @@ arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
 spec = json.loads(args.spec)
 
-with job(f"score {args.samples or 'real images'}", args.log):
+with job(f"score {args.samples or 'real images'}", args.log), use_device(args.threads) as device:
     certificate = Certificate(spec)
-    device = use_device(args.threads)
     data = load(args.data)
     network = open_network(spec["features"]["kind"], args.weights, spec["architecture"], data, device)
     anchor = "validation" if spec["features"]["reference"] == "test" else "test"
-    scored = load_samples(args.samples) if args.samples else data.splits[anchor]
+    if args.samples:
+        samples = load_samples(args.samples)
+        images, labels = samples.images, samples.labels
+    else:
+        images, labels = data.splits[anchor].pixels(), data.splits[anchor].labels
     scores = score(
-        scored.images,
-        scored.labels,
+        images,
+        labels,
         load_reference(args.reference),
         network,
-        data.splits["train"].images,
+        data.splits["train"].pixels(),
         batch_size=spec["batch_size"],
     )
     scores["scored"] = "generated images" if args.samples else f"real {anchor} images"

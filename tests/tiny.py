@@ -8,7 +8,7 @@ import torch
 from robustlens.configuration import merge
 from robustlens.data.digits import Digits
 from robustlens.data.prepared import PreparedDataset, load
-from robustlens.data.source import Source, stratified_split, write_prepared
+from robustlens.data.source import Source, split_positions, write_prepared
 from robustlens.training.loop import Interrupted, TrainedRun, Training
 from robustlens.training.state import RunState
 
@@ -30,6 +30,10 @@ SPEC = {
         "attack_steps": 2,
         "attack_batchnorm": "eval",
         "augmentation": {"crop_padding": 0, "flip": False},
+        "averaging": {"name": "none"},
+        "precision": "float32",
+        "memory_format": "auto",
+        "compile": "auto",
     },
     "threat": {"norm": "linf", "epsilon": "4/16", "step_size": "1/16"},
     "tracking": {"train_samples": 16, "attack_steps": 2, "batch_size": 500, "energy_epochs": [1, 2]},
@@ -45,9 +49,10 @@ def spec(method: str = "sat", parameters: dict[str, Any] | None = None, **traini
 
 def dataset(folder: Path) -> PreparedDataset:
     """40 training, 20 validation and 60 test images, written to `folder` and loaded from there."""
-    digits = Digits().read()
-    source = Source(digits.images[:120], digits.labels[:120], digits.classes, digits.origin, digits.licence)
-    write_prepared(source, stratified_split(source.labels, 40, 20, seed=0), folder, "digits", 0)
+    digits = Digits().read(folder, folder)
+    source = Source(digits.images[:120], digits.labels[:120], digits.classes, levels=digits.levels)
+    splits = {"train": 40, "validation": 20, "test": None, "seed": 0}
+    write_prepared(source, split_positions(source, splits), folder, {"name": "digits"})
     return load(folder)
 
 

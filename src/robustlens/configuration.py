@@ -6,6 +6,7 @@ Everything here runs while the Snakefile is parsed: no torch, no pandas, no netw
 import copy
 import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest, resolve
 
 Config = dict[str, Any]
+CATALOGUE = Path(__file__).parent / "data" / "catalogue"
+CHECKSUMS = ("sha256", "sha1", "md5")
+
+
+@cache
+def entry(reader: str) -> Config:
+    """What the catalogue says of the dataset that a reader reads: title, licence, citation, classes, archives, ..."""
+    return yaml.safe_load((CATALOGUE / f"{reader.replace('-', '_')}.yaml").read_text())
 
 
 def load(raw: Config, schema_file: Path) -> Config:
@@ -31,12 +40,32 @@ def load(raw: Config, schema_file: Path) -> Config:
     if not isinstance(scale, str) or scale not in scales:
         raise RobustlensError(f"config: unknown scale {scale!r}{nearest(scale, list(scales))}")
     config = merge(raw, scales[scale])
+    _inherit(config)
     schema = yaml.safe_load(Path(schema_file).read_text())
     _validate(config, schema)
     _resolve_components(config)
     _validate(config, schema)  # again: defaults may have been put in, and recipes merged with protocols
     _check_references(config, schema)
     return config
+
+
+def _inherit(config: Config) -> None:
+    """A dataset that is `like` another one takes over what it does not say itself."""
+    datasets = config.get("datasets")
+    if not isinstance(datasets, dict):
+        return
+    for name, dataset in datasets.items():
+        seen = [name]
+        while isinstance(dataset, dict) and "like" in dataset:
+            model = dataset["like"]
+            where = f"config.datasets.{name}.like"
+            _known([model], datasets, "dataset", where)
+            if model in seen:
+                raise RobustlensError(f"{where}: {' is like '.join([*seen, model])}: a circle")
+            seen.append(model)
+            own = {key: value for key, value in dataset.items() if key != "like"}
+            dataset = merge(copy.deepcopy(datasets[model]), own)
+        datasets[name] = dataset
 
 
 # What the other keys of a mapping mean depends on the value of these.
@@ -73,14 +102,45 @@ def run_spec(config: Config, dataset: str, recipe: str) -> Config:
     }
 
 
+def archives(config: Config, dataset: str) -> list[Config]:
+    """The archives of a dataset: its catalogue entry's, with what the configuration says of them instead. Another
+    checksum replaces the catalogue's size too."""
+    settings = config["datasets"][dataset]
+    complete = []
+    for archive in entry(settings["reader"]["family"])["archives"]:
+        own = settings["archives"].get(archive["file"], {})
+        identity = ("bytes", *CHECKSUMS) if any(kind in own for kind in CHECKSUMS) else ()
+        complete.append({key: value for key, value in archive.items() if key not in identity} | own)
+    return complete
+
+
+def download_name(config: Config, dataset: str) -> str:
+    """The folder of a dataset's archives: datasets with the same archives share it."""
+    settings = config["datasets"][dataset]
+    return dataset if settings["archives"] else settings["reader"]["family"]
+
+
+def title(config: Config, dataset: str) -> str:
+    """What tables and figures call a dataset."""
+    settings = config["datasets"][dataset]
+    return settings.get("title") or entry(settings["reader"]["family"])["title"]
+
+
 def suite_attacks(config: Config, suite: Config) -> list[Config]:
-    """The attacks of an evaluation suite: name, family, parameters and number of images (None for all)."""
+    """The attacks of an evaluation suite: name, family, parameters, number of images (None for all), and whether the
+    last checkpoint is spared."""
     attacks = []
     for name in suite["attacks"]:
         parameters = dict(config["attacks"][name])
-        family = parameters.pop("family")
-        samples = suite["samples"].get(name)
-        attacks.append({"name": name, "family": family, "parameters": parameters, "samples": samples})
+        attacks.append(
+            {
+                "name": name,
+                "family": parameters.pop("family"),
+                "parameters": parameters,
+                "samples": suite["samples"].get(name),
+                "best_only": name in suite["best_only"],
+            }
+        )
     return attacks
 
 
@@ -146,33 +206,52 @@ def _resolve_components(config: Config) -> None:
     for name, attack in config["attacks"].items():
         _resolve_family("attacks", attack, f"config.attacks.{name}")
     for name, dataset in config["datasets"].items():
-        resolve("data", dataset["reader"], {}, f"config.datasets.{name}.reader")
+        _resolve_family("data", dataset["reader"], f"config.datasets.{name}.reader")
         _resolve_family("models", dataset["architecture"], f"config.datasets.{name}.architecture")
-        sampler = dataset["generation"]["sampler"]
-        sampler.update(resolve("generation", "sampler", sampler, f"config.datasets.{name}.generation.sampler"))
+        if "generation" in dataset:
+            sampler = dataset["generation"]["sampler"]
+            sampler.update(resolve("generation", "sampler", sampler, f"config.datasets.{name}.generation.sampler"))
+    for name, model in config["models"].items():
+        _resolve_family("models", model["architecture"], f"config.models.{name}.architecture")
 
 
-def _resolve_family(group: str, entry: Config, where: str) -> None:
-    parameters = {key: value for key, value in entry.items() if key != "family"}
-    entry.update(resolve(group, entry["family"], parameters, where))
+def _resolve_family(group: str, component: Config, where: str) -> None:
+    parameters = {key: value for key, value in component.items() if key not in ("family", "normalisation")}
+    component.update(resolve(group, component["family"], parameters, where))
 
 
 def _check_references(config: Config, schema: Config) -> None:
     """Every name that is used is defined, and what depends on another entry fits it."""
     for name, suite in config["suites"].items():
         _known(suite["attacks"], config["attacks"], "attack", f"config.suites.{name}.attacks")
-        _known(suite["samples"], suite["attacks"], "attack", f"config.suites.{name}.samples")
-    for name, study in config["studies"].items():
-        where = f"config.studies.{name}"
-        _known(study["datasets"], config["datasets"], "dataset", f"{where}.datasets")
-        _known(study["recipes"], config["recipes"], "recipe", f"{where}.recipes")
-        for part in ("attack_energies", "generation"):
-            _known(study[part], study["recipes"], "recipe", f"{where}.{part}")
-        for dataset in study["datasets"]:
-            _check_features(config, dataset, study)
-    for dataset in config["datasets"]:
+        for part in ("samples", "best_only"):
+            _known(suite[part], suite["attacks"], "attack", f"config.suites.{name}.{part}")
+    for name, model in config["models"].items():
+        _known([model["dataset"]], config["datasets"], "dataset", f"config.models.{name}.dataset")
+        _check_checksum(model["weights"], f"config.models.{name}.weights")
+        if name in config["recipes"]:
+            raise RobustlensError(f"config.models.{name}: a recipe has this name; choose another")
+    for name in config["datasets"]:
+        _check_archives(config, name)
         for recipe in config["recipes"]:
-            _check_protocol(config, dataset, recipe, schema)
+            _check_protocol(config, name, recipe, schema)
+    for name, study in config["studies"].items():
+        _check_study(config, study, f"config.studies.{name}")
+
+
+def _check_study(config: Config, study: Config, where: str) -> None:
+    _known(study["datasets"], config["datasets"], "dataset", f"{where}.datasets")
+    _known(study["recipes"], config["recipes"], "recipe", f"{where}.recipes")
+    _known(study["models"], config["models"], "model", f"{where}.models")
+    for model in study["models"]:
+        _known([config["models"][model]["dataset"]], study["datasets"], "dataset", f"config.models.{model}.dataset")
+    for part in ("attack_energies", "generation"):
+        _known(study[part]["datasets"], study["datasets"], "dataset", f"{where}.{part}.datasets")
+        _known(study[part]["recipes"], study["recipes"], "recipe", f"{where}.{part}.recipes")
+    for dataset in study["generation"]["datasets"]:
+        if "generation" not in config["datasets"][dataset]:
+            raise RobustlensError(f"{where}.generation: config.datasets.{dataset}.generation is missing; add it")
+        _check_features(config, dataset, study)
 
 
 def _check_features(config: Config, dataset: str, study: Config) -> None:
@@ -185,6 +264,28 @@ def _check_features(config: Config, dataset: str, study: Config) -> None:
                 f"{where}: seed {features['seed']} of {features['recipe']} is an evaluated run; "
                 "the features must come from an independent one: choose a seed outside `seeds`"
             )
+
+
+def _check_archives(config: Config, dataset: str) -> None:
+    """Archives are those of the catalogue, and another dataset's do not pass for the original."""
+    settings, where = config["datasets"][dataset], f"config.datasets.{dataset}"
+    catalogue = entry(settings["reader"]["family"])
+    known = {archive["file"]: archive for archive in catalogue["archives"]}
+    _known(settings["archives"], known, "archive", f"{where}.archives")
+    for file, own in settings["archives"].items():
+        published = any(known[file].get(kind) for kind in CHECKSUMS)
+        another = any(own[kind] != known[file].get(kind) for kind in CHECKSUMS if kind in own)
+        if published and another and "title" not in settings:
+            raise RobustlensError(
+                f"{where}.archives.{file}: an archive with another checksum than {catalogue['title']}'s is another "
+                "dataset: give it a `title` of its own"
+            )
+
+
+def _check_checksum(archive: Config, where: str) -> None:
+    given = [kind for kind in CHECKSUMS if archive.get(kind)]
+    if not given:
+        raise RobustlensError(f"{where}: no checksum is known for it; add its `sha256` (sha256sum FILE prints it)")
 
 
 def _check_protocol(config: Config, dataset: str, recipe: str, schema: Config) -> None:

@@ -1,15 +1,69 @@
 """The device a job computes on."""
 
+import contextlib
 import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
+
+from robustlens.console import log
+
+POLL_SECONDS = 2.0
 
 
-def use_device(threads: int) -> torch.device:
-    """The first visible GPU, or the processor with `threads` threads; results are bit-stable only at equal threads."""
+@contextlib.contextmanager
+def use_device(threads: int) -> Iterator[torch.device]:
+    """A GPU of one's own, or the processor with `threads` threads; results are bit-stable only at equal threads.
+
+    Of several visible GPUs (CUDA_VISIBLE_DEVICES) each job gets one that no other job of this user on this machine
+    has, and waits while there is none. ROBUSTLENS_JOBS_PER_GPU lets several small runs share one. A process of torchrun
+    gets the one of its local rank.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
     torch.set_num_threads(threads)
     # The same as use_deterministic_algorithms(True, warn_only=True), but that imports torch's compiler: 2 s a job.
     torch.set_deterministic_debug_mode("warn")
     torch.backends.cudnn.benchmark = False
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # float32 means float32
+    if not torch.cuda.is_available():
+        yield torch.device("cpu")
+    elif "LOCAL_RANK" in os.environ:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+        yield device
+    else:
+        names = [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
+        with one_of(names, int(os.environ.get("ROBUSTLENS_JOBS_PER_GPU", 1))) as number:
+            device = torch.device("cuda", number)
+            torch.cuda.set_device(device)
+            yield device
+
+
+@contextlib.contextmanager
+def one_of(names: list[str], jobs_each: int) -> Iterator[int]:
+    """The position in `names` of a device with fewer than `jobs_each` jobs, held until the block ends; the emptiest
+    first. The locks are the operating system's: they end with their process."""
+    folder = Path(tempfile.gettempdir()) / f"robustlens-devices-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    waiting = False
+    while True:
+        for slot in range(jobs_each):
+            for number, name in enumerate(names):
+                lock = FileLock(folder / f"{name}-{slot}")
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    continue
+                try:
+                    yield number
+                finally:
+                    lock.release()
+                return
+        if not waiting:
+            log.warning("all %d GPUs are taken by other jobs; waiting for one", len(names))
+            waiting = True
+        time.sleep(POLL_SECONDS)

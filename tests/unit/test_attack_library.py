@@ -263,7 +263,7 @@ def test_the_cascade_keeps_the_library_s_warnings(short_budget, caplog):
 
 def test_broken_by_is_written_into_the_evaluation(short_budget):
     model, x, y = guarded(5)
-    split = Split(x.numpy(), y.numpy(), np.arange(48))
+    split = Split(x.numpy(), y.numpy(), np.arange(48), levels=1)
     table = attack_split(model, split, AutoAttack(), "autoattack", Threat("linf", 0.07, 0.01), seed=0, batch_size=20)
     assert set(table["broken_by"]) <= {"misclassified", "", *COMPONENTS} and (table["broken_by"] == "square").any()
     robust = table["prediction_adversarial"] == table["label"]

@@ -31,7 +31,7 @@ scales:
       trades: {beta: 4.0}
     datasets:
       digits:
-        reader: digits
+        reader: {family: digits}
         splits: {train: 200, validation: 100}
         architecture: {family: resnet, width: 16}
         threat: {norm: linf, epsilon: 4/16, step_size: 0.0625}
@@ -54,8 +54,8 @@ scales:
         datasets: [digits]
         recipes: [sat, trades]
         seeds: [0, 1]
-        attack_energies: [sat]
-        generation: [sat]
+        attack_energies: {datasets: [digits], recipes: [sat]}
+        generation: {datasets: [digits], recipes: [sat]}
 """)
 
 
@@ -175,7 +175,7 @@ REFUSED = [
         "config.attacks.pgd20.loss: must be one of ce, kl, got 'cee'",
     ),
     (
-        lambda r: digits(r).update(reader="digit"),
+        lambda r: digits(r)["reader"].update(family="digit"),
         f"{DIGITS}.reader: unknown dataset reader 'digit'; did you mean 'digits'?",
     ),
     (
@@ -206,12 +206,12 @@ REFUSED = [
         "config.suites.attack-energies.samples: unknown attack 'autoattack'; valid are: pgd20",
     ),
     (
-        lambda r: energy(r)["attack_energies"].append("weat-adv"),
-        f"{ENERGY}.attack_energies: unknown recipe 'weat-adv'; valid are: sat, trades",
+        lambda r: energy(r)["attack_energies"]["recipes"].append("weat-adv"),
+        f"{ENERGY}.attack_energies.recipes: unknown recipe 'weat-adv'; valid are: sat, trades",
     ),
     (
-        lambda r: energy(r)["generation"].append("sa"),
-        f"{ENERGY}.generation: unknown recipe 'sa'; did you mean 'sat'?",
+        lambda r: energy(r)["generation"]["recipes"].append("sa"),
+        f"{ENERGY}.generation.recipes: unknown recipe 'sa'; did you mean 'sat'?",
     ),
     (
         lambda r: digits(r)["generation"]["features"].update(recipe="standard"),
@@ -265,7 +265,8 @@ def test_defaults_of_schema_and_components_are_filled_in():
     assert training["augmentation"] == {"crop_padding": 0, "flip": False}
     assert tracking["attack_steps"] == 10 and tracking["batch_size"] == 500
     assert config["datasets"]["digits"]["splits"]["seed"] == 0
-    assert config["datasets"]["digits"]["architecture"] == {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 16}
+    resnet = {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 16, "block": "basic"}
+    assert config["datasets"]["digits"]["architecture"] == resnet
     assert config["recipes"]["weat-adv"] == {"method": "weat", "variant": "adv", "beta": 6.0}
     assert config["attacks"]["pgd20"] == {"family": "pgd", "steps": 20, "loss": "ce", "start": "uniform"}
     suite, generation = config["suites"]["attack-energies"], config["datasets"]["digits"]["generation"]
@@ -343,7 +344,7 @@ def test_a_recipe_s_own_entries_come_before_those_of_the_dataset():
     assert spec["training"]["epochs"] == 20 and spec["training"]["batch_size"] == 50
     assert spec["training"]["schedule"] == {"name": "one-cycle", "warmup_fraction": 0.5, "cycle_momentum": True}
     assert spec["training"]["augmentation"] == {"crop_padding": 0, "flip": True}
-    assert spec["architecture"] == {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 8}
+    assert spec["architecture"] == {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 8, "block": "basic"}
     assert spec["method"] == {"name": "trades", "parameters": {"beta": 4.0}}
     assert others["training"]["epochs"] == 10 and others["architecture"]["width"] == 16
 
@@ -357,8 +358,9 @@ def test_a_suite_s_attacks_have_family_parameters_and_number_of_images():
             "family": "pgd",
             "parameters": {"steps": 20, "loss": "ce", "start": "uniform"},
             "samples": None,
+            "best_only": False,
         },
-        {"name": "autoattack", "family": "autoattack", "parameters": {}, "samples": 100},
+        {"name": "autoattack", "family": "autoattack", "parameters": {}, "samples": 100, "best_only": False},
     ]
     assert config == before
 

@@ -197,22 +197,27 @@ def run(script: str, spec: dict, folder: Path, *more: str) -> None:
 def results(tmp_path_factory) -> Path:
     """A prepared dataset, a run on it and its evaluation, each made by its script."""
     folder = tmp_path_factory.mktemp("results")
-    splits = {"train": 40, "validation": 20, "seed": 0}
-    run("prepare_data", {"dataset": "digits", "reader": "digits", "splits": splits}, folder, "--folder", "data")
+    run("prepare_data", PREPARATION, folder, "--downloads", "downloads", "--folder", "data")
     run("train", SPEC, folder, "--data", "data", "--state", "state", "--run", "run")
     weights = ["run/best.safetensors", "run/last.safetensors"]
     run("evaluate", EVALUATION, folder, "--data", "data", "--weights", *weights, "--table", "evaluation/table.parquet")
     return folder
 
 
+PREPARATION = {
+    "reader": {"family": "digits"},
+    "archives": [],
+    "splits": {"train": 40, "validation": 20, "test": None, "seed": 0},
+    "facts": {"name": "digits", "title": "digits", "licence": "CC BY 4.0"},
+}
 SPEC = tiny.spec("trades", {"beta": 6.0}, epochs=2) | {"code": "0123456789ab"}
 EVALUATION = {key: SPEC[key] for key in ("dataset", "recipe", "seed", "architecture", "threat", "code")} | {
     "suite": "robustness",
     "batch_size": 500,
     "attacks": [
-        {"name": "clean", "family": "clean", "parameters": {}, "samples": None},
-        {"name": "pgd2", "family": "pgd", "parameters": {"steps": 2}, "samples": None},
-        {"name": "apgd-t", "family": "apgd-t", "parameters": {"steps": 2}, "samples": 12},
+        {"name": "clean", "family": "clean", "parameters": {}, "samples": None, "best_only": False},
+        {"name": "pgd2", "family": "pgd", "parameters": {"steps": 2}, "samples": None, "best_only": False},
+        {"name": "apgd-t", "family": "apgd-t", "parameters": {"steps": 2}, "samples": 12, "best_only": True},
     ],
 }
 
@@ -294,20 +299,22 @@ def test_an_evaluation_has_a_row_a_checkpoint_attack_and_image(results):
     }
     sizes = table.groupby(["checkpoint", "attack"], sort=False).size()
     assert sizes.to_dict() == {
-        (checkpoint, attack): count
-        for checkpoint in ("best", "last")
-        for attack, count in (("clean", 1737), ("pgd2", 1737), ("apgd-t", 12))
+        ("best", "clean"): 1737,
+        ("best", "pgd2"): 1737,
+        ("best", "apgd-t"): 12,
+        ("last", "clean"): 1737,
+        ("last", "pgd2"): 1737,
     }
     clean = table[table["attack"] == "clean"]
     assert (clean["distance"] == 0).all() and (clean["prediction_natural"] == clean["prediction_adversarial"]).all()
 
 
 def test_a_job_that_fails_says_why_and_leaves_no_output(tmp_path):
-    splits = {"train": 1700, "validation": 97, "seed": 0}
-    command = arguments("prepare_data", {"dataset": "digits", "reader": "digits", "splits": splits}, "--folder", "data")
+    spec = PREPARATION | {"splits": {"train": 1790, "validation": 20, "test": None, "seed": 0}}
+    command = arguments("prepare_data", spec, "--downloads", "downloads", "--folder", "data")
     script = REPOSITORY / "scripts" / "prepare_data.py"
     done = subprocess.run([sys.executable, str(script), *command], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("[prepare digits] FAILED: splits: 1700 training and 97 validation images leave no")
+    assert done.stderr.startswith("[prepare digits] FAILED: splits: 1790 train images can't be drawn from the 1777 there are")
     assert "log: logs/prepare_data.log" in done.stderr and "Traceback" not in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "logs"] and not list(tmp_path.glob("data/*"))

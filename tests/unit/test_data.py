@@ -9,22 +9,21 @@ import pytest
 
 from robustlens.data.digits import Digits
 from robustlens.data.prepared import PreparedDataset, array_names, checksum, load
-from robustlens.data.source import Source, stratified_split, write_prepared
+from robustlens.data.source import Source, split_positions, write_prepared
 from robustlens.errors import RobustlensError
 
 # Digits -----------------------------------------------------------------------------------------------------------
 
 
-def test_digits_are_1797_grey_images_of_8_by_8_pixels_in_0_1():
-    digits = Digits().read()
-    assert digits.images.shape == (1797, 1, 8, 8) and digits.images.dtype == np.float32
-    assert digits.images.min() == 0.0 and digits.images.max() == 1.0
-    assert np.array_equal(digits.images * 16, np.round(digits.images * 16))
+def test_digits_are_1797_grey_images_of_8_by_8_pixels_with_17_levels(tmp_path):
+    digits = Digits().read(tmp_path, tmp_path)
+    assert digits.images.shape == (1797, 1, 8, 8) and digits.images.dtype == np.uint8
+    assert digits.images.min() == 0 and digits.images.max() == 16 == digits.levels and digits.test == 0
     assert digits.labels.shape == (1797,) and digits.labels.dtype == np.int64
     assert digits.classes == ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
     assert np.bincount(digits.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
-    # The first image of the UCI file is a nought: its first two rows, in sixteenths.
-    assert (digits.images[0, 0, :2] * 16).tolist() == [[0, 0, 5, 13, 9, 1, 0, 0], [0, 0, 13, 15, 10, 15, 5, 0]]
+    # The first image of the UCI file is a nought: its first two rows.
+    assert digits.images[0, 0, :2].tolist() == [[0, 0, 5, 13, 9, 1, 0, 0], [0, 0, 13, 15, 10, 15, 5, 0]]
     assert digits.labels[0] == 0
 
 
@@ -33,8 +32,17 @@ def test_digits_are_1797_grey_images_of_8_by_8_pixels_in_0_1():
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(5), [40, 40, 40, 60, 20]))
 
 
+def labelled(labels: np.ndarray, test: int = 0) -> Source:
+    """Images of one pixel; the last `test` are the official test split."""
+    return Source(np.zeros((len(labels), 1, 1, 1), np.uint8), labels, list("abcdefgh"[: labels.max() + 1]), test)
+
+
+def splits(train: int | None, validation: int, test: int | None = None, seed: int = 0) -> dict:
+    return {"train": train, "validation": validation, "test": test, "seed": seed}
+
+
 def test_splits_are_disjoint_complete_sorted_and_of_the_sizes_asked_for():
-    split = stratified_split(LABELS, 100, 50, seed=0)
+    split = split_positions(labelled(LABELS), splits(100, 50))
     assert [len(split[name]) for name in ("train", "validation", "test")] == [100, 50, 50]
     assert sorted(np.concatenate(list(split.values())).tolist()) == list(range(200))
     for positions in split.values():
@@ -42,32 +50,58 @@ def test_splits_are_disjoint_complete_sorted_and_of_the_sizes_asked_for():
 
 
 def test_splits_have_the_classes_in_their_overall_proportions():
-    for positions in stratified_split(LABELS, 100, 50, seed=3).values():
+    for positions in split_positions(labelled(LABELS), splits(100, 50, seed=3)).values():
         counts = np.bincount(LABELS[positions], minlength=5)
         assert counts.tolist() == [len(positions) * n // 200 for n in (40, 40, 40, 60, 20)]
 
 
 def test_a_split_is_given_by_its_seed():
-    first, again, other = (stratified_split(LABELS, 100, 50, seed) for seed in (1, 1, 2))
+    first, again, other = (split_positions(labelled(LABELS), splits(100, 50, seed=seed)) for seed in (1, 1, 2))
     for name in first:
         assert np.array_equal(first[name], again[name]) and not np.array_equal(first[name], other[name])
 
 
+def test_the_official_test_split_is_kept_whole_and_apart():
+    labels = np.concatenate([LABELS, np.arange(30) % 5])
+    split = split_positions(labelled(labels, test=30), splits(None, 20))
+    assert split["test"].tolist() == list(range(200, 230))
+    assert len(split["train"]) == 180 and len(split["validation"]) == 20
+    assert sorted([*split["train"], *split["validation"]]) == list(range(200))
+
+
+def test_fewer_training_and_test_images_are_drawn_with_every_class():
+    labels = np.concatenate([LABELS, np.arange(30) % 5])
+    split = split_positions(labelled(labels, test=30), splits(50, 20, test=10))
+    assert [len(split[name]) for name in ("train", "validation", "test")] == [50, 20, 10]
+    assert split["test"].min() >= 200 and max(split["train"].max(), split["validation"].max()) < 200
+    assert not set(split["train"]) & set(split["validation"])
+    assert np.bincount(labels[split["test"]]).tolist() == [2, 2, 2, 2, 2]
+    assert np.bincount(labels[split["train"]]).tolist() == [10, 10, 10, 15, 5]
+
+
+def test_the_validation_images_do_not_depend_on_how_many_are_trained_on():
+    few, many = (split_positions(labelled(LABELS), splits(train, 50))["validation"] for train in (50, 100))
+    assert np.array_equal(few, many)
+
+
 def test_a_split_that_just_fits_has_every_class_everywhere():
     labels = np.arange(30) % 3
-    for positions in stratified_split(labels, 24, 3, seed=0).values():
+    for positions in split_positions(labelled(labels), splits(24, 3)).values():
         assert set(labels[positions]) == {0, 1, 2}
 
 
-@pytest.mark.parametrize(("train", "validation", "message"), [
-    (150, 46, "150 training and 46 validation images leave no test image for each class of the 200 there are; lower"),
-    (1000, 10, "1000 training and 10 validation images leave no test image"),
-    (4, 50, "4 training and 50 validation images are fewer than the 5 classes; raise `train` or `validation`"),
-    (100, 4, "100 training and 4 validation images are fewer than the 5 classes"),
+@pytest.mark.parametrize(("train", "validation", "test", "message"), [
+    (150, 50, None, "150 training and 50 validation images leave no test image for each class of the 200 there are"),
+    (146, 50, None, "146 train images can't be drawn from the 150 there are with every class left over; lower `train`"),
+    (10, 1000, None, "1000 validation images can't be drawn from the 200 there are"),
+    (4, 50, None, "4 train images are fewer than the 5 classes; raise `train`"),
+    (100, 4, None, "4 validation images are fewer than the 5 classes; raise `validation`"),
+    (100, 50, 4, "4 test images are fewer than the 5 classes; raise `test`"),
+    (None, 50, None, "this dataset has no official test split: say in `train` how many images to train on"),
 ])  # fmt: skip
-def test_a_split_that_does_not_fit_is_refused(train, validation, message):
+def test_a_split_that_does_not_fit_is_refused(train, validation, test, message):
     with pytest.raises(RobustlensError, match=message):
-        stratified_split(LABELS, train, validation, seed=0)
+        split_positions(labelled(LABELS), splits(train, validation, test))
 
 
 # Files ------------------------------------------------------------------------------------------------------------
@@ -75,16 +109,17 @@ def test_a_split_that_does_not_fit_is_refused(train, validation, message):
 
 def source() -> Source:
     """Ten colour images whose values tell them apart."""
-    images = np.arange(10 * 3 * 2 * 2, dtype=np.float32).reshape(10, 3, 2, 2) / 200
-    return Source(images, np.arange(10) % 2, ["even", "odd"], "made up", "none")
+    images = np.arange(10 * 3 * 2 * 2, dtype=np.uint8).reshape(10, 3, 2, 2)
+    return Source(images, np.arange(10) % 2, ["even", "odd"], levels=200)
 
 
 POSITIONS = {"train": np.array([0, 3, 4, 5, 9]), "validation": np.array([1, 8]), "test": np.array([2, 6, 7])}
+FACTS = {"name": "toy", "licence": "none"}
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    write_prepared(source(), POSITIONS, tmp_path / "data", "toy", split_seed=7)
+    write_prepared(source(), POSITIONS, tmp_path / "data", FACTS)
     return tmp_path / "data"
 
 
@@ -94,10 +129,27 @@ def test_what_is_loaded_is_what_was_prepared(folder):
     assert set(data.splits) == {"train", "validation", "test"}
     for name, where in POSITIONS.items():
         split = data.splits[name]
-        assert split.images.dtype == np.float32 and split.labels.dtype == split.index.dtype == np.int64
+        assert isinstance(split.images, np.memmap) and split.images.dtype == np.uint8
+        assert split.labels.dtype == split.index.dtype == np.int64
         assert np.array_equal(split.images, source().images[where])
         assert np.array_equal(split.labels, where % 2)
         assert np.array_equal(split.index, where)
+
+
+def test_pixels_are_float32_in_0_1(folder):
+    split = load(folder).splits["train"]
+    assert split.pixels().dtype == np.float32
+    expected = [[[float(value) / 200 for value in row] for row in plane] for plane in split.images[2]]
+    assert split.pixels()[2] == pytest.approx(np.array(expected), abs=1e-7)
+    assert np.array_equal(split.pixels(np.array([4, 1])), split.pixels()[[4, 1]])
+
+
+def test_images_that_are_copied_in_chunks_are_the_same(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("robustlens.data.source.CHUNK_BYTES", 25)  # two images of twelve bytes
+    reported = []
+    write_prepared(source(), POSITIONS, tmp_path / "chunks", FACTS, lambda *done: reported.append(done))
+    assert (tmp_path / "chunks" / "train_images.npy").read_bytes() == (folder / "train_images.npy").read_bytes()
+    assert reported == [(24, 120), (48, 120), (60, 120), (84, 120), (108, 120), (120, 120)]
 
 
 def test_the_sheet_says_what_the_arrays_are(folder):
@@ -105,13 +157,12 @@ def test_the_sheet_says_what_the_arrays_are(folder):
     sums = sheet.pop("sha256")
     assert sheet == {
         "name": "toy",
+        "licence": "none",
         "classes": ["even", "odd"],
         "shape": [3, 2, 2],
-        "range": [0.0, pytest.approx(119 / 200)],
+        "levels": 200,
         "sizes": {"train": 5, "validation": 2, "test": 3},
-        "split_seed": 7,
-        "source": "made up",
-        "licence": "none",
+        "official_test_split": False,
     }
     assert sorted(sums) == sorted(array_names()) and len(sums) == 9
     assert sorted(path.name for path in folder.iterdir()) == sorted([*array_names(), "sheet.json"])
@@ -120,7 +171,7 @@ def test_the_sheet_says_what_the_arrays_are(folder):
 
 
 def test_preparing_twice_gives_the_same_bytes(folder, tmp_path):
-    write_prepared(source(), POSITIONS, tmp_path / "again", "toy", split_seed=7)
+    write_prepared(source(), POSITIONS, tmp_path / "again", FACTS)
     for path in folder.iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
 

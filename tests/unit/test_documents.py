@@ -21,7 +21,8 @@ from robustlens.report.webpage import render_html
 needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 SHEET = {
     "name": "digits",
-    "source": "scikit-learn & friends",
+    "title": "digits",
+    "citation": "scikit-learn & friends",
     "classes": list("0123456789"),
     "shape": [1, 8, 8],
     "sizes": {"train": 200, "validation": 150, "test": 1397},
@@ -39,8 +40,8 @@ def document(tmp_path_factory):
     tables = folder / "tables"
     for table in (stages, claims):
         table.write(**{kind: tables / f"{table.name}.{kind}" for kind in ("tex", "csv", "html")})
-    drawings = {"samples": energy_samples.build(study.samples[:1], "embedded")}
-    drawings["weight"] = energy_weight.build([p for p in study.energies if "weat" in str(p)], "embedded")
+    drawings = {"samples": energy_samples.build(study.samples[:1], "embedded", "digits")}
+    drawings["weight"] = energy_weight.build([p for p in study.energies if "weat" in str(p)], "embedded", "digits")
     for name, drawing in drawings.items():
         save(drawing, folder / "figures" / f"{name}.pdf", folder / "figures" / f"{name}.png")
     return Document(

@@ -30,16 +30,18 @@ COUNT, CLASSES, SHAPE = 23, 4, (2, 6, 5)
 LINF, L2 = Threat("linf", 0.1, 0.03), Threat("l2", 0.5, 0.2)
 _rng = np.random.default_rng(0)
 SPLIT = Split(
-    (_rng.uniform(size=(COUNT, *SHAPE)) * _rng.uniform(size=(COUNT, SHAPE[0], 1, 1))).astype(np.float32),
+    (200 * _rng.uniform(size=(COUNT, *SHAPE)) * _rng.uniform(size=(COUNT, SHAPE[0], 1, 1))).astype(np.uint8),
     _rng.integers(CLASSES, size=COUNT),
     np.sort(_rng.choice(1000, COUNT, replace=False)),
+    levels=200,
 )
+PIXELS = SPLIT.images.astype(np.float32) / 200
 
 
 def network(seed: int = 0, blocks: tuple[int, ...] = (1, 1)) -> ResidualNetwork:
     """A residual network whose batch statistics and affine parameters are far from those of a fresh one."""
     torch.manual_seed(seed)
-    model, x = ResidualNetwork(blocks, 4, SHAPE[0], CLASSES), torch.from_numpy(SPLIT.images)
+    model, x = ResidualNetwork(blocks, 4, SHAPE[0], CLASSES), torch.from_numpy(PIXELS)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     with torch.no_grad():
         for norm in norms:
@@ -69,7 +71,7 @@ def test_every_row_is_what_a_loop_over_images_finds(threat):
     table = attack_split(network(), SPLIT, darker, "darker", wide, seed=0, batch_size=10)
     model = network().double()
     assert list(table.columns[:2]) == ["attack", "index"] and len(table) == COUNT
-    for row, image, label, index in zip(table.to_dict("records"), SPLIT.images, SPLIT.labels, SPLIT.index, strict=True):
+    for row, image, label, index in zip(table.to_dict("records"), PIXELS, SPLIT.labels, SPLIT.index, strict=True):
         darkened = np.clip(image - np.float32(0.07), 0, 1)
         with torch.no_grad():
             f, g = (model(torch.from_numpy(one[None].astype(np.float64)))[0].numpy() for one in (image, darkened))
@@ -97,7 +99,7 @@ def test_clean_is_the_natural_image():
 def test_pgd_rows_are_those_of_pgd_called_directly_batch_by_batch():
     model, attack = network(), PGD(steps=3)
     table = attack_split(model, SPLIT, attack, "pgd3", LINF, seed=5, batch_size=10)
-    x, y = torch.from_numpy(SPLIT.images), torch.from_numpy(SPLIT.labels)
+    x, y = torch.from_numpy(PIXELS), torch.from_numpy(SPLIT.labels)
     for start in (0, 10, 20):
         where = slice(start, start + 10)
         x_adv = attack(model, x[where], y[where], LINF, generator(5, "pgd3", start))
@@ -114,7 +116,7 @@ def test_rows_do_not_depend_on_what_was_attacked_before():
     torch.rand(5)
     attack_split(model, SPLIT, attack, "another", LINF, seed=0, batch_size=4)
     pd.testing.assert_frame_equal(alone, attack_split(model, SPLIT, attack, "pgd", LINF, seed=0, batch_size=10))
-    first = Split(SPLIT.images[:10], SPLIT.labels[:10], SPLIT.index[:10])
+    first = Split(SPLIT.images[:10], SPLIT.labels[:10], SPLIT.index[:10], SPLIT.levels)
     batch = attack_split(model, first, attack, "pgd", LINF, seed=0, batch_size=10)
     pd.testing.assert_frame_equal(alone.iloc[:10], batch)
 
@@ -140,7 +142,7 @@ def test_a_memory_mapped_split_is_read_only_and_attacked_all_the_same(tmp_path):
     for part in ("images", "labels", "index"):
         np.save(tmp_path / f"{part}.npy", getattr(SPLIT, part))
         parts[part] = np.load(tmp_path / f"{part}.npy", mmap_mode="r")
-    mapped = attack_split(network(), Split(**parts), darker, "darker", LINF, seed=0, batch_size=10)
+    mapped = attack_split(network(), Split(**parts, levels=SPLIT.levels), darker, "darker", LINF, seed=0, batch_size=10)
     pd.testing.assert_frame_equal(mapped, attack_split(network(), SPLIT, darker, "darker", LINF, seed=0, batch_size=10))
 
 
@@ -184,9 +186,9 @@ def refused(message: str, model=None, split=SPLIT, attack: Callable = darker, th
 
 def with_image(value: float) -> Split:
     """The split with one pixel of one image of the last batch changed."""
-    images = SPLIT.images.copy()
+    images = PIXELS.copy()
     images[21, 1, 2, 3] = value
-    return Split(images, SPLIT.labels, SPLIT.index)
+    return Split(images, SPLIT.labels, SPLIT.index, levels=1)
 
 
 class Logits(nn.Module):
@@ -202,9 +204,9 @@ class Logits(nn.Module):
 
 def test_a_model_in_train_mode_is_refused_by_the_name_of_the_module():
     model = network()
-    model.blocks[0].bn2.train()
+    model.layer1[0].bn2.train()
     refused(
-        r"blocks\.0\.bn2 is in train mode: an attack would change its BatchNorm statistics; call model\.eval", model
+        r"layer1\.0\.bn2 is in train mode: an attack would change its BatchNorm statistics; call model\.eval", model
     )
     refused("the model itself is in train mode", network().train())
     check_model(network())
@@ -319,7 +321,7 @@ def test_warnings_of_a_library_are_collected_by_the_names_of_their_loggers():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("blocks", [(1,), (2, 1), (1, 1, 1)])
 def test_the_network_under_attack_is_the_same_function_with_the_same_gradient(seed, blocks):
-    model, x = network(seed, blocks), torch.from_numpy(SPLIT.images)
+    model, x = network(seed, blocks), torch.from_numpy(PIXELS)
     logits, gradients = [], []
     for candidate in (model, InferenceModel(model)):
         leaf = x.clone().requires_grad_(True)
@@ -335,7 +337,7 @@ def test_the_network_under_attack_is_the_same_function_with_the_same_gradient(se
 
 def test_gradients_of_the_network_under_attack_can_be_viewed_flat():
     """Attack libraries call `.view` on them."""
-    leaf = torch.from_numpy(SPLIT.images).clone().requires_grad_(True)
+    leaf = torch.from_numpy(PIXELS).clone().requires_grad_(True)
     (gradient,) = torch.autograd.grad(InferenceModel(network())(leaf).sum(), leaf)
     assert gradient.is_contiguous() and gradient.view(COUNT, -1).shape == (COUNT, 60)
 
@@ -390,6 +392,10 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path):
 
 def test_an_architecture_is_built_from_its_configuration():
     model = build({"family": "resnet", "blocks": [1, 2], "width": 6}, channels=3, classes=7)
-    assert len(model.blocks) == 3 and model.linear.out_features == 7 and model.conv1.weight.shape == (6, 3, 3, 3)
+    assert (
+        [len(model.layer1), len(model.layer2)] == [1, 2]
+        and model.linear.out_features == 7
+        and model.conv1.weight.shape == (6, 3, 3, 3)
+    )
     with pytest.raises(RobustlensError, match="unknown architecture 'resnett'"):
         build({"family": "resnett"}, 3, 7)

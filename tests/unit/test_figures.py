@@ -29,7 +29,7 @@ def lines(axes):
 
 
 def test_phases_shows_the_mean_over_seeds_and_the_bends(study):
-    drawing = energy_phases.build(study.history, "embedded")
+    drawing = energy_phases.build(study.history, "embedded", "digits")
     error, energy = drawing.figure.axes
     histories = [pd.read_parquet(path) for path in study.history[2:4]]
     expected = []
@@ -45,23 +45,23 @@ def test_phases_shows_the_mean_over_seeds_and_the_bends(study):
 
 def test_phases_of_a_short_run_says_that_there_are_none(tmp_path):
     study = write_study(tmp_path, recipes=("sat",), seeds=(0,), epochs=6, images=20)
-    drawing = energy_phases.build(study.history, "embedded")
+    drawing = energy_phases.build(study.history, "embedded", "digits")
     assert "too few epochs" in drawing.caption and "1 seed." in drawing.caption
 
 
 def test_phases_without_sat_says_what_to_do(study):
     with pytest.raises(RobustlensError, match="recipe sat"):
-        energy_phases.build([path for path in study.history if "trades" in str(path)], "embedded")
+        energy_phases.build([path for path in study.history if "trades" in str(path)], "embedded", "digits")
 
 
 def test_a_figure_shows_one_dataset(study, tmp_path):
     other = write_study(tmp_path, "svhn", ("sat",), (0,), epochs=12, images=20)
     with pytest.raises(RobustlensError, match="digits, svhn"):
-        energy_delta.build([*study.history, *other.history], "embedded")
+        energy_delta.build([*study.history, *other.history], "embedded", "digits")
 
 
 def test_delta_gives_a_recipe_off_the_scale_its_own_axis(study):
-    figure = energy_delta.build(study.history, "embedded").figure
+    figure = energy_delta.build(study.history, "embedded", "digits").figure
     panels = {axes.get_title(): axes for axes in figure.axes if axes.get_visible()}
     assert "Standard (own axis)" in panels and {"TRADES", "MART", "WEAT-adv"} <= set(panels)
     assert panels["TRADES"].get_ylim() == panels["MART"].get_ylim() == panels["WEAT-adv"].get_ylim()
@@ -73,7 +73,7 @@ def test_delta_gives_a_recipe_off_the_scale_its_own_axis(study):
 
 
 def test_attack_histograms_hold_every_image(study):
-    figure = energy_attack_histograms.build(study.attack_energies, "standard", "embedded").figure
+    figure = energy_attack_histograms.build(study.attack_energies, "standard", "embedded", "digits").figure
     panels = figure.axes
     assert len(panels) == 16
     assert [axes.get_title() for axes in panels[:2]] == ["PGD", "KL-PGD"]
@@ -84,7 +84,7 @@ def test_attack_histograms_hold_every_image(study):
             edges = np.unique(x)
             assert area / ((edges[-1] - edges[0]) / (len(edges) - 1)) == pytest.approx(100)
     with pytest.raises(RobustlensError, match="mart"):
-        energy_attack_histograms.build(study.attack_energies, "mart", "embedded")
+        energy_attack_histograms.build(study.attack_energies, "mart", "embedded", "digits")
 
 
 def test_weight_is_the_papers_formula():
@@ -96,7 +96,7 @@ def test_weight_is_the_papers_formula():
 
 def test_weight_figure_says_the_mean_weight_of_the_last_tracked_epoch(study):
     files = [path for path in study.energies if "weat-adv" in str(path)]
-    drawing = energy_weight.build(files, "embedded")
+    drawing = energy_weight.build(files, "embedded", "digits")
     weights = []
     for path in files:
         frame = pd.read_parquet(path)
@@ -113,7 +113,7 @@ def test_samples_puts_each_class_in_a_column(tmp_path):
     labels = np.array([1, 0, 1, 0, 0], dtype=np.int64)
     images = np.arange(5, dtype=np.float32).reshape(5, 1, 1, 1) / 10 * np.ones((1, 1, 2, 2), dtype=np.float32)
     np.savez(path, images=images, labels=labels)
-    figure = energy_samples.build([path], "embedded", per_class=2).figure
+    figure = energy_samples.build([path], "embedded", "digits", per_class=2).figure
     mosaic = figure.axes[0].get_images()[0].get_array()
     assert mosaic.shape == (5, 5)
     assert [mosaic[0, 0], mosaic[3, 0], mosaic[0, 3], mosaic[3, 3]] == pytest.approx([0.1, 0.3, 0.0, 0.2])
@@ -122,7 +122,7 @@ def test_samples_puts_each_class_in_a_column(tmp_path):
 
 def test_save_gives_the_same_bytes_and_keeps_the_caption(study, tmp_path):
     for folder in ("one", "two"):
-        drawing = energy_samples.build(study.samples[:1], "embedded")
+        drawing = energy_samples.build(study.samples[:1], "embedded", "digits")
         save(drawing, tmp_path / folder / "f.pdf", tmp_path / folder / "f.png")
     for name in ("f.pdf", "f.png"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()

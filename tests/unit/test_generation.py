@@ -312,7 +312,7 @@ def test_inception_features_agree_with_pytorch_fid(tmp_path, monkeypatch):
     monkeypatch.setattr(pytorch_fid.inception, "load_state_dict_from_url", lambda *a, **k: weights)
     file = tmp_path / "inception.pth"
     torch.save(weights, file)
-    monkeypatch.setattr(inception_weights, "SHA256", features_module.checksum(file))
+    monkeypatch.setitem(inception_weights.ARCHIVE, "sha256", features_module.checksum(file))
 
     grey = np.random.default_rng(3).random((2, 1, 8, 8)).astype(np.float32)
     colour = grey.repeat(3, axis=1)
@@ -338,9 +338,9 @@ def test_missing_or_wrong_inception_weights_say_what_to_do(tmp_path):
     file.write_bytes(b"something else")
     with pytest.raises(RobustlensError) as wrong:
         inception_network(file)
-    for error in (missing, wrong):
-        assert f"download {inception_weights.URL} " in str(error.value)
-        assert f"to {file}" in str(error.value)
+    assert f"{file}: missing; put this file in place by hand:\n  {file}\n" in str(missing.value)
+    assert f"95628359 bytes, sha256 {inception_weights.ARCHIVE['sha256']}" in str(missing.value)
+    assert f"{file}: sha256 " in str(wrong.value) and "delete it and run the same command again" in str(wrong.value)
 
 
 # ---------------------------------------------------------------- the record of scores

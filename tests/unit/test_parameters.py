@@ -166,7 +166,7 @@ def test_defaults_fill_what_is_not_given():
     mail = {"beta": 5.0, "slope": 2.0, "bias": 0.0, "start_epoch": 75}
     assert resolve("methods", "mail-trades", {}, "here") == mail
     assert resolve("methods", "sat", {}, "here") == {}
-    assert resolve("models", "resnet", {}, "here") == {"blocks": [2, 2, 2, 2], "width": 64}
+    assert resolve("models", "resnet", {}, "here") == {"blocks": [2, 2, 2, 2], "width": 64, "block": "basic"}
     assert resolve("attacks", "pgd", {}, "here") == {"steps": 20, "loss": "ce", "start": "uniform"}
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from layers import arrays, convolve, normalise, relu, shaken
 from torch import nn
 
-from robustlens.models.resnet import BasicBlock, ResNet
+from robustlens.models.resnet import BasicBlock, Bottleneck, ResNet
 
 
 def test_resnet18_has_the_published_number_of_parameters():
@@ -45,7 +46,7 @@ def test_forward_is_the_linear_layer_on_the_features():
 def test_features_are_the_mean_over_positions_of_the_last_block():
     network = ResNet(blocks=(1, 1), width=8).build(channels=3, classes=10).eval()
     seen = []
-    network.blocks[-1].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    network.layer2[-1].register_forward_hook(lambda module, inputs, output: seen.append(output))
     with torch.no_grad():
         features = network.features(torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
     np.testing.assert_allclose(features.numpy(), seen[0].numpy().mean(axis=(2, 3)), atol=1e-6)
@@ -71,52 +72,65 @@ def test_flops_of_resnet18():
 def test_every_later_stage_halves_the_resolution_and_doubles_the_width():
     network = ResNet(blocks=(2, 1, 2), width=4).build(channels=3, classes=10).eval()
     shapes = []
-    for block in network.blocks:
+    for block in (*network.layer1, *network.layer2, *network.layer3):
         block.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(output.shape[1:])))
     with torch.no_grad():
         network(torch.rand(1, 3, 32, 32))
     assert shapes == [(4, 32, 32), (4, 32, 32), (8, 16, 16), (16, 8, 8), (16, 8, 8)]
 
 
-def convolve(image: np.ndarray, weight: np.ndarray, stride: int, padding: int) -> np.ndarray:
-    """A convolution of (C, H, W) with (O, C, k, k), position by position."""
-    padded = np.pad(image, ((0, 0), (padding, padding), (padding, padding)))
-    size = weight.shape[-1]
-    rows = range(0, padded.shape[1] - size + 1, stride)
-    columns = range(0, padded.shape[2] - size + 1, stride)
-    out = np.zeros((len(weight), len(rows), len(columns)))
-    for o, kernel in enumerate(weight):
-        for i, r in enumerate(rows):
-            for j, c in enumerate(columns):
-                out[o, i, j] = (padded[:, r : r + size, c : c + size] * kernel).sum()
-    return out
+def random_image(channels: int) -> torch.Tensor:
+    return torch.rand(channels, 6, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64) - 0.5
 
 
-def normalise(image: np.ndarray, norm: nn.BatchNorm2d) -> np.ndarray:
-    mean, variance, scale, shift = (
-        t.detach().numpy()[:, None, None] for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    return (image - mean) / np.sqrt(variance + 1e-5) * scale + shift
-
-
-@pytest.mark.parametrize(("inputs", "outputs", "stride"), [(2, 2, 1), (2, 4, 2), (2, 4, 1)])
+@pytest.mark.parametrize(("inputs", "outputs", "stride"), [(2, 2, 1), (2, 4, 2), (2, 4, 1), (2, 2, 2)])
 def test_block_is_post_activation(inputs: int, outputs: int, stride: int):
     """relu(bn2(conv2(relu(bn1(conv1 x)))) + shortcut x), the shortcut a 1x1 convolution where the shape changes."""
-    generator = torch.Generator().manual_seed(3)
-    block = BasicBlock(inputs, outputs, stride).double().eval()
+    torch.manual_seed(0)
+    block, image = shaken(BasicBlock(inputs, outputs, stride).double()), random_image(inputs)
     with torch.no_grad():
-        for tensor in (*block.parameters(), *(b for b in block.buffers() if b.is_floating_point())):
-            tensor.copy_(torch.rand(tensor.shape, generator=generator) - 0.5)
-        for norm in (m for m in block.modules() if isinstance(m, nn.BatchNorm2d)):
-            norm.running_var.abs_()
-        image = torch.rand(inputs, 6, 6, generator=generator, dtype=torch.float64)
         found = block(image[None])[0].numpy()
 
-    image, weights = image.numpy(), {name: p.detach().numpy() for name, p in block.named_parameters()}
-    hidden = np.maximum(normalise(convolve(image, weights["conv1.weight"], stride, 1), block.bn1), 0)
+    image, weights = image.numpy(), arrays(block)
+    hidden = relu(normalise(convolve(image, weights["conv1.weight"], stride, 1), block.bn1))
     hidden = normalise(convolve(hidden, weights["conv2.weight"], 1, 1), block.bn2)
     shortcut = image
     if (inputs, stride) != (outputs, 1):
         shortcut = normalise(convolve(image, weights["shortcut.0.weight"], stride, 0), block.shortcut[1])
     assert (hidden + shortcut < 0).any()
-    np.testing.assert_allclose(found, np.maximum(hidden + shortcut, 0), atol=1e-10)
+    np.testing.assert_allclose(found, relu(hidden + shortcut), atol=1e-10)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "stride"), [(8, 8, 1), (2, 8, 1), (4, 8, 2)])
+def test_bottleneck_block(inputs: int, outputs: int, stride: int):
+    """1x1 to a quarter of the outputs, 3x3 with the stride, 1x1 to the outputs, post-activation."""
+    torch.manual_seed(0)
+    block, image = shaken(Bottleneck(inputs, outputs, stride).double()), random_image(inputs)
+    with torch.no_grad():
+        found = block(image[None])[0].numpy()
+
+    image, weights = image.numpy(), arrays(block)
+    hidden = relu(normalise(convolve(image, weights["conv1.weight"], 1, 0), block.bn1))
+    hidden = relu(normalise(convolve(hidden, weights["conv2.weight"], stride, 1), block.bn2))
+    hidden = normalise(convolve(hidden, weights["conv3.weight"], 1, 0), block.bn3)
+    shortcut = image
+    if (inputs, stride) != (outputs, 1):
+        shortcut = normalise(convolve(image, weights["shortcut.0.weight"], stride, 0), block.shortcut[1])
+    assert weights["conv1.weight"].shape == (outputs // 4, inputs, 1, 1) and (hidden + shortcut < 0).any()
+    np.testing.assert_allclose(found, relu(hidden + shortcut), atol=1e-10)
+
+
+def test_resnet50_has_the_parameters_of_its_layers():
+    """Of the CIFAR-style one: bottleneck blocks on widths of 64 to 512, outputs four times as wide."""
+    with torch.device("meta"):
+        network = ResNet(blocks=(3, 4, 6, 3), block="bottleneck").build(channels=3, classes=10)
+    expected, inputs = 9 * 3 * 64 + 2 * 64, 64
+    for width, count in ((64, 3), (128, 4), (256, 6), (512, 3)):
+        expected += (inputs * 4 * width) + 2 * 4 * width  # the shortcut of the first block
+        for _ in range(count):
+            expected += inputs * width + 9 * width * width + width * 4 * width + 2 * (width + width + 4 * width)
+            inputs = 4 * width
+    expected += 2048 * 10 + 10
+    assert expected == 23_520_842
+    assert sum(p.numel() for p in network.parameters()) == expected
+    assert network.linear.in_features == 2048

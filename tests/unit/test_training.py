@@ -22,7 +22,10 @@ from robustlens.models.resnet import ResidualNetwork
 from robustlens.seeds import derive
 from robustlens.training import loop
 from robustlens.training.augmentation import crop_and_flip
-from robustlens.training.loop import Interrupted, TrainedRun, Training, run_digest, state_folder
+from robustlens.training.engine import Engine
+from robustlens.training.images import Images
+from robustlens.training.loop import Interrupted, Training, run_digest, state_folder
+from robustlens.training.result import TrainedRun
 from robustlens.training.schedule import build_schedule
 from robustlens.training.state import RunState
 from robustlens.training.tracking import ENERGIES, Tracker, summarise
@@ -64,7 +67,7 @@ def batches_of(spec: dict, data: PreparedDataset, folder: Path) -> list[tuple[in
     seen = []
     with RunState(folder, "digest") as state:
         run = tiny.training(spec, data, state)
-        run._step = lambda x, y, epoch: seen.append((epoch, x, y))
+        run._step = lambda batch, epoch: seen.append((epoch, run.images.batch(batch), run.images.y[batch]))
         run.run()
     return seen
 
@@ -77,7 +80,7 @@ def test_every_epoch_visits_all_images_in_an_order_of_its_own_given_by_seed_and_
         assert [(epoch, len(y)) for epoch, _, y in seen] == [(e, n) for e in (1, 2) for n in (16, 16, 8)]
         for epoch in (1, 2):
             order = torch.randperm(40, generator=torch.Generator().manual_seed(seed_by_hand(f"{seed}/order/{epoch}")))
-            for part, array in ((1, split.images), (2, split.labels)):
+            for part, array in ((1, split.pixels()), (2, split.labels)):
                 visited = torch.cat([step[part] for step in seen if step[0] == epoch])
                 assert torch.equal(visited, torch.from_numpy(array[order.numpy()]))
             orders[seed, epoch] = tuple(order.tolist())
@@ -175,23 +178,26 @@ def test_runs_repeat_and_differ_between_seeds_whatever_the_global_generator_says
 
 def test_the_test_split_is_never_read(once, data, tmp_path):
     test = data.splits["test"]
-    poison = Split(np.full_like(test.images, np.nan), np.full_like(test.labels, -1), np.full_like(test.index, -1))
+    poison = Split(np.full_like(test.images, 255), np.full_like(test.labels, -1), np.full_like(test.index, -1), 1)
     poisoned = PreparedDataset(data.sheet, data.splits | {"test": poison})
     assert science(once("sat")) == science(tiny.train(CASES["sat"], poisoned, tmp_path))
 
 
 def test_run_digest_follows_everything_that_defines_a_run(data):
-    base = run_digest(tiny.spec(), data)
-    assert run_digest(tiny.spec(), data) == base and len(base) == 16
-    assert run_digest(dict(reversed(tiny.spec().items())), data) == base
+    plain = Engine("float32", "channels-last", compile=False)
+    base = run_digest(tiny.spec(), data, plain, 1)
+    assert run_digest(tiny.spec(), data, plain, 1) == base and len(base) == 16
+    assert run_digest(dict(reversed(tiny.spec().items())), data, plain, 1) == base
     other_data = PreparedDataset({"sha256": data.sheet["sha256"] | {"train_images.npy": "0"}}, data.splits)
     changed = [
-        run_digest(tiny.spec() | {"seed": 1}, data),
-        run_digest(tiny.spec() | {"code": "x"}, data),
-        run_digest(tiny.spec(epochs=4), data),
-        run_digest(tiny.spec(), other_data),
+        run_digest(tiny.spec() | {"seed": 1}, data, plain, 1),
+        run_digest(tiny.spec() | {"code": "x"}, data, plain, 1),
+        run_digest(tiny.spec(epochs=4), data, plain, 1),
+        run_digest(tiny.spec(), other_data, plain, 1),
+        run_digest(tiny.spec(), data, Engine("bfloat16", "channels-last", compile=False), 1),
+        run_digest(tiny.spec(), data, plain, 2),
     ]
-    assert len({base, *changed}) == 5
+    assert len({base, *changed}) == 7
     assert state_folder(Path("s"), tiny.spec(), base) == Path(f"s/digits-tiny-seed0-{base}")
 
 
@@ -270,14 +276,17 @@ def plain_run(data: PreparedDataset, spec: dict, steps: int) -> tuple[dict[str, 
     torch.manual_seed(seed_by_hand("0/weights"))
     model = ResidualNetwork((1,), 4, 1, 10)
     velocity = [torch.zeros_like(p) for p in model.parameters()]
-    random = torch.Generator().manual_seed(seed_by_hand("0/steps"))
-    images, labels = (torch.from_numpy(np.array(a)) for a in (data.splits["train"].images, data.splits["train"].labels))
+    images, labels = (
+        torch.from_numpy(a) for a in (data.splits["train"].images / 16, np.array(data.splits["train"].labels))
+    )
+    images = images.float()
     first_epoch = 0.0
     for step in range(steps):
         epoch, batch = step // 3 + 1, step % 3
         order = torch.randperm(40, generator=torch.Generator().manual_seed(seed_by_hand(f"0/order/{epoch}")))
         where = order[16 * batch : 16 * batch + 16]
         x, y = images[where], labels[where]
+        random = torch.Generator().manual_seed(seed_by_hand(f"0/steps/{step}/0"))
         if settings["augmentation"]["flip"]:
             x = plain_augmentation(x, random)
         if settings["attack_batchnorm"] == "train":
@@ -525,15 +534,14 @@ def trained_network(seed: int = 0) -> ResidualNetwork:
 
 
 def tracker(data: PreparedDataset, attack: Callable, seed: int = 0) -> Tracker:
-    split = data.splits["validation"]
-    parts = (torch.from_numpy(np.array(part)) for part in (split.images, split.labels, split.index))
-    return Tracker("validation", *parts, attack, Threat("linf", 0.25, 0.0625), seed, batch_size=8)
+    images = Images(data.splits["validation"], torch.device("cpu"))
+    return Tracker("validation", images, attack, Threat("linf", 0.25, 0.0625), seed, batch_size=8)
 
 
 def test_tracked_values_are_those_of_float64_loops(data):
     split, network = data.splits["validation"], trained_network()
     measured = tracker(data, invert).measure(InferenceModel(network.train()))
-    reference, x = trained_network().double().eval(), torch.from_numpy(np.array(split.images)).double()
+    reference, x = trained_network().double().eval(), torch.from_numpy(split.images / 16)
     with torch.no_grad():
         expected = in_float64(reference(x).numpy(), reference(invert(None, x, None, None, None)).numpy(), split.labels)
     assert np.array_equal(measured["index"], split.index) and np.array_equal(measured["label"], split.labels)
@@ -602,7 +610,7 @@ def test_history_and_energies_are_of_the_right_images_epochs_and_network(data, t
     network = ResidualNetwork((1,), 4, 1, 10).double()
     network.load_state_dict(run.last)
     with torch.no_grad():
-        logits = network.eval()(torch.from_numpy(np.array(data.splits["validation"].images)).double())
+        logits = network.eval()(torch.from_numpy(data.splits["validation"].images / 16))
     last = energies[(energies["epoch"] == 2) & (energies["split"] == "validation")]
     np.testing.assert_allclose(last["marginal_natural"], -np.log(np.exp(logits.numpy()).sum(1)), atol=1e-4)
 

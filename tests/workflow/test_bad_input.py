@@ -24,7 +24,8 @@ MISTAKES = {
     "unknown scale": ("scale: embeded", "config: unknown scale 'embeded'; did you mean 'embedded'?"),
     "unknown method": ("recipes: {mine: {method: tradess}}", "config.recipes.mine: unknown method 'tradess'; did you "
                        "mean 'trades'?"),
-    "unknown reader": (DIGITS % "reader: digit", f"{PLACE}.reader: unknown dataset reader 'digit'; did you mean"),
+    "unknown reader": (DIGITS % "reader: {family: digit}", f"{PLACE}.reader: unknown dataset reader 'digit'; did you "
+                       "mean 'digits'?"),
     "unknown attack family": ("attacks: {pgd20: {family: pdg}}", "config.attacks.pgd20: unknown attack 'pdg'; did you "
                               "mean 'pgd'?"),
     "unknown architecture": (DIGITS % "architecture: {family: resnett}", f"{PLACE}.architecture: unknown architecture "
@@ -52,14 +53,20 @@ def test_a_mistake_in_the_configuration_ends_in_one_line(mistake, sources, tmp_p
     assert not (sources / "results").exists()
 
 
-def test_inception_weights_that_are_not_there_are_asked_for_before_anything_starts(sources, tmp_path):
+def test_wrong_inception_weights_stop_the_run_before_anything_is_generated(sources, tmp_path):
     scale = yaml.safe_load((sources / "tests/tiny.yaml").read_text())["scales"]["tiny"]
     scale["datasets"]["digits"]["generation"]["features"] = {"kind": "inception"}
     (tmp_path / "overlay.yaml").write_text(yaml.safe_dump({"scale": "seen", "scales": {"seen": scale}}))
-    code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-c2")
-    assert code == 1 and not (sources / "results").exists()
-    assert re.search(r"^results/weights/pt_inception\S+: missing; download https://\S+ .*SHA-256", output, re.MULTILINE)
-    assert "Traceback" not in output
+    weights = sources / "results/downloads/inception/pt_inception-2015-12-05-6726825d.pth"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"not the weights")
+    samples = "results/seen/generation/digits/trades/seed0/samples.npz"
+    code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-c2", "--until", "download", "--", samples)
+    assert code == 1 and "Traceback" not in output
+    assert f"FAILED: {weights.relative_to(sources)}: sha256 " in output and "expected 6726825d" in output
+    assert [path.name for path in (sources / "results").iterdir()] == ["downloads"]
+    assert weights.read_bytes() == b"not the weights"
+    shutil.rmtree(sources / "results")
 
 
 def test_results_that_are_a_file_are_refused_by_name(sources):

@@ -28,7 +28,7 @@ def test_with_everything_there_no_target_has_anything_to_do(targets, done):
 
 def test_the_study_s_target_makes_its_tables_figures_and_claims_and_no_report(sources):
     asked = pending(sources, "energy")
-    assert {"tables/energy-claims", "figures/energy-delta", "train/digits/standard/seed1000"} <= asked
+    assert {"tables/energy-claims", "figures/energy-delta-digits", "train/digits/standard/seed1000"} <= asked
     assert not {job for job in asked if job.startswith(("report", "configuration"))}
 
 
@@ -104,7 +104,7 @@ def test_snakemake_s_own_report_holds_the_documents_and_the_figures(tree):
     assert code == 0, output
     with zipfile.ZipFile(tree / "report.zip") as archive:
         names = {Path(name).name for name in archive.namelist()}
-    assert {"report.html", "energy-phases.png", "energy-samples.png"} <= names
+    assert {"report.html", "energy-phases-digits.png", "energy-samples-digits.png"} <= names
 
 
 @pytest.mark.parametrize("command", [

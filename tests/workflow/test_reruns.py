@@ -55,7 +55,7 @@ AFTER_ATTACK_ENERGIES = {
     *of("evaluate", "sat", file="/attack-energies"),
     *tables("attack-energies"),
     *CLAIMS,
-    *figures("attack-histograms-sat"),
+    *figures("attack-histograms-digits-sat"),
     *REPORT,
 }
 NEW_SEED = {
@@ -66,7 +66,8 @@ NEW_SEED = {
     *of("score", "trades", seeds=("seed2",)),
     *tables("robustness", "autoattack", "energies", "attack-energies", "generation"),
     *CLAIMS,
-    *figures("phases", "delta", "attack-histograms-sat", "weight-weat-adv"),  # the samples are those of the first seed
+    # the samples are those of the first seed
+    *figures("phases-digits", "delta-digits", "attack-histograms-digits-sat", "weight-digits-weat-adv"),
     *REPORT,
 }
 CONFIGURATION = {"configuration"}

@@ -15,7 +15,7 @@ import pytest
 from flow import RESULTS, files, sha256
 
 TABLES = ("robustness", "autoattack", "energies", "attack-energies", "generation", "claims")
-FIGURES = ("phases", "delta", "attack-histograms-sat", "samples", "weight-weat-adv")
+FIGURES = ("phases-digits", "delta-digits", "attack-histograms-digits-sat", "samples-digits", "weight-digits-weat-adv")
 NO_ARTEFACTS = ("provenance", "logs", "benchmarks", "state")
 WARNING = "Scale tiny: not the protocol of the paper."
 BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)

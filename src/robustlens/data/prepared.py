@@ -14,16 +14,22 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """images: float32 (N, C, H, W) in [0, 1]; labels: int64 (N,); index: int64 (N,), positions in the source."""
+    """images: uint8 (N, C, H, W), memory-mapped, values 0..levels; labels: int64 (N,); index: int64 (N,), positions in
+    the source."""
 
     images: np.ndarray
     labels: np.ndarray
     index: np.ndarray
+    levels: int
+
+    def pixels(self, where: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """The images at those positions as float32 (n, C, H, W) in [0, 1]."""
+        return self.images[where].astype(np.float32) / np.float32(self.levels)
 
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """The three splits of a dataset and its sheet (name, classes, shape, range, sizes, checksums, source, licence)."""
+    """The three splits of a dataset and its sheet (name, classes, shape, levels, sizes, checksums, source, licence)."""
 
     sheet: dict
     splits: dict[str, Split]
@@ -76,5 +82,5 @@ def load(folder: Path, verify: bool = True) -> PreparedDataset:
                     f"delete {folder} and run again to prepare it anew"
                 )
             parts[part] = np.load(path, mmap_mode="r")
-        splits[split] = Split(**parts)
+        splits[split] = Split(**parts, levels=sheet["levels"])
     return PreparedDataset(sheet, splits)

@@ -1,6 +1,7 @@
 """What a dataset's reader returns, and how it becomes a prepared dataset."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,62 +12,112 @@ from robustlens.atomic import replacing
 from robustlens.data.prepared import checksum
 from robustlens.errors import RobustlensError
 
+CHUNK_BYTES = 64 * 2**20
+
 
 @dataclass(frozen=True)
 class Source:
-    """images: float32 (N, C, H, W) in [0, 1]; labels: int64 (N,); one name a class."""
+    """All images of a dataset, its official test split last.
+
+    images: uint8 (N, C, H, W), values 0..levels; may be memory-mapped. labels: int64 (N,). classes: one name a class.
+    test: how many of the last images are the official test split; 0 where there is none.
+    levels: the value that stands for 1.0.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     classes: list[str]
-    origin: str
-    licence: str
+    test: int = 0
+    levels: int = 255
 
 
-def stratified_split(labels: np.ndarray, train: int, validation: int, seed: int) -> dict[str, np.ndarray]:
-    """Disjoint sorted positions for train and validation (as many as asked for) and test (all others).
+def split_positions(source: Source, splits: dict) -> dict[str, np.ndarray]:
+    """Disjoint sorted positions for `train`, `validation` and `test`.
 
-    Every split has the classes in their overall proportions. Raises RobustlensError for a split that is too small to
-    have them all.
+    splits: the configuration's entry. `validation` images are held out of the training images; `train` and `test` may
+    be fewer than there are. All draws are stratified, from `seed`. The test images are the official test split, or, in
+    a dataset without one, those that the other two leave.
+    Raises RobustlensError for a split that there are too few images for, or too small to have every class.
     """
-    classes = len(np.unique(labels))
-    if min(train, validation) < classes:
-        raise RobustlensError(
-            f"splits: {train} training and {validation} validation images are fewer than the {classes} classes; "
-            "raise `train` or `validation`"
-        )
-    if train + validation > len(labels) - classes:
+    official = len(source.labels) - source.test
+    everything, seed = np.arange(len(source.labels)), splits["seed"]
+    train, validation = splits["train"], splits["validation"]
+    if train is None:
+        if source.test == 0:
+            raise RobustlensError(
+                "splits: this dataset has no official test split: say in `train` how many images to train on; "
+                "those that `train` and `validation` leave are the test split"
+            )
+        train = official - validation
+    held_out, rest = _draw(source.labels, everything[:official], validation, seed, "validation")
+    chosen, left = _draw(source.labels, rest, train, seed, "train")
+    test = everything[official:] if source.test else left
+    if splits["test"] is not None:
+        test, _ = _draw(source.labels, test, splits["test"], seed, "test")
+    if len(np.unique(source.labels[test])) < len(np.unique(source.labels)):
         raise RobustlensError(
             f"splits: {train} training and {validation} validation images leave no test image for each class of the "
-            f"{len(labels)} there are; lower `train` or `validation`"
+            f"{len(source.labels)} there are; lower `train` or `validation`"
         )
-    everything = np.arange(len(labels))
-    chosen, test = train_test_split(everything, train_size=train + validation, stratify=labels, random_state=seed)
-    first, second = train_test_split(chosen, train_size=train, stratify=labels[chosen], random_state=seed)
-    return {"train": np.sort(first), "validation": np.sort(second), "test": np.sort(test)}
+    return {"train": np.sort(chosen), "validation": np.sort(held_out), "test": np.sort(test)}
 
 
-def write_prepared(source: Source, positions: dict[str, np.ndarray], folder: Path, name: str, split_seed: int) -> None:
-    """Write the splits as arrays with their sheet (shape, classes, range, sizes, SHA-256, source, licence)."""
+def _draw(labels: np.ndarray, among: np.ndarray, count: int, seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """`count` of the positions `among`, classes in their proportions, and the others."""
+    classes = len(np.unique(labels[among]))
+    if count < classes:
+        raise RobustlensError(f"splits: {count} {name} images are fewer than the {classes} classes; raise `{name}`")
+    if count == len(among):
+        return among, among[:0]
+    if count > len(among) - classes:
+        raise RobustlensError(
+            f"splits: {count} {name} images can't be drawn from the {len(among)} there are with every class left over; "
+            f"lower `{name}`, or give exactly {len(among)}"
+        )
+    return tuple(train_test_split(among, train_size=count, stratify=labels[among], random_state=seed))
+
+
+def write_prepared(
+    source: Source,
+    positions: dict[str, np.ndarray],
+    folder: Path,
+    facts: dict,
+    report: Callable[[int, int], None] = lambda *_: None,
+) -> None:
+    """Write the splits as arrays with their sheet: classes, shape, levels, sizes, SHA-256 and the given facts (name,
+    source, licence, ...).
+
+    Images are copied in chunks, so that a memory-mapped source never has to fit into memory.
+    report: called with (bytes written, bytes in all) now and then.
+    """
     folder = Path(folder)
-    sums = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    per_image = int(np.prod(source.images.shape[1:]))
+    written, total, sums = 0, per_image * sum(map(len, positions.values())), {}
     for split, where in positions.items():
-        parts = {"images": source.images[where], "labels": source.labels[where], "index": where.astype(np.int64)}
-        for part, array in parts.items():
-            path = folder / f"{split}_{part}.npy"
-            with replacing(path) as temporary, open(temporary, "wb") as file:
-                np.save(file, array, allow_pickle=False)
-            sums[path.name] = checksum(path)
+        with replacing(folder / f"{split}_images.npy") as temporary:
+            shape = (len(where), *source.images.shape[1:])
+            array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+            chunk = max(1, CHUNK_BYTES // per_image)
+            for start in range(0, len(where), chunk):
+                part = where[start : start + chunk]
+                array[start : start + chunk] = source.images[part]
+                written += len(part) * per_image
+                report(written, total)
+            array.flush()
+        for part, values in (("labels", source.labels[where]), ("index", where)):
+            with replacing(folder / f"{split}_{part}.npy") as temporary, open(temporary, "wb") as file:
+                np.save(file, values.astype(np.int64), allow_pickle=False)
+        for part in ("images", "labels", "index"):
+            sums[f"{split}_{part}.npy"] = checksum(folder / f"{split}_{part}.npy")
     sheet = {
-        "name": name,
+        **facts,
         "classes": source.classes,
         "shape": list(source.images.shape[1:]),
-        "range": [float(source.images.min()), float(source.images.max())],
+        "levels": source.levels,
         "sizes": {split: len(where) for split, where in positions.items()},
-        "split_seed": split_seed,
+        "official_test_split": source.test > 0,
         "sha256": sums,
-        "source": source.origin,
-        "licence": source.licence,
     }
     with replacing(folder / "sheet.json") as temporary:
         temporary.write_text(json.dumps(sheet, indent=2) + "\n")

@@ -48,7 +48,7 @@ def attack_split(
     batches = []
     for start in range(0, len(chosen), batch_size):
         where = chosen[start : start + batch_size]
-        x = torch.from_numpy(split.images[where]).to(device)
+        x = torch.from_numpy(split.pixels(where)).to(device)
         y = torch.from_numpy(split.labels[where]).to(device)
         noise = generator(seed, name, start, device=device)
         batches.append(_attack_batch(model, x, y, attack, name, threat, noise).assign(index=split.index[where]))

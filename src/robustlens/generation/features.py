@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from robustlens.data.verification import verify
 from robustlens.data.prepared import PreparedDataset, checksum
 from robustlens.errors import RobustlensError
 from robustlens.generation import inception_weights
@@ -95,32 +96,14 @@ def classifier_network(model: nn.Module, weights: Path, device: torch.device | s
 def inception_network(weights: Path, device: torch.device | str = "cpu") -> FeatureNetwork:
     """Inception-v3 of FID and IS: 2,048 pooled features; logits of 1,008 classes without the bias, as IS takes them.
 
-    weights: a file such as `inception_weights.PATH`, see `verify_inception_weights`.
+    weights: the file that `inception_weights.ARCHIVE` describes; verified here too.
     Images of one channel are repeated to three.
     """
-    sha256 = verify_inception_weights(weights)
+    verify(weights, inception_weights.ARCHIVE)
     network = _inception_structure()
     network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
-    return FeatureNetwork(
-        "inception", _Inception(network), 2048, "torch bilinear to 299x299, no antialias", sha256, device
-    )
-
-
-def verify_inception_weights(weights: Path) -> str:
-    """The SHA-256 of the Inception weights, if they are the right ones; call it before any work that will need them.
-
-    Raises RobustlensError that says what to download to where when the file is missing or is another.
-    """
-    remedy = inception_weights.remedy(weights)
-    if not weights.exists():
-        raise RobustlensError(f"{weights}: the Inception weights are missing; {remedy}")
-    found = checksum(weights)
-    if found != inception_weights.SHA256:
-        raise RobustlensError(
-            f"{weights}: not the Inception weights of FID ({weights.stat().st_size:,} bytes, SHA-256 {found}); "
-            f"delete it and {remedy}"
-        )
-    return found
+    resize, sha256 = "torch bilinear to 299x299, no antialias", inception_weights.ARCHIVE["sha256"]
+    return FeatureNetwork("inception", _Inception(network), 2048, resize, sha256, device)
 
 
 def _inception_structure() -> nn.Module:

@@ -60,8 +60,9 @@ def environment(**settings: object) -> Environment:
 
 def _dataset_sentence(sheet: dict) -> str:
     sizes, shape = sheet["sizes"], " \u00d7 ".join(str(n) for n in sheet["shape"])
+    name = f"{sheet['title']} ({sheet['citation'].rstrip('.')})"
     return (
-        f"{sheet['name']} ({sheet['source']}): {len(sheet['classes'])} classes, images of {shape} values; "
+        f"{name}: {len(sheet['classes'])} classes, images of {shape} values; "
         f"{sizes['train']} to train, {sizes['validation']} to validate and select checkpoints, {sizes['test']} to test."
     )
 

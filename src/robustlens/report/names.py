@@ -1,5 +1,7 @@
 """Identifiers as a reader sees them."""
 
+from collections.abc import Iterable
+
 RECIPES = {
     "standard": "Standard",
     "sat": "SAT",
@@ -32,9 +34,27 @@ ATTACKS = {
 }
 
 
+_titles: dict[str, str] = {}
+
+
+def learn(titles: dict[str, str]) -> None:
+    """What the configuration calls datasets and the models of others; for the rest of this process."""
+    _titles.update(titles)
+
+
+def dataset(name: str) -> str:
+    """The label of a dataset; without a title it keeps its identifier."""
+    return _titles.get(name, name)
+
+
+def datasets(names: Iterable[str]) -> str:
+    """The labels of several datasets, as a list in a sentence."""
+    return ", ".join(map(dataset, names))
+
+
 def recipe(name: str) -> str:
-    """The label of a recipe; a recipe that is not listed keeps its identifier."""
-    return RECIPES.get(name, name)
+    """The label of a recipe or of a model of others; one that is not listed keeps its identifier."""
+    return RECIPES.get(name) or _titles.get(name, name)
 
 
 def attack(name: str) -> str:

@@ -20,18 +20,25 @@ from torch import Tensor, nn
 
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
-from robustlens.data.prepared import PreparedDataset, Split
+from robustlens.data.prepared import PreparedDataset
 from robustlens.errors import RobustlensError
 from robustlens.models.inference import InferenceModel
 from robustlens.models.weights import build
 from robustlens.parameters import create, fraction
 from robustlens.seeds import derive, generator
 from robustlens.training.augmentation import crop_and_flip
+from robustlens.training.averaging import Averaging, with_fresh_batchnorm
+from robustlens.training.engine import Engine, FastNetwork
+from robustlens.training.images import Images
+from robustlens.training.parallel import Processes
+from robustlens.training.result import TrainedRun
 from robustlens.training.schedule import build_schedule
 from robustlens.training.state import RunState
 from robustlens.training.tracking import ENERGIES, Tracker, summarise
 
 SAVE_EVERY_SECONDS = 300.0
+# Several processes ask one another whether to stop; alone, a process asks itself after every step.
+STEPS_BETWEEN_QUESTIONS = 20
 
 
 @contextlib.contextmanager
@@ -44,26 +51,16 @@ def frozen(model: nn.Module) -> Iterator[None]:
         model.requires_grad_(True)
 
 
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Inside, PyTorch's global generators, which dropout draws from, start from `seed`; after it they are as before."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
 class Interrupted(RobustlensError):
     """The run was asked to stop; its state is saved."""
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """What a finished run leaves.
-
-    best, last: weights of the epoch with the highest robust accuracy on the validation split (the first of equal ones)
-        and of the last epoch. A method without an attack is most robust before it has learnt anything: there `best` is
-        chosen by clean accuracy. history: two rows an epoch (train subset, validation). energies: per sample, at the
-        chosen epochs. timing: seconds and images/s of each epoch, the only part that differs between repeats.
-    """
-
-    best: dict[str, Tensor]
-    last: dict[str, Tensor]
-    best_epoch: int
-    history: pd.DataFrame
-    energies: pd.DataFrame
-    timing: pd.DataFrame
 
 
 @dataclass
@@ -103,24 +100,34 @@ class Training:
         self.threat = Threat(spec["threat"]["norm"], *(fraction(spec["threat"][k]) for k in ("epsilon", "step_size")))
         self.method = create("methods", spec["method"]["name"], spec["method"]["parameters"])
         self.attack = self.method.attack(self.settings["attack_steps"])
-        self.x, self.y, _ = self._on_device(data.splits["train"])
+        self.images = Images(data.splits["train"], device)
+        self.processes = Processes(device)
+        self.engine = Engine.choose(self.settings, device)
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(self.seed, "weights"))
             model = build(spec["architecture"], data.channels, data.classes)
-        self.model = model.to(device, memory_format=torch.channels_last)
+        self.model = self.engine.place(model, device)
+        self.fast = self.engine.fast(self.model)
+        self.averaging = Averaging(self.settings["averaging"], self.model)
         self.optimizer = torch.optim.SGD(
             self.model.parameters(),
             lr=self.settings["learning_rate"],
             momentum=self.settings["momentum"],
             weight_decay=self.settings["weight_decay"],
+            fused=device.type == "cuda",
         )
-        self.steps_per_epoch = math.ceil(len(self.y) / self.settings["batch_size"])
+        last_batch = len(self.images) % self.settings["batch_size"] or self.settings["batch_size"]
+        if last_batch < self.processes.count:
+            raise RobustlensError(
+                f"the last batch of an epoch has {last_batch} images for {self.processes.count} processes; "
+                "change `batch_size` or the size of the training split"
+            )
+        self.steps_per_epoch = math.ceil(len(self.images) / self.settings["batch_size"])
         self.schedule = build_schedule(
             self.settings["schedule"], self.optimizer, self.settings["epochs"], self.steps_per_epoch
         )
-        self.random = generator(self.seed, "steps", device=device)
-        self.loss_sum = torch.zeros((), device=device)
+        self.loss_sum = torch.zeros(self.processes.count, device=device)  # each process adds to its own number
         self.best = {name: t.clone() for name, t in self.model.state_dict().items()}
         self.energies: dict[str, Tensor] = {}
         self.progress = Progress()
@@ -129,7 +136,7 @@ class Training:
         self.trackers = [
             Tracker(
                 split,
-                *self._on_device(data.splits[split], tracking["train_samples"] if split == "train" else None),
+                Images(data.splits[split], device, tracking["train_samples"] if split == "train" else None),
                 attack=PGD(steps=tracking["attack_steps"]),
                 threat=self.threat,
                 seed=self.seed,
@@ -140,38 +147,42 @@ class Training:
         self.energy_epochs = set(tracking["energy_epochs"])
 
     def run(self) -> TrainedRun:
-        """Train to the end. Raises Interrupted when asked to stop, RobustlensError for a loss that is not finite."""
+        """Train to the end. Of several processes only the first one measures: the others return the last weights alone.
+
+        Raises Interrupted when asked to stop, RobustlensError for a loss that is not finite.
+        """
         self._restore()
+        self.processes.wait()
         self.saved_at = time.monotonic()
         while self.progress.epoch < self.settings["epochs"]:
             self._epoch()
         return TrainedRun(
             best=self.best,
-            last=self.model.state_dict(),
+            last=self._last(),
             best_epoch=self.progress.best_epoch,
             history=pd.DataFrame(self.progress.history),
-            energies=self._energy_table(),
+            energies=self._energy_table() if self.processes.first else pd.DataFrame(),
             timing=pd.DataFrame(self.progress.timing),
         )
 
     def _epoch(self) -> None:
         now, epoch, started = self.progress, self.progress.epoch + 1, time.monotonic()
-        order = torch.randperm(len(self.y), generator=generator(self.seed, "order", epoch)).to(self.device)
-        batches = order.split(self.settings["batch_size"])
+        batches = self._batches(epoch)
         if now.step == 0:
             now.learning_rate = self.optimizer.param_groups[0]["lr"]
         while now.step < len(batches):
-            self._step(self.x[batches[now.step]], self.y[batches[now.step]], epoch)
+            with seeded(derive(self.seed, "dropout", self._steps_done(epoch), self.processes.rank), self.device):
+                self._step(batches[now.step], epoch)
             now.step += 1
-            if self.stop() or time.monotonic() - self.saved_at > SAVE_EVERY_SECONDS:
+            if self._interrupted():
                 now.seconds += time.monotonic() - started
                 started = time.monotonic()
                 self._save()
-                if self.stop():
+                if self._stop_asked():
                     raise Interrupted(f"asked to stop in epoch {epoch}; the state is saved in {self.state.folder}")
 
+        train_loss = float(self.processes.sum(self.loss_sum).sum()) / len(self.images)
         now.seconds += time.monotonic() - started
-        train_loss = float(self.loss_sum) / len(self.y)
         finite = all(tensor.isfinite().all() for tensor in self.model.state_dict().values())
         if not (math.isfinite(train_loss) and finite):
             what = "weights that are not finite" if math.isfinite(train_loss) else f"a training loss of {train_loss}"
@@ -179,32 +190,93 @@ class Training:
                 f"epoch {epoch} ended with {what}: the run diverged; lower `learning_rate` "
                 f"(now {self.settings['learning_rate']}) or the method's weights in config.yaml"
             )
-        self._track(epoch, {"learning_rate": now.learning_rate, "train_loss": train_loss})
-        now.timing.append({"epoch": epoch, "seconds": now.seconds, "images_per_second": len(self.y) / now.seconds})
+        if self.processes.first:
+            self._track(epoch, {"learning_rate": now.learning_rate, "train_loss": train_loss})
+        speed = len(self.images) / now.seconds
+        now.timing.append({"epoch": epoch, "seconds": now.seconds, "images_per_second": speed})
         now.epoch, now.step, now.seconds = epoch, 0, 0.0
         self.loss_sum.zero_()
         self._save()
-        self.report(epoch, self.settings["epochs"], now.history[-1])
+        if self.processes.first:
+            self.report(epoch, self.settings["epochs"], now.history[-1])
 
-    def _step(self, x: Tensor, y: Tensor, epoch: int) -> None:
-        augmentation = self.settings["augmentation"]
-        x = crop_and_flip(x, augmentation["crop_padding"], augmentation["flip"], self.random)
-        x_adv = x
-        if self.attack is not None:
-            self.model.train(self.settings["attack_batchnorm"] == "train")
-            with frozen(self.model):
-                x_adv = self.attack(self.model, x, y, self.threat, self.random)
-        self.model.train()
-        loss = self.method.loss(self.model, x, x_adv, y, epoch)
+    def _batches(self, epoch: int) -> tuple[Tensor, ...]:
+        """Positions of the epoch's batches; the same in every process."""
+        order = torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch))
+        return order.to(self.device).split(self.settings["batch_size"])
+
+    def _step(self, batch: Tensor, epoch: int) -> None:
+        where = self.processes.share(batch)
+        x, y, random = self.images.batch(where), self.images.y[where], self._random(epoch)
+        x = self._augmented(x, random)
+        x_adv = self._attacked(self.fast, x, y, random)
+        self.fast.train()
+        loss = self.method.loss(self.fast, x, x_adv, y, epoch) * self.processes.loss_weight(len(where), len(batch))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.processes.average_gradients(self.model)
+        self.processes.average_statistics(self.model)
         self.optimizer.step()
         self.schedule.step()
-        self.loss_sum += loss.detach() * len(y)
+        self.averaging.after_step(self.model, epoch, self._steps_done(epoch) + 1)
+        self.loss_sum[self.processes.rank] += loss.detach() * len(batch) / self.processes.count
+
+    def _steps_done(self, epoch: int) -> int:
+        return (epoch - 1) * self.steps_per_epoch + self.progress.step
+
+    def _random(self, epoch: int) -> torch.Generator:
+        """The random numbers of this step in this process: they follow from the seed, so that no state need be kept."""
+        return generator(self.seed, "steps", self._steps_done(epoch), self.processes.rank, device=self.device)
+
+    def _augmented(self, x: Tensor, random: torch.Generator) -> Tensor:
+        augmentation = self.settings["augmentation"]
+        return crop_and_flip(x, augmentation["crop_padding"], augmentation["flip"], random)
+
+    def _attacked(self, network: FastNetwork, x: Tensor, y: Tensor, random: torch.Generator) -> Tensor:
+        if self.attack is None:
+            return x
+        network.train(self.settings["attack_batchnorm"] == "train")
+        with frozen(network):
+            return self.attack(network, x, y, self.threat, random)
+
+    def _interrupted(self) -> bool:
+        """Whether it is time to save: when asked to stop, and every few minutes."""
+        if self.processes.count > 1 and self._steps_done(self.progress.epoch + 1) % STEPS_BETWEEN_QUESTIONS:
+            return False
+        return self._stop_asked() or self.processes.any(time.monotonic() - self.saved_at > SAVE_EVERY_SECONDS)
+
+    def _stop_asked(self) -> bool:
+        return self.processes.any(self.stop())
+
+    def _last(self) -> dict[str, Tensor]:
+        """The weights at the end. The BatchNorm statistics of an SWA average are estimated on the training images,
+        attacked as in training (as in the released code of the invariance paper); those that the attack itself needs,
+        on natural images."""
+        final = self.averaging.final(self.model)
+        if self.averaging.name == "swa" and final is not self.model:
+            attacked = self.engine.fast(self._with_statistics(final, lambda x, y, random: x))
+            final = self._with_statistics(final, lambda x, y, random: self._attacked(attacked, x, y, random))
+        return final.state_dict()
+
+    def _with_statistics(
+        self, network: nn.Module, seen: Callable[[Tensor, Tensor, torch.Generator], Tensor]
+    ) -> nn.Module:
+        """A copy of the network with BatchNorm statistics of `seen` training images: their mean over one epoch."""
+        network = with_fresh_batchnorm(network)
+        fast = self.engine.fast(network)
+        for step, batch in enumerate(self._batches(self.settings["epochs"] + 1)):
+            where = self.processes.share(batch)
+            random = generator(self.seed, "statistics", step, self.processes.rank, device=self.device)
+            x = seen(self._augmented(self.images.batch(where), random), self.images.y[where], random)
+            with torch.no_grad():
+                fast.train()(x)
+        self.processes.average_statistics(network)
+        return network
 
     def _track(self, epoch: int, settings: dict) -> None:
         now = self.progress
-        model = InferenceModel(self.model)
+        followed = self.averaging.followed(self.model)
+        model = InferenceModel(followed)
         for tracker in self.trackers:
             measured = tracker.measure(model)
             now.history.append({"epoch": epoch, "split": tracker.split, **settings, **summarise(measured)})
@@ -213,7 +285,7 @@ class Training:
         accuracy = now.history[-1]["robust_accuracy" if self.attack else "clean_accuracy"]
         if accuracy > now.best_accuracy:
             now.best_accuracy, now.best_epoch = accuracy, epoch
-            self.best = {name: t.clone() for name, t in self.model.state_dict().items()}
+            self.best = {name: t.clone() for name, t in followed.state_dict().items()}
 
     def _energy_table(self) -> pd.DataFrame:
         """The per-sample energies of the chosen epochs, in the order of epochs, splits and images."""
@@ -221,14 +293,21 @@ class Training:
         for epoch in sorted(self.energy_epochs):
             for tracker in self.trackers:
                 table = pd.DataFrame(self.energies[f"{epoch}.{tracker.split}"].numpy(), columns=list(ENERGIES))
-                table.insert(0, "label", tracker.y.cpu().numpy())
-                table.insert(0, "index", tracker.index.cpu().numpy())
+                table.insert(0, "label", tracker.images.y.cpu().numpy())
+                table.insert(0, "index", tracker.images.index.cpu().numpy())
                 table.insert(0, "split", tracker.split)
                 table.insert(0, "epoch", epoch)
                 tables.append(table)
         return pd.concat(tables, ignore_index=True)
 
     def _save(self) -> None:
+        losses = self.processes.sum(self.loss_sum)
+        if self.processes.first:
+            self._write_state(losses)
+        self.processes.wait()
+        self.saved_at = time.monotonic()
+
+    def _write_state(self, losses: Tensor) -> None:
         tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
         tensors |= {f"best.{name}": t for name, t in self.best.items()}
         optimizer = self.optimizer.state_dict()
@@ -236,18 +315,18 @@ class Training:
             if slots.get("momentum_buffer") is not None:
                 tensors[f"momentum.{number}"] = slots["momentum_buffer"]
         tensors |= {f"energies.{key}": t for key, t in self.energies.items()}
-        tensors |= {"random": self.random.get_state(), "loss_sum": self.loss_sum}
+        tensors |= {f"average.{name}": t for name, t in self.averaging.state().items()}
+        tensors["loss_sum"] = losses
         schedule = {k: v for k, v in self.schedule.state_dict().items() if isinstance(v, (int, float, list, bool))}
         record = {"progress": vars(self.progress), "groups": optimizer["param_groups"], "schedule": schedule}
         self.state.save(tensors, record)
-        self.saved_at = time.monotonic()
 
     def _restore(self) -> None:
         saved = self.state.load()
         if saved is None:
             return
         tensors, record = saved
-        on_cpu = ("random", "energies.")
+        on_cpu = ("energies.", "average.n_averaged")
         tensors = {name: t if name.startswith(on_cpu) else t.to(self.device) for name, t in tensors.items()}
 
         def part(prefix: str) -> dict[str, Tensor]:
@@ -258,20 +337,15 @@ class Training:
         momentum = {int(number): {"momentum_buffer": t} for number, t in part("momentum.").items()}
         self.optimizer.load_state_dict({"state": momentum, "param_groups": record["groups"]})
         self.schedule.load_state_dict(record["schedule"])
-        self.random.set_state(tensors["random"])
-        self.loss_sum = tensors["loss_sum"]
+        self.averaging.load(part("average."))
+        self.loss_sum[self.processes.rank] = tensors["loss_sum"][self.processes.rank]
         self.progress = Progress(**record["progress"])
 
-    def _on_device(self, split: Split, count: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        images = torch.from_numpy(split.images[:count].copy()).to(self.device)
-        labels, index = (torch.from_numpy(part[:count].copy()).to(self.device) for part in (split.labels, split.index))
-        return images, labels, index
 
-
-def run_digest(spec: dict, data: PreparedDataset) -> str:
-    """Sixteen hexadecimal digits over all that defines a run: its specification (with the digest of the code it uses)
-    and the checksums of the data."""
-    text = json.dumps([spec, data.sheet["sha256"]], sort_keys=True)
+def run_digest(spec: dict, data: PreparedDataset, engine: Engine, processes: int) -> str:
+    """Sixteen hexadecimal digits over all that defines a run: its specification (with the digest of the code it uses),
+    how it is computed, and the checksums of the data."""
+    text = json.dumps([spec, engine.facts(), processes, data.sheet["sha256"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

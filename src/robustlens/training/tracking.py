@@ -12,21 +12,17 @@ from robustlens.attacks.threat import Threat
 from robustlens.energy.energies import joint_energy, kl_divergence, marginal_energy, trades_terms
 from robustlens.models.inference import InferenceModel
 from robustlens.seeds import generator
+from robustlens.training.images import Images
 
 ENERGIES = ("marginal_natural", "joint_natural", "marginal_adversarial", "joint_adversarial")
 
 
 @dataclass(frozen=True)
 class Tracker:
-    """Measures a network on one split with PGD on the cross-entropy, always from the same random start.
-
-    x: (N, C, H, W) in [0, 1]; y: (N,); index: (N,) positions in the source of the dataset.
-    """
+    """Measures a network on one split with PGD on the cross-entropy, always from the same random start."""
 
     split: str
-    x: Tensor
-    y: Tensor
-    index: Tensor
+    images: Images
     attack: PGD
     threat: Threat
     seed: int
@@ -34,14 +30,16 @@ class Tracker:
 
     def measure(self, model: InferenceModel) -> pd.DataFrame:
         """A row an image: index, label, energies, losses, TRADES terms and correctness."""
-        noise = generator(self.seed, "track", self.split, device=self.x.device)
+        images = self.images
+        noise = generator(self.seed, "track", self.split, device=images.device)
         batches = []
-        for x, y in zip(self.x.split(self.batch_size), self.y.split(self.batch_size), strict=True):
+        for where in torch.arange(len(images), device=images.device).split(self.batch_size):
+            x, y = images.batch(where), images.y[where]
             x_adv = self.attack(model, x, y, self.threat, noise)
             with torch.no_grad():
                 batches.append(self._columns(model(x), model(x_adv), y))
         columns = {name: torch.cat([batch[name] for batch in batches]).cpu().numpy() for name in batches[0]}
-        return pd.DataFrame({"index": self.index.cpu().numpy(), "label": self.y.cpu().numpy(), **columns})
+        return pd.DataFrame({"index": images.index.cpu().numpy(), "label": images.y.cpu().numpy(), **columns})
 
     @staticmethod
     def _columns(natural: Tensor, adversarial: Tensor, y: Tensor) -> dict[str, Tensor]:

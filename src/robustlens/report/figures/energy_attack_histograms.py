@@ -19,14 +19,14 @@ FILLED = {"histtype": "stepfilled", "linewidth": 0}
 
 
 @styled
-def build(evaluations: list[Path], recipe: str, scale: str) -> Drawing:
+def build(evaluations: list[Path], recipe: str, scale: str, title: str) -> Drawing:
     """evaluations: `attack-energies.parquet` files of one dataset; all seeds of `recipe` are drawn together."""
     frame = read_runs(evaluations)
-    dataset = one_dataset(frame)
+    one_dataset(frame)
     frame = frame[(frame["recipe"] == recipe) & (frame["checkpoint"] == "last")]
     if frame.empty:
         raise RobustlensError(
-            f"no attack energies of the recipe {recipe!r} on {dataset}; add it to the suite's recipes"
+            f"no attack energies of the recipe {recipe!r} on {title}; add it to the suite's recipes"
         )
     attacks = list(frame["attack"].unique())
     figure = Figure(figsize=(max(0.85 * len(attacks), 3.0), 3.2), layout="constrained")
@@ -44,7 +44,7 @@ def build(evaluations: list[Path], recipe: str, scale: str) -> Drawing:
     sizes = frame.groupby(["seed", "attack"]).size()
     seeds, images = frame["seed"].nunique(), " to ".join(str(n) for n in sorted({sizes.min(), sizes.max()}))
     text = (
-        f"Energies of natural and attacked test images of {dataset} under {names.recipe(recipe)}, last checkpoint: "
+        f"Energies of natural and attacked test images of {title} under {names.recipe(recipe)}, last checkpoint: "
         f"{images} images and {seeds} seed{'s' * (seeds > 1)} together. y is the true label; CW is not bounded by ε; "
         "where an attack other than PGD and KL-PGD fails, the image is left as it is. "
         "The outermost bins also hold what lies beyond them."

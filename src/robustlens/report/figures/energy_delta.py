@@ -18,10 +18,10 @@ OWN_AXIS = 5.0  # a recipe whose curve reaches this many times the median recipe
 
 
 @styled
-def build(history: list[Path], scale: str) -> Drawing:
+def build(history: list[Path], scale: str, title: str) -> Drawing:
     """history: `history.parquet` files of one dataset."""
     runs = read_runs(history)
-    dataset = one_dataset(runs)
+    one_dataset(runs)
     recipes = list(runs["recipe"].unique())
     reach = runs.groupby("recipe")["delta_marginal"].agg(lambda values: values.abs().max())
     own = {recipe for recipe in recipes if reach[recipe] > OWN_AXIS * reach.median()}
@@ -42,7 +42,7 @@ def build(history: list[Path], scale: str) -> Drawing:
     figure.legend(handles=handles, loc="outside upper center", ncols=2)
     seeds = runs["seed"].nunique()
     text = (
-        f"Mean ΔE(x) = E(x) \u2212 E(x*) on {dataset} during training, x* by PGD on the cross-entropy; mean and "
+        f"Mean ΔE(x) = E(x) \u2212 E(x*) on {title} during training, x* by PGD on the cross-entropy; mean and "
         f"standard deviation over {seeds} seed{'s' * (seeds > 1)}. Panels share the vertical "
         "axis unless they say otherwise."
     )

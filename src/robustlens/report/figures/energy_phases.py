@@ -17,10 +17,10 @@ RECIPES = ("sat", "trades")
 
 
 @styled
-def build(history: list[Path], scale: str) -> Drawing:
+def build(history: list[Path], scale: str, title: str) -> Drawing:
     """history: the `history.parquet` files of SAT and TRADES on one dataset (others are ignored)."""
     runs = read_runs(history)
-    dataset = one_dataset(runs)
+    one_dataset(runs)
     shown = [recipe for recipe in RECIPES if recipe in set(runs["recipe"])]
     if "sat" not in shown:
         raise RobustlensError("the figure of the phases needs runs of the recipe sat; train it or leave the figure out")
@@ -39,7 +39,7 @@ def build(history: list[Path], scale: str) -> Drawing:
     found = _draw_phases(runs, (error, energy))
     seeds = runs[runs["recipe"] == "sat"]["seed"].nunique()
     text = (
-        f"Robust error under PGD and mean ΔE(x) = E(x) \u2212 E(x*) on {dataset} during training; mean and standard "
+        f"Robust error under PGD and mean ΔE(x) = E(x) \u2212 E(x*) on {title} during training; mean and standard "
         f"deviation over {seeds} seed{'s' * (seeds > 1)}. {found}"
     )
     return Drawing(figure, "Phases of adversarial training", caption(text, scale))

@@ -15,7 +15,7 @@ MOST_CLASSES = 10
 
 
 @styled
-def build(samples: list[Path], scale: str, per_class: int = 3) -> Drawing:
+def build(samples: list[Path], scale: str, title: str, per_class: int = 3) -> Drawing:
     """samples: one `samples.npz` a recipe, of one dataset, with images float32 (N, C, H, W) in [0, 1] and labels
     int64 (N,). Of more than ten classes the first ten are shown.
     """
@@ -38,7 +38,7 @@ def build(samples: list[Path], scale: str, per_class: int = 3) -> Drawing:
     for axes in panels:
         axes.axis("off")
     text = (
-        f"Images generated from each classifier trained on {datasets.pop()}, a column a class; the first {per_class} "
+        f"Images generated from each classifier trained on {title}, a column a class; the first {per_class} "
         "of each class, not chosen."
     )
     return Drawing(figure, "Generated images", caption(text, scale))

@@ -17,10 +17,11 @@ def weight(energy: np.ndarray) -> np.ndarray:
 
 
 @styled
-def build(energies: list[Path], scale: str) -> Drawing:
+def build(energies: list[Path], scale: str, title: str) -> Drawing:
     """energies: the `energies.parquet` files of one WEAT recipe on one dataset."""
     tracked = last_epoch(read_runs(energies))
-    dataset, recipe = one_dataset(tracked), tracked["recipe"].iloc[0]
+    one_dataset(tracked)
+    recipe = tracked["recipe"].iloc[0]
     values = tracked[tracked["split"] == "train"]["marginal_natural"].to_numpy(dtype=np.float64)
     figure = Figure(figsize=(0.7 * TEXT_WIDTH, 3.4), layout="constrained")
     curve, histogram = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
@@ -38,7 +39,7 @@ def build(energies: list[Path], scale: str) -> Drawing:
     histogram.set_ylabel("images (%)")
     histogram.set_xlabel("marginal energy $E(x)$ of natural training images")
     text = (
-        f"Above: w(x) = 1 / log(1 + exp(|E(x)|)), and its mean over the training images of {dataset}. Below: their "
+        f"Above: w(x) = 1 / log(1 + exp(|E(x)|)), and its mean over the training images of {title}. Below: their "
         f"energies in the runs of {names.recipe(recipe)}, epoch {tracked['epoch'].iloc[0]}."
     )
     return Drawing(figure, f"The weight of {names.recipe(recipe)}", caption(text, scale))

@@ -30,7 +30,7 @@ def build(evaluations: list[Path], scale: str) -> Table:
     datasets = frame["dataset"].unique()
     rows = []
     for (dataset, recipe, attack), part in frame.groupby(["dataset", "recipe", "attack"], sort=False):
-        model = names.recipe(recipe) + (f" on {dataset}" if len(datasets) > 1 else "")
+        model = names.recipe(recipe) + (f" on {names.dataset(dataset)}" if len(datasets) > 1 else "")
         label = names.attack(attack) + (" (unbounded)" if attack in UNBOUNDED else "")
         rows.append(Row(label, _cells(part), f"{model}, last checkpoint"))
     images = frame.groupby(["dataset", "recipe", "seed", "attack"]).size()
@@ -39,7 +39,7 @@ def build(evaluations: list[Path], scale: str) -> Table:
     over = f"{seeds} seeds; in brackets 95 % intervals over seeds and images, both taken as random"
     one = "one seed; in brackets 95 % intervals over images, not over seeds"
     notes = (f"Means over {count} test images and {over if seeds > 1 else one}.", *NOTES)
-    title = f"Energies before and after each attack on {', '.join(datasets)}."
+    title = f"Energies before and after each attack on {names.datasets(datasets)}."
     columns = tuple(Column(label) for label in COLUMNS)
     return Table("energy_attack_energies", caption(title, scale), "attack", columns, tuple(rows), notes)
 

@@ -16,11 +16,12 @@ LABELS = ("clean", "after APGD-CE", "after APGD-T", "after FAB-T", "after Square
 def build(evaluations: list[Path], scale: str) -> Table:
     """evaluations: `robustness.parquet` files."""
     frame = read_runs(evaluations, ["checkpoint", "attack", "broken_by"])
-    frame = frame[(frame["checkpoint"] == "best") & (frame["attack"] == "autoattack")]
+    frame = frame[frame["checkpoint"].isin(("best", "published")) & (frame["attack"] == "autoattack")]
     datasets = frame["dataset"].unique()
     rows, notes = [], []
     for dataset in datasets:
         of_dataset = frame[frame["dataset"] == dataset]
+        group = names.dataset(dataset) if len(datasets) > 1 else ""
         images = int(of_dataset.groupby(RUN).size().min())
         for recipe in of_dataset["recipe"].unique():
             runs = of_dataset[of_dataset["recipe"] == recipe].groupby("seed", sort=False)
@@ -34,13 +35,13 @@ def build(evaluations: list[Path], scale: str) -> Table:
                 )
                 for k in range(len(STAGES))
             ]
-            rows.append(Row(names.recipe(recipe), tuple(cells), dataset if len(datasets) > 1 else ""))
-        prefix = f"{dataset}, " if len(datasets) > 1 else ""
+            rows.append(Row(names.recipe(recipe), tuple(cells), group))
+        prefix = f"{group}, " if group else ""
         robust = (of_dataset["broken_by"] == "").mean()
         notes += [prefix + seeds_note(of_dataset["seed"]), resolution_note(f"{prefix}AutoAttack", images, robust)]
     title = (
-        f"Accuracy in % on {', '.join(datasets)} after each stage of AutoAttack, best checkpoint. A stage attacks only "
-        "the images that are still classified correctly; the last column is the AutoAttack accuracy."
+        f"Accuracy in % on {names.datasets(datasets)} after each stage of AutoAttack, best checkpoint. A stage attacks "
+        "only the images that are still classified correctly; the last column is the AutoAttack accuracy."
     )
     columns = tuple(Column(label) for label in LABELS)
     return Table("energy_autoattack", caption(title, scale), "recipe", columns, tuple(rows), (*notes, RESOLUTION))

@@ -9,6 +9,7 @@ from robustlens.analysis.claims import Claim, Outcome, judge
 from robustlens.analysis.claims_energy import CLAIMS
 from robustlens.analysis.energy_data import EnergyData
 from robustlens.analysis.frames import read_runs, read_scores
+from robustlens.report import names
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.scale import warning
 from robustlens.report.table import Table
@@ -44,9 +45,10 @@ def build(
     rows = []
     for dataset in datasets:
         data = EnergyData(*(frame[frame["dataset"] == dataset] if len(frame) else frame for frame in frames))
-        rows += [_row(claim, judge(claim, data), dataset if len(datasets) > 1 else "") for claim in CLAIMS]
-    title = f"Claims of the energy paper and what the results on {', '.join(datasets)} say of them. {warning(scale)}"
-    return Table("energy_claims", title.strip(), "claim", COLUMNS, tuple(rows), (NOTE,))
+        group = names.dataset(dataset) if len(datasets) > 1 else ""
+        rows += [_row(claim, judge(claim, data), group) for claim in CLAIMS]
+    title = f"Claims of the energy paper and what the results on {names.datasets(datasets)} say of them."
+    return Table("energy_claims", f"{title} {warning(scale)}".strip(), "claim", COLUMNS, tuple(rows), (NOTE,))
 
 
 def _row(claim: Claim, outcome: Outcome, group: str) -> Row:

@@ -35,7 +35,7 @@ def build(history: list[Path], evaluations: list[Path], scale: str) -> Table:
     datasets = validation["dataset"].unique()
     rows = []
     for dataset in datasets:
-        prefix = f"{dataset}, " if len(datasets) > 1 else ""
+        prefix = f"{names.dataset(dataset)}, " if len(datasets) > 1 else ""
         for part, group in (
             (validation, "validation images, last epoch"),
             (means.reset_index(), "test images, PGD-20"),
@@ -47,7 +47,7 @@ def build(history: list[Path], evaluations: list[Path], scale: str) -> Table:
         "x* on validation images: PGD on the cross-entropy, as tracked during training; on test images: PGD-20 on the "
         "last checkpoint.",
     ]
-    title = f"Mean marginal and joint energies on {', '.join(datasets)} at the end of training."
+    title = f"Mean marginal and joint energies on {names.datasets(datasets)} at the end of training."
     columns = tuple(Column(label) for label in ENERGIES.values())
     return Table("energy_energies", caption(title, scale), "recipe", columns, tuple(rows), tuple(notes))
 

@@ -42,7 +42,7 @@ def build(scores: list[Path], scale: str, published_file: Path, anchors: dict[st
     datasets = runs["dataset"].unique()
     rows = []
     for dataset in datasets:
-        group = dataset if len(datasets) > 1 else ""
+        group = names.dataset(dataset) if len(datasets) > 1 else ""
         of_dataset = runs[runs["dataset"] == dataset]
         for recipe in of_dataset["recipe"].unique():
             rows.append(Row(names.recipe(recipe), _cells(of_dataset[of_dataset["recipe"] == recipe]), group))
@@ -56,7 +56,7 @@ def build(scores: list[Path], scale: str, published_file: Path, anchors: dict[st
         *(Column(labels["score"]), Column(labels["frechet"]), Column("between two halves")),
         *(Column(labels["kid"]), Column("distance to training image"), Column("images")),
     )
-    title = f"Images generated from each classifier on {', '.join(datasets)}."
+    title = f"Images generated from each classifier on {names.datasets(datasets)}."
     notes = (seeds_note(runs["seed"]), *_notes(runs.iloc[0], labels, kinds[0]))
     return Table("energy_generation", caption(title, scale), "recipe", columns, tuple(rows), notes)
 

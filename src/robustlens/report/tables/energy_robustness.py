@@ -1,5 +1,6 @@
 """Clean and robust accuracy of every recipe, at the best and at the last checkpoint (energy paper, main table)."""
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
@@ -22,23 +23,26 @@ def build(evaluations: list[Path], scale: str, published_file: Path, architectur
     rates = accuracies(read_runs(evaluations, READ))
     published = PublishedNumbers(published_file)
     datasets = rates["dataset"].unique()
-    columns = tuple(Column(names.attack(a), group) for group in CHECKPOINTS.values() for a in METRICS)
+    measured = [pair for pair in itertools.product(CHECKPOINTS, METRICS) if _rows(rates, *pair).size]
+    columns = tuple(Column(names.attack(attack), CHECKPOINTS[checkpoint]) for checkpoint, attack in measured)
     rows, notes = [], []
     for dataset in datasets:
         of_dataset = rates[rates["dataset"] == dataset]
+        group = names.dataset(dataset) if len(datasets) > 1 else ""
         for recipe in of_dataset["recipe"].unique():
             of_recipe = of_dataset[of_dataset["recipe"] == recipe]
             cells = tuple(
                 _cell(of_recipe, checkpoint, attack, published, architectures.get(dataset))
-                for checkpoint in CHECKPOINTS
-                for attack in METRICS
+                for checkpoint, attack in measured
             )
-            rows.append(Row(names.recipe(recipe), cells, dataset if len(datasets) > 1 else ""))
-        notes += _notes(of_dataset, f"{dataset}, " if len(datasets) > 1 else "")
+            rows.append(Row(names.recipe(recipe), cells, group))
+        notes += _notes(of_dataset, f"{group}, " if group else "")
     notes.append(
         "Best checkpoint: highest robust accuracy on the validation split; of Standard, highest accuracy there."
     )
-    title = f"Accuracy in % on {', '.join(datasets)} without and under attack."
+    if "published" in set(rates["checkpoint"]):
+        notes.append("Models that others trained stand there as they were published.")
+    title = f"Accuracy in % on {names.datasets(datasets)} without and under attack."
     return Table("energy_robustness", caption(title, scale), "recipe", columns, tuple(rows), (*notes, RESOLUTION))
 
 
@@ -46,11 +50,17 @@ def _cell(
     rates: pd.DataFrame, checkpoint: str, attack: str, published: PublishedNumbers, architecture: str | None
 ) -> Cell:
     dataset, recipe = rates["dataset"].iloc[0], rates["recipe"].iloc[0]
-    rows = rates[(rates["checkpoint"] == checkpoint) & (rates["attack"] == attack)]
+    rows = _rows(rates, checkpoint, attack)
     images = image_count(rows)
     # The paper's checkpoint is selected by validation robustness: its number belongs to `best`.
     paper = published.find(dataset, architecture, recipe, METRICS[attack]) if checkpoint == "best" else None
     return over_seeds(100 * rows["accuracy"], accuracy_digits(images), "%", rows["source"], images, paper)
+
+
+def _rows(rates: pd.DataFrame, checkpoint: str, attack: str) -> pd.DataFrame:
+    """Of a checkpoint and an attack. The one checkpoint that a model of others has stands with the best ones."""
+    checkpoints = ("best", "published") if checkpoint == "best" else (checkpoint,)
+    return rates[rates["checkpoint"].isin(checkpoints) & (rates["attack"] == attack)]
 
 
 def _notes(rates: pd.DataFrame, prefix: str) -> list[str]:

@@ -1,0 +1,27 @@
+"""Turn published weights into a checkpoint like those of our own runs."""
+
+import json
+from pathlib import Path
+
+from robustlens.console import job, parser
+from robustlens.data.verification import verify
+from robustlens.data.prepared import load
+from robustlens.models.weights import load_model, save_weights
+from robustlens.provenance import Certificate
+
+arguments = parser(__doc__)
+arguments.add_argument("--downloads", required=True, type=Path, help="folder of the downloaded weights")
+arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared dataset")
+arguments.add_argument("--weights", required=True, type=Path, help="safetensors file to write")
+arguments.add_argument("--certificate", required=True, type=Path)
+args = arguments.parse_args()
+spec = json.loads(args.spec)
+
+with job(f"import {spec['model']}", args.log):
+    certificate = Certificate(spec)
+    published = args.downloads / spec["weights"]["file"]
+    verify(published, spec["weights"])
+    data = load(args.data)
+    model = load_model(published, spec["architecture"], data.channels, data.classes)
+    save_weights(model.state_dict(), args.weights)
+    certificate.write(args.certificate, [published, args.data / "sheet.json"], [args.weights])

@@ -1,0 +1,370 @@
+"""The archives of a dataset (see verification.py), downloaded once and verified, or found in place.
+
+While it arrives an archive is `.<file>.part`, which any later call resumes, however this one ended. It gets its name
+only when its contents have been verified. Beside it, `.<file>.origin.json` then says where they came from.
+"""
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urljoin, urlsplit
+from urllib.request import url2pathname
+
+import requests
+from filelock import FileLock, Timeout
+from urllib3 import Retry
+from urllib3.exceptions import HTTPError
+
+from robustlens.atomic import replacing
+from robustlens.console import log
+from robustlens.data.verification import by_hand, difference, known_checksum, verify
+from robustlens.errors import RobustlensError
+
+ATTEMPTS = 5  # in a row that get no further than those before, until a URL is given up
+BACKOFF, LONGEST_PAUSE = 1.0, 60.0  # seconds: after the first of them (then doubled), and at most
+TIMEOUT = (20.0, 60.0)  # seconds: to connect, and of silence
+BLOCK = 1 << 16
+EVERY = 10.0  # seconds from one line of progress to the next
+IMAGES = (".jpeg", ".jpg", ".png")
+
+Report = Callable[[int, int | None], None]
+
+
+class _Refused(Exception):
+    """This URL will not give the archive: on to the next one."""
+
+
+class _Interrupted(Exception):
+    """This attempt failed, another one may not. pause: the seconds that the server asks for."""
+
+    def __init__(self, reason: str, pause: float = 0.0):
+        super().__init__(reason)
+        self.pause = pause
+
+
+# What must be there -----------------------------------------------------------------------------------------------
+
+
+def fetch(archive: dict, folder: Path, progress: Report | None = None) -> Path:
+    """The verified archive in `folder`, downloaded unless it is in place. A file in place is never changed.
+
+    progress: called with the bytes that are there and those of the whole (None: unknown); by default a line on the
+    terminal every ten seconds. Of several processes one downloads and the others wait for it.
+    Raises RobustlensError for a file in place with other contents, for an archive without a known checksum, when no
+    URL gives the archive (with the reason of each, and what to put where by hand), and when the disk is full.
+    """
+    path = Path(folder) / archive["file"]
+    known_checksum(archive)
+    if not os.path.lexists(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(path):
+                if not os.path.lexists(path):
+                    _download(archive, path, progress or _Meter(path.name))
+                    return path
+        except OSError as error:
+            raise RobustlensError(
+                f"{path}: could not be written ({error.strerror or error}); free space or make the folder writable, "
+                "then run the same command again: the download goes on where it stopped"
+            ) from error
+    verify(path, archive)
+    return path
+
+
+def receipt(archive: dict, folder: Path) -> dict:
+    """What is to be known of a fetched archive: name, bytes, checksum, and the URL it came from or `in place`."""
+    path = Path(folder) / archive["file"]
+    algorithm, digits = known_checksum(archive)
+    origin = _read_json(_origin(path))
+    source = origin["url"] if origin.get(algorithm) == digits else "in place"
+    return {"file": path.name, "bytes": path.stat().st_size, algorithm: digits, "source": source}
+
+
+def count_images(folder: Path, layout: str) -> dict[str, dict[str, int]]:
+    """Classes and images of the splits `train` and `val` of a dataset that is a folder of <split>/<class>/<image>.
+
+    Raises RobustlensError, which quotes `layout` (what the folder should look like), for a split without images.
+    """
+    counts = {}
+    for split in ("train", "val"):
+        try:
+            classes = [entry.path for entry in os.scandir(folder / split) if entry.is_dir()]
+            images = sum(entry.name.lower().endswith(IMAGES) for path in classes for entry in os.scandir(path))
+        except OSError as error:
+            raise RobustlensError(f"{error.filename}: {error.strerror}; {_as_folder(folder, layout)}") from None
+        if not images:
+            raise RobustlensError(f"{folder / split}: no folders with images in it; {_as_folder(folder, layout)}")
+        counts[split] = {"classes": len(classes), "images": images}
+    return counts
+
+
+def _as_folder(folder: Path, layout: str) -> str:
+    return f"this dataset can't be downloaded: put it, or a link to it, at {folder.absolute()} ({layout})"
+
+
+# All URLs, one URL, one attempt -----------------------------------------------------------------------------------
+
+
+def _download(archive: dict, path: Path, report: Report) -> None:
+    partial = _Partial(path)
+    said = []
+    for url in archive.get("urls", []):
+        try:
+            _from_url(url, archive, partial, report)
+            partial.finish(url, known_checksum(archive))
+            return
+        except _Refused as reason:
+            log.warning("%s: %s", url, reason)
+            said.append(f"\n  {url}: {reason}")
+    tried = f"could not be downloaded:{''.join(said)}\nRun the same command again when that is mended, or"
+    raise RobustlensError(f"{path.name}: {tried if said else 'no URL gives it:'} {by_hand(archive, path)}")
+
+
+def _from_url(url: str, archive: dict, partial: "_Partial", report: Report) -> None:
+    """All of the archive, verified, in `partial`.
+
+    Raises _Refused after too many failures in a row (what has arrived is kept) or for wrong contents (it is not).
+    """
+    failures, furthest = 0, partial.size
+    resumed = f", going on after {furthest} bytes" if furthest else ""
+    log.info("%s: downloading from %s%s", archive["file"], url, resumed, extra={"terminal": True})
+    while True:
+        try:
+            if not partial.size or partial.size != archive.get("bytes"):
+                _transfer(url, archive, partial, report)
+            wrong = difference(partial.path, archive)
+            if not wrong:
+                return
+            to_blame = partial.started_from == url
+            partial.discard()
+            if to_blame:
+                raise _Refused(wrong)
+            log.warning("%s: %s; perhaps because of what had arrived before: once more from the beginning", url, wrong)
+        except _Interrupted as interruption:
+            if partial.size > furthest:
+                failures, furthest = 0, partial.size
+            failures += 1
+            if failures == ATTEMPTS:
+                raise _Refused(f"{interruption}, {ATTEMPTS} times in a row") from None
+            pause = min(max(BACKOFF * 2 ** (failures - 1), interruption.pause), LONGEST_PAUSE)
+            log.warning("%s: %s; trying again in %g s", url, interruption, pause)
+            time.sleep(pause)
+
+
+def _transfer(url: str, archive: dict, partial: "_Partial", report: Report) -> None:
+    """What `partial` lacks is appended to it; or all of it written anew, where the source can't resume."""
+    scheme = urlsplit(url).scheme
+    if scheme == "file":
+        with _opened(url) as file:
+            whole = _expected(os.fstat(file.fileno()).st_size, archive)
+            partial.begin(url, None)
+            partial.append(iter(lambda: file.read(BLOCK), b""), whole, report)
+    elif scheme in ("https", "http"):  # who alters what comes over plain http can't alter its checksum
+        with _Session() as session, _answer(session, url, partial.range_headers(url)) as response:
+            if response.status_code == 416 and partial.size:
+                return  # it has no more than we have: the checksum decides
+            whole = _whole(response, archive, partial)
+            if response.status_code == 200:
+                partial.begin(url, _validator(response))
+            partial.append(_body(response), whole, report)
+    else:
+        raise _Refused("only https, http and file URLs can be fetched")
+
+
+# HTTP and files ---------------------------------------------------------------------------------------------------
+
+
+class _Session(requests.Session):
+    """Follows redirects, but none from https to anything else."""
+
+    def get_redirect_target(self, response: requests.Response) -> str | None:
+        target = super().get_redirect_target(response)
+        if target and urlsplit(response.url).scheme == "https":
+            absolute = urljoin(response.url, target)
+            if urlsplit(absolute).scheme != "https":
+                raise _Refused(f"redirected from https to {absolute}, which is not followed")
+        return target
+
+
+def _answer(session: requests.Session, url: str, range_headers: dict[str, str]) -> requests.Response:
+    """The answer, its body yet to come. The certificate of an https URL is always verified."""
+    headers = {"User-Agent": "robustlens", "Accept-Encoding": "identity", **range_headers}
+    try:
+        return session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+    except requests.RequestException as error:
+        cause = error.args[0] if error.args else error
+        reason = str(getattr(cause, "reason", cause))
+        passing = isinstance(error, requests.ConnectionError | requests.Timeout)
+        raise (_Interrupted if passing else _Refused)(reason) from None
+
+
+def _whole(response: requests.Response, archive: dict, partial: "_Partial") -> int | None:
+    """The size of the whole archive (None: unknown) when the answer brings it (200) or what `partial` lacks (206)."""
+    code = response.status_code
+    if code in (408, 429) or code >= 500:
+        raise _Interrupted(f"HTTP {code} {response.reason}", _asked_pause(response))
+    if code not in (200, 206):
+        raise _Refused(f"HTTP {code} {response.reason}")
+    size = response.headers.get("Content-Length", "")
+    if code == 206:
+        place = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if not place or int(place[1]) != partial.size:
+            partial.discard()
+            raise _Interrupted("the server resumed at another place than asked")
+        size = place[2]
+    return _expected(int(size) if size.isdecimal() else None, archive)
+
+
+def _expected(offered: int | None, archive: dict) -> int | None:
+    """The size that the archive must have, or that is offered where that is not known."""
+    expected = archive.get("bytes")
+    if expected and offered is not None and offered != expected:
+        raise _Refused(f"the file there has {offered} bytes, not {expected}")
+    return expected or offered
+
+
+def _body(response: requests.Response) -> Iterator[bytes]:
+    """The body as it was sent: an archive that the server calls gzip-encoded stays compressed."""
+    try:
+        yield from response.raw.stream(BLOCK, decode_content=False)
+    except (HTTPError, OSError) as error:
+        raise _Interrupted(str(error.args[0] if error.args else error)) from None
+
+
+def _validator(response: requests.Response) -> str | None:
+    """What If-Range may say, to resume only an unchanged file: a strong ETag or a date (RFC 9110, section 13.1.5)."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified")
+
+
+def _asked_pause(response: requests.Response) -> float:
+    with contextlib.suppress(HTTPError):
+        return Retry().get_retry_after(response.raw) or 0.0
+    return 0.0
+
+
+def _opened(url: str) -> BinaryIO:
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise _Refused(f"a file URL names a file of this machine: file:///{parts.netloc}{parts.path}")
+    try:
+        return open(url2pathname(parts.path), "rb")
+    except OSError as error:
+        raise _Refused(error.strerror) from None
+
+
+# What has arrived -------------------------------------------------------------------------------------------------
+
+
+class _Partial:
+    """What has arrived of an archive, on disk. started_from: the URL of its beginning (None: of an earlier process)."""
+
+    def __init__(self, target: Path):
+        self.target = target
+        self.path = target.with_name(f".{target.name}.part")
+        self.source = target.with_name(f".{target.name}.part.json")
+        self.started_from: str | None = None
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def range_headers(self, url: str) -> dict[str, str]:
+        """The headers that ask for what is lacking. Of another mirror too: the checksum decides in the end."""
+        if not self.size:
+            return {}
+        source = _read_json(self.source)
+        known = source.get("url") == url and source.get("validator")
+        return {"Range": f"bytes={self.size}-"} | ({"If-Range": source["validator"]} if known else {})
+
+    def begin(self, url: str, validator: str | None) -> None:
+        """Start anew. The source is on disk before the first byte, so that no byte is taken for another source's."""
+        self.discard()
+        with replacing(self.source) as path:
+            path.write_text(json.dumps({"url": url, "validator": validator}))
+        self.started_from = url
+
+    def append(self, blocks: Iterator[bytes], whole: int | None, report: Report) -> None:
+        """Raises _Interrupted when the blocks end before `whole` bytes are there, _Refused when there are more."""
+        done = self.size
+        with open(self.path, "ab") as file:
+            for block in blocks:
+                file.write(block)
+                done += len(block)
+                if whole and done > whole:
+                    break
+                report(done, whole)
+            file.flush()
+            os.fsync(file.fileno())
+        if whole and done > whole:
+            self.discard()
+            raise _Refused(f"it sends more than {whole} bytes")
+        if whole and done < whole:
+            raise _Interrupted(f"it ended after {done} of {whole} bytes")
+
+    def discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.source.unlink(missing_ok=True)
+        self.started_from = None
+
+    def finish(self, url: str, checksum: tuple[str, str]) -> None:
+        """The archive gets its name; its origin is written first, and holds for a file with this checksum alone."""
+        algorithm, digits = checksum
+        with replacing(_origin(self.target)) as path:
+            path.write_text(json.dumps({"url": url, algorithm: digits}) + "\n")
+        os.replace(self.path, self.target)
+        self.source.unlink(missing_ok=True)
+
+
+def _origin(path: Path) -> Path:
+    return path.with_name(f".{path.name}.origin.json")
+
+
+def _read_json(path: Path) -> dict:
+    """Empty when there is no such file, or a damaged one."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time. The lock is the operating system's: it ends with its process."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.warning("%s: another process is downloading it; waiting for that", path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class _Meter:
+    """A line with percentage, speed and ETA on the terminal every ten seconds."""
+
+    def __init__(self, what: str):
+        self.what, self.shown, self.before = what, time.monotonic(), None
+
+    def __call__(self, done: int, whole: int | None) -> None:
+        now = time.monotonic()
+        if self.before is None or done < self.before:  # the first block, or a new beginning
+            self.shown, self.before = now, done
+        if now - self.shown < EVERY:
+            return
+        speed = (done - self.before) / (now - self.shown)
+        self.shown, self.before = now, done
+        line = f"{done / 1e6:.1f} MB, {speed / 1e6:.2f} MB/s"
+        if whole:
+            left = timedelta(seconds=round((whole - done) / speed)) if speed else "unknown"
+            line = f"{done / whole:.0%} of {whole / 1e6:.1f} MB, {speed / 1e6:.2f} MB/s, ETA {left}"
+        log.info("%s: %s", self.what, line, extra={"terminal": True})

@@ -1,0 +1,35 @@
+"""ImageNet, ILSVRC 2012: photographs in a thousand classes (Russakovsky et al. 2015)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from robustlens.data.archives import file_names
+from robustlens.data.image_files import by_class, read_image_files
+from robustlens.data.source import Source
+from robustlens.errors import RobustlensError
+from robustlens.parameters import Flag, PositiveInt
+
+
+@dataclass(frozen=True)
+class ImageNet:
+    """Reads the folders imagenet/train/<wnid>/*.JPEG and imagenet/val/<wnid>/*.JPEG: images (N, 3, size, size).
+
+    resize: pixels that the shorter side is brought to before the centre of size x size is cut out. Classes are WordNet
+    ids, in their order; the test split is `val`.
+    train: also read the training images, which take 1.28 million x 3 x size x size bytes (193 GB at 224) of disk twice.
+    """
+
+    train: Flag = False
+    resize: PositiveInt = 256
+    size: PositiveInt = 224
+
+    def read(self, folder: Path, scratch: Path) -> Source:
+        if self.size > self.resize:
+            raise RobustlensError(f"imagenet: size {self.size} is more than resize {self.resize}; make resize larger")
+        path = folder / "imagenet"
+        splits = {}
+        for split in ("train", "val") if self.train else ("val",):
+            if not (path / split).is_dir():
+                raise RobustlensError(f"{path / split}: missing; put the folders <wnid>/*.JPEG there")
+            splits[split] = by_class((f"{split}/{name}" for name in file_names(path / split)), split)
+        return read_image_files(path, splits.get("train"), splits["val"], scratch, self.size, self.resize)

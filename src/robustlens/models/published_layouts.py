@@ -1,0 +1,102 @@
+"""Weights as other repositories publish them, brought to the names of our architectures.
+
+What they put around a network's own names, and where:
+
+- TRADES, LBGAT, self-adaptive training: `sub_block1.*`, a copy of a wide ResNet's first stage that no image passes;
+- AWP, DKL and most others: `module.` of DataParallel;
+- RST, Chen2020Efficient (RobustBench): the state dict in `state_dict`; `model.`;
+- RobustBench: `mu` and `sigma` where a CIFAR model normalises its inputs, `mean` and `std` in its DMWideResNet,
+  `normalize.mean`, `normalize.std` and `model.*` in its ImageNet models; not every checkpoint has them;
+- DM-Improves-AT (Wang et al. 2023): averaged weights in `model_state_dict`, beside `unaveraged_model_state_dict`;
+  `module.0.*`, or `module.1.*` behind a normalisation `module.0.*`;
+- MadryLab robustness: `model`, with `module.model.*`, a copy of it in `module.attacker.model.*` and
+  `module.normalizer.new_mean`, `.new_std`;
+- pytorch-cifar (kuangliu): `net`;
+- torch before 0.4.1: no `num_batches_tracked`.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robustlens.errors import RobustlensError
+
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+PREFIXES = ("module.", "model.", "network.", "net.", "backbone.", "0.", "1.")
+UNUSED = ("sub_block1.", "attacker.")
+MEANS, STDS = ("mu", "mean", "new_mean"), ("sigma", "std", "new_std")
+
+
+def unwrapped(content: Any) -> dict[str, Tensor]:
+    """The state dict in what a file holds. Raises RobustlensError if there is none."""
+    while isinstance(content, Mapping) and content:
+        if all(isinstance(value, Tensor) for value in content.values()):
+            return dict(content)
+        inside = [key for key in WRAPPERS if isinstance(content.get(key), Mapping)]
+        if not inside:
+            raise RobustlensError(
+                f"the file holds no state dict, but {_some(content)}; one is looked for in {', '.join(WRAPPERS)}"
+            )
+        content = content[inside[0]]
+    raise RobustlensError(f"the file holds no state dict, but a {type(content).__name__}")
+
+
+def to_plain(state: Mapping[str, Tensor], expected_keys: Collection[str]) -> dict[str, Tensor]:
+    """The state dict under the names `expected_keys`, without what wrappers and normalisation layers add.
+
+    Counters of BatchNorm batches, which evaluation does not use, start from 0 where the file has none.
+    Raises RobustlensError with the counts and the first of the missing and of the unexpected entries.
+    """
+    plain: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        name = _plain_name(key, expected_keys)
+        if name not in expected_keys and (name.startswith(UNUSED) or _last(name) in MEANS + STDS):
+            continue
+        if name in plain:
+            raise RobustlensError(f"the file holds {name} twice, the second time as {key}")
+        plain[name] = tensor
+    for name in expected_keys:
+        if name.endswith(".num_batches_tracked"):
+            plain.setdefault(name, torch.zeros((), dtype=torch.int64))
+    missing = [name for name in expected_keys if name not in plain]
+    unexpected = [name for name in plain if name not in expected_keys]
+    if missing or unexpected:
+        raise RobustlensError(f"missing entries: {_some(missing)}; unexpected entries: {_some(unexpected)}")
+    return plain
+
+
+def stored_normalisation(state: Mapping[str, Tensor], expected_keys: Collection[str]) -> list[dict[str, list[float]]]:
+    """The input normalisations in a published state dict, each {"mean": one number a channel, "std": ...}.
+
+    A normalisation that changes nothing (mean 0, std 1) is none. Raises RobustlensError for a mean without a std.
+    """
+    names = {key: _plain_name(key, expected_keys) for key in state}
+    constants = {key: _last(name) for key, name in names.items() if name not in expected_keys}
+    means, stds = (
+        [state[key].flatten().tolist() for key, last in constants.items() if last in kind] for kind in (MEANS, STDS)
+    )
+    if len(means) != len(stds):
+        raise RobustlensError(f"the file holds {len(means)} means and {len(stds)} deviations of inputs, not as many")
+    pairs = [{"mean": mean, "std": std} for mean, std in zip(means, stds, strict=True)]
+    return [pair for pair in pairs if set(pair["mean"]) != {0.0} or set(pair["std"]) != {1.0}]
+
+
+def _plain_name(key: str, expected_keys: Collection[str]) -> str:
+    """The key without the prefixes of wrappers."""
+    while key not in expected_keys:
+        prefix = next((prefix for prefix in PREFIXES if key.startswith(prefix)), None)
+        if prefix is None:
+            break
+        key = key.removeprefix(prefix)
+    return key
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _some(names: Collection[str]) -> str:
+    shown = list(names)[:3]
+    return f"{len(names)} ({', '.join(map(str, shown))}{', ...' if len(names) > 3 else ''})" if names else "none"

@@ -1,0 +1,34 @@
+"""Shape and sizes of a dataset before it was prepared, from the catalogue and the configuration of its splits."""
+
+from dataclasses import dataclass
+from math import prod
+
+from robustlens import configuration
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """shape: (C, H, W). sizes: images of `train`, `validation` and `test`."""
+
+    shape: tuple[int, int, int]
+    classes: int
+    sizes: dict[str, int]
+
+    @property
+    def bytes(self) -> int:
+        """Of the prepared arrays: a byte a pixel value, and two 8-byte numbers an image."""
+        return sum(self.sizes.values()) * (prod(self.shape) + 16)
+
+
+def expected(spec: dict) -> Dataset:
+    """What preparing a dataset will give. spec: the parameters of its `prepare_data` job."""
+    reader, splits = spec["reader"], spec["splits"]
+    entry = configuration.entry(reader["family"])
+    channels, height, width = entry["shape"]
+    shape = (channels, reader.get("size", height), reader.get("size", width))
+    official_train, official_test = entry["sizes"]["train"], entry["sizes"]["test"]
+    if reader.get("train") is False:  # ImageNet without its training images
+        official_train = 0
+    train = max(0, official_train - splits["validation"]) if splits["train"] is None else splits["train"]
+    test = splits["test"] or official_test or official_train - train - splits["validation"]
+    return Dataset(shape, entry["classes"], {"train": train, "validation": splits["validation"], "test": test})

@@ -1,0 +1,116 @@
+"""The jobs that Snakemake would run, with all their parameters: what a dry run in a process of its own announces."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from robustlens.errors import RobustlensError
+
+SOURCE = Path(__file__).parent.parent.parent
+PLUGIN = Path(__file__).parent / "logger"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job as Snakemake announces it.
+
+    spec: the parameters that the job's script gets, empty for a command that is no script of ours.
+    benchmark: the file that Snakemake will write its time to. certificate: the file that the script will write its
+    parameters and its machine to. Both may be None. threads: of the processor.
+    """
+
+    rule: str
+    wildcards: dict[str, str]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    benchmark: str | None
+    threads: int
+    spec: dict[str, Any] = field(default_factory=dict)
+    certificate: str | None = None
+
+    def key(self) -> tuple:
+        return (self.rule, *sorted(self.wildcards.items()))
+
+
+def dry_run(snakefile: str, configuration: dict, targets: list[str], everything: bool = False) -> list[Job]:
+    """The jobs that `snakemake <targets>` would run in this folder now, those without a command (`all`) left out.
+
+    configuration: what is merged over config.yaml. everything: also the jobs whose results are there.
+    Raises RobustlensError where Snakemake fails, with its message, and for a job that can't be read.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        settings, found = Path(scratch, "configuration.json"), Path(scratch, "jobs.jsonl")
+        settings.write_text(json.dumps(configuration))
+        command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", "--cores", "1"]
+        command += ["--snakefile", snakefile, "--configfile", str(settings)]
+        command += ["--logger", "jobs", "--logger-jobs-file", str(found)]
+        command += ["--forceall"] if everything else []
+        path = f"{PLUGIN}{os.pathsep}{SOURCE}"
+        process = subprocess.run(
+            [*command, "--", *targets],
+            env=os.environ | {"PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if process.returncode != 0:
+            raise RobustlensError(f"snakemake {' '.join(targets)} can't be planned:\n{process.stdout.strip()}")
+        return read_jobs(found.read_text().splitlines())
+
+
+def read_jobs(lines: list[str]) -> list[Job]:
+    """The jobs from what the logger plugin wrote. Raises RobustlensError unless they are as many as Snakemake counts."""
+    records = [json.loads(line) for line in lines]
+    announced = [record for record in records if "rule" in record]
+    counted = next((record["counts"]["total"] for record in records if "counts" in record), 0)
+    if len(announced) != counted:
+        raise RobustlensError(f"Snakemake counts {counted} jobs, but announced {len(announced)}; plan again")
+    return [read_job(job) for job in announced if job["command"]]
+
+
+def read_job(announced: dict[str, Any]) -> Job:
+    """A job from the record that the logger plugin wrote.
+
+    Raises RobustlensError for a script of ours whose parameters can't be read from its command.
+    """
+    command = announced["command"]
+    try:
+        words = shlex.split(command)
+        ours = len(words) > 1 and words[1].startswith("$ROBUSTLENS/scripts/")
+        spec = json.loads(words[words.index("--spec") + 1]) if ours else {}
+        certificate = words[words.index("--certificate") + 1] if "--certificate" in words else None
+    except (ValueError, IndexError) as error:
+        raise RobustlensError(
+            f"rule {announced['rule']}: its command can't be read ({error}); a script of this project is called as "
+            f"python \"$ROBUSTLENS/scripts/NAME.py\" --spec 'JSON' ...: {command[:200]}"
+        ) from error
+    return Job(
+        rule=announced["rule"],
+        wildcards=announced["wildcards"],
+        inputs=tuple(announced["inputs"]),
+        outputs=tuple(announced["outputs"]),
+        benchmark=announced["benchmark"],
+        threads=announced["threads"],
+        spec=spec,
+        certificate=certificate,
+    )
+
+
+def needed_by(jobs: list[Job], prefixes: tuple[str, ...]) -> list[Job]:
+    """Those of the jobs that files whose names start with one of the prefixes come from, directly or not."""
+    makers = {output: job for job in jobs for output in job.outputs}
+    waiting = [job for job in jobs if any(output.startswith(prefixes) for output in job.outputs)]
+    found: dict[tuple, Job] = {}
+    while waiting:
+        job = waiting.pop()
+        if job.key() not in found:
+            found[job.key()] = job
+            waiting += [makers[path] for path in job.inputs if path in makers]
+    return list(found.values())

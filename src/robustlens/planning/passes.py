@@ -1,0 +1,120 @@
+"""How many passes through the network an attack or a training step makes: counted, not listed.
+
+The attack or method itself is run on a stand-in network that counts and costs nothing, so that a new one is planned
+right the day its file is written. In units of a forward pass (F), a forward is 1 F, the gradient of an input another
+1 F, and that of all parameters and activations 2 F more than the forward (research/training-and-evaluation-peers.md,
+2.1).
+"""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robustlens.attacks.threat import Threat
+from robustlens.parameters import create
+
+SHAPE = (1, 4, 4)
+NOWHERE = Threat("linf", epsilon=1e-6, step_size=1e-7)  # so small a ball that no image is ever fooled
+# Attacks' costs are linear in these parameters; more than FEW steps are extrapolated from FEW and twice FEW.
+BUDGETS, FEW = ("steps", "queries"), 10
+# The standard version of AutoAttack (attacks/autoattack.py) as the attacks that it consists of.
+AUTOATTACK = (
+    ("apgd", {"loss": "ce", "steps": 100}),
+    ("apgd-t", {"steps": 100}),
+    ("fab", {"targeted": True, "steps": 100}),
+    ("square", {"queries": 5000}),
+)
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Of one image: forward passes and input gradients. seconds: what the attack's own code takes around them, on the
+    machine where they were counted."""
+
+    forwards: float
+    gradients: float
+    seconds: float = 0.0
+
+    def __add__(self, other: "Passes") -> "Passes":
+        return Passes(self.forwards + other.forwards, self.gradients + other.gradients, self.seconds + other.seconds)
+
+    def __mul__(self, times: float) -> "Passes":
+        return Passes(self.forwards * times, self.gradients * times, self.seconds * times)
+
+
+class CountingNetwork(nn.Module):
+    """A linear classifier that counts the images that pass forward, and those that get a gradient."""
+
+    def __init__(self, classes: int, device: torch.device | str = "cpu"):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.linear = nn.Linear(SHAPE[0] * SHAPE[1] * SHAPE[2], classes, device=device)
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.randn(self.linear.weight.shape, generator=generator))
+        self.forwards = self.gradients = 0
+
+    def features(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.forwards += len(x)
+        if x.requires_grad:
+            x = x.view_as(x)
+            x.register_hook(self._gradient)
+        return self.linear(self.features(x))
+
+    def _gradient(self, gradient: Tensor) -> None:
+        self.gradients += len(gradient)
+
+    def read(self) -> tuple[int, int]:
+        """Forwards and gradients since the last reading."""
+        counted = self.forwards, self.gradients
+        self.forwards = self.gradients = 0
+        return counted
+
+
+def attack_passes(
+    family: str, parameters: dict, classes: int, robust: bool = True, device: torch.device | str = "cpu"
+) -> Passes:
+    """An evaluation attack on an image that it can't fool, or on one that is misclassified from the start."""
+    if family == "autoattack":
+        parts = (attack_passes(*part, classes, robust, device) for part in AUTOATTACK)
+        return sum(parts, Passes(0, 0)) if robust else Passes(1, 0)
+    budget = next((name for name in BUDGETS if parameters.get(name, 0) > 2 * FEW), None)
+    if budget is None:
+        return _counted(create("attacks", family, parameters), classes, robust, device)
+    few, more = (
+        _counted(create("attacks", family, parameters | {budget: steps}), classes, robust, device)
+        for steps in (FEW, 2 * FEW)
+    )
+    return few + (more + few * -1.0) * (parameters[budget] / FEW - 1)
+
+
+def training_passes(method: str, parameters: dict, attack_steps: int) -> tuple[Passes, int]:
+    """A training step: its attack, and how many forward passes its loss makes with a gradient of the parameters."""
+    chosen = create("methods", method, parameters)
+    attack = chosen.attack(attack_steps)
+    attacked = _counted(attack, 10, True, "cpu") if attack else Passes(0, 0)
+    network, x, y = _example(10, True, "cpu")
+    chosen.loss(network, x, x, y, 1)
+    return attacked, network.read()[0]
+
+
+def _counted(attack: object, classes: int, robust: bool, device: torch.device | str) -> Passes:
+    network, x, y = _example(classes, robust, device)
+    network.eval().requires_grad_(False)
+    started = time.perf_counter()
+    attack(network, x, y, NOWHERE, torch.Generator(device).manual_seed(0))
+    seconds = time.perf_counter() - started
+    return Passes(*network.read(), seconds)
+
+
+def _example(classes: int, robust: bool, device: torch.device | str) -> tuple[CountingNetwork, Tensor, Tensor]:
+    network = CountingNetwork(classes, device)
+    x = torch.full((1, *SHAPE), 0.5, device=device)
+    with torch.no_grad():
+        y = network(x).argmax(1)
+    network.read()
+    return network, x, y if robust else (y + 1) % classes

@@ -1,0 +1,163 @@
+"""The work of each kind of job, as passes through a network."""
+
+import math
+from dataclasses import dataclass
+
+from robustlens.planning.datasets import expected
+from robustlens.planning.dry_run import Job
+from robustlens.planning.networks import INCEPTION, INCEPTION_LOGITS, Network
+from robustlens.planning.passes import Passes, attack_passes, training_passes
+
+# Of the images that are attacked, how many are taken to be robust. AutoAttack spends nearly all of its time on them.
+ROBUST_SHARE = 0.5
+BFLOAT16, FLOAT32 = "bfloat16", "float32"
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Calls of a network on batches of `batch` images (a mean).
+
+    forwards, gradients: forward passes and, among them, those that are followed by a gradient of the images. trained:
+    more calls, followed by a gradient of the parameters. seconds: what the code around them takes.
+    """
+
+    name: str
+    batch: float
+    forwards: float
+    gradients: float = 0.0
+    trained: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def passes(self) -> float:
+        """In forward passes of one image."""
+        return self.batch * (self.forwards + self.gradients + 3 * self.trained)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job does with a network. precision: on a GPU that has bfloat16.
+
+    processor: floating-point operations of statistics, which a GPU does not take over.
+    """
+
+    network: Network
+    calls: tuple[Calls, ...]
+    precision: str = FLOAT32
+    processor: float = 0.0
+
+    @property
+    def flops(self) -> float:
+        return self.network.flops * sum(calls.passes for calls in self.calls)
+
+
+class WorkOf:
+    """The work of any of these jobs, among which are those that prepare the datasets and generate the images.
+
+    device: where the passes of attacks are counted, which matters for their `seconds` alone.
+    """
+
+    def __init__(self, jobs: list[Job], device: str = "cpu"):
+        self.datasets = {job.wildcards["dataset"]: expected(job.spec) for job in jobs if job.rule == "prepare_data"}
+        self.per_class = {job.spec["dataset"]: job.spec["per_class"] for job in jobs if job.rule == "generate_samples"}
+        self.device = device
+        self.counted: dict[str, Passes] = {}
+        self.kinds = {
+            "train": self.training,
+            "evaluate": self.evaluation,
+            "generate_samples": self.generation,
+            "reference_features": self.reference,
+            "score_samples": self.scores,
+            "score_real_images": self.scores,
+        }
+
+    def __call__(self, job: Job) -> Work | None:
+        """None where no network is at work."""
+        return self.kinds[job.rule](job) if job.rule in self.kinds else None
+
+    def training(self, job: Job) -> Work:
+        """Epochs of steps (attack and loss), each followed by the tracking attack on some training images and on all
+        validation images. The BatchNorm statistics of an SWA average are estimated twice, in one epoch each."""
+        spec, sizes = job.spec, self.datasets[job.spec["dataset"]].sizes
+        settings, tracking, epochs = spec["training"], spec["tracking"], spec["training"]["epochs"]
+        attack, losses = training_passes(spec["method"]["name"], spec["method"]["parameters"], settings["attack_steps"])
+        steps = math.ceil(sizes["train"] / settings["batch_size"])
+        batch, in_all = sizes["train"] / steps, attack * (epochs * steps)
+        calls = [Calls("training", batch, in_all.forwards, in_all.gradients, epochs * steps * losses)]
+        if settings["averaging"]["name"] == "swa":
+            calls.append(Calls("training", batch, steps * (attack.forwards + 2), steps * attack.gradients))
+        for size in (min(sizes["train"], tracking["train_samples"]), sizes["validation"]):
+            batches = math.ceil(size / tracking["batch_size"])
+            gradients = epochs * batches * tracking["attack_steps"]
+            calls.append(Calls("tracking", size / batches, gradients + 2 * epochs * batches, gradients))
+        precision = FLOAT32 if settings["precision"] == "float32" else BFLOAT16
+        return Work(self.network(spec), tuple(calls), precision)
+
+    def evaluation(self, job: Job) -> Work:
+        """Every attack on its images, from every checkpoint."""
+        dataset, calls = self.datasets[job.spec["dataset"]], []
+        for weights in (path for path in job.inputs if path.endswith(".safetensors")):
+            for attack in job.spec["attacks"]:
+                if not (attack["best_only"] and weights.endswith("/last.safetensors")):
+                    images = min(dataset.sizes["test"], attack["samples"] or dataset.sizes["test"])
+                    calls += self.attack(attack, images, job.spec["batch_size"], dataset.classes)
+        return Work(self.network(job.spec), tuple(calls))
+
+    def attack(self, attack: dict, images: int, batch_size: int, classes: int) -> list[Calls]:
+        """The attack, and the predictions before and after it."""
+        robust, fooled = (self.passes(attack, classes, robust) for robust in (True, False))
+        batches = math.ceil(images / batch_size)
+        calls = [Calls("predictions", images / batches, 2 * batches)]
+        if robust.forwards:
+            # An attack that leaves fooled images alone makes its calls on the others, which are fewer.
+            share = ROBUST_SHARE + (1 - ROBUST_SHARE) * fooled.forwards / robust.forwards
+            whole, batch = robust * batches, share * images / batches
+            calls.append(Calls(attack["name"], batch, whole.forwards, whole.gradients, seconds=whole.seconds))
+        return calls
+
+    def passes(self, attack: dict, classes: int, robust: bool) -> Passes:
+        key = repr((attack["family"], attack["parameters"], classes, robust))
+        if key not in self.counted:
+            self.counted[key] = attack_passes(attack["family"], attack["parameters"], classes, robust, self.device)
+        return self.counted[key]
+
+    def generation(self, job: Job) -> Work:
+        """A gradient of every image in every step, and the energies of the last."""
+        images = job.spec["per_class"] * self.datasets[job.spec["dataset"]].classes
+        batches, steps = math.ceil(images / job.spec["batch_size"]), job.spec["sampler"]["steps"]
+        calls = Calls("generation", images / batches, (steps + 1) * batches, steps * batches)
+        return Work(self.network(job.spec), (calls,))
+
+    def reference(self, job: Job) -> Work:
+        images = self.datasets[job.spec["dataset"]].sizes[job.spec["features"]["reference"]]
+        return Work(self.feature_network(job.spec), self.features(images, job.spec["batch_size"]))
+
+    def scores(self, job: Job) -> Work:
+        """Features of the images; their statistics and the nearest training image of each, on the processor."""
+        dataset, split = self.datasets[job.spec["dataset"]], job.spec["features"]["reference"]
+        if job.rule == "score_samples":
+            images = self.per_class[job.spec["dataset"]] * dataset.classes
+        else:
+            images = dataset.sizes["validation" if split == "test" else "test"]
+        network, reference = self.feature_network(job.spec), dataset.sizes[split]
+        subset = min(1000, images, reference)
+        nearest = 2.0 * images * dataset.sizes["train"] * math.prod(dataset.shape)
+        covariances = 2.0 * (2 * images + reference) * network.features**2
+        frechet = 3 * 13.0 * network.features**3  # of all images and of two halves; 13 d^3 each
+        kernel = 100 * 3 * 2.0 * subset**2 * network.features
+        features = self.features(images, job.spec["batch_size"])
+        return Work(network, features, processor=nearest + covariances + frechet + kernel)
+
+    @staticmethod
+    def features(images: int, batch_size: int) -> tuple[Calls, ...]:
+        batches = math.ceil(images / batch_size)
+        return (Calls("features", images / batches, batches),)
+
+    def network(self, spec: dict) -> Network:
+        dataset = self.datasets[spec["dataset"]]
+        return Network.of(spec["architecture"], dataset.shape, dataset.classes)
+
+    def feature_network(self, spec: dict) -> Network:
+        if spec["features"]["kind"] == "inception":
+            return Network(INCEPTION, (3, 299, 299), INCEPTION_LOGITS)
+        return self.network(spec)

@@ -1,0 +1,72 @@
+"""How a network is run while it is trained: precision, memory format, compilation. Recorded with every run."""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robustlens.errors import RobustlensError
+
+FORMATS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """precision: `float32` or `bfloat16`; memory_format: `contiguous` or `channels-last`; compile: by torch.compile."""
+
+    precision: str
+    memory_format: str
+    compile: bool
+
+    @classmethod
+    def choose(cls, settings: dict, device: torch.device) -> "Engine":
+        """The configuration's `training` switches, with `auto` decided for this device.
+
+        Raises RobustlensError where bfloat16 is asked for and the device does not have it.
+        """
+        precision = settings["precision"]
+        if precision == "auto":
+            precision = "bfloat16" if device.type == "cuda" and has_bfloat16(device) else "float32"
+        if precision == "bfloat16" and not has_bfloat16(device):
+            raise RobustlensError(
+                f"training.precision: bfloat16 is not supported by this {device.type}; use float32 or auto"
+            )
+        memory_format = "channels-last" if settings["memory_format"] == "auto" else settings["memory_format"]
+        return cls(precision, memory_format, compile=settings["compile"] == "on")
+
+    def facts(self) -> dict:
+        return asdict(self)
+
+    def place(self, network: nn.Module, device: torch.device) -> nn.Module:
+        """The network on the device, its weights (float32) in the memory format."""
+        return network.to(device, memory_format=FORMATS[self.memory_format])
+
+    def fast(self, network: nn.Module) -> "FastNetwork":
+        return FastNetwork(network, self)
+
+
+class FastNetwork(nn.Module):
+    """The same network (the same parameters and buffers) as it is run: images (B, C, H, W) to float32 logits (B, K)."""
+
+    def __init__(self, network: nn.Module, engine: Engine):
+        super().__init__()
+        self.run = torch.compile(network) if engine.compile else network
+        self.reduced = engine.precision == "bfloat16"
+        self.memory_format = FORMATS[engine.memory_format]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=self.memory_format)
+        if not self.reduced:
+            return self.run(x)
+        with torch.autocast(x.device.type, dtype=torch.bfloat16):
+            logits = self.run(x)
+        return logits.float()
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware computes in bfloat16, rather than emulating it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and any(
+        getattr(torch.cpu, name, lambda: False)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )

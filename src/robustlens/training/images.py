@@ -1,0 +1,44 @@
+"""The images of a split, where training takes its batches from."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robustlens.data.prepared import Split
+
+DEVICE_SHARE = 0.4  # of a GPU's free memory; the rest is for the network and its activations
+
+
+class Images:
+    """A split as batches float32 (B, C, H, W) in [0, 1] on a device.
+
+    On a GPU the 8-bit images are resident where they fit; elsewhere each batch is gathered from the memory-mapped
+    file. y, index: int64 (N,) on the device.
+    count: only the first images.
+    """
+
+    def __init__(self, split: Split, device: torch.device, count: int | None = None):
+        self.device, self.levels = device, split.levels
+        self.host = split.images[:count]
+        self.resident = torch.from_numpy(np.array(self.host)).to(device) if _fits(self.host.nbytes, device) else None
+        self.y, self.index = (
+            torch.from_numpy(np.array(part[:count])).to(device) for part in (split.labels, split.index)
+        )
+
+    def __len__(self) -> int:
+        return len(self.host)
+
+    def batch(self, where: Tensor) -> Tensor:
+        """The images at positions `where` (B,), given on the device."""
+        if self.resident is not None:
+            pixels = self.resident[where]
+        else:
+            pixels = torch.from_numpy(self.host[where.cpu().numpy()]).to(self.device, non_blocking=True)
+        return pixels.float().div_(self.levels)
+
+
+def _fits(size: int, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return False  # the memory-mapped file is as near as memory
+    free, _ = torch.cuda.mem_get_info(device)
+    return size <= DEVICE_SHARE * free

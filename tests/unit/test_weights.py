@@ -1,0 +1,246 @@
+"""Weights files: ours, and those of others in the layouts in which they are published."""
+
+import argparse
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from layers import shaken
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from robustlens.errors import RobustlensError
+from robustlens.models.published_layouts import to_plain
+from robustlens.models.weights import build, load_model, save_weights
+
+RESNET = {"family": "resnet", "blocks": [1, 1], "width": 4}
+WIDE = {"family": "wide-resnet", "depth": 10, "widen_factor": 1}
+DM = {"family": "dm-wide-resnet", "depth": 10, "widen_factor": 1}
+CIFAR = {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2471, 0.2435, 0.2616]}
+X = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def trained(architecture: dict = RESNET) -> nn.Module:
+    torch.manual_seed(1)
+    network = build(architecture, 3, 5)
+    shaken(network.network if "normalisation" in architecture else network)
+    return network.eval()
+
+
+def prefixed(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {prefix + key: tensor for key, tensor in state.items()}
+
+
+def constants(mean: str, std: str, shape: tuple[int, ...] = (1, 3, 1, 1)) -> dict[str, Tensor]:
+    return {name: torch.tensor(CIFAR[key]).reshape(shape) for name, key in ((mean, "mean"), (std, "std"))}
+
+
+def same_function(path: Path, network: nn.Module, architecture: dict) -> None:
+    loaded = load_model(path, architecture, channels=3, classes=5)
+    assert not any(module.training for module in loaded.modules())
+    with torch.no_grad():
+        assert torch.equal(loaded(X), network(X))
+
+
+def refused(path: Path, architecture: dict, message: str) -> None:
+    with pytest.raises(RobustlensError, match=message) as caught:
+        load_model(path, architecture, channels=3, classes=5)
+    assert str(path) in str(caught.value)
+
+
+# Files that fit ---------------------------------------------------------------------------------------------------
+
+LAYOUTS = {
+    "plain": lambda s: s,
+    "data parallel": lambda s: prefixed(s, "module."),
+    "module and model": lambda s: prefixed(s, "module.model."),
+    "backbone": lambda s: prefixed(s, "backbone."),
+    "state_dict": lambda s: {"state_dict": prefixed(s, "module."), "epoch": 76, "best": 0.5},
+    "model": lambda s: {"model": s, "optimizer": {"lr": 0.1}},
+    "net": lambda s: {"net": prefixed(s, "module."), "acc": 95.0},
+    "model in state_dict": lambda s: {"state_dict": {"model": s}},
+    "averaged": lambda s: {
+        "model_state_dict": prefixed(s, "module.0."),
+        "unaveraged_model_state_dict": {"module.0." + key: 2 * tensor for key, tensor in s.items()},
+    },
+    "before torch 0.4.1": lambda s: {key: t for key, t in s.items() if not key.endswith("num_batches_tracked")},
+    "attacker's copy": lambda s: {
+        "model": prefixed(s, "module.model.") | prefixed({k: 0 * t for k, t in s.items()}, "module.attacker.model.")
+    },
+    "a normalisation of nothing": lambda s: s | {"mu": torch.zeros(1, 3, 1, 1), "sigma": torch.ones(1, 3, 1, 1)},
+    "half precision": lambda s: {key: t.half() if t.is_floating_point() else t for key, t in s.items()},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_published_layout_gives_the_same_network(layout: str, tmp_path: Path):
+    network = trained()
+    if layout == "half precision":
+        network.load_state_dict(network.half().state_dict())
+        network.float()
+    torch.save(LAYOUTS[layout](network.state_dict()), tmp_path / "published.pt")
+    same_function(tmp_path / "published.pt", network, RESNET)
+
+
+@pytest.mark.parametrize("architecture", [RESNET, WIDE, DM, {"family": "preact-resnet", "blocks": [1], "width": 4}])
+def test_every_family_survives_a_wrapper(architecture: dict, tmp_path: Path):
+    network = trained(architecture)
+    torch.save({"state_dict": prefixed(network.state_dict(), "module.")}, tmp_path / "w.pt")
+    same_function(tmp_path / "w.pt", network, architecture)
+
+
+def test_the_unused_stage_of_wide_networks_is_dropped(tmp_path: Path):
+    network = trained(WIDE)
+    state = prefixed(network.state_dict(), "module.")
+    state |= {key.replace("block1", "sub_block1"): torch.ones(3) for key in state if "block1" in key}
+    torch.save(state, tmp_path / "w.pt")
+    same_function(tmp_path / "w.pt", network, WIDE)
+
+
+def test_a_file_in_the_format_before_torch_1_6(tmp_path: Path):
+    network = trained()
+    torch.save(network.state_dict(), tmp_path / "w.pt", _use_new_zipfile_serialization=False)
+    assert (tmp_path / "w.pt").read_bytes()[:2] != b"PK"
+    same_function(tmp_path / "w.pt", network, RESNET)
+
+
+def test_a_published_safetensors_file(tmp_path: Path):
+    network = trained()
+    save_file(prefixed(network.state_dict(), "module."), tmp_path / "w.safetensors")
+    same_function(tmp_path / "w.safetensors", network, RESNET)
+
+
+@pytest.mark.parametrize("architecture", [RESNET, RESNET | {"normalisation": CIFAR}], ids=["plain", "normalised"])
+def test_our_own_file_comes_back(architecture: dict, tmp_path: Path):
+    network = trained(architecture)
+    save_weights(network.state_dict(), tmp_path / "w.safetensors")
+    same_function(tmp_path / "w.safetensors", network, architecture)
+
+
+# Normalisation ----------------------------------------------------------------------------------------------------
+
+NORMALISED_LAYOUTS = {
+    "not in the file": lambda s: s,
+    "mu and sigma": lambda s: s | constants("mu", "sigma"),
+    "mean and std": lambda s: s | constants("mean", "std", (3, 1, 1)),
+    "a layer before": lambda s: prefixed(s, "model.") | constants("normalize.mean", "normalize.std"),
+    "in a sequence": lambda s: prefixed(s, "module.1.") | constants("module.0.mean", "module.0.std", (3,)),
+    "MadryLab": lambda s: {
+        "model": prefixed(s, "module.model.")
+        | prefixed(s, "module.attacker.model.")
+        | constants("module.normalizer.new_mean", "module.normalizer.new_std", (3, 1, 1))
+        | constants("module.attacker.normalize.new_mean", "module.attacker.normalize.new_std", (3, 1, 1))
+    },
+}
+
+
+@pytest.mark.parametrize("layout", NORMALISED_LAYOUTS)
+def test_a_normalisation_is_that_of_the_architecture(layout: str, tmp_path: Path):
+    architecture = RESNET | {"normalisation": CIFAR}
+    network = trained(architecture)
+    torch.save(NORMALISED_LAYOUTS[layout](network.network.state_dict()), tmp_path / "w.pt")
+    same_function(tmp_path / "w.pt", network, architecture)
+
+
+@pytest.mark.parametrize("layout", [name for name in NORMALISED_LAYOUTS if name != "not in the file"])
+@pytest.mark.parametrize("normalisation", [None, CIFAR | {"std": [0.2023, 0.1994, 0.2010]}], ids=["none", "another"])
+def test_a_file_with_another_normalisation_is_refused(layout: str, normalisation: dict | None, tmp_path: Path):
+    torch.save(NORMALISED_LAYOUTS[layout](trained().state_dict()), tmp_path / "w.pt")
+    architecture = RESNET | ({"normalisation": normalisation} if normalisation else {})
+    expected = r"normalises inputs by \{'mean': \[0\.4914, 0\.4822, 0\.4465\], 'std': \[0\.2471, 0\.2435, 0\.2616\]\}"
+    refused(tmp_path / "w.pt", architecture, expected)
+
+
+def test_a_mean_without_a_deviation_is_refused(tmp_path: Path):
+    torch.save(trained().state_dict() | {"mu": torch.zeros(1, 3, 1, 1)}, tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", RESNET, "1 means and 0 deviations")
+
+
+# Files that do not fit --------------------------------------------------------------------------------------------
+
+
+def test_missing_and_unexpected_entries_are_counted_and_the_first_are_named(tmp_path: Path):
+    state = trained().state_dict()
+    del state["bn1.weight"], state["linear.bias"]
+    state |= {f"stem{n}.weight": torch.ones(1) for n in range(5)}
+    torch.save(state, tmp_path / "w.pt")
+    refused(
+        tmp_path / "w.pt",
+        RESNET,
+        r"missing entries: 2 \(bn1\.weight, linear\.bias\); "
+        r"unexpected entries: 5 \(stem0\.weight, stem1\.weight, stem2\.weight, \.\.\.\)",
+    )
+
+
+@pytest.mark.parametrize("change", [{"width": 8}, {"blocks": [1]}, {"blocks": [1, 2]}, {"block": "bottleneck"}])
+def test_weights_of_another_size_are_refused(change: dict, tmp_path: Path):
+    torch.save(trained().state_dict(), tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", RESNET | change, r"not the weights of \{'family': 'resnet'")
+
+
+def test_one_entry_under_two_names_is_refused(tmp_path: Path):
+    state = trained().state_dict()
+    torch.save(state | {"module.conv1.weight": state["conv1.weight"]}, tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", RESNET, "holds conv1.weight twice, the second time as module.conv1.weight")
+
+
+@pytest.mark.parametrize("content", [{"epoch": 3, "acc": 0.5}, {}, [torch.ones(2)], torch.ones(2), {"model": {}}])
+def test_a_file_without_a_state_dict_is_refused(content: object, tmp_path: Path):
+    torch.save(content, tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", RESNET, "the file holds no state dict, but")
+
+
+class Trap:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_nothing_in_a_file_is_ever_run(zipped: bool, tmp_path: Path):
+    content = {"state_dict": trained().state_dict(), "args": Trap(tmp_path / "sprung")}
+    torch.save(content, tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
+    refused(tmp_path / "w.pt", RESNET, "needs unpickling, .*save its state dict alone")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("content", [trained(), {"state_dict": {}, "args": argparse.Namespace(lr=0.1)}])
+def test_a_file_that_needs_unpickling_is_refused(content: object, tmp_path: Path):
+    torch.save(content, tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", RESNET, "needs unpickling")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"<!DOCTYPE html><title>Quota exceeded</title>", bytes(100)])
+def test_a_file_that_is_something_else_is_refused(content: bytes, tmp_path: Path):
+    (tmp_path / "w.pt").write_bytes(content)
+    refused(tmp_path / "w.pt", RESNET, "damaged|neither of safetensors nor of torch.save")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_torch_file_that_is_cut_short_is_refused(zipped: bool, tmp_path: Path):
+    torch.save(trained().state_dict(), tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
+    whole = (tmp_path / "w.pt").read_bytes()
+    for share in (0.3, 0.9):
+        (tmp_path / "w.pt").write_bytes(whole[: int(share * len(whole))])
+        refused(tmp_path / "w.pt", RESNET, "damaged")
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path):
+    refused(tmp_path / "none.pt", RESNET, "could not be read")
+    refused(tmp_path, RESNET, "could not be read")
+
+
+def test_plain_names_are_left_alone():
+    """A prefix is only taken from a name that is not itself expected."""
+    state = {"0.weight": torch.ones(1), "1.weight": torch.zeros(1), "model.0.weight": torch.ones(2)}
+    assert to_plain(state, ["0.weight", "1.weight", "model.0.weight"]) == state
+
+
+def test_an_entry_too_many_is_enough_to_refuse():
+    with pytest.raises(RobustlensError, match=r"^missing entries: none; unexpected entries: 1 \(extra\.bias\)$"):
+        to_plain({"fc.weight": torch.ones(1), "module.extra.bias": torch.ones(1)}, ["fc.weight"])
