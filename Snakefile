@@ -3,6 +3,7 @@
 snakemake                        everything at the embedded scale (config.yaml: `scale`)
 snakemake energy                 one study
 snakemake --config scale=NAME    another scale; results go to results/NAME/
+snakemake plan [energy]          what that would run, and how long it would take; runs nothing
 """
 
 import os
@@ -30,6 +31,7 @@ os.environ.update(
 include: "rules/common.smk"
 
 
+TARGET = config.pop("target", None)  # a file that `snakemake plan` is to plan
 CONFIG = checked_configuration(config)
 DOWNLOADS = downloads(CONFIG)
 check_results_folder()
@@ -50,22 +52,22 @@ include: "rules/evaluate.smk"
 include: "rules/generate.smk"
 include: "rules/energy.smk"
 include: "rules/report.smk"
+include: "rules/plan.smk"
 
 
 rule all:
     default_target: True
     input:
-        documents(),
-        [study_results(study) for study in CONFIG["studies"]],
+        unless_planning(documents(), *[study_results(study) for study in CONFIG["studies"]]),
     message:
-        "Everything of scale {CONFIG[scale]} is there."
+        "Everything of scale {CONFIG[scale]}"
 
 
 rule energy:
     input:
-        study_results("energy"),
+        unless_planning(study_results("energy")),
     message:
-        "The energy study of scale {CONFIG[scale]} is there."
+        "The energy study of scale {CONFIG[scale]}"
 
 
 onsuccess:

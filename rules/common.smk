@@ -206,7 +206,9 @@ def feature_source(wildcards):
 
 def sampled_weights(wildcards):
     name = "best" if wildcards.recipe in CONFIG["recipes"] else "published"
-    return f"results/{wildcards.scale}/runs/{wildcards.dataset}/{wildcards.recipe}/seed{wildcards.seed}/{name}.safetensors"
+    return (
+        f"results/{wildcards.scale}/runs/{wildcards.dataset}/{wildcards.recipe}/seed{wildcards.seed}/{name}.safetensors"
+    )
 
 
 def generate_spec(wildcards):
@@ -397,8 +399,47 @@ def documents():
     return expand("results/{scale}/{name}", scale=CONFIG["scale"], name=names)
 
 
+def planning():
+    """Whether this is `snakemake plan`, beside which nothing else runs. Snakemake says so only after it has read all
+    rules."""
+    return "plan" in workflow.dag_settings.targets
+
+
+def unless_planning(*lists):
+    """An input function: the files of the lists, or none where they are only planned."""
+
+    def files(wildcards):
+        if TARGET and not planning():
+            sys.exit("config.target: is what `snakemake plan` plans; to make a file, name it: snakemake FILE")
+        return [] if planning() else [path for files in lists for path in files]
+
+    return files
+
+
+def planned_targets():
+    """What `snakemake plan` plans: the studies beside it on the command line, `target` of the configuration, or all."""
+    others = sorted(set(workflow.dag_settings.targets) - {"plan"})
+    for name in others:
+        if name not in ("all", *CONFIG["studies"]):
+            sys.exit(f"snakemake plan {name}: would make {name}; to plan it: snakemake plan --config target={name}")
+    return others or [TARGET or "all"]
+
+
+def plan_spec(wildcards):
+    return job_spec(
+        "plan",
+        scale=CONFIG["scale"],
+        studies=list(CONFIG["studies"]),
+        targets=planned_targets(),
+        snakefile=os.path.relpath(workflow.main_snakefile),
+        configuration={key: value for key, value in workflow.config_settings.overwrite_config.items() if key != "target"},
+    )
+
+
 def closing_words():
     """What a person wants to know when all is done: where the report is, once it was asked for."""
+    if planning():
+        return ""
     folder = f"results/{CONFIG['scale']}"
     made = [f"{folder}/{name}" for name in ("report.pdf", "report.html") if os.path.exists(f"{folder}/{name}")]
     if not made:

@@ -20,9 +20,9 @@ rule train:
         "results/{scale}/logs/train/{dataset}/{recipe}/seed{seed}.log",
     benchmark:
         "results/{scale}/benchmarks/train/{dataset}/{recipe}/seed{seed}.tsv"
-    priority: first_results
     wildcard_constraints:
         recipe=one_of(CONFIG["recipes"]),
+    priority: first_results
     conda:
         "../envs/robustlens.yaml"
     threads: 1

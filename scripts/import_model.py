@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from robustlens.console import job, parser
-from robustlens.data.verification import verify
 from robustlens.data.prepared import load
+from robustlens.data.verification import verify
 from robustlens.models.weights import load_model, save_weights
 from robustlens.provenance import Certificate
 

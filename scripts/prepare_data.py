@@ -5,9 +5,9 @@ import tempfile
 from pathlib import Path
 
 from robustlens.console import Progress, job, parser
-from robustlens.data.verification import verify
 from robustlens.data.prepared import array_names
 from robustlens.data.source import split_positions, write_prepared
+from robustlens.data.verification import verify
 from robustlens.parameters import create
 from robustlens.provenance import Certificate
 

@@ -50,7 +50,8 @@ def load(raw: Config, schema_file: Path) -> Config:
 
 
 def _inherit(config: Config) -> None:
-    """A dataset that is `like` another one takes over what it does not say itself."""
+    """A dataset that is `like` another one takes over what it does not say itself; if it has another reader, all but
+    the name and the archives of the other."""
     datasets = config.get("datasets")
     if not isinstance(datasets, dict):
         return
@@ -64,7 +65,10 @@ def _inherit(config: Config) -> None:
                 raise RobustlensError(f"{where}: {' is like '.join([*seen, model])}: a circle")
             seen.append(model)
             own = {key: value for key, value in dataset.items() if key != "like"}
-            dataset = merge(copy.deepcopy(datasets[model]), own)
+            other = copy.deepcopy(datasets[model])
+            if "reader" in own and own["reader"] != other.get("reader"):
+                other = {key: value for key, value in other.items() if key not in ("title", "archives")}
+            dataset = merge(other, own)
         datasets[name] = dataset
 
 
@@ -228,7 +232,6 @@ def _check_references(config: Config, schema: Config) -> None:
             _known(suite[part], suite["attacks"], "attack", f"config.suites.{name}.{part}")
     for name, model in config["models"].items():
         _known([model["dataset"]], config["datasets"], "dataset", f"config.models.{name}.dataset")
-        _check_checksum(model["weights"], f"config.models.{name}.weights")
         if name in config["recipes"]:
             raise RobustlensError(f"config.models.{name}: a recipe has this name; choose another")
     for name in config["datasets"]:
@@ -245,6 +248,7 @@ def _check_study(config: Config, study: Config, where: str) -> None:
     _known(study["models"], config["models"], "model", f"{where}.models")
     for model in study["models"]:
         _known([config["models"][model]["dataset"]], study["datasets"], "dataset", f"config.models.{model}.dataset")
+        _check_checksum(config["models"][model]["weights"], f"config.models.{model}.weights")
     for part in ("attack_energies", "generation"):
         _known(study[part]["datasets"], study["datasets"], "dataset", f"{where}.{part}.datasets")
         _known(study[part]["recipes"], study["recipes"], "recipe", f"{where}.{part}.recipes")

@@ -1,6 +1,7 @@
 """The configuration: what is refused, with which words; what is filled in; what a job gets of it."""
 
 import copy
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from robustlens.configuration import load, merge, run_spec, suite_attacks
+from robustlens.configuration import archives, download_name, load, merge, run_spec, suite_attacks, title
 from robustlens.errors import RobustlensError
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -390,3 +391,66 @@ def test_reading_the_configuration_imports_no_heavy_library():
         "print(sorted({'torch', 'pandas', 'numpy', 'sklearn', 'scipy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# Models of others -------------------------------------------------------------------------------------------------
+
+
+def other_model(raw: dict, **weights: str) -> None:
+    """A model of others, whose weights have these facts."""
+    small(raw)["models"] = {
+        "theirs": {
+            "dataset": "digits",
+            "architecture": {"family": "resnet"},
+            "weights": {"file": "theirs.pt", "by_hand": "ask them", **weights},
+        }
+    }
+
+
+def test_a_model_that_no_study_uses_needs_no_checksum():
+    assert "sha256" not in loaded(other_model)["models"]["theirs"]["weights"]
+
+
+def test_a_model_that_a_study_uses_needs_a_checksum():
+    def used(raw: dict, **weights: str) -> None:
+        other_model(raw, **weights)
+        energy(raw)["models"] = ["theirs"]
+
+    message = "config.models.theirs.weights: no checksum is known for it; add its `sha256`"
+    with pytest.raises(RobustlensError, match=re.escape(message)):
+        loaded(used)
+    assert loaded(lambda raw: used(raw, md5="0" * 32))["studies"]["energy"]["models"] == ["theirs"]
+
+
+# A mirror of one's own --------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_a_mirror_is_another_dataset_under_the_protocol_it_is_like():
+    mirror = yaml.safe_load((REPOSITORY / "tests" / "cifar10-jpeg.yaml").read_text())
+    config = load(merge(OWN | {"scale": "pilot"}, mirror), SCHEMA)
+    (archive,) = archives(config, "cifar10-jpeg")
+    own = mirror["scales"]["pilot"]["datasets"]["cifar10-jpeg"]["archives"]["cifar-10-python.tar.gz"]
+    assert archive["sha256"] == own["sha256"] and archive["bytes"] == own["bytes"]
+    assert "md5" not in archive and archive["urls"] == ["http://127.0.0.1:8765/cifar-10-python.tar.gz"]
+    assert title(config, "cifar10-jpeg") == "CIFAR-10-JPEG" and download_name(config, "cifar10-jpeg") == "cifar10-jpeg"
+    assert run_spec(config, "cifar10-jpeg", "sat") == run_spec(config, "cifar10", "sat") | {"dataset": "cifar10-jpeg"}
+    energy = config["studies"]["energy"]
+    for part in (energy, energy["attack_energies"], energy["generation"]):
+        assert part["datasets"] == ["cifar10-jpeg"]
+
+
+def test_a_dataset_of_another_reader_takes_over_neither_title_nor_archives():
+    mirror = {"title": "A mirror", "archives": {"cifar-10-python.tar.gz": {"urls": ["https://mirror.example.org/x"]}}}
+
+    def change(raw: dict) -> None:
+        small(raw)["datasets"] |= {
+            "one": {"like": "digits", "reader": {"family": "cifar10"}, **mirror},
+            "two": {"like": "one", "splits": {"train": 300}},
+            "three": {"like": "one", "reader": {"family": "cifar100"}},
+        }
+
+    config = loaded(change)
+    assert archives(config, "two") == archives(config, "one") and title(config, "two") == "A mirror"
+    assert archives(config, "one")[0]["urls"] == ["https://mirror.example.org/x"]
+    assert archives(config, "three")[0]["file"] == "cifar-100-python.tar.gz" and title(config, "three") == "CIFAR-100"
+    assert config["datasets"]["three"]["threat"] == config["datasets"]["digits"]["threat"]

@@ -317,4 +317,5 @@ def test_a_job_that_fails_says_why_and_leaves_no_output(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("[prepare digits] FAILED: splits: 1790 train images can't be drawn from the 1777 there are")
     assert "log: logs/prepare_data.log" in done.stderr and "Traceback" not in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "logs"] and not list(tmp_path.glob("data/*"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "logs"]
+    assert not list(tmp_path.glob("data/*"))

@@ -79,6 +79,13 @@ def test_fewer_training_and_test_images_are_drawn_with_every_class():
     assert np.bincount(labels[split["train"]]).tolist() == [10, 10, 10, 15, 5]
 
 
+def test_a_dataset_for_evaluation_only_has_nothing_but_test_images():
+    split = split_positions(labelled(np.arange(30) % 5, test=30), splits(None, 0))
+    assert [len(split[name]) for name in ("train", "validation", "test")] == [0, 0, 30]
+    split = split_positions(labelled(LABELS, test=50), splits(0, 0))
+    assert [len(split[name]) for name in ("train", "validation", "test")] == [0, 0, 50]
+
+
 def test_the_validation_images_do_not_depend_on_how_many_are_trained_on():
     few, many = (split_positions(labelled(LABELS), splits(train, 50))["validation"] for train in (50, 100))
     assert np.array_equal(few, many)

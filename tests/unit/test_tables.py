@@ -138,7 +138,7 @@ def test_published_numbers_are_those_of_the_sheet():
     numbers = PublishedNumbers(PUBLISHED)
     assert numbers.find("cifar10", "resnet18", "weat-adv", "autoattack").value == 49.75
     assert numbers.find("cifar100", "resnet18", "sat", "pgd").value == 23.89
-    assert numbers.find("tiny-imagenet", "resnet18", "mart", "autoattack").value == 17.79
+    assert numbers.find("tiny-imagenet-200", "resnet18", "mart", "autoattack").value == 17.79
     assert numbers.find("cifar10", "any", "sada-jem", "fid").value == 9.41
     assert numbers.find("cifar10", "resnet18", "sat", "clean") is None  # known to nobody we could read
     assert numbers.find("digits", "resnet18", "sat", "autoattack") is None

@@ -1,6 +1,5 @@
 """What can't work ends with one message that says what, where and what to do, and leaves nothing that looks good."""
 
-import re
 import shutil
 import subprocess
 import sys

@@ -35,7 +35,7 @@ def split_positions(source: Source, splits: dict) -> dict[str, np.ndarray]:
     """Disjoint sorted positions for `train`, `validation` and `test`.
 
     splits: the configuration's entry. `validation` images are held out of the training images; `train` and `test` may
-    be fewer than there are. All draws are stratified, from `seed`. The test images are the official test split, or, in
+    be fewer than there are, or none where a dataset is for evaluation only. All draws are stratified, from `seed`. The test images are the official test split, or, in
     a dataset without one, those that the other two leave.
     Raises RobustlensError for a split that there are too few images for, or too small to have every class.
     """
@@ -64,6 +64,8 @@ def split_positions(source: Source, splits: dict) -> dict[str, np.ndarray]:
 
 def _draw(labels: np.ndarray, among: np.ndarray, count: int, seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:
     """`count` of the positions `among`, classes in their proportions, and the others."""
+    if count == 0:
+        return among[:0], among
     classes = len(np.unique(labels[among]))
     if count < classes:
         raise RobustlensError(f"splits: {count} {name} images are fewer than the {classes} classes; raise `{name}`")

@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from robustlens.data.verification import verify
 from robustlens.data.prepared import PreparedDataset, checksum
+from robustlens.data.verification import verify
 from robustlens.errors import RobustlensError
 from robustlens.generation import inception_weights
 from robustlens.models.weights import build

@@ -3,13 +3,16 @@
 import math
 from dataclasses import dataclass
 
-from robustlens.planning.datasets import expected
+import torch
+
+from robustlens.planning.datasets import Dataset, expected
 from robustlens.planning.dry_run import Job
 from robustlens.planning.networks import INCEPTION, INCEPTION_LOGITS, Network
 from robustlens.planning.passes import Passes, attack_passes, training_passes
 
-# Of the images that are attacked, how many are taken to be robust. AutoAttack spends nearly all of its time on them.
-ROBUST_SHARE = 0.5
+# Of the attacked images, how many are taken to be robust: AutoAttack spends nearly all of its time on them. Adversarial
+# training reaches about a half on CIFAR-10 and SVHN, a quarter on CIFAR-100, less on Tiny ImageNet; others nothing.
+ROBUST_SHARE, MANY_CLASSES, ROBUST_SHARE_OF_MANY = 0.5, 10, 0.25
 BFLOAT16, FLOAT32 = "bfloat16", "float32"
 
 
@@ -18,7 +21,8 @@ class Calls:
     """Calls of a network on batches of `batch` images (a mean).
 
     forwards, gradients: forward passes and, among them, those that are followed by a gradient of the images. trained:
-    more calls, followed by a gradient of the parameters. seconds: what the code around them takes.
+    more calls, followed by a gradient of the parameters. seconds: what the code around them takes. precision: on a GPU
+    that has bfloat16.
     """
 
     name: str
@@ -27,6 +31,7 @@ class Calls:
     gradients: float = 0.0
     trained: float = 0.0
     seconds: float = 0.0
+    precision: str = FLOAT32
 
     @property
     def passes(self) -> float:
@@ -36,31 +41,40 @@ class Calls:
 
 @dataclass(frozen=True)
 class Work:
-    """What a job does with a network. precision: on a GPU that has bfloat16.
-
-    processor: floating-point operations of statistics, which a GPU does not take over.
-    """
+    """What a job does with a network. processor: FLOPs of statistics, which a GPU does not take over."""
 
     network: Network
     calls: tuple[Calls, ...]
-    precision: str = FLOAT32
     processor: float = 0.0
 
     @property
     def flops(self) -> float:
-        return self.network.flops * sum(calls.passes for calls in self.calls)
+        return sum(self.flops_by("precision").values())
+
+    def flops_by(self, what: str) -> dict[str, float]:
+        """By the `name` or the `precision` of the calls."""
+        found: dict[str, float] = {}
+        for calls in self.calls:
+            key = getattr(calls, what)
+            found[key] = found.get(key, 0.0) + calls.passes * self.network.flops
+        return found
 
 
 class WorkOf:
-    """The work of any of these jobs, among which are those that prepare the datasets and generate the images.
+    """The work of any job on these datasets.
 
+    per_class: images of each class that are generated from a dataset's runs. fragile: recipes without an attack.
     device: where the passes of attacks are counted, which matters for their `seconds` alone.
     """
 
-    def __init__(self, jobs: list[Job], device: str = "cpu"):
-        self.datasets = {job.wildcards["dataset"]: expected(job.spec) for job in jobs if job.rule == "prepare_data"}
-        self.per_class = {job.spec["dataset"]: job.spec["per_class"] for job in jobs if job.rule == "generate_samples"}
-        self.device = device
+    def __init__(
+        self,
+        datasets: dict[str, Dataset],
+        per_class: dict[str, int] | None = None,
+        fragile: set[str] | None = None,
+        device: torch.device | str = "cpu",
+    ):
+        self.datasets, self.per_class, self.fragile, self.device = datasets, per_class or {}, fragile or set(), device
         self.counted: dict[str, Passes] = {}
         self.kinds = {
             "train": self.training,
@@ -70,6 +84,19 @@ class WorkOf:
             "score_samples": self.scores,
             "score_real_images": self.scores,
         }
+
+    @classmethod
+    def jobs(cls, jobs: list[Job], device: torch.device | str = "cpu") -> "WorkOf":
+        """Datasets, runs and generated images as those of the jobs say that make them."""
+        datasets = {job.wildcards["dataset"]: expected(job.spec) for job in jobs if job.rule == "prepare_data"}
+        per_class = {job.spec["dataset"]: job.spec["per_class"] for job in jobs if job.rule == "generate_samples"}
+        methods = {job.spec["recipe"]: job.spec["method"] for job in jobs if job.rule == "train"}
+        fragile = {
+            recipe
+            for recipe, method in methods.items()
+            if training_passes(method["name"], method["parameters"], attack_steps=1)[0].forwards == 0
+        }
+        return cls(datasets, per_class, fragile, device)
 
     def __call__(self, job: Job) -> Work | None:
         """None where no network is at work."""
@@ -83,36 +110,41 @@ class WorkOf:
         attack, losses = training_passes(spec["method"]["name"], spec["method"]["parameters"], settings["attack_steps"])
         steps = math.ceil(sizes["train"] / settings["batch_size"])
         batch, in_all = sizes["train"] / steps, attack * (epochs * steps)
-        calls = [Calls("training", batch, in_all.forwards, in_all.gradients, epochs * steps * losses)]
+        reduced = FLOAT32 if settings["precision"] == "float32" else BFLOAT16
+        trained = epochs * steps * losses
+        calls = [Calls("training", batch, in_all.forwards, in_all.gradients, trained, precision=reduced)]
         if settings["averaging"]["name"] == "swa":
-            calls.append(Calls("training", batch, steps * (attack.forwards + 2), steps * attack.gradients))
+            forwards, gradients = steps * (attack.forwards + 2), steps * attack.gradients
+            calls.append(Calls("training", batch, forwards, gradients, precision=reduced))
         for size in (min(sizes["train"], tracking["train_samples"]), sizes["validation"]):
             batches = math.ceil(size / tracking["batch_size"])
             gradients = epochs * batches * tracking["attack_steps"]
             calls.append(Calls("tracking", size / batches, gradients + 2 * epochs * batches, gradients))
-        precision = FLOAT32 if settings["precision"] == "float32" else BFLOAT16
-        return Work(self.network(spec), tuple(calls), precision)
+        return Work(self.network(spec), tuple(calls))
 
     def evaluation(self, job: Job) -> Work:
         """Every attack on its images, from every checkpoint."""
         dataset, calls = self.datasets[job.spec["dataset"]], []
+        share = ROBUST_SHARE if dataset.classes <= MANY_CLASSES else ROBUST_SHARE_OF_MANY
+        share = 0.0 if job.spec["recipe"] in self.fragile else share
         for weights in (path for path in job.inputs if path.endswith(".safetensors")):
             for attack in job.spec["attacks"]:
                 if not (attack["best_only"] and weights.endswith("/last.safetensors")):
                     images = min(dataset.sizes["test"], attack["samples"] or dataset.sizes["test"])
-                    calls += self.attack(attack, images, job.spec["batch_size"], dataset.classes)
+                    calls += self.attack(attack, images, job.spec["batch_size"], dataset.classes, share)
         return Work(self.network(job.spec), tuple(calls))
 
-    def attack(self, attack: dict, images: int, batch_size: int, classes: int) -> list[Calls]:
-        """The attack, and the predictions before and after it."""
-        robust, fooled = (self.passes(attack, classes, robust) for robust in (True, False))
+    def attack(self, attack: dict, images: int, batch_size: int, classes: int, share: float) -> list[Calls]:
+        """The attack, and the predictions before and after it. share: of the images, those that are robust."""
         batches = math.ceil(images / batch_size)
-        calls = [Calls("predictions", images / batches, 2 * batches)]
-        if robust.forwards:
-            # An attack that leaves fooled images alone makes its calls on the others, which are fewer.
-            share = ROBUST_SHARE + (1 - ROBUST_SHARE) * fooled.forwards / robust.forwards
-            whole, batch = robust * batches, share * images / batches
-            calls.append(Calls(attack["name"], batch, whole.forwards, whole.gradients, seconds=whole.seconds))
+        batch = images / batches
+        calls = [Calls("predictions", batch, 2 * batches)]
+        for robust, part in ((True, share), (False, 1 - share)):
+            if part:
+                whole = self.passes(attack, classes, robust) * batches
+                calls.append(
+                    Calls(attack["name"], part * batch, whole.forwards, whole.gradients, seconds=whole.seconds)
+                )
         return calls
 
     def passes(self, attack: dict, classes: int, robust: bool) -> Passes:

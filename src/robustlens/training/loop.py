@@ -101,6 +101,11 @@ class Training:
         self.method = create("methods", spec["method"]["name"], spec["method"]["parameters"])
         self.attack = self.method.attack(self.settings["attack_steps"])
         self.images = Images(data.splits["train"], device)
+        if not (len(self.images) and len(data.splits["validation"].labels)):
+            raise RobustlensError(
+                f"{spec['dataset']} is prepared without training or validation images; raise `splits.train` and "
+                "`splits.validation` in config.yaml"
+            )
         self.processes = Processes(device)
         self.engine = Engine.choose(self.settings, device)
 
@@ -154,8 +159,9 @@ class Training:
         self._restore()
         self.processes.wait()
         self.saved_at = time.monotonic()
-        while self.progress.epoch < self.settings["epochs"]:
-            self._epoch()
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            while self.progress.epoch < self.settings["epochs"]:
+                self._epoch()
         return TrainedRun(
             best=self.best,
             last=self._last(),
@@ -208,6 +214,7 @@ class Training:
     def _step(self, batch: Tensor, epoch: int) -> None:
         where = self.processes.share(batch)
         x, y, random = self.images.batch(where), self.images.y[where], self._random(epoch)
+        torch.manual_seed(random.initial_seed())  # for a network that draws numbers itself, such as dropout
         x = self._augmented(x, random)
         x_adv = self._attacked(self.fast, x, y, random)
         self.fast.train()

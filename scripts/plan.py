@@ -1,0 +1,29 @@
+"""Plan what `snakemake <targets>` would run: jobs, hours, disk, downloads. Prints the plan and writes it."""
+
+import json
+from pathlib import Path
+
+from robustlens.atomic import replacing
+from robustlens.console import job, parser
+from robustlens.device import use_device
+from robustlens.planning.dry_run import dry_run
+from robustlens.planning.plan import make_plan
+from robustlens.planning.text import plan_text
+
+arguments = parser(__doc__)
+arguments.add_argument("--text", required=True, type=Path, help="text file to write")
+arguments.add_argument("--json", required=True, type=Path, help="JSON file to write")
+args = arguments.parse_args()
+spec = json.loads(args.spec)
+
+with job("plan", args.log):
+    snakefile, configuration, targets = spec["snakefile"], spec["configuration"], spec["targets"]
+    everything = dry_run(snakefile, configuration, targets, everything=True)
+    needed = dry_run(snakefile, configuration, targets)
+    with use_device(max((one.threads for one in needed), default=1)) as device:
+        plan = make_plan(spec["scale"], targets, spec["studies"], everything, needed, device)
+    text = plan_text(plan)
+    for path, content in ((args.text, text), (args.json, json.dumps(plan, indent=2) + "\n")):
+        with replacing(path) as temporary:
+            temporary.write_text(content)
+    print(f"\n{text}\nWritten: {args.text} and {args.json}", flush=True)

@@ -1,0 +1,96 @@
+"""The plan as data: jobs, hours, disk and downloads; what the text of the plan and its JSON file are made of."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+
+import torch
+
+from robustlens.planning.dry_run import Job, needed_by
+from robustlens.planning.estimate import Estimate, Estimator
+from robustlens.planning.gpus import GPUS
+from robustlens.planning.storage import disk, downloads
+
+
+def make_plan(
+    scale: str, targets: list[str], studies: list[str], everything: list[Job], needed: list[Job], device: torch.device
+) -> dict:
+    """A plan, ready for JSON.
+
+    everything: the jobs behind the targets, those that have run among them. needed: those that are to run now.
+    """
+    estimator = Estimator(everything, needed, device)
+    estimates = {job.key(): estimator(job) for job in needed}
+
+    def hours_of(jobs: Iterable[Job]) -> dict:
+        return hours([estimates[job.key()] for job in jobs])
+
+    per_study = {study: needed_by(needed, study_files(scale, study)) for study in studies}
+    return {
+        "scale": scale,
+        "targets": targets,
+        "jobs": dict(Counter(job.rule for job in needed).most_common()),
+        "finished_jobs": len(everything) - len(needed),
+        "machine": {
+            "here": estimator.here,
+            "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+            "cores": os.cpu_count(),
+            "processor_hours": round(estimator.processor_hours, 3) if device.type == "cpu" else None,
+        },
+        "studies": {study: hours_of(jobs) for study, jobs in per_study.items() if jobs},
+        "total": hours_of(needed),
+        "kinds": kinds(list(estimates.values())),
+        "sources": dict(Counter(e.source for e in estimates.values())),
+        "disk": {"bytes": disk(needed, estimator.work_of), "free": shutil.disk_usage(".").free},
+        "downloads": downloads(needed),
+        "estimates": [facts(estimate) for estimate in estimates.values()],
+    }
+
+
+def study_files(scale: str, study: str) -> tuple[str, str]:
+    """What the names of the files begin with that a study is there for."""
+    return f"results/{scale}/tables/{study}-", f"results/{scale}/figures/{study}-"
+
+
+def hours(estimates: list[Estimate]) -> dict:
+    """jobs; processor_hours: of one core; gpu_hours: of the GPU that is here, or that was measured; exaflops and
+    gpus: what is left for a GPU that is not here, and the fewest and most hours that this takes on some of them."""
+    flops = Counter()
+    for estimate in estimates:
+        flops.update(estimate.flops)
+    return {
+        "jobs": len(estimates),
+        "processor_hours": sum(e.seconds * e.job.threads for e in estimates if not e.gpu) / 3600,
+        "gpu_hours": sum(e.seconds for e in estimates if e.gpu) / 3600,
+        "exaflops": sum(flops.values()) / 1e18,
+        "gpus": {gpu.name: gpu.hours(flops) for gpu in GPUS},
+    }
+
+
+def kinds(estimates: list[Estimate]) -> list[dict]:
+    """The jobs by rule, dataset, suite and source of their estimate; those with the most work first."""
+    groups: dict[tuple, list[Estimate]] = {}
+    for estimate in estimates:
+        of = estimate.job.wildcards
+        key = (estimate.job.rule, of.get("dataset", ""), of.get("suite", ""), estimate.source)
+        groups.setdefault(key, []).append(estimate)
+    found = [
+        dict(zip(("rule", "dataset", "suite", "source"), key, strict=True)) | hours(group)
+        for key, group in groups.items()
+    ]
+    return sorted(found, key=lambda kind: (-kind["exaflops"], -kind["gpu_hours"], -kind["processor_hours"]))
+
+
+def facts(estimate: Estimate) -> dict:
+    """One job of the plan. seconds: on the GPU (`gpu`) or on the processor. flops: by precision, of its part on a GPU
+    that is not here."""
+    job = estimate.job
+    return {
+        "rule": job.rule,
+        "wildcards": job.wildcards,
+        "source": estimate.source,
+        "seconds": round(estimate.seconds, 3),
+        "gpu": estimate.gpu,
+        "flops": estimate.flops,
+    }

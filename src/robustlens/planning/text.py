@@ -1,0 +1,178 @@
+"""The plan as text that a person wants to read."""
+
+import textwrap
+
+from robustlens.planning.estimate import PREPARATION_RATE, PROCESSOR_HOURS
+from robustlens.planning.gpus import GPUS
+from robustlens.planning.work import MANY_CLASSES, ROBUST_SHARE, ROBUST_SHARE_OF_MANY
+
+ROWS, WIDTH = 25, 110  # of the table of kinds of jobs; of the notes
+SOURCES = {
+    "measured": "this very job ran before",
+    "alike": "jobs like it ran before; in proportion to the FLOPs",
+    "probe": "timed just now on random images: some epochs of the training loop, some calls of the networks",
+    "rate": "FLOPs at four fifths of the rate of a convolution, timed just now",
+    "gpus": "FLOPs at the rates of the GPUs, which are below",
+    "start-up": "what Python takes to start, timed just now; the work itself is short",
+    "assumed": f"the bytes of the prepared images at {PREPARATION_RATE / 1e6:.0f} MB/s",
+    "unknown": "not estimated, and in no sum",
+}
+
+
+def plan_text(plan: dict) -> str:
+    """The plan that `make_plan` made."""
+    title = f"PLAN of scale {plan['scale']}: snakemake {' '.join(plan['targets'])}"
+    if not plan["jobs"]:
+        return f"{title}\n\nNothing to do: all {plan['finished_jobs']} jobs are done.\n"
+    parts = [
+        title,
+        *_time(plan),
+        _jobs(plan),
+        *_kinds(plan),
+        _sources(plan),
+        _disk(plan),
+        _downloads(plan),
+        _notes(plan),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _time(plan: dict) -> list[str]:
+    machine, total = plan["machine"], plan["total"]
+    rows = [(study, hours) for study, hours in plan["studies"].items()] + [("in all", total)]
+    columns = _columns(plan)
+    titles = ["study", "jobs", *columns]
+    body = [[name, _integer(hours["jobs"]), *(show(hours) for show in columns.values())] for name, hours in rows]
+    parts = [table(titles, body, left=1)]
+    if len(plan["studies"]) > 1:
+        parts.append("Studies share jobs, so that together they take less than the sum.")
+    if machine["gpu"]:
+        parts.append(f"GPU-hours are those of this machine's {machine['gpu']}.")
+    elif machine["here"]:
+        wall = total["processor_hours"] / machine["cores"]
+        parts.append(f"On the {machine['cores']} cores of this machine: {duration(wall)} or more.")
+    else:
+        parts.append(
+            f"This machine has no GPU, and one of its cores would take about {_integer(machine['processor_hours'])} hours. "
+            f"Beyond {PROCESSOR_HOURS:.0f} a plan is for GPUs: fewest and most hours of one."
+        )
+    return parts
+
+
+def _columns(plan: dict) -> dict:
+    """The columns of hours that this plan needs, each with what makes its text of `plan.hours`."""
+    columns = {}
+    if not plan["machine"]["here"]:
+        columns["PFLOP"] = lambda hours: number(hours["exaflops"] * 1000)
+        for gpu in GPUS:
+            columns[f"{gpu.name}-hours"] = lambda hours, name=gpu.name: "-".join(map(number, hours["gpus"][name]))
+    if plan["total"]["gpu_hours"]:
+        columns["GPU-hours" if plan["machine"]["here"] else "GPU-hours by earlier runs"] = lambda hours: number(
+            hours["gpu_hours"]
+        )
+    columns["CPU-hours"] = lambda hours: number(hours["processor_hours"])
+    return columns
+
+
+def _jobs(plan: dict) -> str:
+    body = [[rule, _integer(count)] for rule, count in plan["jobs"].items()]
+    body.append(["in all", _integer(sum(plan["jobs"].values()))])
+    return f"JOBS to run ({_integer(plan['finished_jobs'])} more are done)\n" + table(["rule", "jobs"], body, left=1)
+
+
+def _kinds(plan: dict) -> list[str]:
+    columns = _columns(plan)
+    titles = ["rule", "dataset", "suite", "source", "jobs", *columns]
+    body = [
+        [*(kind[name] for name in titles[:4]), _integer(kind["jobs"]), *(show(kind) for show in columns.values())]
+        for kind in plan["kinds"][:ROWS]
+    ]
+    parts = ["WHERE THE TIME GOES\n" + table(titles, body, left=4)]
+    if len(plan["kinds"]) > ROWS:
+        parts.append(f"  and {len(plan['kinds']) - ROWS} kinds that take less; plan.json has them all.")
+    return parts
+
+
+def _sources(plan: dict) -> str:
+    body = [[name, f"{plan['sources'][name]} jobs", text] for name, text in SOURCES.items() if name in plan["sources"]]
+    return "SOURCES of the estimates\n" + table(None, body, left=3)
+
+
+def _disk(plan: dict) -> str:
+    amounts = sorted(plan["disk"]["bytes"].items(), key=lambda item: -item[1])
+    body = [[what, size(amount)] for what, amount in amounts] + [["in all", size(sum(a for _, a in amounts))]]
+    return f"DISK ({size(plan['disk']['free'])} free here)\n" + table(None, body, left=1)
+
+
+def _downloads(plan: dict) -> str:
+    if not plan["downloads"]:
+        return "DOWNLOADS: none"
+    body = []
+    for file in plan["downloads"]:
+        amount = "unknown" if file["bytes"] is None else size(file["bytes"])
+        by_hand = "  no URL serves it: put it there by hand" if file["by_hand"] else ""
+        body.append([f"{file['folder']}/{file['file']}", amount + by_hand])
+    unknown = sum(file["bytes"] is None for file in plan["downloads"])
+    known = size(sum(file["bytes"] or 0 for file in plan["downloads"]))
+    body.append(["in all", known + (f" and {unknown} of unknown size" if unknown else "")])
+    return "DOWNLOADS to results/downloads\n" + table(None, body, left=2)
+
+
+def _notes(plan: dict) -> str:
+    notes = [
+        "FLOPs: of the passes that the attacks, methods and loops make through the networks, two a multiply-add.",
+        f"Of the images that AutoAttack's attacks are run on, {ROBUST_SHARE:.0%} are taken to be robust "
+        f"({ROBUST_SHARE_OF_MANY:.0%} of more than {MANY_CLASSES} classes, none after training without an attack): "
+        "these cost nearly all of their time.",
+        "Left out: the time of downloads, of waiting for a GPU or a cluster, and of tables and figures beyond their start.",
+    ]
+    if not plan["machine"]["here"]:
+        notes += [f"{gpu.name}: {gpu.source}." for gpu in GPUS]
+    if "prepared datasets" in plan["disk"]["bytes"]:
+        notes.append("A dataset of image files takes its disk space twice while it is prepared.")
+    return "NOTES\n" + "\n".join(
+        textwrap.fill(note, WIDTH, initial_indent="  ", subsequent_indent="    ") for note in notes
+    )
+
+
+def table(titles: list[str] | None, body: list[list[str]], left: int) -> str:
+    """Aligned columns, the first `left` of them to the left."""
+    rows = ([titles] if titles else []) + body
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  "
+        + "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def number(value: float) -> str:
+    """Two significant digits at least."""
+    if value >= 10 or value == 0:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}" if value >= 0.001 else "<0.001"
+
+
+def _integer(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def size(amount: float) -> str:
+    """Bytes, as a person says them."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if amount < 999.5 or unit == "TB":
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    raise AssertionError
+
+
+def duration(hours: float) -> str:
+    """Hours, as a person says them."""
+    if hours < 1 / 60:
+        return f"{hours * 3600:.0f} s"
+    if hours < 1:
+        return f"{hours * 60:.0f} min"
+    return f"{number(hours)} h" if hours < 72 else f"{number(hours / 24)} days"

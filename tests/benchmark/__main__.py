@@ -1,0 +1,80 @@
+"""Speed and memory of training, and of preparing CIFAR-10, measured here: docs/benchmarks.md says how."""
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import preparation
+import speed
+import torch
+from report import goals, goals_list, preparation_table, speed_table
+
+from robustlens.atomic import replacing
+from robustlens.provenance import _device
+
+ROOT = Path(__file__).parents[2]
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def problems(arguments: argparse.Namespace) -> list[speed.Problem]:
+    gpu = torch.cuda.is_available()
+    common = {"contestants": speed.ON_GPU if gpu else speed.ON_PROCESSOR, "threads": arguments.threads, "gpu": gpu}
+    if arguments.quick:
+        return [speed.Problem("ResNet-18 of width 4", 4, 8, **common, rounds=1, quick=True)]
+    if gpu:
+        return [speed.Problem("ResNet-18", 64, 128, **common)]
+    return [
+        speed.Problem("ResNet-18", 64, 32, **common, seconds=30 * arguments.minutes),
+        speed.Problem("ResNet-18 of width 16", 16, 64, **common),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make benchmark", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="try everything once, on tiny data: no measurement")
+    parser.add_argument("--minutes", type=float, default=5, help="about how long it may take on a processor (5)")
+    parser.add_argument("--threads", type=int, default=2, help="of each contestant (2)")
+    parser.add_argument("--only", choices=["speed", "preparation"], help="one of the two parts")
+    parser.add_argument("--results", type=Path, default=ROOT / "results" / "benchmarks", help="folder of the JSON file")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    machine = _device() | {"torch": torch.__version__}
+    name = machine["accelerator"] or machine["processor"]
+    gpu = machine["accelerator"] is not None
+
+    found, prepared = [], None
+    if arguments.only != "preparation":
+        for problem in problems(arguments):
+            with tempfile.TemporaryDirectory() as folder:
+                found.append(speed.measure(problem, Path(folder), say))
+    if arguments.only != "speed":
+        with tempfile.TemporaryDirectory() as folder:
+            prepared = preparation.measure(Path(folder), arguments.quick, say)
+    judged = [] if arguments.quick else goals(found, prepared, gpu)
+
+    now = datetime.now(UTC)
+    record = {"time": now.isoformat(timespec="seconds"), "quick": arguments.quick, "machine": machine}
+    record |= {"speed": found, "preparation": prepared, "goals": judged}
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    path = arguments.results / f"{'quick-' if arguments.quick else ''}{slug}-{now:%Y%m%d-%H%M%S}.json"
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n")
+
+    print(f"{name}, torch {torch.__version__}, {arguments.threads} threads\n")
+    print("\n".join(speed_table(problem, gpu) for problem in found))
+    print(preparation_table(prepared) if prepared else "")
+    print("Tried once, on tiny data: these are no measurements." if arguments.quick else goals_list(judged))
+    print(f"\n{path}")
+    broken = any(problem["failed"] or not problem["rows"] for problem in found)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""What is compared: ways to do one adversarial training step (SAT) on the same network and the same images.
+
+It runs in a worker process; torchattacks has an environment without most of ours, so robustlens is imported late.
+"""
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from memory import resident
+from torch import Tensor, nn
+
+from robustlens.models.resnet import ResNet
+from robustlens.seeds import derive
+
+SEED, CLASSES = 0, 10
+EPSILON, STEP_SIZE = 8 / 255, 2 / 255
+SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005}
+FORMATS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
+
+
+class Unavailable(Exception):
+    """This machine can't run the contestant; the message says why."""
+
+
+def network(width: int) -> nn.Module:
+    """CIFAR ResNet-18 of that width (64: as published), the same in every process."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(SEED, "weights"))
+        return ResNet(width=width).build(3, CLASSES)
+
+
+def step_size(attack_steps: int) -> float:
+    """One step is FGSM, of length epsilon."""
+    return EPSILON if attack_steps == 1 else STEP_SIZE
+
+
+class Reference:
+    """The loop that much published code has: contiguous float32, and backward() in the attack, which computes the
+    gradients of the weights too. Images come as they are needed: float32 on the device.
+
+    folder: holds images.npy, uint8 (N, 3, 32, 32), and labels.npy.
+    libraries: bytes of memory that the process had before it built anything.
+    """
+
+    def __init__(self, width: int, batch: int, folder: Path, device: torch.device):
+        self.libraries = resident()
+        self.model = network(width).to(device)
+        self.weights = {name: t.clone() for name, t in self.model.state_dict().items()}
+        images, labels = (torch.from_numpy(np.load(folder / f"{name}.npy")) for name in ("images", "labels"))
+        self.x = (images.float() / 255).to(device).split(batch)
+        self.y = labels.to(device).split(batch)
+
+    def reset(self, attack_steps: int) -> None:
+        """Back to the first weights, a fresh optimiser and the first batch."""
+        self.attack_steps, self.done = attack_steps, 0
+        self.model.load_state_dict(self.weights)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), **SGD)
+
+    def step(self) -> None:
+        """Leaves `x_adv` and `loss` of this step."""
+        x, y = (parts[self.done % len(parts)] for parts in (self.x, self.y))
+        torch.manual_seed(derive(SEED, "steps", self.done, 0))  # the random start that robustlens draws
+        self.x_adv = self.attack(x, y)
+        self.model.train()
+        self.optimizer.zero_grad()
+        self.loss = F.cross_entropy(self.model(self.x_adv), y)
+        self.loss.backward()
+        self.optimizer.step()
+        self.done += 1
+
+    def attack(self, x: Tensor, y: Tensor) -> Tensor:
+        self.model.eval()
+        x_adv = (x + EPSILON * (2 * torch.rand_like(x) - 1)).clamp(0, 1)
+        for _ in range(self.attack_steps):
+            x_adv.requires_grad_(True)
+            F.cross_entropy(self.model(x_adv), y).backward()
+            x_adv = x_adv.detach() + step_size(self.attack_steps) * x_adv.grad.sign()
+            x_adv = torch.min(torch.max(x_adv, x - EPSILON), x + EPSILON).clamp(0, 1)
+        return x_adv
+
+
+class Torchattacks(Reference):
+    """The same with torchattacks' PGD, as in the FastAT benchmark."""
+
+    def __init__(self, *arguments: object):
+        try:
+            import torchattacks
+        except ImportError as error:
+            raise Unavailable(f"torchattacks can't be imported ({error})") from error
+        super().__init__(*arguments)
+        self.library = torchattacks
+
+    def reset(self, attack_steps: int) -> None:
+        super().reset(attack_steps)
+        self.attack = self.library.PGD(self.model, eps=EPSILON, alpha=step_size(attack_steps), steps=attack_steps)
+
+
+class Ours:
+    """`Training._step` of robustlens, with the settings that its jobs have (`use_device`).
+
+    augmented: with the crops and flips of CIFAR-10 training, as an epoch has them. The others have none.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        batch: int,
+        folder: Path,
+        device: torch.device,
+        precision: str,
+        memory_format: str,
+        compile: bool = False,
+        augmented: bool = False,
+    ):
+        from robustlens.data.prepared import PreparedDataset, Split
+        from robustlens.device import use_device
+        from robustlens.errors import RobustlensError
+        from robustlens.training.loop import Training
+        from robustlens.training.state import RunState
+
+        spec = {
+            "seed": SEED,
+            "architecture": {"family": "resnet", "width": width},
+            "method": {"name": "sat", "parameters": {}},
+            "training": {
+                "epochs": 1_000_000,
+                "batch_size": batch,
+                "learning_rate": SGD["lr"],
+                "momentum": SGD["momentum"],
+                "weight_decay": SGD["weight_decay"],
+                "schedule": {"name": "step", "milestones": [1_000_000], "factor": 0.1},
+                "attack_steps": 10,
+                "attack_batchnorm": "eval",
+                "augmentation": {"crop_padding": 4, "flip": True} if augmented else {"crop_padding": 0, "flip": False},
+                "averaging": {"name": "none"},
+                "precision": precision,
+                "memory_format": memory_format,
+                "compile": "on" if compile else "off",
+            },
+            "threat": {"norm": "linf", "epsilon": EPSILON, "step_size": STEP_SIZE},
+            "tracking": {"train_samples": 1, "attack_steps": 1, "batch_size": 1, "energy_epochs": []},
+        }
+        self.libraries = resident()
+        images, labels = (np.load(folder / f"{name}.npy") for name in ("images", "labels"))
+        train = Split(images, labels, np.arange(len(labels)), levels=255)
+        validation = Split(images[:1], labels[:1], np.arange(1), levels=255)
+        sheet = {"classes": [str(label) for label in range(CLASSES)], "shape": [3, 32, 32]}
+        data = PreparedDataset(sheet, {"train": train, "validation": validation})
+
+        self.job = contextlib.ExitStack()
+        device = self.job.enter_context(use_device(torch.get_num_threads()))
+        try:
+            self.training = Training(spec, data, RunState(folder / "state", "none"), device)
+        except RobustlensError as error:
+            raise Unavailable(str(error)) from error
+        self.weights = {name: t.clone() for name, t in self.training.model.state_dict().items()}
+        self.batches = torch.arange(len(labels), device=device).split(batch)
+
+    def reset(self, attack_steps: int) -> None:
+        self.training.model.load_state_dict(self.weights)
+        self.training.optimizer.state.clear()
+        self.training.progress.step = 0
+        attack = self.training.method.attack(attack_steps)
+
+        def remembered(*arguments: object) -> Tensor:
+            self.x_adv = attack(*arguments)
+            return self.x_adv
+
+        self.training.attack = remembered
+
+    def step(self) -> None:
+        done = self.training.progress.step
+        batch = self.batches[done % len(self.batches)]
+        self.training.loss_sum.zero_()
+        self.training._step(batch, epoch=1)
+        self.loss = self.training.loss_sum / len(batch)
+        self.training.progress.step += 1
+
+
+class Probe:
+    """The 3x3 convolutions of the network by themselves, forward: the rate that the machine can reach.
+
+    flops: floating-point operations of a step, two a multiply-add.
+    """
+
+    def __init__(self, width: int, batch: int, folder: Path, device: torch.device, precision: str, memory_format: str):
+        dtype, shape = getattr(torch, precision), {"memory_format": FORMATS[memory_format]}
+        torch.backends.cudnn.allow_tf32 = False
+        self.layers, self.flops = [], 0
+
+        def record(layer: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
+            x = torch.randn(batch, *inputs[0].shape[1:]).to(device, dtype).contiguous(**shape)
+            weight = layer.weight.detach().to(device, dtype).contiguous(**shape)
+            self.layers.append((x, weight, layer.stride))
+            self.flops += 2 * batch * layer.weight.numel() * output[0, 0].numel()
+
+        model = network(width)
+        for layer in model.modules():
+            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
+                layer.register_forward_hook(record)
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, 3, 32, 32))
+
+    def step(self) -> None:
+        with torch.no_grad():
+            for x, weight, stride in self.layers:
+                F.conv2d(x, weight, stride=stride, padding=1)
+
+
+KINDS = {"reference": Reference, "torchattacks": Torchattacks, "ours": Ours, "probe": Probe}

@@ -1,0 +1,97 @@
+"""The processes of the contestants, as the benchmark sees them."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SOURCES = HERE.parents[1] / "src"
+TORCHATTACKS = "3.5.1"
+
+
+class Skipped(Exception):
+    """The contestant can't take part here; the message says why."""
+
+
+class Failed(Exception):
+    """The contestant broke."""
+
+
+class Worker:
+    """A contestant in a process that lives until `stop`; `ask` has it do something and gives its answer.
+
+    options: what the contestant's class takes besides width, batch, folder and device.
+    """
+
+    def __init__(self, kind: str, options: dict, **job: object):
+        self.kind = kind
+        command = _isolated() if kind == "torchattacks" else [sys.executable]
+        job = {"kind": kind, "options": options, **job, "folder": str(job["folder"])}
+        path = os.pathsep.join(filter(None, [str(SOURCES), os.environ.get("PYTHONPATH")]))
+        threads = str(job["threads"])
+        # All contestants share a GPU; only one of them computes at a time.
+        environment = {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, "ROBUSTLENS_JOBS_PER_GPU": "100"}
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [*command, str(HERE / "worker.py"), json.dumps(job)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            env=os.environ | environment,
+            text=True,
+        )
+
+    def ready(self) -> dict:
+        """What it says of itself, once it is built. Raises Skipped."""
+        try:
+            return self._answer()
+        except Failed as error:
+            if self.kind == "torchattacks":
+                raise Skipped(f"it could not be installed or started: {error}") from error
+            raise
+
+    def ask(self, do: str, **what: object) -> dict:
+        try:
+            self.process.stdin.write(json.dumps({"do": do, **what}) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # what it said last tells why
+        return self._answer()
+
+    def stop(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        self.errors.close()
+
+    def _answer(self) -> dict:
+        line = self.process.stdout.readline()
+        if not line:
+            self.errors.seek(0)
+            said = self.errors.read().strip().splitlines()
+            raise Failed(said[-1] if said else f"the process ended with code {self.process.wait()}")
+        answer = json.loads(line)
+        if "skipped" in answer:
+            raise Skipped(answer["skipped"])
+        if "failed" in answer:
+            raise Failed(answer["failed"])
+        return answer
+
+
+def _isolated() -> list[str]:
+    """Python with torchattacks and the torch of this process: this one where it has it, else an environment of uv's."""
+    if importlib.util.find_spec("torchattacks"):
+        return [sys.executable]
+    uv = os.environ.get("UV") or shutil.which("uv")
+    if uv is None:
+        raise Skipped("it is not installed here, and there is no uv to install it with")
+    packages = {"torch": version("torch"), "torchvision": version("torchvision"), "torchattacks": TORCHATTACKS}
+    wanted = [argument for name, number in packages.items() for argument in ("--with", f"{name}=={number}")]
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return [uv, "run", "--quiet", "--isolated", "--no-project", "--python", python, *wanted, "python"]
