@@ -426,13 +426,14 @@ def planned_targets():
 
 
 def plan_spec(wildcards):
+    given = workflow.config_settings.overwrite_config  # by --configfile and --config
     return job_spec(
         "plan",
         scale=CONFIG["scale"],
         studies=list(CONFIG["studies"]),
         targets=planned_targets(),
         snakefile=os.path.relpath(workflow.main_snakefile),
-        configuration={key: value for key, value in workflow.config_settings.overwrite_config.items() if key != "target"},
+        configuration={key: value for key, value in given.items() if key != "target"},
     )
 
 

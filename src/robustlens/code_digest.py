@@ -9,9 +9,11 @@ import ast
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 SOURCE = Path(__file__).parent.parent
 PACKAGE = Path(__file__).parent.name
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @cache
@@ -20,7 +22,7 @@ def code_digest(*entries: str | Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(closure(*entries)):
         name = path.relative_to(SOURCE) if path.is_relative_to(SOURCE) else path.name
-        digest.update(f"{name}:{_tree_digest(path)}\n".encode())
+        digest.update(f"{name}:{_read(path).digest}\n".encode())
     return digest.hexdigest()[:12]
 
 
@@ -32,7 +34,7 @@ def closure(*entries: str | Path) -> set[Path]:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting.extend(_imports(path))
+            waiting.extend(_read(path).imports)
     return found
 
 
@@ -45,6 +47,7 @@ def _entry_files(entry: str | Path) -> list[Path]:
     return _module_files(entry)
 
 
+@cache
 def _module_files(name: str) -> list[Path]:
     """The files that `import name` runs: the package files above it, and its own. Other packages give none."""
     parts = name.split(".")
@@ -60,25 +63,24 @@ def _module_files(name: str) -> list[Path]:
     return files
 
 
+class _Code(NamedTuple):
+    """What counts of a file: a digest of its syntax tree, and the files of this package that it imports."""
+
+    digest: str
+    imports: list[Path]
+
+
 @cache
-def _imports(path: Path) -> list[Path]:
-    files = []
-    for node in ast.walk(ast.parse(path.read_text())):
+def _read(path: Path) -> _Code:
+    tree, imports = ast.parse(path.read_text()), []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            files += [file for alias in node.names for file in _module_files(alias.name)]
+            imports += [file for alias in node.names for file in _module_files(alias.name)]
         elif isinstance(node, ast.ImportFrom):
             if node.level:
                 raise ImportError(f"{path}: relative imports are not followed; write `from {PACKAGE}.x import y`")
-            files += _module_files(node.module)
-            files += [file for alias in node.names for file in _module_files(f"{node.module}.{alias.name}")]
-    return files
-
-
-@cache
-def _tree_digest(path: Path) -> str:
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
-        if documented and ast.get_docstring(node, clean=False) is not None:
+            imports += _module_files(node.module)
+            imports += [file for alias in node.names for file in _module_files(f"{node.module}.{alias.name}")]
+        elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return _Code(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports)

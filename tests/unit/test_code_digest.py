@@ -25,7 +25,7 @@ FILES = {
 
 def forget() -> None:
     """The digests are cached, as no file changes while a Snakefile is parsed."""
-    for function in (module.code_digest, module._imports, module._tree_digest):
+    for function in (module.code_digest, module._read, module._module_files):
         function.cache_clear()
 
 

@@ -62,11 +62,14 @@ def dry_run(snakefile: str, configuration: dict, targets: list[str], everything:
         )
         if process.returncode != 0:
             raise RobustlensError(f"snakemake {' '.join(targets)} can't be planned:\n{process.stdout.strip()}")
-        return read_jobs(found.read_text().splitlines())
+        return read_jobs(found.read_text().splitlines() if found.exists() else [])
 
 
 def read_jobs(lines: list[str]) -> list[Job]:
-    """The jobs from what the logger plugin wrote. Raises RobustlensError unless they are as many as Snakemake counts."""
+    """The jobs from what the logger plugin wrote.
+
+    Raises RobustlensError unless they are as many as Snakemake counts, and for a job that can't be read.
+    """
     records = [json.loads(line) for line in lines]
     announced = [record for record in records if "rule" in record]
     counted = next((record["counts"]["total"] for record in records if "counts" in record), 0)

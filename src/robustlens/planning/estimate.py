@@ -6,13 +6,13 @@ from functools import partial
 import torch
 
 from robustlens.planning.dry_run import Job
-from robustlens.planning.measured import Measurement, estimate, measurements
+from robustlens.planning.measured import Measurement, by_measurements, measurements
 from robustlens.planning.probe import Probe, convolution_rate, start_up
 from robustlens.planning.work import Work, WorkOf
 
 # More hours than this of one core, and a plan is for GPUs.
 PROCESSOR_HOURS = 200.0
-# Of the rate of one convolution, what a whole network reaches (research/training-and-evaluation-peers.md, 2.4: 78-84 %).
+# What a whole network reaches of the rate of one convolution: 78-84 % (training-and-evaluation-peers.md, 2.4).
 NETWORK_SHARE = 0.8
 # Bytes of prepared images a second: decoding, writing, checksums. Assumed.
 PREPARATION_RATE = 20e6
@@ -58,7 +58,7 @@ class Estimator:
         if not job.spec:
             return made("start-up")
         begin = start_up("network" if work or job.rule == "import_model" else "table")
-        known = estimate(job, work.flops if work else 0.0, self.measured, begin)
+        known = by_measurements(job, work.flops if work else 0.0, self.measured, begin)
         if known:
             seconds, exact = known
             return made("measured" if exact else "alike", seconds, gpu=bool(work) and self.on_gpu)

@@ -25,8 +25,8 @@ GPUS = (
     Gpu(
         "A100",
         {BFLOAT16: (77e12, 114e12), FLOAT32: (10e12, 16e12)},
-        "77 to 114 TFLOP/s in 16 bits, delivered by the public code of airbench on CIFAR-10 (its README, not checked by "
-        "us); 10 to 16 in float32, assumed: half to four fifths of the peak",
+        "77 to 114 TFLOP/s in 16 bits, delivered by the public code of airbench on CIFAR-10 (by its README); "
+        "10 to 16 in float32, assumed: half to four fifths of the peak",
     ),
     Gpu(
         "H100",

@@ -8,11 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from robustlens.errors import RobustlensError
 from robustlens.planning.dry_run import Job
 from robustlens.planning.work import Work
 
 # The wildcards that a measured job shares with the one to be estimated, the best choice first.
 ALIKE = (("dataset", "recipe", "suite", "seed"), ("dataset", "recipe", "suite"), ("dataset", "suite"), ("dataset",))
+
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, RobustlensError)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ def measurements(jobs: list[Job], work_of: Callable[[Job], Work | None], on_gpu:
     found = []
     for job in jobs:
         if job.benchmark and job.certificate:
-            with contextlib.suppress(OSError, ValueError, KeyError, StopIteration):
+            with contextlib.suppress(*UNREADABLE):
                 record = json.loads(Path(job.certificate).read_text())
                 with open(job.benchmark, newline="") as file:
                     seconds = float(next(csv.DictReader(file, delimiter="\t"))["s"])
@@ -40,7 +44,7 @@ def measurements(jobs: list[Job], work_of: Callable[[Job], Work | None], on_gpu:
     return found
 
 
-def estimate(job: Job, flops: float, measured: list[Measurement], start_up: float) -> tuple[float, bool] | None:
+def by_measurements(job: Job, flops: float, measured: list[Measurement], start_up: float) -> tuple[float, bool] | None:
     """Seconds of a job by the median of those most like it, but for their start-up in proportion to the FLOPs; and
     whether it is this very job that was measured, with the same work. None where nothing like it was."""
     for names in ALIKE:

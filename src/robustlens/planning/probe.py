@@ -24,7 +24,7 @@ from robustlens.planning.work import Work, WorkOf
 from robustlens.training.loop import Training
 from robustlens.training.state import RunState
 
-# FLOPs that one timing may take: a second or two of a slow core, or of a fast GPU.
+# FLOPs that one timing may take: about a second of one core with a small network, or of a fast GPU.
 BUDGET = {"cpu": 1e10, "cuda": 4e13}
 EPOCHS = 4  # of the training loop; the first one warms up, and the fastest of the others counts
 SECONDS = 60.0  # of all timings together; after that, rates stand in

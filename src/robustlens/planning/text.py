@@ -6,7 +6,8 @@ from robustlens.planning.estimate import PREPARATION_RATE, PROCESSOR_HOURS
 from robustlens.planning.gpus import GPUS
 from robustlens.planning.work import MANY_CLASSES, ROBUST_SHARE, ROBUST_SHARE_OF_MANY
 
-ROWS, WIDTH = 25, 110  # of the table of kinds of jobs; of the notes
+WIDTH = 110  # of the notes
+SMALL = 0.01  # kinds of jobs with less of the time than this are not listed
 SOURCES = {
     "measured": "this very job ran before",
     "alike": "jobs like it ran before; in proportion to the FLOPs",
@@ -52,9 +53,10 @@ def _time(plan: dict) -> list[str]:
         wall = total["processor_hours"] / machine["cores"]
         parts.append(f"On the {machine['cores']} cores of this machine: {duration(wall)} or more.")
     else:
+        hours = _integer(machine["processor_hours"])
         parts.append(
-            f"This machine has no GPU, and one of its cores would take about {_integer(machine['processor_hours'])} hours. "
-            f"Beyond {PROCESSOR_HOURS:.0f} a plan is for GPUs: fewest and most hours of one."
+            f"This machine has no GPU, and one of its cores would take about {hours} hours.\n"
+            f"Beyond {PROCESSOR_HOURS:.0f} a plan is for GPUs: the fewest and the most hours of one."
         )
     return parts
 
@@ -65,7 +67,7 @@ def _columns(plan: dict) -> dict:
     if not plan["machine"]["here"]:
         columns["PFLOP"] = lambda hours: number(hours["exaflops"] * 1000)
         for gpu in GPUS:
-            columns[f"{gpu.name}-hours"] = lambda hours, name=gpu.name: "-".join(map(number, hours["gpus"][name]))
+            columns[f"{gpu.name}-hours"] = lambda hours, name=gpu.name: between(*hours["gpus"][name])
     if plan["total"]["gpu_hours"]:
         columns["GPU-hours" if plan["machine"]["here"] else "GPU-hours by earlier runs"] = lambda hours: number(
             hours["gpu_hours"]
@@ -81,15 +83,18 @@ def _jobs(plan: dict) -> str:
 
 
 def _kinds(plan: dict) -> list[str]:
-    columns = _columns(plan)
+    columns, total = _columns(plan), plan["total"]
+    amounts = ("exaflops", "gpu_hours", "processor_hours")
+    large = [kind for kind in plan["kinds"] if any(kind[name] > SMALL * total[name] for name in amounts)]
     titles = ["rule", "dataset", "suite", "source", "jobs", *columns]
     body = [
         [*(kind[name] for name in titles[:4]), _integer(kind["jobs"]), *(show(kind) for show in columns.values())]
-        for kind in plan["kinds"][:ROWS]
+        for kind in large
     ]
     parts = ["WHERE THE TIME GOES\n" + table(titles, body, left=4)]
-    if len(plan["kinds"]) > ROWS:
-        parts.append(f"  and {len(plan['kinds']) - ROWS} kinds that take less; plan.json has them all.")
+    if len(large) < len(plan["kinds"]):
+        others = sum(kind["jobs"] for kind in plan["kinds"]) - sum(kind["jobs"] for kind in large)
+        parts.append(f"  {_integer(others)} more jobs are of kinds that take less than {SMALL:.0%} each.")
     return parts
 
 
@@ -124,7 +129,8 @@ def _notes(plan: dict) -> str:
         f"Of the images that AutoAttack's attacks are run on, {ROBUST_SHARE:.0%} are taken to be robust "
         f"({ROBUST_SHARE_OF_MANY:.0%} of more than {MANY_CLASSES} classes, none after training without an attack): "
         "these cost nearly all of their time.",
-        "Left out: the time of downloads, of waiting for a GPU or a cluster, and of tables and figures beyond their start.",
+        "Left out: the time of downloads, of waiting for a GPU or a cluster, of tables and figures beyond their start. "
+        "A training that was interrupted goes on from its saved state, but is counted as a whole.",
     ]
     if not plan["machine"]["here"]:
         notes += [f"{gpu.name}: {gpu.source}." for gpu in GPUS]
@@ -147,6 +153,11 @@ def table(titles: list[str] | None, body: list[list[str]], left: int) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def between(low: float, high: float) -> str:
+    """Two numbers, or one where they look the same."""
+    return number(low) if number(low) == number(high) else f"{number(low)}-{number(high)}"
 
 
 def number(value: float) -> str:

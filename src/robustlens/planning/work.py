@@ -135,16 +135,19 @@ class WorkOf:
         return Work(self.network(job.spec), tuple(calls))
 
     def attack(self, attack: dict, images: int, batch_size: int, classes: int, share: float) -> list[Calls]:
-        """The attack, and the predictions before and after it. share: of the images, those that are robust."""
+        """The attack, and the predictions before and after it. share: of the images, those that are robust.
+
+        An attack that leaves fooled images alone makes its calls on the robust ones only.
+        """
         batches = math.ceil(images / batch_size)
         batch = images / batches
         calls = [Calls("predictions", batch, 2 * batches)]
-        for robust, part in ((True, share), (False, 1 - share)):
-            if part:
-                whole = self.passes(attack, classes, robust) * batches
-                calls.append(
-                    Calls(attack["name"], part * batch, whole.forwards, whole.gradients, seconds=whole.seconds)
-                )
+        robust, fooled = self.passes(attack, classes, True), self.passes(attack, classes, False)
+        made = robust if share else fooled
+        if made.forwards:
+            part = share * robust.forwards / made.forwards + (1 - share) * fooled.forwards / made.forwards
+            forwards, gradients = batches * made.forwards, batches * made.gradients
+            calls.append(Calls(attack["name"], part * batch, forwards, gradients, seconds=batches * made.seconds))
         return calls
 
     def passes(self, attack: dict, classes: int, robust: bool) -> Passes:

@@ -1,4 +1,4 @@
-"""A logger plugin of Snakemake that writes what it announces to a file, in lines of JSON: each job, and how many there are.
+"""A logger plugin of Snakemake that appends what it announces to a file: lines of JSON, one a job, and their counts.
 
 A dry run announces all the jobs that a run would start. What it prints is for people; this is the interface that
 Snakemake documents for programs. `robustlens.planning.dry_run` puts this package on the path and asks for it.
@@ -23,22 +23,23 @@ class LogHandler(LogHandlerBase):
     has_filter = has_formatter = True  # none: every record is seen as it is
     writes_to_stream = writes_to_file = needs_rulegraph = False  # Snakemake's own messages stay
 
-    def __post_init__(self) -> None:
-        self.jobs = open(self.settings.file, "w", buffering=1)
-
     def emit(self, record: LogRecord) -> None:
         event = getattr(record, "event", None)
         if event == LogEvent.RUN_INFO:
-            self.jobs.write(json.dumps({"counts": record.stats}) + "\n")
-        if event != LogEvent.JOB_INFO:
-            return
-        job = {
-            "rule": record.rule_name,
-            "wildcards": dict(record.wildcards),
-            "inputs": list(record.input),
-            "outputs": list(record.output),
-            "benchmark": record.benchmark,
-            "threads": record.threads,
-            "command": record.shellcmd,
-        }
-        self.jobs.write(json.dumps(job) + "\n")
+            self._append({"counts": record.stats})
+        elif event == LogEvent.JOB_INFO:
+            self._append(
+                {
+                    "rule": record.rule_name,
+                    "wildcards": dict(record.wildcards),
+                    "inputs": list(record.input),
+                    "outputs": list(record.output),
+                    "benchmark": record.benchmark,
+                    "threads": record.threads,
+                    "command": record.shellcmd,
+                }
+            )
+
+    def _append(self, what: dict) -> None:
+        with open(self.settings.file, "a") as file:
+            file.write(json.dumps(what) + "\n")
