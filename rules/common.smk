@@ -433,7 +433,7 @@ def plan_spec(wildcards):
         studies=list(CONFIG["studies"]),
         targets=planned_targets(),
         snakefile=os.path.relpath(workflow.main_snakefile),
-        configuration={key: value for key, value in given.items() if key != "target"},
+        configuration=json.dumps({key: value for key, value in given.items() if key != "target"}),  # in this order
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import preparation
 import speed
 import torch
+from line_up import problems
 from report import goals, goals_list, preparation_table, speed_table
 
 from robustlens.atomic import replacing
@@ -21,19 +22,6 @@ ROOT = Path(__file__).parents[2]
 
 def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def problems(arguments: argparse.Namespace) -> list[speed.Problem]:
-    gpu = torch.cuda.is_available()
-    common = {"contestants": speed.ON_GPU if gpu else speed.ON_PROCESSOR, "threads": arguments.threads, "gpu": gpu}
-    if arguments.quick:
-        return [speed.Problem("ResNet-18 of width 4", 4, 8, **common, rounds=1, quick=True)]
-    if gpu:
-        return [speed.Problem("ResNet-18", 64, 128, **common)]
-    return [
-        speed.Problem("ResNet-18", 64, 32, **common, seconds=30 * arguments.minutes),
-        speed.Problem("ResNet-18 of width 16", 16, 64, **common),
-    ]
 
 
 def main() -> int:
@@ -51,7 +39,7 @@ def main() -> int:
 
     found, prepared = [], None
     if arguments.only != "preparation":
-        for problem in problems(arguments):
+        for problem in problems(gpu, arguments.threads, arguments.minutes, arguments.quick):
             with tempfile.TemporaryDirectory() as folder:
                 found.append(speed.measure(problem, Path(folder), say))
     if arguments.only != "speed":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch._dynamo
 import torch.nn.functional as F
 from memory import resident
 from torch import Tensor, nn
@@ -203,6 +204,9 @@ class Probe:
                 layer.register_forward_hook(record)
         with torch.no_grad():
             model.eval()(torch.zeros(1, 3, 32, 32))
+
+    def reset(self, attack_steps: int) -> None:
+        """There is no attack here."""
 
     def step(self) -> None:
         with torch.no_grad():

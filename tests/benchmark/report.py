@@ -1,6 +1,6 @@
 """What was measured, as Markdown: tables, and which goals were reached."""
 
-from speed import PEER
+from line_up import PEER
 
 SPEED_GOALS = [  # (row, column, at least, of which problems)
     ("robustlens float32 channels-last", "times_torchattacks", 1.1, None),
@@ -15,8 +15,8 @@ PREPARATION_SECONDS, PREPARATION_BYTES = 30, 1e9
 COLUMNS = {
     "img/s, median": lambda row: f"{row['images_per_second']:.1f}",
     "img/s, best": lambda row: f"{row['best_images_per_second']:.1f}",
-    "× torchattacks": lambda row: _times(row["times_torchattacks"]),
-    "× plain loop": lambda row: _times(row["times_plain"]),
+    "times torchattacks": lambda row: _times(row["times_torchattacks"]),
+    "times plain loop": lambda row: _times(row["times_plain_loop"]),
     "GFLOP/s": lambda row: f"{row['useful_flops_per_second'] / 1e9:.0f}",
     "of convolution rate": lambda row: _share(row.get("share_of_convolution_rate")),
     "memory, MB": lambda row: "-" if row["memory_bytes"] is None else f"{row['memory_bytes'] / 1e6:.0f}",

@@ -33,7 +33,7 @@ def disturbed(rounds: list[Round], probes: list[str], threads: int | None) -> li
 def play(
     run: dict[str, Callable[[], tuple[float, float]]], probes: list[str], threads: int | None, wanted: int, most: int
 ) -> tuple[list[Round], list[str]]:
-    """(rounds that count, why the others don't): as many rounds as it takes to have `wanted` that count, `most` at most.
+    """(rounds that count, why the others don't): rounds until `wanted` of them count, `most` at most.
 
     run: what measures a contestant or a probe once; gives seconds and processors.
     """

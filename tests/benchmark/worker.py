@@ -45,9 +45,8 @@ def serve(job: dict, answers: TextIO) -> None:
         np.save(file, contestant.x_adv.detach().float().contiguous().cpu().numpy())
         return {"loss": float(contestant.loss)}
 
-    def warm_up(steps: int, attack_steps: int | None = None) -> dict:
-        if attack_steps:
-            contestant.reset(attack_steps)
+    def warm_up(attack_steps: int, steps: int) -> dict:
+        contestant.reset(attack_steps)
         run(steps)
         reset_peak()
         if device.type == "cuda":

@@ -9,6 +9,10 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from line_up import Contestant, Problem
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[1] / "src"
@@ -26,18 +30,18 @@ class Failed(Exception):
 class Worker:
     """A contestant in a process that lives until `stop`; `ask` has it do something and gives its answer.
 
-    options: what the contestant's class takes besides width, batch, folder and device.
+    Raises Skipped where there is no way to start it.
     """
 
-    def __init__(self, kind: str, options: dict, **job: object):
-        self.kind = kind
-        command = _isolated() if kind == "torchattacks" else [sys.executable]
-        job = {"kind": kind, "options": options, **job, "folder": str(job["folder"])}
+    def __init__(self, contestant: "Contestant", problem: "Problem", folder: Path):
+        self.kind = contestant.kind
+        command = _with_torchattacks() if self.kind == "torchattacks" else [sys.executable]
+        job = {"kind": contestant.kind, "options": contestant.options, "folder": str(folder)}
+        job |= {"width": problem.width, "batch": problem.batch, "threads": problem.threads}
         path = os.pathsep.join(filter(None, [str(SOURCES), os.environ.get("PYTHONPATH")]))
-        threads = str(job["threads"])
-        # All contestants share a GPU; only one of them computes at a time.
-        environment = {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, "ROBUSTLENS_JOBS_PER_GPU": "100"}
-        self.errors = tempfile.TemporaryFile("w+")
+        environment = {"PYTHONPATH": path, "OMP_NUM_THREADS": str(problem.threads)}
+        environment["ROBUSTLENS_JOBS_PER_GPU"] = "100"  # they share it, and only one of them computes at a time
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `stop`
         self.process = subprocess.Popen(
             [*command, str(HERE / "worker.py"), json.dumps(job)],
             stdin=subprocess.PIPE,
@@ -84,7 +88,7 @@ class Worker:
         return answer
 
 
-def _isolated() -> list[str]:
+def _with_torchattacks() -> list[str]:
     """Python with torchattacks and the torch of this process: this one where it has it, else an environment of uv's."""
     if importlib.util.find_spec("torchattacks"):
         return [sys.executable]

@@ -315,7 +315,9 @@ def test_a_job_that_fails_says_why_and_leaves_no_output(tmp_path):
     script = REPOSITORY / "scripts" / "prepare_data.py"
     done = subprocess.run([sys.executable, str(script), *command], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("[prepare digits] FAILED: splits: 1790 train images can't be drawn from the 1777 there are")
+    assert done.stderr.startswith(
+        "[prepare digits] FAILED: splits: 1790 train images can't be drawn from the 1777 there are"
+    )
     assert "log: logs/prepare_data.log" in done.stderr and "Traceback" not in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "logs"]
     assert not list(tmp_path.glob("data/*"))

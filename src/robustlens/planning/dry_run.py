@@ -38,15 +38,15 @@ class Job:
         return (self.rule, *sorted(self.wildcards.items()))
 
 
-def dry_run(snakefile: str, configuration: dict, targets: list[str], everything: bool = False) -> list[Job]:
+def dry_run(snakefile: str, configuration: str, targets: list[str], everything: bool = False) -> list[Job]:
     """The jobs that `snakemake <targets>` would run in this folder now, those without a command (`all`) left out.
 
-    configuration: what is merged over config.yaml. everything: also the jobs whose results are there.
+    configuration: what is merged over config.yaml, as JSON text. everything: also the jobs whose results are there.
     Raises RobustlensError where Snakemake fails, with its message, and for a job that can't be read.
     """
     with tempfile.TemporaryDirectory() as scratch:
         settings, found = Path(scratch, "configuration.json"), Path(scratch, "jobs.jsonl")
-        settings.write_text(json.dumps(configuration))
+        settings.write_text(configuration)
         command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", "--cores", "1"]
         command += ["--snakefile", snakefile, "--configfile", str(settings)]
         command += ["--logger", "jobs", "--logger-jobs-file", str(found)]

@@ -20,6 +20,7 @@ def make_plan(
 
     everything: the jobs behind the targets, those that have run among them. needed: those that are to run now.
     """
+    load = os.getloadavg()[0]
     estimator = Estimator(everything, needed, device)
     estimates = {job.key(): estimator(job) for job in needed}
 
@@ -36,6 +37,7 @@ def make_plan(
             "here": estimator.here,
             "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
             "cores": os.cpu_count(),
+            "load": load,
             "processor_hours": round(estimator.processor_hours, 3) if device.type == "cpu" else None,
         },
         "studies": {study: hours_of(jobs) for study, jobs in per_study.items() if jobs},

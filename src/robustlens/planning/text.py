@@ -7,6 +7,7 @@ from robustlens.planning.gpus import GPUS
 from robustlens.planning.work import MANY_CLASSES, ROBUST_SHARE, ROBUST_SHARE_OF_MANY
 
 WIDTH = 110  # of the notes
+BUSY = 0.5  # load of a core by others, beyond which timings are doubted
 SMALL = 0.01  # kinds of jobs with less of the time than this are not listed
 SOURCES = {
     "measured": "this very job ran before",
@@ -132,7 +133,13 @@ def _notes(plan: dict) -> str:
         "Left out: the time of downloads, of waiting for a GPU or a cluster, of tables and figures beyond their start. "
         "A training that was interrupted goes on from its saved state, but is counted as a whole.",
     ]
-    if not plan["machine"]["here"]:
+    machine = plan["machine"]
+    if machine["load"] > BUSY * machine["cores"] and {"probe", "rate"} & plan["sources"].keys():
+        notes.append(
+            f"Other programs kept this machine busy (load {machine['load']:.1f}, {machine['cores']} cores): what was "
+            "timed just now takes less on a quiet one."
+        )
+    if not machine["here"]:
         notes += [f"{gpu.name}: {gpu.source}." for gpu in GPUS]
     if "prepared datasets" in plan["disk"]["bytes"]:
         notes.append("A dataset of image files takes its disk space twice while it is prepared.")

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -127,9 +128,9 @@ class WorkOf:
         dataset, calls = self.datasets[job.spec["dataset"]], []
         share = ROBUST_SHARE if dataset.classes <= MANY_CLASSES else ROBUST_SHARE_OF_MANY
         share = 0.0 if job.spec["recipe"] in self.fragile else share
-        for weights in (path for path in job.inputs if path.endswith(".safetensors")):
+        for weights in (Path(path) for path in job.inputs if path.endswith(".safetensors")):
             for attack in job.spec["attacks"]:
-                if not (attack["best_only"] and weights.endswith("/last.safetensors")):
+                if not (attack["best_only"] and weights.stem == "last"):
                     images = min(dataset.sizes["test"], attack["samples"] or dataset.sizes["test"])
                     calls += self.attack(attack, images, job.spec["batch_size"], dataset.classes, share)
         return Work(self.network(job.spec), tuple(calls))

@@ -25,9 +25,7 @@ def build(evaluations: list[Path], recipe: str, scale: str, title: str) -> Drawi
     one_dataset(frame)
     frame = frame[(frame["recipe"] == recipe) & (frame["checkpoint"] == "last")]
     if frame.empty:
-        raise RobustlensError(
-            f"no attack energies of the recipe {recipe!r} on {title}; add it to the suite's recipes"
-        )
+        raise RobustlensError(f"no attack energies of the recipe {recipe!r} on {title}; add it to the suite's recipes")
     attacks = list(frame["attack"].unique())
     figure = Figure(figsize=(max(0.85 * len(attacks), 3.0), 3.2), layout="constrained")
     for part, (energy, label) in zip(figure.subfigures(2, 1, height_ratios=(1.2, 1)), ENERGIES.items(), strict=True):
