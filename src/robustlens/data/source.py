@@ -35,8 +35,8 @@ def split_positions(source: Source, splits: dict) -> dict[str, np.ndarray]:
     """Disjoint sorted positions for `train`, `validation` and `test`.
 
     splits: the configuration's entry. `validation` images are held out of the training images; `train` and `test` may
-    be fewer than there are, or none where a dataset is for evaluation only. All draws are stratified, from `seed`. The test images are the official test split, or, in
-    a dataset without one, those that the other two leave.
+    be fewer than there are, or none where a dataset is for evaluation only. All draws are stratified, from `seed`. The
+    test images are the official test split, or, in a dataset without one, those that the other two leave.
     Raises RobustlensError for a split that there are too few images for, or too small to have every class.
     """
     official = len(source.labels) - source.test
