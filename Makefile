@@ -9,7 +9,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/bin/uv)
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export PYTHONPATH :=
 
-.PHONY: reproduce test environment readme clean-state
+.PHONY: reproduce test benchmark environment readme clean-state
 
 reproduce: environment ## everything at the embedded scale; SNAKEMAKE="--config scale=..." adds arguments
 	$(UV) run --locked snakemake $(SNAKEMAKE) --quiet host reason
@@ -20,6 +20,9 @@ test: environment ## linters and all tests; PYTEST="-k name" adds arguments
 	$(UV) run --locked snakefmt --check Snakefile rules
 	$(UV) run --locked snakemake --lint
 	$(UV) run --locked pytest $(PYTEST)
+
+benchmark: environment ## speed and memory against peers (docs/benchmarks.md); BENCHMARK="--quick" adds arguments
+	$(UV) run --locked python tests/benchmark $(BENCHMARK)
 
 environment: .venv/.synced ## .venv as uv.lock describes it
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from robustlens.console import Progress, job, parser, stop_on_signals
 from robustlens.data.prepared import load
 from robustlens.device import use_device
+from robustlens.models.weights import build
 from robustlens.provenance import Certificate
 from robustlens.training.engine import Engine
 from robustlens.training.loop import Training, run_digest, state_folder
@@ -34,7 +35,7 @@ with job(f"train {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", log), u
     certificate = Certificate(spec)
     signals = stop_on_signals()
     data = load(args.data)
-    engine = Engine.choose(spec["training"], device)
+    engine = Engine.choose(spec["training"], device, build(spec["architecture"], data.channels, data.classes))
     digest = run_digest(spec, data, engine, args.processes)
     progress = Progress("epoch", spec["training"]["epochs"])
 

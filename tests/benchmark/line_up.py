@@ -3,8 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from workers import TORCHATTACKS
-
+TORCHATTACKS = "3.5.1"
 ATTACK_STEPS = 10
 # Forward passes an image that PGD-10 training needs: 2 an attack step (one, and the gradient of the image), 3 to train.
 USEFUL_PASSES = 2 * ATTACK_STEPS + 3

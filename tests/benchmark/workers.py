@@ -1,5 +1,6 @@
 """The processes of the contestants, as the benchmark sees them."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -9,14 +10,11 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from line_up import Contestant, Problem
+from line_up import TORCHATTACKS, Contestant, Problem
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[1] / "src"
-TORCHATTACKS = "3.5.1"
 
 
 class Skipped(Exception):
@@ -33,7 +31,7 @@ class Worker:
     Raises Skipped where there is no way to start it.
     """
 
-    def __init__(self, contestant: "Contestant", problem: "Problem", folder: Path):
+    def __init__(self, contestant: Contestant, problem: Problem, folder: Path):
         self.kind = contestant.kind
         command = _with_torchattacks() if self.kind == "torchattacks" else [sys.executable]
         job = {"kind": contestant.kind, "options": contestant.options, "folder": str(folder)}
@@ -61,15 +59,14 @@ class Worker:
             raise
 
     def ask(self, do: str, **what: object) -> dict:
-        try:
+        with contextlib.suppress(BrokenPipeError):  # what it said last tells why
             self.process.stdin.write(json.dumps({"do": do, **what}) + "\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # what it said last tells why
         return self._answer()
 
     def stop(self) -> None:
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
         self.errors.close()
@@ -95,7 +92,7 @@ def _with_torchattacks() -> list[str]:
     uv = os.environ.get("UV") or shutil.which("uv")
     if uv is None:
         raise Skipped("it is not installed here, and there is no uv to install it with")
-    packages = {"torch": version("torch"), "torchvision": version("torchvision"), "torchattacks": TORCHATTACKS}
+    packages = {name: version(name).split("+")[0] for name in ("torch", "torchvision")} | {"torchattacks": TORCHATTACKS}
     wanted = [argument for name, number in packages.items() for argument in ("--with", f"{name}=={number}")]
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return [uv, "run", "--quiet", "--isolated", "--no-project", "--python", python, *wanted, "python"]

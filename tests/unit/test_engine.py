@@ -55,7 +55,7 @@ def colour_spec(method: str = "sat", **training: object) -> dict:
     ours = {"batch_size": BATCH, "attack_steps": 3, "schedule": tiny.STEP, "augmentation": augmentation}
     return tiny.spec(method, **(ours | training)) | {
         "threat": {"norm": "linf", "epsilon": "16/255", "step_size": "6/255"},
-        "architecture": {"family": "resnet", "blocks": [1, 1], "width": 8},
+        "architecture": {"family": "resnet", "blocks": [1, 1], "width": 16},
     }
 
 
@@ -111,7 +111,7 @@ def plain_training(data: PreparedDataset, method: str, attacked: list[Tensor]) -
     almost vanishing gradients are rounding, so some pixels may differ; the step then goes on from the given ones.
     """
     torch.manual_seed(derive(0, "weights"))
-    model = shaken(build({"family": "resnet", "blocks": [1, 1], "width": 8}, 3, 3))
+    model = shaken(build({"family": "resnet", "blocks": [1, 1], "width": 16}, 3, 3))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.0005)
     images, labels = (torch.from_numpy(a) for a in (data.splits["train"].images, data.splits["train"].labels))
     order = torch.randperm(len(labels), generator=generator(0, "order", 1)).split(BATCH)
@@ -187,17 +187,25 @@ def test_compiled_and_plain_networks_are_the_same_network(monkeypatch):
 AUTO = {"precision": "auto", "memory_format": "auto", "compile": "auto"}
 
 
+def wide() -> nn.Module:
+    return build({"family": "resnet", "blocks": [1, 1], "width": 16}, 3, 10)
+
+
+def narrow() -> nn.Module:
+    return build({"family": "resnet", "blocks": [1, 1], "width": 8}, 3, 10)
+
+
 @pytest.mark.parametrize("hardware", [True, False])
 def test_auto_on_a_processor_is_float32_and_channels_last(hardware, monkeypatch):
     monkeypatch.setattr(engines, "has_bfloat16", lambda device: hardware)
-    chosen = Engine.choose(AUTO, CPU)
+    chosen = Engine.choose(AUTO, CPU, wide())
     assert chosen.facts() == {"precision": "float32", "memory_format": "channels-last", "compile": False}
 
 
 @pytest.mark.parametrize(("hardware", "precision"), [(True, "bfloat16"), (False, "float32")])
 def test_auto_on_a_gpu_is_bfloat16_where_the_gpu_has_it(hardware, precision, monkeypatch):
     monkeypatch.setattr(engines, "has_bfloat16", lambda device: hardware)
-    assert Engine.choose(AUTO, torch.device("cuda")).precision == precision
+    assert Engine.choose(AUTO, torch.device("cuda"), narrow()).precision == precision
 
 
 @pytest.mark.parametrize(("capability", "has"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
@@ -216,14 +224,22 @@ def test_processors_have_bfloat16_with_avx512_bf16_or_amx(features, has, monkeyp
 def test_bfloat16_is_refused_where_the_hardware_lacks_it(monkeypatch):
     monkeypatch.setattr(engines, "has_bfloat16", lambda device: False)
     with pytest.raises(RobustlensError, match=r"training\.precision: bfloat16 .* use float32 or auto"):
-        Engine.choose(AUTO | {"precision": "bfloat16"}, CPU)
+        Engine.choose(AUTO | {"precision": "bfloat16"}, CPU, wide())
 
 
 def test_what_is_asked_for_is_taken(monkeypatch):
     monkeypatch.setattr(engines, "has_bfloat16", lambda device: True)
     asked = {"precision": "bfloat16", "memory_format": "contiguous", "compile": "on"}
-    assert Engine.choose(asked, CPU) == Engine("bfloat16", "contiguous", True)
-    assert Engine.choose(asked | {"compile": "off"}, CPU).compile is False
+    assert Engine.choose(asked, CPU, wide()) == Engine("bfloat16", "contiguous", True)
+    assert Engine.choose(asked | {"compile": "off"}, CPU, wide()).compile is False
+
+
+def test_narrow_networks_are_contiguous_on_a_processor_where_channels_last_is_computed_wrongly():
+    assert Engine.choose(AUTO, CPU, narrow()).memory_format == "contiguous"
+    with pytest.raises(RobustlensError, match=r"training\.memory_format: channels-last is computed wrongly"):
+        Engine.choose(AUTO | {"memory_format": "channels-last"}, CPU, narrow())
+    assert Engine.choose(AUTO | {"memory_format": "contiguous"}, CPU, narrow()).memory_format == "contiguous"
+    assert Engine.choose(AUTO | {"precision": "float32"}, torch.device("cuda", 0), narrow()).memory_format == "channels-last"
 
 
 # Averages of weights ----------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def dry_run(snakefile: str, configuration: str, targets: list[str], everything: 
     with tempfile.TemporaryDirectory() as scratch:
         settings, found = Path(scratch, "configuration.json"), Path(scratch, "jobs.jsonl")
         settings.write_text(configuration)
-        command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", "--cores", "1"]
+        command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", "--cores", "all"]
         command += ["--snakefile", snakefile, "--configfile", str(settings)]
         command += ["--logger", "jobs", "--logger-jobs-file", str(found)]
         command += ["--forceall"] if everything else []

@@ -83,13 +83,18 @@ def attack_passes(
         parts = (attack_passes(*part, classes, robust, device) for part in AUTOATTACK)
         return sum(parts, Passes(0, 0)) if robust else Passes(1, 0)
     budget = next((name for name in BUDGETS if parameters.get(name, 0) > 2 * FEW), None)
-    if budget is None:
-        return _counted(create("attacks", family, parameters), classes, robust, device)
-    few, more = (
-        _counted(create("attacks", family, parameters | {budget: steps}), classes, robust, device)
+    few, more = (  # also without a budget: the first one may have to import something, the second one is timed
+        _counted(create("attacks", family, parameters | ({budget: steps} if budget else {})), classes, robust, device)
         for steps in (FEW, 2 * FEW)
     )
-    return few + (more + few * -1.0) * (parameters[budget] / FEW - 1)
+    if budget is None:
+        return more
+    times = parameters[budget] / FEW
+    return Passes(
+        forwards=few.forwards + (more.forwards - few.forwards) * (times - 1),
+        gradients=few.gradients + (more.gradients - few.gradients) * (times - 1),
+        seconds=more.seconds * times / 2,
+    )
 
 
 def training_passes(method: str, parameters: dict, attack_steps: int) -> tuple[Passes, int]:

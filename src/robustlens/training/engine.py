@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from robustlens.errors import RobustlensError
 
+NARROW = 16  # channels in a block of the widest vector instructions
 FORMATS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 
 
@@ -19,10 +20,11 @@ class Engine:
     compile: bool
 
     @classmethod
-    def choose(cls, settings: dict, device: torch.device) -> "Engine":
-        """The configuration's `training` switches, with `auto` decided for this device.
+    def choose(cls, settings: dict, device: torch.device, network: nn.Module) -> "Engine":
+        """The configuration's `training` switches, with `auto` decided for this device and network.
 
-        Raises RobustlensError where bfloat16 is asked for and the device does not have it.
+        Raises RobustlensError where bfloat16 is asked for and the device does not have it, and where channels-last is
+        asked for and would be computed wrongly.
         """
         precision = settings["precision"]
         if precision == "auto":
@@ -31,7 +33,15 @@ class Engine:
             raise RobustlensError(
                 f"training.precision: bfloat16 is not supported by this {device.type}; use float32 or auto"
             )
-        memory_format = "channels-last" if settings["memory_format"] == "auto" else settings["memory_format"]
+        safe = device.type != "cpu" or not has_narrow_projections(network)
+        memory_format = settings["memory_format"]
+        if memory_format == "auto":
+            memory_format = "channels-last" if safe else "contiguous"
+        if memory_format == "channels-last" and not safe:
+            raise RobustlensError(
+                "training.memory_format: channels-last is computed wrongly on a processor for strided 1x1 convolutions "
+                f"of fewer than {NARROW} channels, which this network has; use contiguous or auto"
+            )
         return cls(precision, memory_format, compile=settings["compile"] == "on")
 
     def facts(self) -> dict:
@@ -61,6 +71,18 @@ class FastNetwork(nn.Module):
         with torch.autocast(x.device.type, dtype=torch.bfloat16):
             logits = self.run(x)
         return logits.float()
+
+
+def has_narrow_projections(network: nn.Module) -> bool:
+    """Whether the network has a strided 1x1 convolution of few channels. Its weight gradient in channels-last writes
+    past its memory on a processor (github.com/uxlfoundation/oneDNN, issue 6035): wrong numbers, or a crash."""
+    return any(
+        isinstance(module, nn.Conv2d)
+        and module.kernel_size == (1, 1)
+        and max(module.stride) > 1
+        and module.in_channels < NARROW
+        for module in network.modules()
+    )
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -107,11 +107,10 @@ class Training:
                 "`splits.validation` in config.yaml"
             )
         self.processes = Processes(device)
-        self.engine = Engine.choose(self.settings, device)
-
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(self.seed, "weights"))
             model = build(spec["architecture"], data.channels, data.classes)
+        self.engine = Engine.choose(self.settings, device, model)
         self.model = self.engine.place(model, device)
         self.fast = self.engine.fast(self.model)
         self.averaging = Averaging(self.settings["averaging"], self.model)

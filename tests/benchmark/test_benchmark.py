@@ -1,0 +1,129 @@
+"""What the benchmark decides: which rounds count, whether contestants compute the same, what is reached."""
+
+import shutil
+
+import numpy as np
+import pytest
+import workers
+from line_up import PEER, PLAIN, ours
+from report import goals, speed_table
+from rounds import Round, disturbed, play, summary
+from speed import compared, forward_flops
+from workers import Failed, Skipped
+
+EPSILON = 8 / 255
+
+
+def one(seconds: float, probe: float = 1.0, processors: float = 2.0) -> Round:
+    return Round({"ours": seconds, "peer": 2.0, "probe": probe}, {"ours": processors, "peer": 2.0, "probe": 2.0})
+
+
+def test_rounds_with_a_starved_contestant_or_a_slow_probe_do_not_count():
+    rounds = [one(1.0), one(1.0, processors=1.69), one(1.0, probe=1.16), one(1.0, probe=1.14, processors=1.71)]
+    reasons = disturbed(rounds, ["probe"], threads=2)
+    assert [bool(reason) for reason in reasons] == [False, True, True, False]
+    assert reasons[1] == "ours got 1.69 of 2 processors" and reasons[2] == "probe took 1.16 times its best"
+    assert disturbed(rounds, [], threads=None) == [None] * 4
+
+
+def test_contestants_take_turns_until_enough_rounds_count_and_not_for_ever():
+    calls = []
+
+    def contestant(name: str, processors: list[float]):
+        def measure() -> tuple[float, float]:
+            calls.append(name)
+            return 1.0, processors[calls.count(name) - 1]
+
+        return measure
+
+    run = {"a": contestant("a", [2, 1, 2, 2]), "b": contestant("b", [2, 2, 2, 2])}
+    kept, dropped = play(run, [], threads=2, wanted=2, most=4)
+    assert (len(kept), len(dropped), calls) == (2, 1, ["a", "b"] * 3)
+    calls.clear()
+    kept, dropped = play({"a": contestant("a", [1, 1, 1, 1])}, [], threads=2, wanted=2, most=4)
+    assert (len(kept), len(dropped)) == (0, 4)
+
+
+def test_ratios_are_taken_within_a_round():
+    rounds = [Round({"ours": s, "peer": p}, {}) for s, p in ((1.0, 2.0), (10.0, 30.0), (2.0, 3.0))]
+    assert summary(rounds, "ours", "peer") == {"least": 1.0, "median": 2.0, "ratio": 2.0}
+    assert summary(rounds, "ours", None)["ratio"] is None
+
+
+def images() -> tuple[np.ndarray, np.ndarray]:
+    """x, and adversarial images in the ball."""
+    random = np.random.default_rng(0)
+    x = random.random((4, 3, 8, 8), dtype=np.float32)
+    return x, np.clip(x + np.float32(EPSILON) * random.choice([-1, 1], x.shape).astype(np.float32), 0, 1)
+
+
+def test_equal_computations_are_equal():
+    x, x_adv = images()
+    verdict = compared(x_adv, x_adv, 2.3, x, x_adv, 2.3, exact=True)
+    assert verdict == {"equal_pixels": 1.0, "loss_difference": 0.0}
+
+
+@pytest.mark.parametrize("fault", ["outside the ball", "outside [0, 1]", "other pixels", "other loss"])
+def test_another_computation_is_refused(fault):
+    x, plain = images()
+    one, ten, loss = plain.copy(), plain.copy(), 2.3
+    if fault == "outside the ball":
+        ten = x + (ten - x) * 1.01
+    elif fault == "outside [0, 1]":
+        ten = ten - 0.1 * (ten <= 0)
+    elif fault == "other pixels":
+        one[0] = 2 * x[0] - one[0]
+    else:
+        loss = 2.301
+    with pytest.raises(Failed):
+        compared(one, ten, loss, x, plain, 2.3, exact=True)
+
+
+def test_bfloat16_may_differ_a_little_but_not_much():
+    x, plain = images()
+    few = np.where(np.random.default_rng(1).random(x.shape) < 0.05, 2 * x - plain, plain)
+    compared(few, plain, 2.32, x, plain, 2.3, exact=False)
+    with pytest.raises(Failed, match="pixels"):
+        compared(2 * x - plain, plain, 2.3, x, plain, 2.3, exact=False)
+
+
+def test_resnet_18_costs_1_11_gflop_an_image():
+    """The sheet's 1.111 GFLOP: convolutions, shortcuts and the last layer, two a multiply-add."""
+    stages = [(64, 64, 32, 4), (64, 128, 16, 1), (128, 128, 16, 3), (128, 256, 8, 1), (256, 256, 8, 3)]
+    stages += [(256, 512, 4, 1), (512, 512, 4, 3), (3, 64, 32, 1)]
+    by_hand = sum(2 * 9 * inputs * outputs * side**2 * count for inputs, outputs, side, count in stages)
+    by_hand += sum(2 * inputs * 2 * inputs * side**2 for inputs, side in ((64, 16), (128, 8), (256, 4)))
+    assert forward_flops(64) == by_hand + 2 * 512 * 10
+    assert forward_flops(64) == pytest.approx(1.111e9, rel=1e-3)
+
+
+def test_torchattacks_is_skipped_by_name_where_there_is_no_way_to_install_it(monkeypatch):
+    monkeypatch.delenv("UV", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(Skipped, match="no uv"):
+        workers._with_torchattacks()
+
+
+def found(**ratios: float) -> dict:
+    row = {"images_per_second": 100.0, "best_images_per_second": 101.0, "useful_flops_per_second": 2e11}
+    row |= {"times_torchattacks": 1.0, "times_plain_loop": None, "memory_bytes": None} | ratios
+    rows = {PEER: row, ours("float32", "channels-last").name: row}
+    skipped = {ours("bfloat16", "channels-last").name: "no bfloat16"}
+    return {"name": "ResNet-18", "batch": 32, "rounds": [1, 2], "dropped": ["noise"], "rows": rows,
+            "skipped": skipped, "failed": {PLAIN: "broke"}}  # fmt: skip
+
+
+def test_goals_are_reached_missed_or_not_measured():
+    judged = goals([found(times_torchattacks=1.17, share_of_convolution_rate=0.7)], None, gpu=False)
+    assert [goal["reached"] for goal in judged] == [True, None, False, None]
+    prepared = {"sizes": {"train": 1}, "archive_bytes": 1, "seconds": 31, "memory_bytes": 5e8}
+    assert [goal["reached"] for goal in goals([], prepared, gpu=False)] == [False, True]
+    assert [goal["reached"] for goal in goals([found(epoch_seconds=7.5)], None, gpu=True)] == [True]
+
+
+def test_the_table_says_what_was_left_out():
+    table = speed_table(found(), gpu=False)
+    assert "2 rounds, 1 dropped" in table and "* round dropped: noise" in table
+    assert "bfloat16 channels-last: skipped: no bfloat16" in table and "plain loop: failed: broke" in table
+    header, rule, *rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in (header, rule, *rows)} == {header.count("|")} and len(rows) == 2
