@@ -40,7 +40,7 @@ check_results_folder()
 wildcard_constraints:
     scale=re.escape(CONFIG["scale"]),
     dataset=one_of(CONFIG["datasets"]),
-    recipe="[a-z0-9-]+",
+    recipe=one_of([*CONFIG["recipes"], *CONFIG["models"]]),
     download="[a-z0-9-]+",
     seed="[0-9]+",
     suite=one_of(CONFIG["suites"]),

@@ -291,7 +291,7 @@ def of_dataset(paths):
 def architecture_name(dataset):
     """How published/ names the architecture of a dataset's protocol: `resnet18` for the ResNet of the papers."""
     architecture = CONFIG["datasets"][dataset]["architecture"]
-    resnet18 = {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 64}
+    resnet18 = {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 64, "block": "basic"}
     return "resnet18" if architecture == resnet18 else None
 
 

@@ -20,7 +20,7 @@ rule generate_samples:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
-        mem_mb=memory(1500),
+        mem_mb=memory(4000),
     params:
         spec=generate_spec,
         data=subpath(input.sheet, parent=True),
@@ -47,7 +47,7 @@ rule reference_features:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(8000),
     params:
         spec=reference_spec,
         weights=feature_weights,
@@ -77,7 +77,7 @@ rule score_samples:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(8000),
     params:
         spec=score_spec,
         weights=feature_weights,
@@ -106,7 +106,7 @@ rule score_real_images:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(8000),
     params:
         spec=score_spec,
         weights=feature_weights,

@@ -44,11 +44,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column; neighbours of the same non-empty `group` share a header. wide: holds sentences that wrap."""
+    """A column; neighbours of the same non-empty `group` share a header. wide: holds
+    sentences that wrap, and gets that part of the line beside the other wide ones."""
 
     label: str
     group: str = ""
-    wide: bool = False
+    wide: float = 0.0
 
 
 @dataclass(frozen=True)

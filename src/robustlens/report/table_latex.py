@@ -15,7 +15,7 @@ def latex_table(name: str, caption: str, corner: str, layout: Layout) -> str:
     body = [line for i in range(len(layout.lines)) for line in _row(layout, i)]
     notes = [rf"\par {latex(note)}" for note in layout.notes]
     if any(column.wide for column in layout.columns):
-        columns = "".join(f"{WRAPPED}X" if column.wide else "l" for column in layout.columns)
+        columns = "".join(_wrapped(column.wide) if column.wide else "l" for column in layout.columns)
         spec = rf"{WRAPPED}p{{0.13\linewidth}}{columns}"
         body = [f"{line} \\addlinespace" for line in body]
         lines = [
@@ -33,6 +33,11 @@ def latex_table(name: str, caption: str, corner: str, layout: Layout) -> str:
             r"\end{table}",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _wrapped(part: float) -> str:
+    """A column of tabularx; the parts of all of them must add up to their number."""
+    return rf">{{\hsize={part:g}\hsize\raggedright\arraybackslash}}X"
 
 
 def _header(corner: str, layout: Layout) -> list[str]:

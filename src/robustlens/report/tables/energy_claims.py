@@ -15,10 +15,10 @@ from robustlens.report.scale import warning
 from robustlens.report.table import Table
 
 COLUMNS = (
-    Column("statement", wide=True),
+    Column("statement", wide=0.7),
     Column("verdict"),
     Column("estimate"),
-    Column("rule and measurement", wide=True),
+    Column("rule and measurement", wide=1.3),
 )
 NOTE = (
     "A claim says that a number is above a bound, which is 0 where the rule names no other. It is supported when the "
