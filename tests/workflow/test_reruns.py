@@ -34,7 +34,7 @@ AFTER_TRADES = {
     *of("score", "trades"),
     *tables("robustness", "autoattack", "energies", "generation"),
     *CLAIMS,
-    *figures("phases", "delta", "samples"),
+    *figures("phases-digits", "delta-digits", "samples-digits"),
     *REPORT,
 }
 AFTER_WEAT = {
@@ -42,7 +42,7 @@ AFTER_WEAT = {
     *of("evaluate", "weat-adv", file="/robustness"),
     *tables("robustness", "autoattack", "energies"),
     *CLAIMS,
-    *figures("phases", "delta", "weight-weat-adv"),
+    *figures("phases-digits", "delta-digits", "weight-digits-weat-adv"),
     *REPORT,
 }
 AFTER_ROBUSTNESS = {
