@@ -31,6 +31,7 @@ SPEC = {
         "attack_batchnorm": "eval",
         "augmentation": {"crop_padding": 0, "flip": False},
         "averaging": {"name": "none"},
+        "weight_perturbation": {"name": "none"},
         "precision": "float32",
         "memory_format": "auto",
         "compile": "auto",

@@ -137,6 +137,7 @@ class Ours:
                 "attack_batchnorm": "eval",
                 "augmentation": {"crop_padding": 4, "flip": True} if augmented else {"crop_padding": 0, "flip": False},
                 "averaging": {"name": "none"},
+                "weight_perturbation": {"name": "none"},
                 "precision": precision,
                 "memory_format": memory_format,
                 "compile": "on" if compile else "off",
@@ -162,7 +163,7 @@ class Ours:
 
     def reset(self, attack_steps: int) -> None:
         self.training.model.load_state_dict(self.weights)
-        self.training.optimizer.state.clear()
+        self.training.descent.velocities.clear()
         self.training.progress.step = 0
         attack = self.training.method.attack(attack_steps)
 

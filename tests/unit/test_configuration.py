@@ -258,6 +258,9 @@ def test_the_unchanged_configuration_is_accepted_and_left_alone():
 # What is filled in ------------------------------------------------------------------------------------------------
 
 
+WEAT_DEFAULTS = {"energy": "natural", "weighted": "both", "normalised": False}
+
+
 def test_defaults_of_schema_and_components_are_filled_in():
     config = loaded()
     training, tracking = (config["datasets"]["digits"][part] for part in ("training", "tracking"))
@@ -268,7 +271,7 @@ def test_defaults_of_schema_and_components_are_filled_in():
     assert config["datasets"]["digits"]["splits"]["seed"] == 0
     resnet = {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 16, "block": "basic"}
     assert config["datasets"]["digits"]["architecture"] == resnet
-    assert config["recipes"]["weat-adv"] == {"method": "weat", "variant": "adv", "beta": 6.0}
+    assert config["recipes"]["weat-adv"] == {"method": "weat", "variant": "adv", "beta": 6.0} | WEAT_DEFAULTS
     assert config["attacks"]["pgd20"] == {"family": "pgd", "steps": 20, "loss": "ce", "start": "uniform"}
     suite, generation = config["suites"]["attack-energies"], config["datasets"]["digits"]["generation"]
     assert suite["samples"] == {} and suite["batch_size"] == 500 and suite["checkpoints"] == ["best", "last"]
@@ -326,7 +329,7 @@ def test_mappings_are_merged_and_everything_else_replaced(base, overlay, merged)
 def test_a_run_is_defined_by_its_dataset_s_protocol_and_its_recipe():
     spec = run_spec(loaded(), "digits", "weat-adv")
     assert spec["dataset"] == "digits" and spec["recipe"] == "weat-adv"
-    assert spec["method"] == {"name": "weat", "parameters": {"variant": "adv", "beta": 6.0}}
+    assert spec["method"] == {"name": "weat", "parameters": {"variant": "adv", "beta": 6.0} | WEAT_DEFAULTS}
     assert spec["architecture"]["width"] == 16
     assert spec["training"]["epochs"] == 10 and spec["threat"]["epsilon"] == "4/16"
     assert spec["tracking"]["energy_epochs"] == [1, 10]

@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from robustlens.attacks.pgd import PGD
-from robustlens.methods.mail_trades import MailTrades
+from robustlens.attacks.threat import Threat
+from robustlens.methods.gairat import Gairat
+from robustlens.methods.mail_at import MailAt
+from robustlens.methods.mail_trades import MailTrades, margin_weight
 from robustlens.methods.mart import Mart
 from robustlens.methods.sat import SAT
 from robustlens.methods.standard import Standard
@@ -25,6 +28,7 @@ LABELS = [0, 2, 1, 3]
 NATURAL = [[3.1, 0.4, -0.7, 1.2], [0.3, -1.5, 1.9, 0.8], [2.2, 0.1, -0.4, 0.9], [-6.0, -4.5, -5.2, -3.9]]
 ADVERSARIAL = [[2.0, 0.9, -0.2, 1.1], [1.6, -0.8, 0.7, 1.3], [2.9, -0.6, 0.2, 0.5], [-3.1, -2.4, -4.0, -2.7]]
 BATCH, CLASSES = len(NATURAL), len(NATURAL[0])
+KAPPA = [1.0, 0.6, 0.0, 0.1]  # the part of GAIRAT's attack steps that began at a point still classified correctly
 
 
 class PrescribedLogits(nn.Module):
@@ -46,7 +50,8 @@ def run(method: Any, epoch: int, natural=NATURAL, adversarial=ADVERSARIAL, label
     model = PrescribedLogits(natural, adversarial)
     images = torch.arange(2 * len(natural), dtype=torch.float64).view(-1, 1, 1, 1)
     x, x_adv = images[: len(natural)], images[len(natural) :]
-    loss = method.loss(model, x, x_adv, torch.tensor(labels), epoch)
+    attacked = (x_adv, torch.tensor(KAPPA, dtype=torch.float64)) if isinstance(method, Gairat) else x_adv
+    loss = method.loss(model, x, attacked, torch.tensor(labels), epoch)
     loss.backward()
     return loss, model
 
@@ -80,6 +85,11 @@ def mail_weight(a: list[float], y: int, slope: float, bias: float) -> float:
     return 3 / (1 + math.exp(-slope * (margin + bias)))
 
 
+def gairat_weight(a: list[float], offset: float, slope: float) -> float:
+    kappa = KAPPA[ADVERSARIAL.index(a)]
+    return (math.tanh(offset + slope * (1 - 2 * kappa)) + 1) / 2
+
+
 def weat_weight(z: list[float]) -> float:
     energy = -math.log(sum(math.exp(v) for v in z))
     return 1 / math.log(1 + math.exp(abs(energy)))
@@ -94,6 +104,7 @@ class Case:
     sample_loss: Callable[[list[float], list[float], int, float], float]
     weight: Callable[[list[float], list[float], int], float] = lambda z, a, y: 1.0
     epoch: int = 1
+    normalised: bool = False  # the weights have a mean of 1
 
 
 def mail_loss(z: list[float], a: list[float], y: int, w: float) -> float:
@@ -115,6 +126,30 @@ CASES = [
         lambda z, a, y, w: cross_entropy(z, y) + 2 * w * kl(z, a),
         lambda z, a, y: mail_weight(a, y, 10, -0.5),
     ),
+    Case("mail-at, epoch 75", MailAt(), lambda z, a, y, w: cross_entropy(a, y), epoch=75),
+    Case(
+        "mail-at, epoch 76",
+        MailAt(),
+        lambda z, a, y, w: w * cross_entropy(a, y),
+        lambda z, a, y: mail_weight(a, y, 10, -0.5),
+        epoch=76,
+    ),
+    Case("gairat, epoch 59", Gairat(), lambda z, a, y, w: cross_entropy(a, y), epoch=59),
+    Case(
+        "gairat, epoch 60",
+        Gairat(),
+        lambda z, a, y, w: w * cross_entropy(a, y),
+        lambda z, a, y: gairat_weight(a, -1, 5),
+        epoch=60,
+        normalised=True,
+    ),
+    Case(
+        "gairat of other parameters, from epoch 1",
+        Gairat(offset=0.5, slope=2.0, start_epoch=0),
+        lambda z, a, y, w: w * cross_entropy(a, y),
+        lambda z, a, y: gairat_weight(a, 0.5, 2.0),
+        normalised=True,
+    ),
     Case(
         "weat nat",
         Weat(variant="nat"),
@@ -133,6 +168,31 @@ CASES = [
         lambda z, a, y, w: w * (cross_entropy(a, y) + 7 * kl(z, a)),
         lambda z, a, y: weat_weight(z),
     ),
+    Case(
+        "weat adv, weights of adversarial energies",
+        Weat(energy="adversarial"),
+        lambda z, a, y, w: w * (cross_entropy(a, y) + 6 * kl(z, a)),
+        lambda z, a, y: weat_weight(a),
+    ),
+    Case(
+        "weat adv, weighted cross-entropy",
+        Weat(weighted="cross-entropy"),
+        lambda z, a, y, w: w * cross_entropy(a, y) + 6 * kl(z, a),
+        lambda z, a, y: weat_weight(z),
+    ),
+    Case(
+        "weat nat, weighted KL",
+        Weat(variant="nat", weighted="kl"),
+        lambda z, a, y, w: cross_entropy(z, y) + 6 * w * kl(z, a),
+        lambda z, a, y: weat_weight(z),
+    ),
+    Case(
+        "weat adv, normalised",
+        Weat(normalised=True),
+        lambda z, a, y, w: w * (cross_entropy(a, y) + 6 * kl(z, a)),
+        lambda z, a, y: weat_weight(z),
+        normalised=True,
+    ),
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
@@ -143,7 +203,8 @@ def batch_loss(case: Case, natural: list[list[float]], adversarial: list[list[fl
 
 
 def weights_of(case: Case) -> list[float]:
-    return [case.weight(z, a, y) for z, a, y in zip(NATURAL, ADVERSARIAL, LABELS, strict=True)]
+    weights = [case.weight(z, a, y) for z, a, y in zip(NATURAL, ADVERSARIAL, LABELS, strict=True)]
+    return [w * BATCH / sum(weights) for w in weights] if case.normalised else weights
 
 
 @each_case
@@ -154,7 +215,7 @@ def test_loss_is_the_equation(case: Case):
 
 @each_case
 def test_gradient_is_the_finite_difference_at_constant_weights(case: Case):
-    """Both branches of the KL carry gradient, and the instance weights of MAIL and WEAT carry none."""
+    """Both branches of the KL carry gradient, and the instance weights of MAIL, GAIRAT and WEAT carry none."""
     _, model = run(case.method, case.epoch)
     weights, step = weights_of(case), 1e-5
     for row in range(2 * BATCH):
@@ -173,7 +234,8 @@ def test_forwards_are_one_per_kind_of_image_natural_first():
     natural, adversarial = list(range(BATCH)), list(range(BATCH, 2 * BATCH))
     for method in (Trades(), Mart(), MailTrades(start_epoch=0), Weat(variant="nat"), Weat(variant="adv")):
         assert run(method, 1)[1].calls == [natural, adversarial]
-    assert run(SAT(), 1)[1].calls == [adversarial]
+    for method in (SAT(), MailAt(start_epoch=0), Gairat(start_epoch=0)):
+        assert run(method, 1)[1].calls == [adversarial]
     assert run(Standard(), 1)[1].calls == [natural]
 
 
@@ -184,6 +246,8 @@ def test_forwards_are_one_per_kind_of_image_natural_first():
         (Trades(), "kl", "gaussian"),
         (Mart(), "ce", "gaussian"),
         (MailTrades(), "kl", "gaussian"),
+        (MailAt(), "ce", "gaussian"),
+        (Gairat(), "ce", "uniform"),
         (Weat(variant="nat"), "kl", "gaussian"),
         (Weat(variant="adv"), "kl", "gaussian"),
     ],
@@ -193,6 +257,29 @@ def test_attack_of_each_method(method: Any, loss: str, start: str):
         attack = method.attack(steps)
         assert isinstance(attack, PGD)
         assert (attack.steps, attack.loss, attack.start) == (steps, loss, start)
+
+
+def test_gairat_counts_the_steps_that_began_at_a_point_still_classified_correctly():
+    """A network of one pixel: class 1 above 0.5. The attack of class 0 climbs by 0.1 a step, that of class 1 falls."""
+
+    def model(x: Tensor) -> Tensor:
+        return torch.cat([torch.zeros(len(x), 1), 8 * (x.flatten(1) - 0.5)], dim=1)
+
+    x = torch.tensor([0.05, 0.26, 0.9, 0.53, 0.7]).view(-1, 1, 1, 1)
+    y = torch.tensor([0, 0, 1, 1, 0])
+    threat = Threat("linf", epsilon=0.3, step_size=0.1)
+    random = torch.Generator().manual_seed(5)
+    start = threat.random_point(x, torch.Generator().manual_seed(5)).flatten().tolist()
+    x_adv, kappa = Gairat().attack(5)(model, x, y, threat, random)
+    for image, (begin, centre, label) in enumerate(zip(start, x.flatten().tolist(), y.tolist(), strict=True)):
+        point, correct = begin, 0
+        for _ in range(5):
+            correct += (point > 0.5) == (label == 1)
+            point += 0.1 if label == 0 else -0.1
+            point = min(max(point, centre - 0.3, 0.0), centre + 0.3, 1.0)
+        assert kappa[image].item() == pytest.approx(correct / 5)
+        assert x_adv.flatten()[image].item() == pytest.approx(point, abs=1e-5)
+    assert 0 < kappa.sum() < 5
 
 
 def test_standard_training_asks_for_no_attack():
@@ -217,7 +304,7 @@ WEAT_TABLE = [
 @pytest.mark.parametrize("sign", [1, -1])
 def test_weat_weight_of_an_energy(energy: float, weight: float, sign: int):
     logit = -sign * energy - math.log(2)  # two such logits have the marginal energy sign * energy
-    w = Weat.weight(torch.tensor([[logit, logit]], dtype=torch.float64))
+    w = Weat().weight(torch.tensor([[logit, logit]], dtype=torch.float64))
     assert w.item() == pytest.approx(weight, abs=5.1e-4)
 
 
@@ -225,7 +312,7 @@ def test_weat_weight_of_an_energy(energy: float, weight: float, sign: int):
 @pytest.mark.parametrize("variant", ["nat", "adv"])
 def test_weat_is_finite_in_single_precision_at_huge_energies(logit: float, variant: str):
     natural = torch.tensor([[logit, logit - 5.0]], dtype=torch.float32)
-    assert Weat.weight(natural).item() == pytest.approx(1e-4, rel=1e-4)
+    assert Weat().weight(natural).item() == pytest.approx(1e-4, rel=1e-4)
     loss, model = run(Weat(variant=variant), 1, natural.tolist(), [[-logit, logit]], [0])
     assert torch.isfinite(loss)
     assert torch.isfinite(model.logits.grad).all()
@@ -242,7 +329,7 @@ def test_weat_weights_are_not_normalised():
 def test_mail_weight_ranges_from_fooled_to_safe():
     """Weights lie in (0, 3): above 1.5 for a sample that is fooled (PM > 0), below for one that is not."""
     adversarial = torch.tensor(ADVERSARIAL, dtype=torch.float64, requires_grad=True)
-    w = MailTrades().weight(adversarial, torch.tensor(LABELS))
+    w = margin_weight(adversarial, torch.tensor(LABELS), slope=2.0, bias=0.0)
     assert not w.requires_grad
     fooled = [max(range(CLASSES), key=lambda k: a[k]) != y for a, y in zip(ADVERSARIAL, LABELS, strict=True)]
     assert fooled == [False, True, True, True]

@@ -40,6 +40,7 @@ TRAINING = {
     "attack_batchnorm": "eval",
     "augmentation": {"crop_padding": 0, "flip": False},
     "averaging": {"name": "none"},
+    "weight_perturbation": {"name": "none"},
     "precision": "auto",
     "memory_format": "auto",
     "compile": "auto",

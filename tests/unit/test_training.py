@@ -1,5 +1,6 @@
 """The training loop against a plain loop written here, closed forms, and its promise of the same bytes after a stop."""
 
+import copy
 import hashlib
 import math
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from robustlens.training.engine import Engine
 from robustlens.training.images import Images
 from robustlens.training.loop import Interrupted, Training, run_digest, state_folder
 from robustlens.training.result import TrainedRun
-from robustlens.training.schedule import build_schedule
+from robustlens.training.schedule import Schedule
 from robustlens.training.state import RunState
 from robustlens.training.tracking import ENERGIES, Tracker, summarise
 
@@ -97,6 +98,10 @@ CASES = {
     "weat, wider": tiny.spec("weat") | {"architecture": {"family": "resnet", "blocks": [1, 1], "width": 8}},
     "mart, train-mode attack": tiny.spec("mart", attack_batchnorm="train"),
     AUGMENTED: tiny.spec(schedule=tiny.STEP, attack_batchnorm="train", augmentation={"crop_padding": 1, "flip": True}),
+    "gairat over its start epoch": tiny.spec("gairat", {"start_epoch": 1}),
+    "mail-at, awp": tiny.spec(
+        "mail-at", {"start_epoch": 1}, weight_perturbation={"name": "awp", "gamma": 0.01, "start_epoch": 1}
+    ),
     "mail-trades over its start epoch": tiny.spec("mail-trades", {"start_epoch": 1}),
     "one-cycle without momentum, l2": tiny.spec(schedule=tiny.ONE_CYCLE | {"cycle_momentum": False})
     | {"threat": {"norm": "l2", "epsilon": 1.0, "step_size": 0.4}},
@@ -270,6 +275,27 @@ def plain_augmentation(x: Tensor, random: torch.Generator) -> Tensor:
     return torch.stack(images)
 
 
+def plain_loss(model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, method: str) -> Tensor:
+    if method == "sat":
+        return F.cross_entropy(model(x_adv), y)
+    natural, adversarial = model(x), model(x_adv)
+    kl = (natural.softmax(1) * (natural.log_softmax(1) - adversarial.log_softmax(1))).sum(1)
+    return F.cross_entropy(natural, y) + 6 * kl.mean()
+
+
+def plain_perturbation(model: nn.Module, loss: Tensor, gamma: float) -> dict[str, Tensor]:
+    """AWP as its released code does it: a step of SGD up the loss, rescaled to gamma times the norm of the weights."""
+    names = [name for name, w in model.named_parameters() if w.dim() > 1]
+    weights = dict(model.named_parameters())
+    found = {}
+    for name, gradient in zip(names, torch.autograd.grad(loss, [weights[name] for name in names]), strict=True):
+        moved = weights[name].detach() + 0.01 * gradient
+        difference = (moved - weights[name].detach()).double()
+        norm = weights[name].detach().double().square().sum().sqrt()
+        found[name] = (gamma * norm * difference / difference.square().sum().sqrt()).float()
+    return found
+
+
 def plain_run(data: PreparedDataset, spec: dict, steps: int) -> tuple[dict[str, Tensor], float]:
     """Weights after so many steps, and the mean loss of the images of the first epoch."""
     method, settings = spec["method"]["name"], spec["training"]
@@ -295,12 +321,15 @@ def plain_run(data: PreparedDataset, spec: dict, steps: int) -> tuple[dict[str, 
             model.eval()
         x_adv = plain_attack(model, x, y, method, random)
         model.train()
-        if method == "sat":
-            loss = F.cross_entropy(model(x_adv), y)
-        else:
-            natural, adversarial = model(x), model(x_adv)
-            kl = (natural.softmax(1) * (natural.log_softmax(1) - adversarial.log_softmax(1))).sum(1)
-            loss = F.cross_entropy(natural, y) + 6 * kl.mean()
+        awp = settings["weight_perturbation"]
+        perturbation = {}
+        if awp["name"] == "awp" and epoch > awp["start_epoch"]:
+            proxy = copy.deepcopy(model)
+            perturbation = plain_perturbation(proxy, plain_loss(proxy, x, x_adv, y, method), awp["gamma"])
+        with torch.no_grad():
+            for name, w in model.named_parameters():
+                w += perturbation.get(name, 0.0)
+        loss = plain_loss(model, x, x_adv, y, method)
         if epoch == 1:
             first_epoch += loss.item() * len(y) / 40
         rate, momentum = one_cycle(step, 6, 0.1, 0.25)
@@ -309,6 +338,8 @@ def plain_run(data: PreparedDataset, spec: dict, steps: int) -> tuple[dict[str, 
             for n, (p, g) in enumerate(zip(model.parameters(), gradients, strict=True)):
                 velocity[n] = momentum * velocity[n] + g + 0.0005 * p
                 p -= rate * velocity[n]
+            for name, w in model.named_parameters():
+                w -= perturbation.get(name, 0.0)
     return model.state_dict(), first_epoch
 
 
@@ -317,6 +348,10 @@ PLAIN = {
     "trades": tiny.spec("trades"),
     "train-mode attack": tiny.spec(attack_batchnorm="train"),
     "augmented": tiny.spec(augmentation={"crop_padding": 1, "flip": True}),
+    "sat with AWP": tiny.spec(weight_perturbation={"name": "awp", "gamma": 0.01, "start_epoch": 0}),
+    "trades with AWP from epoch 2": tiny.spec(
+        "trades", weight_perturbation={"name": "awp", "gamma": 0.05, "start_epoch": 1}
+    ),
 }
 
 
@@ -333,7 +368,7 @@ def test_the_loop_does_what_a_plain_loop_does(case, data, tmp_path):
     expected, first_epoch = plain_run(data, spec, 5)
     for name, value in run.model.state_dict().items():
         # The gradient of a KL of almost equal distributions is itself rounded to three digits.
-        tolerance = 5e-4 if case == "trades" else 2e-5
+        tolerance = 5e-4 if case.startswith("trades") else 2e-5
         torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
     for row in run.progress.history:
         assert row["train_loss"] == pytest.approx(first_epoch, rel=1e-4)
@@ -436,14 +471,9 @@ def test_a_later_loss_that_is_not_finite_keeps_the_state_of_the_epoch_before(dat
 
 def rates(settings: dict, epochs: int, steps_per_epoch: int) -> list[tuple[float, float]]:
     """Learning rate and momentum of every step."""
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
-    schedule = build_schedule(settings, optimizer, epochs, steps_per_epoch)
-    used = []
-    for _ in range(epochs * steps_per_epoch):
-        used.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]))
-        optimizer.step()
-        schedule.step()
-    return used
+    settings = {"schedule": settings, "epochs": epochs, "learning_rate": 0.1, "momentum": 0.9}
+    schedule = Schedule(settings, steps_per_epoch)
+    return [schedule.rates(step) for step in range(epochs * steps_per_epoch)]
 
 
 def test_one_cycle_is_two_cosines():
@@ -451,6 +481,29 @@ def test_one_cycle_is_two_cosines():
     np.testing.assert_allclose(used, [one_cycle(step, 60, 0.1, 0.25) for step in range(60)], rtol=1e-9)
     assert used[0] == pytest.approx((0.004, 0.95)) and used[14] == pytest.approx((0.1, 0.85))
     assert used[-1] == pytest.approx((4e-7, 0.95))
+
+
+def test_schedules_are_those_of_pytorch():
+    settings = {
+        "one-cycle": tiny.ONE_CYCLE,
+        "one-cycle, momentum kept": tiny.ONE_CYCLE | {"cycle_momentum": False},
+        "step": {"name": "step", "milestones": [2, 4, 4], "factor": 0.1},
+    }
+    for name, schedule in settings.items():
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+        if schedule["name"] == "step":
+            theirs = torch.optim.lr_scheduler.MultiStepLR(optimizer, [6, 12, 12], gamma=0.1)
+        else:
+            cycle = schedule["cycle_momentum"]
+            theirs = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, 0.1, total_steps=18, pct_start=0.25, cycle_momentum=cycle
+            )
+        expected = []
+        for _ in range(18):
+            expected.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]))
+            optimizer.step()
+            theirs.step()
+        np.testing.assert_allclose(rates(schedule, 6, 3), expected, rtol=1e-9, err_msg=name)
 
 
 def test_one_cycle_leaves_momentum_alone_unless_told():
@@ -477,13 +530,13 @@ def test_a_one_cycle_schedule_without_a_step_to_warm_up_in_is_refused(epochs, st
 def test_every_step_has_its_rate_and_the_history_that_of_the_epoch_s_first_step(schedule, expected, data, tmp_path):
     with RunState(tmp_path, "digest") as state:
         run = tiny.training(tiny.spec("standard", schedule=schedule), data, state)
-        used, original = [], run._step
+        used, original = [], run.descent.step
 
-        def step(*batch):
-            used.append((run.optimizer.param_groups[0]["lr"], run.optimizer.param_groups[0]["momentum"]))
-            original(*batch)
+        def step(learning_rate, momentum):
+            used.append((learning_rate, momentum))
+            original(learning_rate, momentum)
 
-        run._step = step
+        run.descent.step = step
         history = run.run().history
     np.testing.assert_allclose(used, expected, rtol=1e-9)
     assert list(history["learning_rate"]) == pytest.approx([expected[3 * (e - 1)][0] for e in history["epoch"]])

@@ -32,13 +32,14 @@ class MailTrades:
         natural, adversarial = model(x), model(x_adv)
         kl = kl_divergence(natural, adversarial)
         if epoch > self.start_epoch:
-            kl = self.weight(adversarial, y) * kl
+            kl = margin_weight(adversarial, y, self.slope, self.bias) * kl
         return F.cross_entropy(natural, y) + self.beta * kl.mean()
 
-    @torch.no_grad()
-    def weight(self, adversarial: Tensor, y: Tensor) -> Tensor:
-        """w_i from adversarial logits (B, K) and labels (B,), without gradient."""
-        q = F.softmax(adversarial, dim=1)
-        true_class = F.one_hot(y, q.shape[1]).bool()
-        margin = q.masked_fill(true_class, 0.0).amax(dim=1) - q[true_class]
-        return 3.0 * torch.sigmoid(self.slope * (margin + self.bias))
+
+@torch.no_grad()
+def margin_weight(adversarial: Tensor, y: Tensor, slope: float, bias: float) -> Tensor:
+    """w_i = 3 sigmoid(slope (PM_i + bias)) from adversarial logits (B, K) and labels (B,), without gradient."""
+    q = F.softmax(adversarial, dim=1)
+    true_class = F.one_hot(y, q.shape[1]).bool()
+    margin = q.masked_fill(true_class, 0.0).amax(dim=1) - q[true_class]
+    return 3.0 * torch.sigmoid(slope * (margin + bias))

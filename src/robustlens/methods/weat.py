@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from robustlens.attacks.pgd import PGD
 from robustlens.energy.energies import kl_divergence, marginal_energy
-from robustlens.parameters import NonNegative, OneOf
+from robustlens.parameters import Flag, NonNegative, OneOf
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,15 @@ class Weat:
     variant: the cross-entropy is taken on natural (`nat`) or adversarial (`adv`) images. In both variants the
         weight comes from the natural energy of the train-mode forward, is detached, not normalised, and
         multiplies both terms.
+    The others are ablations. energy: whose energy the weight comes from. weighted: the terms that it multiplies.
+    normalised: weights divided by their mean over the batch, so that the loss is as large as without them.
     """
 
     variant: OneOf("nat", "adv") = "adv"
     beta: NonNegative = 6.0
+    energy: OneOf("natural", "adversarial") = "natural"
+    weighted: OneOf("both", "cross-entropy", "kl") = "both"
+    normalised: Flag = False
 
     def attack(self, steps: int) -> PGD | None:
         return PGD(steps=steps, loss="kl", start="gaussian")
@@ -30,10 +35,16 @@ class Weat:
         natural, adversarial = model(x), model(x_adv)
         classified = natural if self.variant == "nat" else adversarial
         cross_entropy = F.cross_entropy(classified, y, reduction="none")
-        return (self.weight(natural) * (cross_entropy + self.beta * kl_divergence(natural, adversarial))).mean()
+        kl = kl_divergence(natural, adversarial)
+        weight = self.weight(natural if self.energy == "natural" else adversarial)
+        if self.weighted != "kl":
+            cross_entropy = weight * cross_entropy
+        if self.weighted != "cross-entropy":
+            kl = weight * kl
+        return (cross_entropy + self.beta * kl).mean()
 
-    @staticmethod
     @torch.no_grad()
-    def weight(natural: Tensor) -> Tensor:
-        """w(x) from natural logits (B, K), without gradient; softplus keeps it finite for any |E|."""
-        return 1.0 / F.softplus(marginal_energy(natural).abs())
+    def weight(self, logits: Tensor) -> Tensor:
+        """w(x) from logits (B, K), without gradient; softplus keeps it finite for any |E|."""
+        weight = 1.0 / F.softplus(marginal_energy(logits).abs())
+        return weight / weight.mean() if self.normalised else weight

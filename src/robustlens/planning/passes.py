@@ -101,10 +101,11 @@ def training_passes(method: str, parameters: dict, attack_steps: int) -> tuple[P
     """A training step: its attack, and how many forward passes its loss makes with a gradient of the parameters."""
     chosen = create("methods", method, parameters)
     attack = chosen.attack(attack_steps)
-    attacked = _counted(attack, 10, True, "cpu") if attack else Passes(0, 0)
     network, x, y = _example(10, True, "cpu")
-    chosen.loss(network, x, x, y, 1)
-    return attacked, network.read()[0]
+    attacked = attack(network, x, y, NOWHERE, torch.Generator().manual_seed(0)) if attack else x
+    passes = Passes(*network.read())
+    chosen.loss(network, x, attacked, y, 1)
+    return passes, network.read()[0]
 
 
 def _counted(attack: object, classes: int, robust: bool, device: torch.device | str) -> Passes:

@@ -112,7 +112,9 @@ class WorkOf:
         steps = math.ceil(sizes["train"] / settings["batch_size"])
         batch, in_all = sizes["train"] / steps, attack * (epochs * steps)
         reduced = FLOAT32 if settings["precision"] == "float32" else BFLOAT16
-        trained = epochs * steps * losses
+        perturbed = settings["weight_perturbation"]
+        twice = max(0, epochs - perturbed["start_epoch"]) if perturbed["name"] != "none" else 0
+        trained = (epochs + twice) * steps * losses
         calls = [Calls("training", batch, in_all.forwards, in_all.gradients, trained, precision=reduced)]
         if settings["averaging"]["name"] == "swa":
             forwards, gradients = steps * (attack.forwards + 2), steps * attack.gradients

@@ -28,13 +28,15 @@ from robustlens.parameters import create, fraction
 from robustlens.seeds import derive, generator
 from robustlens.training.augmentation import crop_and_flip
 from robustlens.training.averaging import Averaging, with_fresh_batchnorm
+from robustlens.training.descent import Descent
 from robustlens.training.engine import Engine, FastNetwork
 from robustlens.training.images import Images
 from robustlens.training.parallel import Processes
 from robustlens.training.result import TrainedRun
-from robustlens.training.schedule import build_schedule
+from robustlens.training.schedule import Schedule
 from robustlens.training.state import RunState
 from robustlens.training.tracking import ENERGIES, Tracker, summarise
+from robustlens.training.weight_perturbation import WeightPerturbation
 
 SAVE_EVERY_SECONDS = 300.0
 # Several processes ask one another whether to stop; alone, a process asks itself after every step.
@@ -65,13 +67,12 @@ class Interrupted(RobustlensError):
 
 @dataclass
 class Progress:
-    """What changes from step to step besides the network and the optimiser; saved as JSON."""
+    """What changes from step to step besides the network and its velocities; saved as JSON."""
 
     epoch: int = 0
     step: int = 0
     best_epoch: int = 0
     best_accuracy: float = -1.0
-    learning_rate: float = 0.0  # of the epoch's first step, for the history
     history: list[dict] = field(default_factory=list)
     timing: list[dict] = field(default_factory=list)
     seconds: float = 0.0
@@ -114,13 +115,8 @@ class Training:
         self.model = self.engine.place(model, device)
         self.fast = self.engine.fast(self.model)
         self.averaging = Averaging(self.settings["averaging"], self.model)
-        self.optimizer = torch.optim.SGD(
-            self.model.parameters(),
-            lr=self.settings["learning_rate"],
-            momentum=self.settings["momentum"],
-            weight_decay=self.settings["weight_decay"],
-            fused=device.type == "cuda",
-        )
+        self.perturbation = WeightPerturbation(self.settings["weight_perturbation"], self.model, self.processes)
+        self.descent = Descent(self.model, self.settings["weight_decay"], fused=device.type == "cuda")
         last_batch = len(self.images) % self.settings["batch_size"] or self.settings["batch_size"]
         if last_batch < self.processes.count:
             raise RobustlensError(
@@ -128,9 +124,7 @@ class Training:
                 "change `batch_size` or the size of the training split"
             )
         self.steps_per_epoch = math.ceil(len(self.images) / self.settings["batch_size"])
-        self.schedule = build_schedule(
-            self.settings["schedule"], self.optimizer, self.settings["epochs"], self.steps_per_epoch
-        )
+        self.schedule = Schedule(self.settings, self.steps_per_epoch)
         self.loss_sum = torch.zeros(self.processes.count, device=device)  # each process adds to its own number
         self.best = {name: t.clone() for name, t in self.model.state_dict().items()}
         self.energies: dict[str, Tensor] = {}
@@ -173,8 +167,6 @@ class Training:
     def _epoch(self) -> None:
         now, epoch, started = self.progress, self.progress.epoch + 1, time.monotonic()
         batches = self._batches(epoch)
-        if now.step == 0:
-            now.learning_rate = self.optimizer.param_groups[0]["lr"]
         while now.step < len(batches):
             with seeded(derive(self.seed, "dropout", self._steps_done(epoch), self.processes.rank), self.device):
                 self._step(batches[now.step], epoch)
@@ -196,7 +188,8 @@ class Training:
                 f"(now {self.settings['learning_rate']}) or the method's weights in config.yaml"
             )
         if self.processes.first:
-            self._track(epoch, {"learning_rate": now.learning_rate, "train_loss": train_loss})
+            first_rate, _ = self.schedule.rates((epoch - 1) * self.steps_per_epoch)
+            self._track(epoch, {"learning_rate": first_rate, "train_loss": train_loss})
         speed = len(self.images) / now.seconds
         now.timing.append({"epoch": epoch, "seconds": now.seconds, "images_per_second": speed})
         now.epoch, now.step, now.seconds = epoch, 0, 0.0
@@ -215,15 +208,21 @@ class Training:
         x, y, random = self.images.batch(where), self.images.y[where], self._random(epoch)
         torch.manual_seed(random.initial_seed())  # for a network that draws numbers itself, such as dropout
         x = self._augmented(x, random)
-        x_adv = self._attacked(self.fast, x, y, random)
+        attacked = self._attacked(self.fast, x, y, random)
         self.fast.train()
-        loss = self.method.loss(self.fast, x, x_adv, y, epoch) * self.processes.loss_weight(len(where), len(batch))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.processes.average_gradients(self.model)
-        self.processes.average_statistics(self.model)
-        self.optimizer.step()
-        self.schedule.step()
+
+        def batch_loss() -> Tensor:
+            return self.method.loss(self.fast, x, attacked, y, epoch) * self.processes.loss_weight(
+                len(where), len(batch)
+            )
+
+        with self.perturbation.around_step(batch_loss, epoch):
+            self.descent.clear_gradients()
+            loss = batch_loss()
+            loss.backward()
+            self.processes.average_gradients(self.model)
+            self.processes.average_statistics(self.model)
+            self.descent.step(*self.schedule.rates(self._steps_done(epoch)))
         self.averaging.after_step(self.model, epoch, self._steps_done(epoch) + 1)
         self.loss_sum[self.processes.rank] += loss.detach() * len(batch) / self.processes.count
 
@@ -238,7 +237,10 @@ class Training:
         augmentation = self.settings["augmentation"]
         return crop_and_flip(x, augmentation["crop_padding"], augmentation["flip"], random)
 
-    def _attacked(self, network: FastNetwork, x: Tensor, y: Tensor, random: torch.Generator) -> Tensor:
+    def _attacked(
+        self, network: FastNetwork, x: Tensor, y: Tensor, random: torch.Generator
+    ) -> Tensor | tuple[Tensor, ...]:
+        """What the method's attack makes of a batch: adversarial images, or those and what else its loss needs."""
         if self.attack is None:
             return x
         network.train(self.settings["attack_batchnorm"] == "train")
@@ -261,7 +263,12 @@ class Training:
         final = self.averaging.final(self.model)
         if self.averaging.name == "swa" and final is not self.model:
             attacked = self.engine.fast(self._with_statistics(final, lambda x, y, random: x))
-            final = self._with_statistics(final, lambda x, y, random: self._attacked(attacked, x, y, random))
+
+            def adversarial(x: Tensor, y: Tensor, random: torch.Generator) -> Tensor:
+                found = self._attacked(attacked, x, y, random)
+                return found[0] if isinstance(found, tuple) else found
+
+            final = self._with_statistics(final, adversarial)
         return final.state_dict()
 
     def _with_statistics(
@@ -316,16 +323,11 @@ class Training:
     def _write_state(self, losses: Tensor) -> None:
         tensors = {f"model.{name}": t for name, t in self.model.state_dict().items()}
         tensors |= {f"best.{name}": t for name, t in self.best.items()}
-        optimizer = self.optimizer.state_dict()
-        for number, slots in optimizer["state"].items():
-            if slots.get("momentum_buffer") is not None:
-                tensors[f"momentum.{number}"] = slots["momentum_buffer"]
+        tensors |= {f"velocity.{name}": t for name, t in self.descent.velocities.items()}
         tensors |= {f"energies.{key}": t for key, t in self.energies.items()}
         tensors |= {f"average.{name}": t for name, t in self.averaging.state().items()}
         tensors["loss_sum"] = losses
-        schedule = {k: v for k, v in self.schedule.state_dict().items() if isinstance(v, (int, float, list, bool))}
-        record = {"progress": vars(self.progress), "groups": optimizer["param_groups"], "schedule": schedule}
-        self.state.save(tensors, record)
+        self.state.save(tensors, {"progress": vars(self.progress)})
 
     def _restore(self) -> None:
         saved = self.state.load()
@@ -340,9 +342,7 @@ class Training:
 
         self.model.load_state_dict(part("model."))
         self.best, self.energies = part("best."), part("energies.")
-        momentum = {int(number): {"momentum_buffer": t} for number, t in part("momentum.").items()}
-        self.optimizer.load_state_dict({"state": momentum, "param_groups": record["groups"]})
-        self.schedule.load_state_dict(record["schedule"])
+        self.descent.velocities = part("velocity.")
         self.averaging.load(part("average."))
         self.loss_sum[self.processes.rank] = tensors["loss_sum"][self.processes.rank]
         self.progress = Progress(**record["progress"])

@@ -1,33 +1,52 @@
-"""Learning-rate schedules, stepped once per optimiser step."""
+"""Learning rate and momentum of every step, as pure functions of its number: a resumed run needs no state of them."""
 
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
+import math
+from bisect import bisect_right
 
 from robustlens.errors import RobustlensError
 
+# PyTorch's defaults of OneCycleLR, which the energy paper's code leaves in place.
+FIRST_SHARE, LAST_SHARE = 1 / 25, 1 / 250_000  # of the largest learning rate
+MOMENTUM = 0.95, 0.85  # outside the peak of the learning rate, and at it
 
-def build_schedule(settings: dict, optimizer: Optimizer, epochs: int, steps_per_epoch: int) -> LRScheduler:
-    """`settings` as in the configuration's `training.schedule`.
 
-    one-cycle: cosine from lr/25 up to lr over the first `warmup_fraction` of all steps and down to lr/250,000;
-        with `cycle_momentum` the momentum goes 0.95 -> 0.85 -> 0.95 and replaces the optimiser's, as in the energy
+class Schedule:
+    """`settings` as in the configuration's `training`: `schedule`, `epochs`, `learning_rate`, `momentum`.
+
+    one-cycle: a cosine from lr/25 up to lr over the first `warmup_fraction` of all steps and one down to lr/250,000;
+        with `cycle_momentum` the momentum goes 0.95 -> 0.85 -> 0.95 and replaces the configured one, as in the energy
         paper's code (PyTorch's defaults).
     step: multiplied by `factor` after each of the `milestones` (in epochs).
     Raises RobustlensError when a one-cycle schedule has not a single step to warm up in.
     """
-    if settings["name"] == "one-cycle":
-        steps = epochs * steps_per_epoch
-        if settings["warmup_fraction"] * steps <= 1:
-            raise RobustlensError(
-                f"one-cycle schedule: {steps} steps ({epochs} epochs of {steps_per_epoch}) are too few for a warm-up "
-                f"of {settings['warmup_fraction']:g} of them; raise `epochs` or `warmup_fraction`, or use `step`"
-            )
-        return OneCycleLR(
-            optimizer,
-            max_lr=optimizer.param_groups[0]["lr"],
-            total_steps=steps,
-            pct_start=settings["warmup_fraction"],
-            cycle_momentum=settings["cycle_momentum"],
+
+    def __init__(self, settings: dict, steps_per_epoch: int):
+        self.schedule, self.learning_rate, self.momentum = (
+            settings[key] for key in ("schedule", "learning_rate", "momentum")
         )
-    milestones = [epoch * steps_per_epoch for epoch in settings["milestones"]]
-    return MultiStepLR(optimizer, milestones, gamma=settings["factor"])
+        self.steps, self.steps_per_epoch = settings["epochs"] * steps_per_epoch, steps_per_epoch
+        if self.schedule["name"] == "one-cycle" and self.schedule["warmup_fraction"] * self.steps <= 1:
+            raise RobustlensError(
+                f"one-cycle schedule: {self.steps} steps ({settings['epochs']} epochs of {steps_per_epoch}) are too "
+                f"few for a warm-up of {self.schedule['warmup_fraction']:g} of them; raise `epochs` or "
+                "`warmup_fraction`, or use `step`"
+            )
+
+    def rates(self, step: int) -> tuple[float, float]:
+        """Learning rate and momentum of a step, counted from 0 over the whole run."""
+        if self.schedule["name"] == "step":
+            passed = bisect_right(self.schedule["milestones"], step // self.steps_per_epoch)
+            return self.learning_rate * self.schedule["factor"] ** passed, self.momentum
+        top, last = self.schedule["warmup_fraction"] * self.steps - 1, self.steps - 1
+        peak, (outside, inside) = self.learning_rate, MOMENTUM
+        if step <= top:
+            part = step / top
+            rate, momentum = _cosine(peak * FIRST_SHARE, peak, part), _cosine(outside, inside, part)
+        else:
+            part = (step - top) / (last - top)
+            rate, momentum = _cosine(peak, peak * LAST_SHARE, part), _cosine(inside, outside, part)
+        return rate, momentum if self.schedule["cycle_momentum"] else self.momentum
+
+
+def _cosine(start: float, end: float, part: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * part))

@@ -1,0 +1,42 @@
+"""Stochastic gradient descent with momentum, as a function of learning rate and momentum.
+
+PyTorch's own functional form: its optimiser classes import the compiler (seconds in every process), and keep the
+rates, which here follow from the step alone, in a state of theirs.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.optim.sgd import sgd
+
+
+class Descent:
+    """v <- momentum v + gradient + weight_decay w, then w <- w - learning_rate v, on all parameters; v starts as the
+    first gradient."""
+
+    def __init__(self, model: nn.Module, weight_decay: float, fused: bool):
+        self.parameters = dict(model.named_parameters())
+        self.weight_decay, self.fused = weight_decay, fused
+        self.velocities: dict[str, Tensor] = {}
+
+    def clear_gradients(self) -> None:
+        for parameter in self.parameters.values():
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, learning_rate: float, momentum: float) -> None:
+        velocities = [self.velocities.get(name) for name in self.parameters]
+        sgd(
+            list(self.parameters.values()),
+            [parameter.grad for parameter in self.parameters.values()],
+            velocities,
+            has_sparse_grad=False,
+            foreach=False,
+            fused=self.fused,
+            lr=learning_rate,
+            momentum=momentum,
+            weight_decay=self.weight_decay,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
+        self.velocities = dict(zip(self.parameters, velocities, strict=True))

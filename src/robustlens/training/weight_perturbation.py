@@ -1,0 +1,48 @@
+"""Adversarial weight perturbation, AWP (Wu et al. 2020, Eq. 9 to 11 and its released code)."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from robustlens.training.parallel import Processes
+
+
+class WeightPerturbation:
+    """The perturbation that a run's configuration asks for.
+
+    settings: `training.weight_perturbation`. `none`: there is none. `awp`: after epoch `start_epoch` (counted from 1)
+    each step is taken at w + v, v = gamma ||w|| g / ||g|| for every weight tensor of two dimensions or more, g the
+    gradient of the very loss that is trained on; after the step v is taken off again. The released code takes one
+    SGD step of a copy of the network for g; the length of that step cancels.
+    """
+
+    def __init__(self, settings: dict, model: nn.Module, processes: Processes):
+        self.settings, self.model, self.processes = settings, model, processes
+        self.weights = [w for name, w in model.named_parameters() if w.dim() > 1 and name.endswith("weight")]
+
+    @contextlib.contextmanager
+    def around_step(self, loss: Callable[[], Tensor], epoch: int) -> Iterator[None]:
+        """Inside, the network's weights are w + v; the BatchNorm statistics do not see the pass that finds v."""
+        if self.settings["name"] == "none" or epoch <= self.settings["start_epoch"]:
+            yield
+            return
+        perturbation = self._perturbation(loss)
+        with torch.no_grad():
+            torch._foreach_add_(self.weights, perturbation)
+        yield
+        with torch.no_grad():
+            torch._foreach_sub_(self.weights, perturbation)
+
+    def _perturbation(self, loss: Callable[[], Tensor]) -> list[Tensor]:
+        statistics = [buffer.clone() for buffer in self.model.buffers()]
+        self.model.zero_grad(set_to_none=True)
+        loss().backward()
+        self.processes.average_gradients(self.model)
+        for buffer, before in zip(self.model.buffers(), statistics, strict=True):
+            buffer.copy_(before)
+        gradients = [w.grad for w in self.weights]
+        norms = (g.norm().clamp_min(torch.finfo(g.dtype).tiny) for g in gradients)
+        gamma = self.settings["gamma"]
+        return [gamma * w.detach().norm() * g / norm for w, g, norm in zip(self.weights, gradients, norms, strict=True)]
