@@ -8,7 +8,7 @@ from robustlens.code_digest import code_digest
 from robustlens.errors import RobustlensError
 from robustlens.generation import inception_weights
 
-TABLES = {"energy": ["robustness", "autoattack", "energies", "attack-energies", "generation"]}
+TABLES = {"energy": ["robustness", "differences", "autoattack", "phases", "energies", "attack-energies", "generation"]}
 LATEX_ENGINES = ("latexmk", "pdflatex", "tectonic")
 
 
@@ -109,6 +109,28 @@ def train_spec(wildcards):
     )
 
 
+def measured_energies(wildcards):
+    """The energies by which a recipe with `leave_out` chooses its images: of the run of the same seed."""
+    chosen = CONFIG["recipes"][wildcards.recipe].get("leave_out")
+    if chosen is None:
+        return []
+    run = f"{wildcards.dataset}/{chosen['measured_by']}/seed{wildcards.seed}"
+    return [f"results/{wildcards.scale}/energies/{run}/training-images.parquet"]
+
+
+def measure_spec(wildcards):
+    architecture = classifier_architecture(wildcards)
+    return job_spec(
+        "measure_energies",
+        component_module("models", architecture["family"]),
+        dataset=wildcards.dataset,
+        recipe=wildcards.recipe,
+        seed=int(wildcards.seed),
+        architecture=architecture,
+        batch_size=CONFIG["datasets"][wildcards.dataset]["tracking"]["batch_size"],
+    )
+
+
 def import_spec(wildcards):
     model = CONFIG["models"][wildcards.model]
     return job_spec(
@@ -155,16 +177,30 @@ def evaluated_checkpoints(wildcards):
 
 
 def run_files(study, folder, name, part=None):
-    """A file of every (dataset, recipe, seed) of a study, or of those that one part of it uses."""
+    """A file of every (dataset, recipe, seed) of a study, or of those of one part of it."""
+    runs = CONFIG["studies"][study][part] if part else CONFIG["studies"][study]
     return expand(
         "results/{scale}/{folder}/{dataset}/{recipe}/seed{seed}/{name}",
         scale=CONFIG["scale"],
         folder=folder,
-        dataset=(CONFIG["studies"][study][part] if part else CONFIG["studies"][study])["datasets"],
-        recipe=(CONFIG["studies"][study][part] if part else CONFIG["studies"][study])["recipes"],
-        seed=CONFIG["studies"][study]["seeds"],
+        dataset=runs["datasets"],
+        recipe=runs["recipes"],
+        seed=runs.get("seeds", CONFIG["studies"][study]["seeds"]),
         name=name,
     )
+
+
+def training_files(study, name):
+    """A file of every training of a study's recipes and of its further ones."""
+    return run_files(study, "runs", name) + run_files(study, "runs", name, "further")
+
+
+def evaluation_files(study, *parts):
+    """The evaluations under the robustness suite of the study's recipes and models, and of parts under their own."""
+    found = all_files(study, "evaluations", "robustness.parquet")
+    for part in parts:
+        found += run_files(study, "evaluations", f"{CONFIG['studies'][study][part].get('suite')}.parquet", part)
+    return found
 
 
 def model_files(study, folder, name, part=None):
@@ -177,6 +213,11 @@ def model_files(study, folder, name, part=None):
         for model in settings["models"]
         if CONFIG["models"][model]["dataset"] in datasets
     ]
+
+
+def models_on(study, dataset):
+    """The models of others that a study evaluates and that were trained on a dataset."""
+    return [model for model in CONFIG["studies"][study]["models"] if CONFIG["models"][model]["dataset"] == dataset]
 
 
 def all_files(study, folder, name, part=None):
@@ -227,18 +268,42 @@ def generate_spec(wildcards):
     )
 
 
+def grid_spec(wildcards):
+    settings = CONFIG["datasets"][wildcards.dataset]["generation"]
+    own, theirs = classifier_architecture(wildcards), feature_architecture(wildcards.dataset)
+    return job_spec(
+        "generate_grid",
+        component_module("models", own["family"]),
+        component_module("models", theirs["family"]),
+        dataset=wildcards.dataset,
+        recipe=wildcards.recipe,
+        seed=int(wildcards.seed),
+        architecture=own,
+        sampler=settings["sampler"],
+        grid=settings["grid"],
+        features=settings["features"],
+        feature_architecture=theirs,
+        batch_size=settings["batch_size"],
+    )
+
+
+def feature_architecture(dataset):
+    """Of the classifier whose features score the images of a dataset."""
+    features = CONFIG["datasets"][dataset]["generation"]["features"]
+    if features["kind"] == "classifier":
+        return configuration.run_spec(CONFIG, dataset, features["recipe"])["architecture"]
+    return CONFIG["datasets"][dataset]["architecture"]
+
+
 def feature_spec(script, wildcards):
     """What the jobs that look through the feature network need to know."""
     settings = CONFIG["datasets"][wildcards.dataset]["generation"]
-    features = settings["features"]
-    architecture = CONFIG["datasets"][wildcards.dataset]["architecture"]
-    if features["kind"] == "classifier":
-        architecture = configuration.run_spec(CONFIG, wildcards.dataset, features["recipe"])["architecture"]
+    architecture = feature_architecture(wildcards.dataset)
     return job_spec(
         script,
         component_module("models", architecture["family"]),
         dataset=wildcards.dataset,
-        features=features,
+        features=settings["features"],
         architecture=architecture,
         batch_size=settings["batch_size"],
     )
@@ -262,7 +327,7 @@ def table_spec(builder):
     """The parameters of a table, as a function of the wildcards."""
     builder_module = f"robustlens.report.tables.{builder}"
     facts = {"table": builder, "scale": CONFIG["scale"], "titles": titles()}
-    if builder == "energy_robustness":
+    if builder in ("energy_robustness", "energy_differences"):
         facts["architectures"] = {
             dataset: architecture_name(dataset) for dataset in CONFIG["studies"]["energy"]["datasets"]
         }
@@ -271,14 +336,14 @@ def table_spec(builder):
     return lambda wildcards: job_spec("make_table", builder_module, **facts)
 
 
-def figure_spec(builder):
+def figure_spec(builder, script="make_figure"):
     """The parameters of a figure, as a function of the wildcards."""
     builder_module = f"robustlens.report.figures.{builder}"
 
     def spec(wildcards):
-        facts = {"figure": builder, "scale": CONFIG["scale"], "title": titles()[wildcards.dataset]}
+        facts = {"figure": builder, "scale": CONFIG["scale"], "title": titles()[wildcards.dataset], "titles": titles()}
         of_recipe = {"recipe": wildcards.recipe} if builder == "energy_attack_histograms" else {}
-        return job_spec("make_figure", builder_module, **facts, **of_recipe)
+        return job_spec(script, builder_module, **facts, **of_recipe)
 
     return spec
 
@@ -320,9 +385,9 @@ def one_seed_samples(wildcards):
     return of_dataset(samples)(wildcards)
 
 
-def recipe_energies(wildcards):
-    paths = of_dataset(run_files("energy", "runs", "energies.parquet"))(wildcards)
-    return [path for path in paths if f"/{wildcards.recipe}/" in path]
+def of_run(paths):
+    """An input function: those of the paths that are of the dataset and the recipe of the wildcards."""
+    return lambda wildcards: [path for path in paths if f"/{wildcards.dataset}/{wildcards.recipe}/" in path]
 
 
 def weighted_recipes():
@@ -331,26 +396,72 @@ def weighted_recipes():
     return [recipe for recipe in recipes if CONFIG["recipes"][recipe]["method"] == "weat"]
 
 
+def plane_recipes():
+    """The recipes whose training is shown image by image."""
+    return [recipe for recipe in ("sat", "trades") if recipe in CONFIG["studies"]["energy"]["recipes"]]
+
+
+def changed_recipes():
+    """The recipes that a study's subsets are compared with: each without its `leave_out`."""
+    subsets = [CONFIG["recipes"][recipe] for recipe in CONFIG["studies"]["energy"]["subsets"]["recipes"]]
+    whole = [{key: value for key, value in subset.items() if key != "leave_out"} for subset in subsets]
+    return [recipe for recipe in CONFIG["studies"]["energy"]["recipes"] if CONFIG["recipes"][recipe] in whole]
+
+
+def measuring_files():
+    """The energies by which the subsets are chosen."""
+    subsets = CONFIG["studies"]["energy"]["subsets"]
+    return expand(
+        "results/{scale}/energies/{dataset}/{recipe}/seed{seed}/training-images.parquet",
+        scale=CONFIG["scale"],
+        dataset=subsets["datasets"],
+        recipe=sorted({CONFIG["recipes"][recipe]["leave_out"]["measured_by"] for recipe in subsets["recipes"]}),
+        seed=subsets["seeds"],
+    )
+
+
 def study_tables(study):
-    return expand("results/{scale}/tables/{study}-{name}.tex", scale=CONFIG["scale"], study=study, name=TABLES[study])
+    settings = CONFIG["studies"][study]
+    names = TABLES[study] + [
+        name
+        for name, part in (("subsets", "subsets"), ("generation-grid", "generation_grid"))
+        if settings[part]["recipes"]
+    ]
+    return expand("results/{scale}/tables/{study}-{name}.tex", scale=CONFIG["scale"], study=study, name=names)
 
 
 def study_figures(study, suffix="png"):
     settings = CONFIG["studies"][study]
     names = []
     for dataset in settings["datasets"]:
-        names += [f"{name}-{dataset}" for name in ("phases", "delta")]
+        names += [f"phases-{dataset}", *(f"plane-{dataset}-{recipe}" for recipe in plane_recipes())]
+        names += [f"{name}-{dataset}" for name in ("delta", "correlation", "violins")]
         if dataset in settings["attack_energies"]["datasets"]:
-            names += [f"attack-histograms-{dataset}-{recipe}" for recipe in settings["attack_energies"]["recipes"]]
-        if dataset in settings["generation"]["datasets"]:
-            names.append(f"samples-{dataset}")
+            attacked = [*settings["attack_energies"]["recipes"], *models_on(study, dataset)]
+            names += [f"attack-histograms-{dataset}-{recipe}" for recipe in attacked]
         names += [f"weight-{dataset}-{recipe}" for recipe in weighted_recipes()]
+        if dataset in settings["subsets"]["datasets"]:
+            names.append(f"subsets-{dataset}")
+        if dataset in settings["generation"]["datasets"]:
+            names += [f"samples-{dataset}", f"class-distances-{dataset}"]
+        if dataset in settings["generation_grid"]["datasets"]:
+            names += [f"grid-{dataset}-{recipe}" for recipe in settings["generation_grid"]["recipes"]]
     return expand(
         "results/{scale}/figures/{study}-{name}.{suffix}",
         scale=CONFIG["scale"],
         study=study,
         name=names,
         suffix=suffix,
+    )
+
+
+def study_animations(study):
+    return expand(
+        "results/{scale}/figures/{study}-plane-{dataset}-{recipe}.gif",
+        scale=CONFIG["scale"],
+        study=study,
+        dataset=CONFIG["studies"][study]["datasets"],
+        recipe=plane_recipes(),
     )
 
 
@@ -367,7 +478,8 @@ def study_claims(suffix):
 def study_results(study):
     """All that one study promises."""
     claims = [f"results/{CONFIG['scale']}/tables/{study}-claims.tex", f"results/{CONFIG['scale']}/claims.tex"]
-    return [*study_tables(study), *study_figures(study), *study_figures(study, "pdf"), *claims]
+    figures = [*study_figures(study), *study_figures(study, "pdf"), *study_animations(study)]
+    return [*study_tables(study), *figures, *claims]
 
 
 def dataset_sheets():

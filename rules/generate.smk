@@ -1,6 +1,7 @@
 # REQUIRED INPUTS   the weights of a run, the prepared dataset, and the weights of the feature network: a classifier that
 #                   is trained like any other run, or results/downloads/inception/, which is fetched
 # OUTPUTS           results/<scale>/generation/<dataset>/<recipe>/seed<k>/samples.npz and scores.json
+#                   results/<scale>/generation/<dataset>/<recipe>/seed<k>/grid.{parquet,npz} and grid-chains.parquet
 #                   results/<scale>/generation/<dataset>/reference.npz, and real-images.json: the scores of real images
 
 
@@ -30,6 +31,39 @@ rule generate_samples:
         'python "$ROBUSTLENS/scripts/generate_samples.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
         " --data {params.data:q} --weights {input.weights:q} --samples {output.samples:q}"
         " --certificate {output.certificate:q}"
+
+
+rule generate_grid:
+    input:
+        sheet="results/{scale}/data/{dataset}/sheet.json",
+        weights=sampled_weights,
+        features=feature_source,
+        reference="results/{scale}/generation/{dataset}/reference.npz",
+    output:
+        settings="results/{scale}/generation/{dataset}/{recipe}/seed{seed}/grid.parquet",
+        chains="results/{scale}/generation/{dataset}/{recipe}/seed{seed}/grid-chains.parquet",
+        images="results/{scale}/generation/{dataset}/{recipe}/seed{seed}/grid.npz",
+        certificate="results/{scale}/provenance/generation/{dataset}/{recipe}/seed{seed}/grid.json",
+    log:
+        "results/{scale}/logs/generate_grid/{dataset}/{recipe}/seed{seed}.log",
+    benchmark:
+        "results/{scale}/benchmarks/generate_grid/{dataset}/{recipe}/seed{seed}.tsv"
+    conda:
+        "../envs/robustlens.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(8000),
+    params:
+        spec=grid_spec,
+        weights=feature_weights,
+        data=subpath(input.sheet, parent=True),
+    message:
+        "Generate images with many settings from {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}"
+    shell:
+        'python "$ROBUSTLENS/scripts/generate_grid.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
+        " --data {params.data:q} --weights {input.weights:q} --feature_weights {params.weights:q}"
+        " --reference {input.reference:q} --settings {output.settings:q} --chains {output.chains:q}"
+        " --images {output.images:q} --certificate {output.certificate:q}"
 
 
 rule reference_features:

@@ -51,6 +51,7 @@ rule make_report:
         sheets=dataset_sheets(),
         tables=[table for study in CONFIG["studies"] for table in study_tables(study)],
         figures=[figure for study in CONFIG["studies"] for figure in study_figures(study)],
+        animations=[animation for study in CONFIG["studies"] for animation in study_animations(study)],
         claims=f"results/{CONFIG['scale']}/claims.csv",
         templates=report_templates(),
     output:
@@ -67,7 +68,7 @@ rule make_report:
         "Put the report together"
     shell:
         'python "$ROBUSTLENS/scripts/make_report.py" --spec {params.spec:q} --log {log:q} --sheets {input.sheets:q}'
-        " --tables {input.tables:q} --figures {input.figures:q} --claims {input.claims:q}"
+        " --tables {input.tables:q} --figures {input.figures:q} --animations {input.animations:q} --claims {input.claims:q}"
         " --html {output.html:q} --tex {output.tex:q} --certificate {output.certificate:q}"
 
 

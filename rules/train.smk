@@ -1,5 +1,7 @@
 # REQUIRED INPUTS   results/<scale>/data/<dataset>/sheet.json and its arrays
 # OUTPUTS           results/<scale>/runs/<dataset>/<recipe>/seed<k>/{best,last}.safetensors, {history,energies,timing}.parquet
+#                   results/<scale>/energies/<dataset>/<recipe>/seed<k>/training-images.parquet for a recipe by which
+#                   another one chooses the images that it leaves out
 #                   results/<scale>/runs/<dataset>/<model>/seed0/published.safetensors for a model that others trained
 #
 # The training state is not an output, because Snakemake deletes outputs before a job starts and after it fails. It is
@@ -9,6 +11,7 @@
 rule train:
     input:
         sheet="results/{scale}/data/{dataset}/sheet.json",
+        measured=measured_energies,
     output:
         best="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/best.safetensors",
         last="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/last.safetensors",
@@ -38,7 +41,35 @@ rule train:
         "Train {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         'python "$ROBUSTLENS/scripts/train.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
-        " --processes {resources.processes} --data {params.data:q} --state {params.state:q} --run {params.run:q}"
+        " --processes {resources.processes} --data {params.data:q} --measured {input.measured:q}"
+        " --state {params.state:q} --run {params.run:q}"
+        " --certificate {output.certificate:q}"
+
+
+rule measure_energies:
+    input:
+        sheet="results/{scale}/data/{dataset}/sheet.json",
+        weights="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/best.safetensors",
+    output:
+        table="results/{scale}/energies/{dataset}/{recipe}/seed{seed}/training-images.parquet",
+        certificate="results/{scale}/provenance/energies/{dataset}/{recipe}/seed{seed}/training-images.json",
+    log:
+        "results/{scale}/logs/measure_energies/{dataset}/{recipe}/seed{seed}.log",
+    benchmark:
+        "results/{scale}/benchmarks/measure_energies/{dataset}/{recipe}/seed{seed}.tsv"
+    conda:
+        "../envs/robustlens.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory(1500),
+    params:
+        spec=measure_spec,
+        data=subpath(input.sheet, parent=True),
+    message:
+        "Measure the energies of the training images of {wildcards.dataset}: {wildcards.recipe}, seed {wildcards.seed}"
+    shell:
+        'python "$ROBUSTLENS/scripts/measure_energies.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
+        " --data {params.data:q} --weights {input.weights:q} --table {output.table:q}"
         " --certificate {output.certificate:q}"
 
 

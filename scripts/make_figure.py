@@ -6,9 +6,10 @@ from pathlib import Path
 
 from robustlens.console import job, parser
 from robustlens.provenance import Certificate
+from robustlens.report import names
 from robustlens.report.figure import save
 
-SOURCES = ("evaluations", "history", "energies", "samples")
+SOURCES = ("evaluations", "history", "energies", "samples", "scores", "grid", "chains")
 
 arguments = parser(__doc__)
 for name in SOURCES:
@@ -19,6 +20,7 @@ arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
 spec = json.loads(args.spec)
 
+names.learn(spec["titles"])
 with job(f"figure {spec['figure']}", args.log):
     certificate = Certificate(spec)
     given = {name: getattr(args, name) for name in SOURCES if getattr(args, name)}

@@ -15,6 +15,7 @@ arguments = parser(__doc__)
 arguments.add_argument("--sheets", required=True, type=Path, nargs="+", help="sheet.json of every dataset")
 arguments.add_argument("--tables", required=True, type=Path, nargs="+")
 arguments.add_argument("--figures", required=True, type=Path, nargs="+")
+arguments.add_argument("--animations", type=Path, nargs="*", default=[])
 arguments.add_argument("--claims", required=True, type=Path)
 arguments.add_argument("--html", required=True, type=Path)
 arguments.add_argument("--tex", required=True, type=Path)
@@ -32,10 +33,11 @@ with job("report", args.log):
         tables=args.tables,
         figures=args.figures,
         claims=args.claims,
+        animations=args.animations,
         provenance=provenance | {name: version(name) for name in LIBRARIES},
     )
     for path, text in ((args.html, render_html(document)), (args.tex, render_tex(document, args.tex.parent))):
         with replacing(path) as temporary:
             temporary.write_text(text)
-    inputs = [*args.sheets, *args.tables, *args.figures, args.claims]
+    inputs = [*args.sheets, *args.tables, *args.figures, *args.animations, args.claims]
     certificate.write(args.certificate, inputs, [args.html, args.tex])

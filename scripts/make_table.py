@@ -8,11 +8,11 @@ from robustlens.console import job, parser
 from robustlens.provenance import Certificate
 from robustlens.report import names
 
-SOURCES = ("robustness", "attack_energies", "evaluations", "history", "energies", "scores")
+SOURCES = ("robustness", "attack_energies", "evaluations", "history", "energies", "scores", "grid")
 
 arguments = parser(__doc__)
 for name in SOURCES:
-    arguments.add_argument(f"--{name}", type=Path, nargs="+", help=f"{name} files")
+    arguments.add_argument(f"--{name}", type=Path, nargs="*", help=f"{name} files")
 arguments.add_argument("--anchors", type=Path, nargs="+", help="scores of real images, one a dataset of the spec")
 arguments.add_argument("--published_file", type=Path, help="published numbers")
 for suffix in ("tex", "csv", "html"):

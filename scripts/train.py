@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from robustlens.console import Progress, job, parser, stop_on_signals
 from robustlens.data.prepared import load
 from robustlens.device import use_device
@@ -14,10 +16,14 @@ from robustlens.provenance import Certificate
 from robustlens.training.engine import Engine
 from robustlens.training.loop import Training, run_digest, state_folder
 from robustlens.training.result import write_run
+from robustlens.training.selection import left_out, without
 from robustlens.training.state import RunState
 
 arguments = parser(__doc__)
 arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared dataset")
+arguments.add_argument(
+    "--measured", type=Path, nargs="*", default=[], help="energies of the training images, for a recipe with leave_out"
+)
 arguments.add_argument("--state", required=True, type=Path, help="folder that holds the training states")
 arguments.add_argument("--run", required=True, type=Path, help="folder of the finished run")
 arguments.add_argument("--certificate", required=True, type=Path)
@@ -27,7 +33,9 @@ args = arguments.parse_args()
 spec = json.loads(args.spec)
 if args.processes > 1 and "RANK" not in os.environ:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={args.processes}"]
-    os.execv(sys.executable, [*launcher, *sys.argv])
+    # Its option --signals-to-handle, for what it passes on to the processes: its own choice, and SLURM's warning.
+    os.environ["PET_SIGNALS_TO_HANDLE"] = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+    os.execv(sys.executable, [*launcher, "--", *sys.argv])  # "--": what follows are no options of torchrun
 
 first = os.environ.get("RANK", "0") == "0"  # of several processes one holds the state, speaks and writes
 log = args.log if first else args.log.with_suffix(f".process{os.environ['RANK']}.log")
@@ -35,8 +43,12 @@ with job(f"train {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", log), u
     certificate = Certificate(spec)
     signals = stop_on_signals()
     data = load(args.data)
+    if args.measured:
+        positions = left_out(pd.read_parquet(args.measured[0]), spec["leave_out"], spec["seed"])
+        data = without(data, positions)
+        print(f"{len(positions)} training images are left out, {len(data.splits['train'].labels)} remain")
     engine = Engine.choose(spec["training"], device, build(spec["architecture"], data.channels, data.classes))
-    digest = run_digest(spec, data, engine, args.processes)
+    digest = run_digest(spec, data, engine, args.processes, device)
     progress = Progress("epoch", spec["training"]["epochs"])
 
     def report(epoch: int, _epochs: int, row: dict) -> None:
@@ -48,5 +60,5 @@ with job(f"train {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", log), u
         if first:
             outputs = write_run(run, args.run)
             facts = {"best_epoch": run.best_epoch, "digest": digest, "engine": engine.facts()}
-            inputs = [args.data / "sheet.json"]
+            inputs = [args.data / "sheet.json", *args.measured]
             certificate.write(args.certificate, inputs, outputs, processes=args.processes, **facts)

@@ -298,15 +298,3 @@ def celeba() -> Made:
         ["female, not smiling", "female, smiling", "male, not smiling", "male, smiling"],
         test=4,
     )
-
-
-def imagenet_64() -> Made:
-    images, labels = noise(12, 3, 64, 64), [999, 0, *range(1, 10), 7]
-    rows, mean = images.reshape(12, -1), images.reshape(12, -1).mean(0).astype(np.float32)
-    batches = [python3_pickle({"data": rows[n : n + 1], "labels": [labels[n] + 1], "mean": mean}) for n in range(10)]
-    files = {
-        "Imagenet64_train_part1.zip": {f"train_data_batch_{n}": batches[n - 1] for n in range(1, 6)},
-        "Imagenet64_train_part2.zip": {f"train_data_batch_{n}": batches[n - 1] for n in range(6, 11)},
-        "Imagenet64_val.zip": {"val_data": python3_pickle({"data": rows[10:], "labels": [n + 1 for n in labels[10:]]})},
-    }
-    return Made(files, images, labels, [str(number) for number in range(1, 1001)], test=2)

@@ -92,22 +92,25 @@ def merge(base: Any, overlay: Any) -> Any:
     return base | {key: merge(base[key], value) if key in base else value for key, value in overlay.items()}
 
 
+NO_PARAMETERS = ("method", "training", "architecture", "leave_out")  # of a recipe; its other keys are its method's
+
+
 def run_spec(config: Config, dataset: str, recipe: str) -> Config:
     """All that defines the runs of a recipe on a dataset, but for the seed: architecture, method, training, threat
     and tracking, with the recipe's own entries in place of the dataset's."""
     protocol, chosen = config["datasets"][dataset], config["recipes"][recipe]
-    reserved = ("method", "training", "architecture")
     return {
         "dataset": dataset,
         "recipe": recipe,
         "architecture": chosen.get("architecture", protocol["architecture"]),
         "method": {
             "name": chosen["method"],
-            "parameters": {key: value for key, value in chosen.items() if key not in reserved},
+            "parameters": {key: value for key, value in chosen.items() if key not in NO_PARAMETERS},
         },
         "training": merge(protocol["training"], chosen.get("training", {})),
         "threat": protocol["threat"],
         "tracking": protocol["tracking"],
+        **({"leave_out": chosen["leave_out"]} if "leave_out" in chosen else {}),
     }
 
 
@@ -208,7 +211,7 @@ def _branch(error: jsonschema.ValidationError) -> int:
 def _resolve_components(config: Config) -> None:
     """Check the parameters that components declare, and write their defaults into the configuration."""
     for name, recipe in config["recipes"].items():
-        parameters = {k: v for k, v in recipe.items() if k not in ("method", "training", "architecture")}
+        parameters = {k: v for k, v in recipe.items() if k not in NO_PARAMETERS}
         recipe.update(resolve("methods", recipe["method"], parameters, f"config.recipes.{name}"))
         if "architecture" in recipe:
             _resolve_family("models", recipe["architecture"], f"config.recipes.{name}.architecture")
@@ -218,10 +221,17 @@ def _resolve_components(config: Config) -> None:
         _resolve_family("data", dataset["reader"], f"config.datasets.{name}.reader")
         _resolve_family("models", dataset["architecture"], f"config.datasets.{name}.architecture")
         if "generation" in dataset:
-            sampler = dataset["generation"]["sampler"]
-            sampler.update(resolve("generation", "sampler", sampler, f"config.datasets.{name}.generation.sampler"))
+            _resolve_sampler(dataset["generation"], f"config.datasets.{name}.generation")
     for name, model in config["models"].items():
         _resolve_family("models", model["architecture"], f"config.models.{name}.architecture")
+
+
+def _resolve_sampler(generation: Config, where: str) -> None:
+    sampler = generation["sampler"]
+    sampler.update(resolve("generation", "sampler", sampler, f"{where}.sampler"))
+    for name, values in generation.get("grid", {}).get("values", {}).items():
+        for value in values:
+            resolve("generation", "sampler", {name: value}, f"{where}.grid.values")
 
 
 def _resolve_family(group: str, component: Config, where: str) -> None:
@@ -239,8 +249,16 @@ def _check_references(config: Config, schema: Config) -> None:
         _known([model["dataset"]], config["datasets"], "dataset", f"config.models.{name}.dataset")
         if name in config["recipes"]:
             raise RobustlensError(f"config.models.{name}: a recipe has this name; choose another")
-    for name in config["datasets"]:
+    for name, recipe in config["recipes"].items():
+        _check_leave_out(config, name, recipe)
+    for name, dataset in config["datasets"].items():
         _check_archives(config, name)
+        late = [e for e in dataset["tracking"]["energy_epochs"] if e > dataset["training"]["epochs"]]
+        if late:
+            raise RobustlensError(
+                f"config.datasets.{name}.tracking.energy_epochs: {late[0]} is after the last epoch, "
+                f"{dataset['training']['epochs']}"
+            )
         for recipe in config["recipes"]:
             _check_protocol(config, name, recipe, schema)
     for name, study in config["studies"].items():
@@ -254,13 +272,35 @@ def _check_study(config: Config, study: Config, where: str) -> None:
     for model in study["models"]:
         _known([config["models"][model]["dataset"]], study["datasets"], "dataset", f"config.models.{model}.dataset")
         _check_checksum(config["models"][model]["weights"], f"config.models.{model}.weights")
-    for part in ("attack_energies", "generation"):
-        _known(study[part]["datasets"], study["datasets"], "dataset", f"{where}.{part}.datasets")
-        _known(study[part]["recipes"], study["recipes"], "recipe", f"{where}.{part}.recipes")
-    for dataset in study["generation"]["datasets"]:
-        if "generation" not in config["datasets"][dataset]:
-            raise RobustlensError(f"{where}.generation: config.datasets.{dataset}.generation is missing; add it")
-        _check_features(config, dataset, study)
+    for part in ("attack_energies", "generation", "generation_grid", "further", "subsets"):
+        _check_part(config, study, part, f"{where}.{part}")
+
+
+def _check_part(config: Config, study: Config, part: str, where: str) -> None:
+    """The runs of a part of a study are runs of the study, or, of `further` and `subsets`, runs beside those."""
+    own = part in ("further", "subsets")
+    _known(study[part]["datasets"], study["datasets"], "dataset", f"{where}.datasets")
+    _known(study[part]["recipes"], config["recipes"] if own else study["recipes"], "recipe", f"{where}.recipes")
+    if own:
+        _known([study[part]["suite"]], config["suites"], "suite", f"{where}.suite")
+        for recipe in set(study[part]["recipes"]) & set(study["recipes"]):
+            raise RobustlensError(f"{where}.recipes: {recipe} is among the study's recipes already")
+    if part.startswith("generation"):
+        for dataset in study[part]["datasets"]:
+            settings = config["datasets"][dataset].get("generation")
+            if settings is None or (part == "generation_grid" and "grid" not in settings):
+                missing = "generation" if settings is None else "generation.grid"
+                raise RobustlensError(f"{where}: config.datasets.{dataset}.{missing} is missing; add it")
+            _check_features(config, dataset, study)
+
+
+def _check_leave_out(config: Config, name: str, recipe: Config) -> None:
+    if "leave_out" not in recipe:
+        return
+    where, by = f"config.recipes.{name}.leave_out.measured_by", recipe["leave_out"]["measured_by"]
+    _known([by], config["recipes"], "recipe", where)
+    if "leave_out" in config["recipes"][by]:
+        raise RobustlensError(f"{where}: {by} leaves images out itself; name a recipe that trains on all of them")
 
 
 def _check_features(config: Config, dataset: str, study: Config) -> None:
@@ -289,6 +329,8 @@ def _check_archives(config: Config, dataset: str) -> None:
                 f"{where}.archives.{file}: an archive with another checksum than {catalogue['title']}'s is another "
                 "dataset: give it a `title` of its own"
             )
+    for archive in archives(config, dataset):
+        _check_checksum(archive, f"{where}.archives.{archive['file']}")
 
 
 def _check_checksum(archive: Config, where: str) -> None:
@@ -301,12 +343,6 @@ def _check_protocol(config: Config, dataset: str, recipe: str, schema: Config) -
     """The training protocol of a run is complete and valid once the recipe's own entries are merged in."""
     training = run_spec(config, dataset, recipe)["training"]
     _validate(training, {"$ref": "#/$defs/training", "$defs": schema["$defs"]}, f"config.recipes.{recipe}.training")
-    late = [epoch for epoch in config["datasets"][dataset]["tracking"]["energy_epochs"] if epoch > training["epochs"]]
-    if late:
-        raise RobustlensError(
-            f"config.datasets.{dataset}.tracking.energy_epochs: {late[0]} is after the last epoch of {recipe}, "
-            f"{training['epochs']}"
-        )
 
 
 def _known(used: list[str], defined: Any, what: str, where: str) -> None:

@@ -11,6 +11,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from robustlens.console import log
+from robustlens.errors import RobustlensError
 
 POLL_SECONDS = 2.0
 
@@ -21,7 +22,8 @@ def use_device(threads: int) -> Iterator[torch.device]:
 
     Of several visible GPUs (CUDA_VISIBLE_DEVICES) each job gets one that no other job of this user on this machine
     has, and waits while there is none. ROBUSTLENS_JOBS_PER_GPU lets several small runs share one. A process of torchrun
-    gets the one of its local rank.
+    gets the one of its local rank; the first of them waits for all of theirs. Raises RobustlensError where there are
+    fewer GPUs than processes.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
     torch.set_num_threads(threads)
@@ -31,16 +33,32 @@ def use_device(threads: int) -> Iterator[torch.device]:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # float32 means float32
     if not torch.cuda.is_available():
         yield torch.device("cpu")
-    elif "LOCAL_RANK" in os.environ:
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        return
+    names = [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
+    jobs_each = int(os.environ.get("ROBUSTLENS_JOBS_PER_GPU", 1))
+    choose = one_each if "LOCAL_RANK" in os.environ else one_of
+    with choose(names, jobs_each) as number:
+        device = torch.device("cuda", number)
         torch.cuda.set_device(device)
         yield device
-    else:
-        names = [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
-        with one_of(names, int(os.environ.get("ROBUSTLENS_JOBS_PER_GPU", 1))) as number:
-            device = torch.device("cuda", number)
-            torch.cuda.set_device(device)
-            yield device
+
+
+@contextlib.contextmanager
+def one_each(names: list[str], jobs_each: int) -> Iterator[int]:
+    """The local rank of this process of torchrun, which is the position in `names` of its device.
+
+    The first process holds the devices of all, and the others wait for it when they meet (`Processes`). It takes them
+    in the order of their names: of two jobs that did so in different orders each could wait for what the other has.
+    """
+    rank, count = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    if count > len(names):
+        raise RobustlensError(
+            f"{count} processes for {len(names)} GPUs: ask for fewer `processes`, or make more GPUs visible"
+        )
+    with contextlib.ExitStack() as held:
+        for name in sorted(names[:count]) if rank == 0 else []:
+            held.enter_context(one_of([name], jobs_each))
+        yield rank
 
 
 @contextlib.contextmanager

@@ -225,11 +225,38 @@ REFUSED = [
     ),
     (
         lambda r: digits(r)["tracking"].update(energy_epochs=[1, 11]),
-        f"{DIGITS}.tracking.energy_epochs: 11 is after the last epoch of sat, 10",
+        f"{DIGITS}.tracking.energy_epochs: 11 is after the last epoch, 10",
+    ),
+    # images left out, further runs
+    (
+        lambda r: r["recipes"].update(small={"method": "sat", "leave_out": {"measured_by": "satt", "above": -3.0}}),
+        "config.recipes.small.leave_out.measured_by: unknown recipe 'satt'; did you mean 'sat'?",
     ),
     (
-        lambda r: r["recipes"]["sat"].update(training={"epochs": 9}),
-        f"{DIGITS}.tracking.energy_epochs: 10 is after the last epoch of sat, 9",
+        lambda r: r["recipes"].update(small={"method": "sat", "leave_out": {"measured_by": "small", "above": -3.0}}),
+        "config.recipes.small.leave_out.measured_by: small leaves images out itself",
+    ),
+    (
+        lambda r: r["recipes"].update(
+            small={"method": "sat", "leave_out": {"measured_by": "sat", "above": -3.0, "fraction": 0.1}}
+        ),
+        "config.recipes.small.leave_out:",
+    ),
+    (
+        lambda r: energy(r).update(further={"datasets": ["digits"], "recipes": ["sat"], "seeds": [0]}),
+        f"{ENERGY}.further.recipes: sat is among the study's recipes already",
+    ),
+    (
+        lambda r: energy(r).update(subsets={"datasets": [], "recipes": [], "seeds": [0], "suite": "robustnes"}),
+        f"{ENERGY}.subsets.suite: unknown suite 'robustnes'; did you mean 'robustness'?",
+    ),
+    (
+        lambda r: energy(r).update(generation_grid={"datasets": ["digits"], "recipes": ["sat"], "seeds": [0]}),
+        f"{ENERGY}.generation_grid: config.datasets.digits.generation.grid is missing",
+    ),
+    (
+        lambda r: digits(r)["generation"].update(grid={"per_class": 5, "values": {"momentun": [0.0]}}),
+        f"{DIGITS}.generation.grid.values: sampler has no parameter 'momentun'; did you mean 'momentum'?",
     ),
     (
         lambda r: r["recipes"]["sat"].update(training={"epochss": 9}),
@@ -272,7 +299,8 @@ def test_defaults_of_schema_and_components_are_filled_in():
     resnet = {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 16, "block": "basic"}
     assert config["datasets"]["digits"]["architecture"] == resnet
     assert config["recipes"]["weat-adv"] == {"method": "weat", "variant": "adv", "beta": 6.0} | WEAT_DEFAULTS
-    assert config["attacks"]["pgd20"] == {"family": "pgd", "steps": 20, "loss": "ce", "start": "uniform"}
+    pgd20 = {"family": "pgd", "steps": 20, "loss": "ce", "start": "uniform", "targeted": False}
+    assert config["attacks"]["pgd20"] == pgd20
     suite, generation = config["suites"]["attack-energies"], config["datasets"]["digits"]["generation"]
     assert suite["samples"] == {} and suite["batch_size"] == 500 and suite["checkpoints"] == ["best", "last"]
     assert generation["batch_size"] == 500 and generation["features"]["reference"] == "train"
@@ -360,7 +388,7 @@ def test_a_suite_s_attacks_have_family_parameters_and_number_of_images():
         {
             "name": "pgd20",
             "family": "pgd",
-            "parameters": {"steps": 20, "loss": "ce", "start": "uniform"},
+            "parameters": {"steps": 20, "loss": "ce", "start": "uniform", "targeted": False},
             "samples": None,
             "best_only": False,
         },

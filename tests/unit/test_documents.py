@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from synthetic import write_study
 
+from robustlens.analysis.claims_energy import CLAIMS
 from robustlens.errors import RobustlensError
 from robustlens.report import latex
 from robustlens.report.document import Document
@@ -35,7 +36,12 @@ def document(tmp_path_factory):
     study = write_study(folder, recipes=("sat", "weat-adv"), seeds=(0, 1), epochs=12, images=40)
     stages = energy_autoattack.build(study.robustness, "embedded")
     claims = energy_claims.build(
-        study.robustness, study.attack_energies, study.history, study.energies, study.scores, "embedded"
+        "embedded",
+        robustness=study.robustness,
+        attack_energies=study.attack_energies,
+        history=study.history,
+        energies=study.energies,
+        scores=study.scores,
     )
     tables = folder / "tables"
     for table in (stages, claims):
@@ -60,7 +66,7 @@ def test_introduction_says_what_the_data_are_and_counts_the_verdicts(document):
     assert "200 to train, 150 to validate and select checkpoints, 1397 to test" in text
     claims = document.claims.with_suffix(".html").read_text()
     counts = [len(re.findall(f'class="{verdict}"', claims)) for verdict in ("supported", "contradicted", "open")]
-    assert sum(counts) == 10
+    assert sum(counts) == len(CLAIMS)
     assert "leave {} supported, {} contradicted, {} open".format(*counts) in text
 
 

@@ -19,12 +19,14 @@ from types import SimpleNamespace
 
 import pytest
 import requests
+import yaml
 from processes import REPOSITORY, until
-from serving import Page, serving
+from serving import Page, _Handler, serving
 
+from robustlens.configuration import CATALOGUE
 from robustlens.data import download
 from robustlens.data.download import count_images, fetch, receipt
-from robustlens.data.verification import verify
+from robustlens.data.verification import known_checksum, verify
 from robustlens.errors import RobustlensError
 
 BODY = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(10_000))  # 320 000 bytes
@@ -70,10 +72,9 @@ def failure(archive: dict, folder: Path) -> str:
     return str(error.value)
 
 
-def leave_partial(folder: Path, content: bytes, url: str, validator: str | None) -> None:
+def leave_partial(folder: Path, content: bytes) -> None:
     """What an earlier process left behind."""
     (folder / PART).write_bytes(content)
-    (folder / f"{PART}.json").write_text(json.dumps({"url": url, "validator": validator}))
 
 
 # It arrives -------------------------------------------------------------------------------------------------------
@@ -96,14 +97,10 @@ def test_every_kind_of_checksum_counts(algorithm, site, tmp_path):
     assert receipt(archive, tmp_path) == {"file": FILE, "bytes": 320_000, **right, "source": f"{site.url}/good"}
 
 
-@pytest.mark.parametrize("validators", [{"etag": '"v1"'}, {"modified": "Mon, 01 Jan 2024 00:00:00 GMT"}, {}])
-def test_a_broken_connection_is_resumed_where_it_broke(validators, site, tmp_path):
-    site.pages["/a"] = Page(BODY, cuts=[100_000, 150_000], **validators)
+def test_a_broken_connection_is_resumed_where_it_broke(site, tmp_path):
+    site.pages["/a"] = Page(BODY, cuts=[100_000, 150_000])
     assert fetch(entry(f"{site.url}/a"), tmp_path).read_bytes() == BODY
-    first, second, third = site.asked("/a")
-    assert first is None and second == "bytes=100000-" and third == "bytes=250000-"
-    validator = next(iter(validators.values()), None)
-    assert site.asked("/a", "If-Range") == [None, validator, validator]
+    assert site.asked("/a") == [None, "bytes=100000-", "bytes=250000-"]
 
 
 def test_attempts_that_get_further_are_not_counted(site, tmp_path, pauses):
@@ -116,13 +113,6 @@ def test_attempts_that_begin_anew_each_time_come_to_an_end(site, tmp_path):
     site.pages["/a"] = Page(BODY, ranges=False, cuts=[100_000] * 10)
     assert "5 times in a row" in failure(entry(f"{site.url}/a"), tmp_path)
     assert len(site.requests) == 5
-
-
-def test_a_weak_etag_is_no_reason_to_resume_but_the_date_is(site, tmp_path):
-    date = "Mon, 01 Jan 2024 00:00:00 GMT"
-    site.pages["/a"] = Page(BODY, etag='W/"v1"', modified=date, cuts=[70_000])
-    assert fetch(entry(f"{site.url}/a"), tmp_path).read_bytes() == BODY
-    assert site.asked("/a", "If-Range") == [None, date]
 
 
 def test_a_server_without_ranges_sends_all_of_it_again(site, tmp_path):
@@ -144,46 +134,81 @@ def test_a_server_that_falls_silent_is_asked_again(site, tmp_path, monkeypatch):
     assert len(site.requests) == 2 and re.fullmatch(r"bytes=1\d{5}-", site.asked("/a")[1])
 
 
-def test_a_file_that_changed_on_the_server_starts_anew(site, tmp_path):
-    """The part is of another version than the server has now; the ETag says so before a byte is wasted."""
-    site.pages["/a"] = Page(BODY, etag='"new"')
-    leave_partial(tmp_path, OTHER[:100_000], f"{site.url}/a", '"old"')
-    assert fetch(entry(f"{site.url}/a"), tmp_path).read_bytes() == BODY
-    assert site.asked("/a") == ["bytes=100000-"] and site.asked("/a", "If-Range") == ['"old"']
-
-
-def test_a_part_that_spoils_the_whole_is_not_blamed_on_the_server(site, tmp_path):
-    """Without a validator only the checksum can tell that the part belongs to something else."""
+def test_a_part_of_an_earlier_process_that_spoils_the_whole_is_not_blamed_on_the_server(site, tmp_path):
     site.pages["/a"] = Page(BODY)
-    leave_partial(tmp_path, OTHER[:100_000], f"{site.url}/a", None)
+    leave_partial(tmp_path, OTHER[:100_000])
     assert fetch(entry(f"{site.url}/a"), tmp_path).read_bytes() == BODY
     assert site.asked("/a") == ["bytes=100000-", None]
 
 
+@pytest.mark.parametrize("known_size", [True, False])
+def test_a_file_that_changes_on_the_server_between_two_pieces_ends_right(known_size, site, tmp_path, monkeypatch):
+    page = site.pages["/a"] = Page(OTHER if known_size else OTHER[:200_000], cuts=[100_000, 50_000, 70_000])
+
+    def change(seconds: float) -> None:
+        page.body = BODY
+
+    monkeypatch.setattr(download.time, "sleep", change)
+    archive = entry(f"{site.url}/a")
+    if not known_size:
+        del archive["bytes"]
+    assert fetch(archive, tmp_path).read_bytes() == BODY
+    # The pieces up to 100,000 and 150,000, and the rest, don't fit; begun anew, it is resumed after 70,000.
+    assert site.asked("/a") == [None, "bytes=100000-", "bytes=150000-", "bytes=220000-", None]
+
+
+def test_pieces_that_are_wrong_once_more_are_refused(site, tmp_path):
+    site.pages["/a"] = Page(OTHER, cuts=[100_000, 220_000, 60_000])
+    leave_partial(tmp_path, BODY[:1000])
+    message = failure(entry(f"{site.url}/a"), tmp_path)
+    assert f"{site.url}/a: md5 {hashlib.md5(OTHER).hexdigest()}, expected" in message
+    assert site.asked("/a") == ["bytes=1000-", "bytes=101000-", None, "bytes=60000-"]
+    assert not (tmp_path / PART).exists()
+
+
+def test_a_server_that_answers_whole_requests_in_part_is_blamed_for_wrong_contents(site, tmp_path, monkeypatch):
+    """An answer 206 from byte 0 that nobody asked for."""
+    began = _Handler._begin
+    place = {"Content-Range": "bytes 0-319999/320000"}
+    monkeypatch.setattr(_Handler, "_begin", lambda self, status, headers: began(self, 206, headers | place))
+    site.pages |= {"/bad": Page(OTHER), "/good": Page(BODY)}
+    message = failure(entry(f"{site.url}/bad"), tmp_path)
+    assert f"{site.url}/bad: md5 {hashlib.md5(OTHER).hexdigest()}, expected" in message
+    assert site.asked("/bad") == [None]
+    assert fetch(entry(f"{site.url}/good"), tmp_path).read_bytes() == BODY
+
+
+def test_a_server_that_always_resumes_at_another_place_comes_to_an_end(site, tmp_path):
+    site.pages["/a"] = Page(BODY, cuts=[100_000] * 99, headers={"Content-Range": "bytes 5-9/320000"})
+    assert "5 times in a row" in failure(entry(f"{site.url}/a"), tmp_path)
+    # Each second answer is thrown away, with what had arrived: no beginning gets further than the first one.
+    assert site.asked("/a") == [None, "bytes=100000-", None, "bytes=100000-", None]
+
+
 def test_a_download_of_an_earlier_process_goes_on(site, tmp_path):
-    site.pages["/a"] = Page(BODY, etag='"v1"')
-    leave_partial(tmp_path, BODY[:319_999], f"{site.url}/a", '"v1"')
+    site.pages["/a"] = Page(BODY)
+    leave_partial(tmp_path, BODY[:319_999])
     assert fetch(entry(f"{site.url}/a"), tmp_path).read_bytes() == BODY
     assert site.asked("/a") == ["bytes=319999-"]
 
 
 def test_a_mirror_finishes_what_another_one_began(site, tmp_path):
-    site.pages["/first"] = Page(BODY, etag='"x"', cuts=[200_000, *[0] * 9])
-    site.pages["/second"] = Page(BODY, etag='"y"')
+    site.pages["/first"] = Page(BODY, cuts=[200_000, *[0] * 9])
+    site.pages["/second"] = Page(BODY)
     assert fetch(entry(f"{site.url}/first", f"{site.url}/second"), tmp_path).read_bytes() == BODY
-    assert site.asked("/second") == ["bytes=200000-"] and site.asked("/second", "If-Range") == [None]
+    assert site.asked("/second") == ["bytes=200000-"]
 
 
 def test_a_complete_part_is_not_asked_for_again(site, tmp_path):
     site.pages["/a"] = Page(BODY)
-    leave_partial(tmp_path, BODY, f"{site.url}/a", None)
+    leave_partial(tmp_path, BODY)
     assert fetch(entry(f"{site.url}/a"), tmp_path).read_bytes() == BODY
     assert site.requests == []
 
 
 def test_of_a_complete_part_of_unknown_size_the_server_has_no_more(site, tmp_path):
     site.pages["/a"] = Page(BODY)
-    leave_partial(tmp_path, BODY, f"{site.url}/a", None)
+    leave_partial(tmp_path, BODY)
     archive = entry(f"{site.url}/a")
     del archive["bytes"]
     assert fetch(archive, tmp_path).read_bytes() == BODY
@@ -193,7 +218,7 @@ def test_of_a_complete_part_of_unknown_size_the_server_has_no_more(site, tmp_pat
 @pytest.mark.parametrize("known_size", [True, False])
 def test_a_part_that_is_too_long_starts_anew(known_size, site, tmp_path):
     site.pages["/a"] = Page(BODY)
-    leave_partial(tmp_path, BODY + b"more", f"{site.url}/a", None)
+    leave_partial(tmp_path, BODY + b"more")
     archive = entry(f"{site.url}/a")
     if not known_size:
         del archive["bytes"]
@@ -228,7 +253,7 @@ def test_a_file_url_is_copied_whole_or_refused_at_once(tmp_path):
     source, short = tmp_path / "a.tgz", tmp_path / "short.tgz"
     source.write_bytes(BODY)
     short.write_bytes(BODY[:-1])
-    leave_partial(tmp_path, BODY[:1000], "https://elsewhere", None)
+    leave_partial(tmp_path, BODY[:1000])
     message = failure(entry(short.as_uri(), tmp_path.as_uri()), tmp_path)
     assert "short.tgz: the file there has 319999 bytes, not 320000\n" in message
     assert f"{tmp_path.as_uri()}: Is a directory\n" in message
@@ -268,7 +293,7 @@ def test_wrong_contents_are_deleted_and_a_mirror_is_asked_for_all_of_it(site, tm
 
 def test_a_page_of_another_size_is_not_loaded_and_does_not_cost_what_has_arrived(site, tmp_path):
     """The page of a captive portal, say, with status 200."""
-    leave_partial(tmp_path, BODY[:100_000], "https://elsewhere", None)
+    leave_partial(tmp_path, BODY[:100_000])
     site.pages["/a"] = Page(b"<html>Please log in</html>", ranges=False)
     message = failure(entry(f"{site.url}/a"), tmp_path)
     assert f"{site.url}/a: the file there has 26 bytes, not 320000" in message
@@ -295,7 +320,7 @@ def test_when_all_fail_every_reason_is_told_and_what_to_do_by_hand(site, tmp_pat
     assert lines[2] == f"  {site.url}/bad: md5 {wrong}, expected {right} (320000 bytes, expected 320000)"
     assert lines[3] == f"  {site.url}/busy: HTTP 503 Service Unavailable, 5 times in a row"
     assert lines[4].startswith(f"  {nobody}/x: ") and lines[4].endswith("Connection refused, 5 times in a row")
-    assert lines[5] == "  ftp://host/a: only https, http and file URLs can be fetched"
+    assert lines[5] == f"  ftp://host/a: {ONLY}"
     assert lines[6] == "  file:///no/a: No such file or directory"
     assert lines[7] == "  file://host/a: a file URL names a file of this machine: file:///host/a"
     assert lines[8:] == [
@@ -420,7 +445,7 @@ def test_tls_is_verified_and_no_redirect_leaves_it(certificate, site, tmp_path, 
         assert secure.requests == []
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))  # as if an authority had signed it
         message = failure(entry(f"{secure.url}/down"), tmp_path)
-        assert f"/down: redirected from https to {site.url}/a, which is not followed" in message
+        assert f"/down: redirected to {site.url}/a, which is not followed" in message
         assert site.requests == []
         assert fetch(entry(f"{secure.url}/moved"), tmp_path).read_bytes() == BODY
 
@@ -431,10 +456,21 @@ def test_a_redirect_from_tls_to_any_other_scheme_is_refused():
     for target in ("https://other/a", "//other/a", "/a", "a", "HTTPS://other/a"):
         answer.headers["location"] = target
         assert download._Session().get_redirect_target(answer) == target
-    for target in ("http://host/a", "HTTP://host/a", "file:///a", "ftp://host/a"):
+    for target in ("http://host/a", "HTTP://host/a", "http://localhost/a", "file:///a", "ftp://host/a"):
         answer.headers["location"] = target
-        with pytest.raises(download._Refused, match="redirected from https to"):
+        with pytest.raises(download._Refused, match=r"redirected to .*, which is not followed"):
             download._Session().get_redirect_target(answer)
+
+
+def test_a_redirect_from_this_machine_leads_to_tls_or_stays(site, tmp_path):
+    site.pages["/away"] = Page(answers=[(302, {"Location": "http://mirror.invalid/a"})])
+    message = failure(entry(f"{site.url}/away"), tmp_path)
+    assert f"{site.url}/away: redirected to http://mirror.invalid/a, which is not followed" in message
+    answer = requests.Response()
+    answer.url, answer.status_code = "http://127.0.0.1:80/a", 301
+    for target in ("https://other/a", "/b", "http://localhost/a"):
+        answer.headers["location"] = target
+        assert download._Session().get_redirect_target(answer) == target
 
 
 def test_redirects_are_followed_and_a_circle_is_told(site, tmp_path):
@@ -445,14 +481,35 @@ def test_redirects_are_followed_and_a_circle_is_told(site, tmp_path):
     assert fetch(entry(f"{site.url}/moved"), tmp_path).read_bytes() == BODY
 
 
-def test_plain_http_to_another_machine_is_good_enough_for_what_has_a_checksum(site, tmp_path, monkeypatch):
-    """The site is the proxy here, so that no name must be known."""
-    monkeypatch.setenv("http_proxy", site.url)
-    site.pages["http://data.invalid/a"] = Page(OTHER)
-    site.pages["http://mirror.invalid/a"] = Page(BODY)
-    archive = entry("http://data.invalid/a", "http://mirror.invalid/a")
-    assert fetch(archive, tmp_path).read_bytes() == BODY
-    assert receipt(archive, tmp_path)["source"] == "http://mirror.invalid/a"
+ONLY = "only https and file URLs are fetched, and http ones of this machine (localhost)"
+
+
+@pytest.mark.parametrize(
+    "host", ["mirror.invalid", "localhost.invalid", "127.0.0.1.invalid", "localhost@mirror.invalid"]
+)
+def test_plain_http_to_another_machine_is_refused(host, site, tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", site.url)  # whatever is asked for would be asked here
+    assert f"\n  http://{host}/a: {ONLY}\n" in failure(entry(f"http://{host}/a"), tmp_path)
+    assert site.requests == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "LOCALHOST"])
+def test_plain_http_to_this_machine_is_fetched_and_passes_no_proxy(host, site, tmp_path, monkeypatch):
+    with serving() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        site.pages |= {"/a": Page(BODY), "/moved": Page(answers=[(301, {"Location": "/a"})])}
+        url = f"{site.url}/moved".replace("127.0.0.1", host)
+        assert fetch(entry(url), tmp_path).read_bytes() == BODY
+        assert proxy.requests == []
+    assert download._stays_here("http://[::1]:8000/a")
+
+
+def test_the_catalogue_asks_for_nothing_over_plain_http():
+    for path in CATALOGUE.glob("*.yaml"):
+        for archive in yaml.safe_load(path.read_text())["archives"]:
+            assert all(url.startswith("https://") for url in archive["urls"]), path
+            assert known_checksum(archive), path
 
 
 # Ends that were not planned ---------------------------------------------------------------------------------------
@@ -492,7 +549,7 @@ def test_an_interrupt_leaves_a_part_that_goes_on(ending, site, tmp_path):
         if done >= 100_000:
             raise ending
 
-    site.pages["/a"] = Page(BODY, etag='"v1"')
+    site.pages["/a"] = Page(BODY)
     with pytest.raises(ending):
         fetch(entry(f"{site.url}/a"), tmp_path, interrupt)
     size = (tmp_path / PART).stat().st_size
@@ -532,7 +589,7 @@ def script(spec: dict, folder: Path) -> tuple[int, str]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_process_that_is_killed_leaves_a_part_that_goes_on(number, site, tmp_path):
     folder = tmp_path / "cifar10"
-    site.pages["/a"] = Page(BODY, etag='"v1"', cuts=[200_000], stall=True)
+    site.pages["/a"] = Page(BODY, cuts=[200_000], stall=True)
     spec = {"archives": [entry(f"{site.url}/a")]}
     process = subprocess.Popen(command(spec, folder), stderr=subprocess.DEVNULL)
     until(lambda: (folder / PART).exists() and (folder / PART).stat().st_size >= 131_072)
@@ -543,7 +600,7 @@ def test_a_process_that_is_killed_leaves_a_part_that_goes_on(number, site, tmp_p
     code, said = script(spec, folder)
     assert code == 0 and (folder / FILE).read_bytes() == BODY
     assert said == f"[download cifar10] {FILE}: downloading from {site.url}/a, going on after {size} bytes\n"
-    assert site.asked("/a")[-1] == f"bytes={size}-" and site.asked("/a", "If-Range")[-1] == '"v1"'
+    assert site.asked("/a")[-1] == f"bytes={size}-"
     md5 = hashlib.md5(BODY).hexdigest()
     archives = [{"file": FILE, "bytes": 320_000, "md5": md5, "source": f"{site.url}/a"}]
     assert json.loads((folder / "receipt.json").read_text()) == {"archives": archives, "folder": None}

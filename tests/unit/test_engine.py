@@ -2,13 +2,17 @@
 
 import contextlib
 import copy
+import json
 import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,22 +20,25 @@ import pytest
 import tiny
 import torch
 import torch.nn.functional as F
+from filelock import FileLock, Timeout
 from layers import shaken
-from processes import Child, until
+from processes import REPOSITORY, Child, until
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from robustlens import device as devices
+from robustlens.data.digits import Digits
 from robustlens.data.prepared import PreparedDataset, Split
-from robustlens.device import one_of
+from robustlens.device import one_each, one_of, use_device
 from robustlens.errors import RobustlensError
 from robustlens.models.weights import build, save_weights
 from robustlens.seeds import derive, generator
 from robustlens.training import engine as engines
-from robustlens.training import loop
+from robustlens.training import loop, parallel
 from robustlens.training.engine import FORMATS, Engine
-from robustlens.training.loop import Interrupted, Training
-from robustlens.training.parallel import Processes
+from robustlens.training.loop import Interrupted, Training, frozen
+from robustlens.training.parallel import Processes, Questions
 from robustlens.training.state import RunState
 
 CPU = torch.device("cpu")
@@ -176,13 +183,121 @@ def test_bfloat16_stays_finite_and_near_float32_and_keeps_float32_weights(method
     assert not torch.equal(logits["bfloat16"], logits["float32"])  # it did compute in another precision
 
 
-def test_compiled_and_plain_networks_are_the_same_network(monkeypatch):
-    compiled = []
-    monkeypatch.setattr(torch, "compile", lambda network: compiled.append(network) or network)
-    network = nn.Linear(2, 2)
-    for compile in (False, True):
-        Engine("float32", "contiguous", compile).fast(network)
-    assert compiled == [network]
+def test_a_compiled_network_computes_what_it_computes_uncompiled(tmp_path, monkeypatch):
+    """Traced and differentiated as for any backend, but run by PyTorch's own kernels: no C++ compiler is needed."""
+    graphs, compile = [], torch.compile
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable:
+        graphs.append(graph)
+        return torch._dynamo.lookup_backend("aot_eager")(graph, inputs)
+
+    monkeypatch.setattr(torch, "compile", lambda network: compile(network, backend=backend))
+    x = torch.rand(BATCH, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    data, found = in_memory((3, 8, 8)), {}
+    for switch in ("off", "on"):
+        run = made(colour_spec(compile=switch), data, tmp_path)
+        shaken(run.model)
+        point = x.clone().requires_grad_(True)
+        with frozen(run.fast.eval()):
+            logits = run.fast(point)
+            (gradient,) = torch.autograd.grad(F.cross_entropy(logits, torch.arange(BATCH) % 3), point)
+        run._step(run._batches(1)[0], epoch=1)
+        found[switch] = {"logits": logits, "gradient": gradient, "loss": run.loss_sum, **run.model.state_dict()}
+        assert bool(graphs) is (switch == "on")
+    assert found["off"].keys() == found["on"].keys() and float(found["off"]["gradient"].abs().max()) > 1e-3
+    for name, value in found["off"].items():
+        torch.testing.assert_close(found["on"][name], value, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+# Fast against plain, at the end of training -----------------------------------------------------------------------
+
+IMAGES, EPOCHS, RADIUS, STEP_LENGTH = 700, 7, 2 / 16, 1 / 16
+LATER = 5  # epochs at 0.1, and then at 0.01
+ARCHITECTURE = {"family": "resnet", "blocks": [1], "width": 12}
+
+
+def backward_pgd(network: nn.Module, x: Tensor, y: Tensor, start: Tensor, steps: int) -> Tensor:
+    network.eval()
+    point = start
+    for _ in range(steps):
+        point = point.detach().requires_grad_(True)
+        F.cross_entropy(network(point), y).backward()  # the gradients of the weights, too
+        point = point.detach() + STEP_LENGTH * point.grad.sign()
+        point = torch.min(torch.max(point, x - RADIUS), x + RADIUS).clamp(0, 1)
+    return point
+
+
+def pictures(part: slice) -> tuple[Tensor, Tensor]:
+    source = Digits().read(Path(), Path())
+    return torch.from_numpy(source.images[part]).float() / 16, torch.from_numpy(source.labels[part])
+
+
+@pytest.fixture(scope="module")
+def plainly_trained() -> dict[str, Tensor]:
+    """Weights of a loop such as much published code has: contiguous float32, backward() in the attack."""
+    torch.manual_seed(derive(0, "weights"))
+    network = build(ARCHITECTURE, 1, 10)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=0.0005)
+    images, labels = pictures(slice(IMAGES))
+    step = 0
+    for epoch in range(1, EPOCHS + 1):
+        optimizer.param_groups[0]["lr"] = 0.1 if epoch <= LATER else 0.01
+        for where in torch.randperm(IMAGES, generator=generator(0, "order", epoch)).split(32):
+            x, y = images[where], labels[where]
+            noise = 2 * torch.rand(x.shape, generator=generator(0, "steps", step, 0)) - 1
+            x_adv = backward_pgd(network, x, y, (x + RADIUS * noise).clamp(0, 1), steps=2)
+            network.train()
+            optimizer.zero_grad()
+            F.cross_entropy(network(x_adv), y).backward()
+            optimizer.step()
+            step += 1
+    return network.state_dict()
+
+
+def fast_trained(folder: Path, **settings: str) -> dict[str, Tensor]:
+    """The same training by the loop of this project."""
+    source = Digits().read(Path(), Path())
+    parts = {"train": slice(IMAGES), "validation": slice(IMAGES, IMAGES + 10)}
+    splits = {
+        name: Split(source.images[part], source.labels[part], np.arange(1797)[part], levels=16)
+        for name, part in parts.items()
+    }
+    data = PreparedDataset({"classes": source.classes, "shape": [1, 8, 8], "sha256": {}}, splits)
+    schedule = {"name": "step", "milestones": [LATER], "factor": 0.1}
+    spec = tiny.spec("sat", epochs=EPOCHS, batch_size=32, attack_steps=2, schedule=schedule, **settings)
+    threat = {"norm": "linf", "epsilon": "2/16", "step_size": "1/16"}
+    return tiny.train(spec | {"architecture": ARCHITECTURE, "threat": threat}, data, folder).last
+
+
+def correct(weights: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Which of the 1,087 other images are classified correctly: as they are, and after ten steps of PGD."""
+    network = build(ARCHITECTURE, 1, 10)
+    network.load_state_dict(weights)
+    x, y = pictures(slice(IMAGES + 10, None))
+    attacked = backward_pgd(network, x, y, x, steps=10)
+    return tuple((network.eval()(images).argmax(1) == y).double() for images in (x, attacked))
+
+
+def test_a_network_trained_in_contiguous_float32_is_that_of_the_plain_loop(plainly_trained, tmp_path):
+    """Each of the 154 steps makes what differs before it greater: only equal steps lead to equal classifiers."""
+    fast = fast_trained(tmp_path, memory_format="contiguous")
+    for found, expected in zip(correct(fast), correct(plainly_trained), strict=True):
+        assert (found == expected).double().mean() > 0.99
+
+
+@pytest.mark.parametrize(("precision", "memory_format"), [("float32", "channels-last"), ("bfloat16", "channels-last")])
+def test_a_network_trained_fast_is_as_good_as_one_of_the_plain_loop(
+    precision, memory_format, plainly_trained, tmp_path, monkeypatch
+):
+    """Rounded otherwise, training takes another path, to an end that the images tested can't tell apart."""
+    monkeypatch.setattr(engines, "has_bfloat16", lambda device: True)  # emulated where the hardware lacks it
+    fast = fast_trained(tmp_path, precision=precision, memory_format=memory_format)
+    (clean, robust), (plain_clean, plain_robust) = correct(fast), correct(plainly_trained)
+    assert plain_clean.mean() > 0.85 and 0.35 < plain_robust.mean() < 0.65  # it is trained, and the attack attacks
+    for found, expected in ((clean, plain_clean), (robust, plain_robust)):
+        error = float((2 * expected.mean() * (1 - expected.mean()) / len(expected)).sqrt())  # binomial, of a difference
+        assert abs(float(found.mean() - expected.mean())) < 3 * error
+        assert (found == expected).double().mean() > 0.8
 
 
 # What is chosen ---------------------------------------------------------------------------------------------------
@@ -335,6 +450,19 @@ RESUMED = {
 }
 
 
+def test_dropout_draws_from_a_stream_of_its_own_in_every_step(tmp_path):
+    data, spec = in_memory((1, 28, 28)), colour_spec() | SMALL_CNN
+    with RunState(tmp_path, "digest") as state:
+        run = tiny.training(spec, data, state)
+        layer, passes = run.model.classifier.drop, []
+        layer.register_forward_hook(lambda layer, x, out: passes.append((x[0], out)) if layer.training else None)
+        run.run()
+    assert [len(x) for x, _ in passes] == 2 * [10, 10, 5]
+    for step, (x, out) in enumerate(passes):
+        torch.manual_seed(derive(0, "dropout", step, 0))
+        assert torch.equal(out, x * 2 * torch.empty_like(x).bernoulli_(0.5)) and out.any()
+
+
 @pytest.mark.parametrize("case", RESUMED)
 def test_a_run_resumed_after_every_step_gives_the_same_bytes(case, tmp_path):
     spec, data = RESUMED[case][0], in_memory(RESUMED[case][1])
@@ -403,7 +531,7 @@ def test_two_processes_train_the_network_that_one_would(tmp_path):
 
 
 def test_two_processes_stay_equal_and_leave_the_same_bytes_after_one_of_them_was_told_to_stop(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "STEPS_BETWEEN_QUESTIONS", 4)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_QUESTIONS", 0.0)  # after every step
     data, spec = in_memory((3, 8, 8)), colour_spec(averaging=SWA)
     once = two_processes(spec, data, tmp_path / "once")
     two_processes(spec, data, tmp_path / "resumed", stop_after=4)
@@ -427,23 +555,116 @@ def test_shares_of_a_batch_are_disjoint_and_whole_and_their_weighted_means_give_
     assert float(mean) == pytest.approx(float(losses.mean()))
 
 
+class Slow:
+    """The second of two processes, whose own clock says that a step takes ages; the first one's answers are given."""
+
+    count = 2
+
+    def __init__(self, answers: list[int]):
+        self.answers, self.own = iter(answers), []
+
+    def of_first(self, number: int) -> int:
+        self.own.append(number)
+        return next(self.answers)
+
+
+def test_the_first_process_s_clock_decides_after_how_many_steps_all_ask_again(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(parallel.time, "monotonic", lambda: now[0])
+    processes = Slow([3, 1, 2, 9])
+    questions, asked = Questions(processes, seconds=5.0), []
+    for step in range(1, 9):
+        now[0] += 2.0 if step < 5 else 0.5
+        if questions.due():
+            asked.append(step)
+    assert asked == [1, 4, 5, 7]
+    # What it would have said itself: 5 s hold two steps of 2 s, and ten of half a second.
+    assert processes.own == [2, 2, 10, 10]
+
+
+def test_one_process_asks_itself_after_every_step_and_a_step_that_takes_ages_is_followed_by_a_question():
+    processes = Processes(CPU)
+    assert processes.count == 1 and processes.of_first(7) == 7
+    questions = Questions(processes, seconds=1e9)
+    assert all(questions.due() for _ in range(3))
+    slow = Slow([1])
+    assert Questions(slow, seconds=0.0).due() and slow.own == [1]
+
+
+def epochs_done(states: Path) -> int:
+    """Finished epochs in the saved state; 0 without one."""
+    for file in states.glob("*/state.safetensors"):
+        with safe_open(file, framework="np") as state:
+            return json.loads(state.metadata()["record"])["progress"]["epoch"]
+    return 0
+
+
+def from_command_line(command: list[str], folder: Path, number: int | None) -> tuple[int, str]:
+    """Exit code and output, after a signal as soon as an epoch more than before is saved."""
+    before = epochs_done(folder / "state")
+    with open(folder / "output.txt", "w+") as output:
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+        try:
+            if number:
+                until(lambda: epochs_done(folder / "state") > before or process.poll() is not None, seconds=200)
+                process.send_signal(number)
+            code = process.wait(200)
+        finally:
+            process.kill()
+        output.seek(0)
+        return code, output.read()
+
+
+def test_torchrun_s_processes_that_were_stopped_go_on_to_the_bytes_of_undisturbed_ones(tmp_path):
+    """From the command line, as the workflow starts them: SIGTERM, and SLURM's warning, are for all of them."""
+    data = tiny.dataset(tmp_path / "data")
+    spec = tiny.spec("trades", epochs=40, augmentation={"crop_padding": 1, "flip": True})
+    undisturbed = two_processes(spec, data, tmp_path / "undisturbed")[0]
+    command = [sys.executable, str(REPOSITORY / "scripts" / "train.py"), "--spec", json.dumps(spec), "--data", "data"]
+    command += ["--state", "state", "--run", "run", "--log", "log/train.log", "--certificate", "train.json"]
+    command += ["--processes", "2"]
+    for number in (signal.SIGTERM, signal.SIGUSR1, None):
+        before = epochs_done(tmp_path / "state")
+        code, said = from_command_line(command, tmp_path, number)
+        if number:
+            assert code != 0 and "FAILED: asked to stop in epoch" in said, said
+            assert before < epochs_done(tmp_path / "state") < 40
+        else:
+            assert code == 0, said
+    resumed = load_file(tmp_path / "run" / "last.safetensors")
+    assert all(torch.equal(value, resumed[name]) for name, value in undisturbed.items())
+    history = pd.read_parquet(tmp_path / "run" / "history.parquet")
+    assert history.equals(pd.read_parquet(tmp_path / "undisturbed" / "history.parquet"))
+    assert {path.name for path in (tmp_path / "log").iterdir()} == {"train.log", "train.process1.log"}
+
+
 # Devices ----------------------------------------------------------------------------------------------------------
 
 
-def hold(names: list[str], jobs_each: int, taken: Path, release: Path) -> None:
+def hold(names: list[str], jobs_each: int, taken: Path, release: Path, ranks: tuple[int, int] | None) -> None:
     logging.basicConfig(force=True)  # to the child's output
-    with one_of(names, jobs_each) as number:
+    if ranks:
+        os.environ.update(LOCAL_RANK=str(ranks[0]), LOCAL_WORLD_SIZE=str(ranks[1]))
+    with (one_each if ranks else one_of)(names, jobs_each) as number:
         taken.with_suffix(".part").write_text(str(number))
         taken.with_suffix(".part").rename(taken)
         until(release.exists)
 
 
 class Holder:
-    """A job in a process of its own that holds a device until it is let go."""
+    """A job in a process of its own that holds a device until it is let go.
 
-    def __init__(self, folder: Path, name: str, names: list[str], jobs_each: int = 1):
+    ranks: of a process of torchrun, its local rank and the number of them.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, names: list[str], jobs_each: int = 1, ranks: tuple[int, int] | None = None
+    ):
         self.taken, self.release = folder / f"{name}.taken", folder / f"{name}.release"
-        self.child = Child(folder / f"{name}.txt", hold, names, jobs_each, self.taken, self.release)
+        self.child = Child(folder / f"{name}.txt", hold, names, jobs_each, self.taken, self.release, ranks)
+
+    def waits(self) -> bool:
+        return self.child.output.exists() and "waiting for one" in self.child.output.read_text()
 
     def device(self) -> int:
         until(self.taken.exists)
@@ -466,7 +687,7 @@ def test_two_jobs_get_different_devices_and_a_third_waits_for_one(slots):
     first, second = Holder(slots, "first", ["gpu-a", "gpu-b"]), Holder(slots, "second", ["gpu-a", "gpu-b"])
     assert {first.device(), second.device()} == {0, 1}
     third = Holder(slots, "third", ["gpu-a", "gpu-b"])
-    until(lambda: "waiting for one" in third.child.output.read_text() if third.child.output.exists() else False)
+    until(third.waits)
     assert not third.taken.exists()
     second.let_go()
     assert third.device() == second.device()
@@ -497,3 +718,67 @@ def test_a_device_is_free_again_after_a_job_that_failed(slots):
         raise ValueError
     with one_of(["gpu-a"], 1) as number:
         assert number == 0
+
+
+def test_the_processes_of_torchrun_hold_the_devices_of_their_ranks_against_other_jobs(slots):
+    names = ["gpu-b", "gpu-a", "gpu-c"]
+    first, second = (Holder(slots, f"rank{rank}", names, ranks=(rank, 2)) for rank in range(2))
+    assert (first.device(), second.device()) == (0, 1)
+    alone, late = Holder(slots, "alone", names), Holder(slots, "late", names[:2])
+    assert alone.device() == 2
+    until(late.waits)
+    first.let_go()
+    assert late.device() == 0
+    for holder in (second, alone, late):
+        holder.let_go()
+
+
+def test_jobs_of_torchrun_that_see_the_devices_in_other_orders_do_not_wait_for_each_other(slots):
+    """One takes both, and only then the other; each with one of them would wait for ever."""
+    alone = Holder(slots, "alone", ["gpu-a"])
+    alone.device()
+    jobs = [
+        Holder(slots, name, names, ranks=(0, 2))
+        for name, names in (("ab", ["gpu-a", "gpu-b"]), ("ba", ["gpu-b", "gpu-a"]))
+    ]
+    until(lambda: all(job.waits() for job in jobs))
+    alone.let_go()
+    until(lambda: any(job.taken.exists() for job in jobs))
+    jobs.sort(key=lambda job: not job.taken.exists())
+    assert not jobs[1].taken.exists()
+    for job in jobs:
+        assert job.device() == 0
+        job.let_go()
+
+
+def test_more_processes_than_devices_are_refused(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(RobustlensError, match=r"2 processes for 1 GPUs: ask for fewer `processes`"), one_each(["a"], 1):
+        pass
+
+
+@pytest.mark.parametrize("ranks", [None, ("0", "2"), ("1", "2")])
+def test_a_job_on_a_gpu_computes_on_the_device_that_it_holds(ranks, slots, monkeypatch):
+    """Two GPUs that are not there."""
+    chosen, names = [], ["gpu-a", "gpu-b"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=names[number]))
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch, "set_deterministic_debug_mode", lambda mode: None)  # not for the tests after this one
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    for name, value in zip(("LOCAL_RANK", "LOCAL_WORLD_SIZE"), ranks or (None, None), strict=True):
+        if value:
+            monkeypatch.setenv(name, value)
+        else:
+            monkeypatch.delenv(name, raising=False)
+    with use_device(torch.get_num_threads()) as device:
+        assert chosen == [device] == [torch.device("cuda", 1 if ranks == ("1", "2") else 0)]
+        held = {None: {0}, ("0", "2"): {0, 1}, ("1", "2"): set()}[ranks]
+        for number, name in enumerate(names):
+            lock = FileLock(slots / f"robustlens-devices-{os.getuid()}" / f"{name}-0")
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=0)
+            assert lock.is_locked is (number not in held)
+            lock.release()

@@ -161,13 +161,15 @@ def test_the_limits_of_a_range_belong_to_it():
 
 
 def test_defaults_fill_what_is_not_given():
-    assert resolve("methods", "weat", {}, "here") == {"variant": "adv", "beta": 6.0}
-    assert resolve("methods", "weat", {"beta": 7}, "here") == {"variant": "adv", "beta": 7}
+    weat = {"variant": "adv", "beta": 6.0, "energy": "natural", "weighted": "both", "normalised": False}
+    assert resolve("methods", "weat", {}, "here") == weat
+    assert resolve("methods", "weat", {"beta": 7}, "here") == weat | {"beta": 7}
     mail = {"beta": 5.0, "slope": 2.0, "bias": 0.0, "start_epoch": 75}
     assert resolve("methods", "mail-trades", {}, "here") == mail
     assert resolve("methods", "sat", {}, "here") == {}
     assert resolve("models", "resnet", {}, "here") == {"blocks": [2, 2, 2, 2], "width": 64, "block": "basic"}
-    assert resolve("attacks", "pgd", {}, "here") == {"steps": 20, "loss": "ce", "start": "uniform"}
+    pgd = {"steps": 20, "loss": "ce", "start": "uniform", "targeted": False}
+    assert resolve("attacks", "pgd", {}, "here") == pgd
 
 
 def test_changing_a_resolved_value_does_not_change_the_default():

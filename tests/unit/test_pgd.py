@@ -1,5 +1,7 @@
 """PGD and its threat model against loops in float64 on a linear softmax classifier, whose gradients are known."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -317,6 +319,35 @@ def test_random_points_are_images(norm: str):
     assert points.min() >= 0
     assert points.max() <= 1
     assert (threat(norm).distance(points, X) <= EPSILON[norm] + 1e-12).all()
+
+
+def test_a_targeted_attack_descends_the_loss_of_another_class_step_by_step():
+    """A linear classifier, in loops: every step goes down the cross-entropy of the drawn class, by hand in float64."""
+    torch.manual_seed(3)
+    weight = torch.randn(4, 6)
+    x, y = torch.rand(9, 1, 2, 3), torch.arange(9) % 4
+    threat = Threat("linf", epsilon=0.2, step_size=0.05)
+    attack = PGD(steps=3, start="image", targeted=True)
+    x_adv = attack(lambda images: images.flatten(1) @ weight.T, x, y, threat, torch.Generator().manual_seed(1))
+    drawn = torch.randint(1, 4, (9,), generator=torch.Generator().manual_seed(1))
+    targets = [(int(label) + int(step)) % 4 for label, step in zip(y, drawn, strict=True)]
+    assert all(target != label for target, label in zip(targets, y.tolist(), strict=True)) and len(set(targets)) > 1
+    for image in range(9):
+        point, centre = (x[image].flatten().double().tolist() for _ in range(2))
+        for _ in range(3):
+            logits = [sum(w * p for w, p in zip(row, point, strict=True)) for row in weight.double().tolist()]
+            total = sum(math.exp(logit) for logit in logits)
+            excess = [math.exp(logit) / total - (k == targets[image]) for k, logit in enumerate(logits)]
+            for pixel in range(6):
+                slope = sum(e * weight[k, pixel].item() for k, e in enumerate(excess))
+                moved = point[pixel] - 0.05 * math.copysign(1, slope)
+                point[pixel] = min(max(moved, centre[pixel] - 0.2, 0.0), centre[pixel] + 0.2, 1.0)
+        assert x_adv[image].flatten().tolist() == pytest.approx(point, abs=1e-5)
+
+
+def test_a_targeted_kl_attack_is_refused():
+    with pytest.raises(RobustlensError, match="no label that it could lead to"):
+        PGD(loss="kl", start="gaussian", targeted=True)
 
 
 def test_kl_from_the_image_is_refused():

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -344,6 +345,43 @@ def test_a_job_that_ran_before_takes_what_it_took(tmp_path):
     measured = measurements(jobs, work_of(), on_gpu=False)
     flops = work_of()(training()).flops
     assert by_measurements(training(), flops, measured, start_up=2.0) == (pytest.approx(12.0), True)
+
+
+def certified(
+    folder: Path, chosen: Job, wall: float, epochs: list[float] | None = None, benchmark: float = 99.0
+) -> Job:
+    """The job with a certificate that has its time, a benchmark file of another one and, of a training, its epochs."""
+    found = ran(folder, chosen, benchmark)
+    record = json.loads(Path(found.certificate).read_text())
+    Path(found.certificate).write_text(json.dumps(record | {"wall_seconds": wall}))
+    timing = folder / "timing.parquet"
+    if epochs:
+        pd.DataFrame({"epoch": range(1, len(epochs) + 1), "seconds": epochs}).to_parquet(timing)
+    return replace(found, outputs=("best.safetensors", str(timing)) if epochs else ("evaluation.parquet",))
+
+
+def test_a_job_took_what_its_certificate_says_and_its_start_and_not_the_wait_for_a_gpu(tmp_path):
+    pgd = evaluation({"name": "pgd5", "family": "pgd", "parameters": {"steps": 5}})
+    once, flops = certified(tmp_path, pgd, wall=10.0), work_of()(pgd).flops
+    measured = measurements([once], work_of(), on_gpu=False)
+    assert by_measurements(pgd, flops, measured, start_up=2.0) == (pytest.approx(2 + 10), True)
+    assert by_measurements(pgd, 3 * flops, measured, start_up=2.0) == (pytest.approx(2 + 3 * 10), False)
+    table = certified(tmp_path, job("table_claims", {"table": "claims"}, wildcards={"study": "energy"}), wall=0.5)
+    measured = measurements([table], work_of(), on_gpu=False)
+    assert by_measurements(table, 0.0, measured, start_up=1.0) == (pytest.approx(1.5), True)
+
+
+@pytest.mark.parametrize(("wall", "seconds"), [(12.0, 12.0), (3.0, 10.0)])
+def test_a_training_that_was_resumed_took_all_its_epochs_and_not_the_last_session(wall, seconds, tmp_path):
+    """10 s of training in five epochs: once in a session of 12 s, which tracked, too, and once with one of 3 s."""
+    run = certified(tmp_path, training(), wall, epochs=[4.0, 1.5, 1.5, 1.5, 1.5])
+    measured = measurements([run], work_of(), on_gpu=False)
+    assert by_measurements(training(), work_of()(training()).flops, measured, 2.0) == (pytest.approx(2 + seconds), True)
+
+
+def test_a_certificate_does_for_a_job_without_a_benchmark_file(tmp_path):
+    found = replace(certified(tmp_path, training(), wall=7.0, epochs=[1.0]), benchmark=None)
+    assert [m.seconds for m in measurements([found], work_of(), on_gpu=False)] == [7.0]
 
 
 def test_more_epochs_than_were_measured_take_more_time_but_start_once(tmp_path):

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from robustlens.configuration import archives, load, run_spec, title
+from robustlens.configuration import archives, entry, load, run_spec, title
 from robustlens.errors import RobustlensError
 from robustlens.parameters import fraction
 
-SCHEMA = Path(__file__).parent.parent.parent / "schemas" / "config.schema.yaml"
+ROOT = Path(__file__).parent.parent.parent
+SCHEMA = ROOT / "schemas" / "config.schema.yaml"
 
 # The invariance paper trains like this; a protocol below says what it does otherwise.
 BASE = yaml.safe_load("""
@@ -164,3 +165,13 @@ def test_averaging_of_another_name_does_not_keep_the_entries_of_the_first():
     changes = "training: {averaging: {name: swa, start_epoch: 76, every_steps: 500, decay: 0.995}}"
     with pytest.raises(RobustlensError, match="unknown key 'decay'"):
         configuration(changes)
+
+
+def test_the_paper_scale_has_the_threats_and_augmentation_that_the_catalogue_gives_for_the_energy_paper():
+    config = load({**yaml.safe_load((ROOT / "config.yaml").read_text()), "scale": "paper"}, SCHEMA)
+    assert {"cifar10", "cifar100", "svhn", "tiny-imagenet-200"} <= config["datasets"].keys()
+    for name, dataset in config["datasets"].items():
+        catalogue = entry(dataset["reader"]["family"])
+        (threat,) = [threat for threat in catalogue["threats"] if "energy" in threat["papers"]]
+        assert dataset["threat"] == {key: value for key, value in threat.items() if key != "papers"}, name
+        assert dataset["training"]["augmentation"] == catalogue["augmentation"], name

@@ -1,13 +1,17 @@
 """Dataset readers: every format as its authors publish it, and everything that can be wrong with a file."""
 
+import errno
 import io
 import math
 import os
 import pickle
 import re
+import resource
 import stat
 import tarfile
+import tempfile
 import zipfile
+from pathlib import Path
 
 import archives
 import numpy as np
@@ -33,6 +37,33 @@ from robustlens.data.tiny_imagenet_200 import TinyImagenet200
 from robustlens.errors import RobustlensError
 from robustlens.parameters import names
 
+
+def npz(**arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+PARTS = {part: f"Imagenet64_{part}_npz" for part in ("train_part1", "train_part2", "val")}
+
+
+def imagenet_64():
+    """Ten training batches of one image in two archives, and a test batch of two in a third one."""
+    images, labels = archives.noise(12, 3, 64, 64), [999, 0, *range(1, 10), 7]
+    rows, counted_from_1 = images.reshape(12, -1), np.array(labels) + 1
+    members = {part: {} for part in PARTS}
+    for number in reversed(range(10)):
+        part = "train_part1" if number < 5 else "train_part2"
+        members[part][f"{PARTS[part]}/train_data_batch_{number + 1}.npz"] = npz(
+            data=rows[number : number + 1],
+            labels=counted_from_1[number : number + 1],
+            mean=rows.mean(0).astype(np.float32),
+        )
+    members["val"][f"{PARTS['val']}/val_data.npz"] = npz(data=rows[10:], labels=counted_from_1[10:])
+    files = {f"{PARTS[part]}.zip": batches for part, batches in members.items()}
+    return archives.Made(files, images, labels, [str(number) for number in range(1, 1001)], test=2)
+
+
 READERS = {
     "cifar10": (Cifar10(), archives.cifar10),
     "cifar100": (Cifar100(), archives.cifar100),
@@ -44,7 +75,7 @@ READERS = {
     "imagenet": (ImageNet(train=True, resize=24, size=20), archives.imagenet),
     "afhq": (Afhq(size=20), archives.afhq),
     "celeba": (CelebA(size=18), archives.celeba),
-    "imagenet-64": (Imagenet64(), archives.imagenet_64),
+    "imagenet-64": (Imagenet64(), imagenet_64),
 }
 
 
@@ -58,7 +89,7 @@ def refusal(reader, made, folder):
     """What the reader says of a damaged dataset; it always says what to do."""
     with pytest.raises(RobustlensError) as error:
         read(reader, made, folder)
-    assert re.search("fetch it again|put the folders|free space|make ", str(error.value))
+    assert re.search("fetch it again|put (the folders|what is missing)|free space|make ", str(error.value))
     return str(error.value)
 
 
@@ -167,7 +198,7 @@ MEMBERS = {
     "imagenette-160": ("imagenette2-160.tgz", "imagenette2-160/val/n01440764/b.JPEG"),
     "afhq": ("afhq.zip", "afhq/val/dog/b.jpg"),
     "celeba": ("img_align_celeba.zip", "img_align_celeba/000011.jpg"),
-    "imagenet-64": ("Imagenet64_train_part2.zip", "train_data_batch_8"),
+    "imagenet-64": ("Imagenet64_train_part2_npz.zip", "Imagenet64_train_part2_npz/train_data_batch_8.npz"),
 }
 
 
@@ -178,7 +209,7 @@ def test_a_missing_member_is_named(name, tmp_path):
     del made.files[archive][member]
     said = refusal(reader, made, tmp_path)
     # In class folders only the class that is now without an image is known to be missing.
-    assert member in said or member.split("/")[-2] in said
+    assert any(part in said for part in member.split("/")[-2:])
 
 
 @pytest.mark.parametrize("name", MEMBERS)
@@ -402,12 +433,121 @@ def test_imagenet_says_where_its_folders_belong(tmp_path):
     assert f"imagenet{os.sep}train: missing" in refusal(ImageNet(train=True), made, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"imagenet/val/n01443537/b.JPEG": b"nonsense"}, "val/n01443537/b.JPEG: not a readable image"),
+        ({"imagenet/val/n00000001/b.JPEG": jpeg(24, 24, 0)}, "class n00000001 is in one of the splits only"),
+        ({f"imagenet/val/{name}/b.JPEG": None for name in ("n01440764", "n01443537")}, "holds no test images"),
+    ],
+)
+def test_nobody_is_told_to_delete_a_folder_of_his_own(change, reason, tmp_path):
+    made = archives.imagenet()
+    made.files = {name: contents for name, contents in (made.files | change).items() if contents is not None}
+    made.files["imagenet/val/readme"] = b""
+    said = refusal(READERS["imagenet"][0], made, tmp_path)
+    assert reason in said and said.endswith("; put what is missing or damaged there anew")
+
+
+def unreadable(path, how):
+    """Something at `path` that the operating system refuses to read; the reason."""
+    path.unlink(missing_ok=True)
+    path.symlink_to({"circle": path, "broken disk": "/proc/self/mem", "gone": path.parent / "gone"}[how])
+    return {"circle": "Too many levels of symbolic links", "broken disk": "Input/output error"}.get(how)
+
+
+@pytest.mark.parametrize("how", ["circle", "broken disk"])
+def test_what_the_system_refuses_to_read_is_not_called_damaged(how, tmp_path, monkeypatch):
+
+    def fail(file):
+        raise OSError(errno.EIO, "Input/output error")
+
+    if how == "broken disk":  # /proc/self/mem has no end for zipfile to start from
+        monkeypatch.setattr("zipfile._EndRecData", fail)
+    for name, file in (
+        ("imagenet", "imagenet/val/n01443537/b.JPEG"),
+        ("afhq", "afhq.zip"),
+        ("imagenette-160", "imagenette2-160.tgz"),
+        ("mnist", "t10k-images-idx3-ubyte.gz"),
+        ("svhn", "test_32x32.mat"),
+        ("celeba", "list_attr_celeba.txt"),
+    ):
+        reader, make = READERS[name]
+        made, downloads = make(), tmp_path / name / "downloads"
+        made.write(downloads)
+        del made.files[file]
+        reason = unreadable(downloads / file, how)
+        said = refusal(reader, made, tmp_path / name)
+        assert f"can't be read ({reason}); make it readable" in said and file.split("/")[-1] in said
+        assert "delete" not in said and "damaged" not in said
+
+
+def test_a_folder_that_links_lead_to_twice_is_named(tmp_path):
+    """As in a circle, where the images of all classes would pass for those of one."""
+    for number, (link, target) in enumerate((("val/n01443537/again", "val"), ("train/n01443538", "train/n01440764"))):
+        made, downloads = archives.imagenet(), tmp_path / str(number) / "downloads"
+        made.write(downloads)
+        (downloads / "imagenet" / link).symlink_to(downloads / "imagenet" / target)
+        said = refusal(READERS["imagenet"][0], made, tmp_path / str(number))
+        assert re.search("imagenet/(val/n01443537/again|train/n0144(0764|3538)): links lead there twice; make ", said)
+
+
+def test_a_dangling_link_in_a_folder_is_named(tmp_path):
+    made, downloads = archives.imagenet(), tmp_path / "downloads"
+    made.write(downloads)
+    del made.files["imagenet/val/n01443537/b.JPEG"]
+    unreadable(downloads / "imagenet/val/n01443537/b.JPEG", "gone")
+    said = refusal(READERS["imagenet"][0], made, tmp_path)
+    assert said.endswith("val/n01443537/b.JPEG: missing; put what is missing or damaged there anew")
+
+
+@pytest.fixture
+def unprivileged():
+    """A new folder, and a user who may not read everything."""
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as folder:
+        if root:
+            os.chown(folder, 65534, -1)
+            os.seteuid(65534)
+        yield Path(folder)
+        if root:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize("name", ["imagenet", "imagenet/val/n01443537", "imagenet/val/n01443537/b.JPEG"])
+def test_what_may_not_be_read_is_not_called_damaged(name, unprivileged):
+    made = archives.imagenet()
+    closed = made.write(unprivileged / "downloads") / name
+    mode = closed.stat().st_mode
+    closed.chmod(0)
+    made.files = {}
+    said = refusal(READERS["imagenet"][0], made, unprivileged)
+    closed.chmod(mode)
+    assert re.search(r"can't be read \(Permission denied.*; make it readable", said) and closed.name in said
+    assert "delete" not in said
+
+
 def test_imagenet_refuses_to_cut_more_than_it_resizes_to(tmp_path):
     assert "size 300 is more than resize 256" in refusal(ImageNet(size=300), archives.imagenet(), tmp_path)
 
 
 def test_images_that_do_not_fit_on_the_disk_are_refused_before_they_are_read(tmp_path):
-    assert "GB of images don't fit" in refusal(Afhq(size=1_000_000), archives.afhq(), tmp_path)
+    said = refusal(Afhq(size=1_000_000), archives.afhq(), tmp_path)  # six times 3e12 bytes
+    assert f"{tmp_path / 'scratch'}: at least 18000.0 GB are needed there" in said
+
+
+def test_a_disk_that_is_full_before_imagenet_64_is_read_is_told(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    made, scratch = imagenet_64(), tmp_path / "scratch"
+    packed = sum(path.stat().st_size for path in made.write(tmp_path / "downloads").iterdir())
+    made.files = {}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # of 147,456 bytes of images
+    try:
+        said = refusal(Imagenet64(), made, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    needed = f"at least {packed / 1e3:.1f} kB are needed there: free space"
+    assert said.startswith(f"{scratch}: could not be written (File too large); {needed}")
 
 
 def test_an_afhq_with_two_test_splits_is_refused(tmp_path):
@@ -440,24 +580,37 @@ def test_a_celeba_list_that_is_wrong_is_refused(file, old, new, reason, tmp_path
 @pytest.mark.parametrize(
     ("batch", "reason"),
     [
-        ({"data": np.zeros((1, 12288), np.uint8), "labels": [0]}, "label 0 is not one of 1..1000"),
-        ({"data": np.zeros((1, 12288), np.uint8), "labels": [1001]}, "label 1001 is not one of 1..1000"),
-        ({"data": np.zeros((1, 12288), np.uint8), "labels": []}, "0 labels for 1 images"),
-        ({"data": np.zeros((1, 3072), np.uint8), "labels": [1]}, r"not uint8 (N, 12288)"),
+        (npz(data=np.zeros((1, 12288), np.uint8), labels=[0]), "label 0 is not one of 1..1000"),
+        (npz(data=np.zeros((1, 12288), np.uint8), labels=[1001]), "label 1001 is not one of 1..1000"),
+        (npz(data=np.zeros((1, 12288), np.uint8), labels=np.array([], int)), "0 labels for 1 images"),
+        (npz(data=np.zeros((1, 12288), np.uint8), labels=[1.0]), "not a list of whole numbers"),
+        (npz(data=np.zeros((1, 3072), np.uint8), labels=[1]), "uint8 (1, 3072), not uint8 (N, 12288)"),
+        (npz(data=np.zeros((1, 12288), np.float32), labels=[1]), "float32 (1, 12288), not uint8"),
+        (npz(data=np.zeros((1, 12288), np.uint8)), "has no arrays `data` and `labels`"),
+        (npz(data=np.array([{}]), labels=[1]), "Object arrays cannot be loaded"),
+        (pickle.dumps({"data": np.zeros((1, 12288), np.uint8), "labels": [1]}), "damaged"),
     ],
 )
 def test_an_imagenet_64_batch_that_is_wrong_is_refused(batch, reason, tmp_path):
-    made = archives.imagenet_64()
-    made.files["Imagenet64_val.zip"]["val_data"] = archives.python3_pickle(batch)
+    made = imagenet_64()
+    made.files["Imagenet64_val_npz.zip"]["Imagenet64_val_npz/val_data.npz"] = batch
     said = refusal(Imagenet64(), made, tmp_path)
-    assert "Imagenet64_val.zip: val_data: " in said and reason in said
+    assert "Imagenet64_val_npz.zip: Imagenet64_val_npz/val_data.npz: " in said and reason in said
+
+
+def test_an_array_where_a_batch_of_imagenet_64_belongs_is_refused(tmp_path):
+    made, array = imagenet_64(), io.BytesIO()
+    np.save(array, np.zeros((1, 12288), np.uint8))
+    made.files["Imagenet64_val_npz.zip"]["Imagenet64_val_npz/val_data.npz"] = array.getvalue()
+    assert "val_data.npz: has no arrays `data` and `labels`" in refusal(Imagenet64(), made, tmp_path)
 
 
 def test_a_batch_that_two_archives_of_imagenet_64_hold_is_refused(tmp_path):
-    made = archives.imagenet_64()
-    batch = made.files["Imagenet64_train_part1.zip"]["train_data_batch_1"]
-    made.files["Imagenet64_val.zip"]["part/train_data_batch_1"] = batch
-    assert "Imagenet64_val.zip: part/train_data_batch_1: " in refusal(Imagenet64(), made, tmp_path)
+    made = imagenet_64()
+    batch = made.files["Imagenet64_train_part1_npz.zip"]["Imagenet64_train_part1_npz/train_data_batch_1.npz"]
+    made.files["Imagenet64_val_npz.zip"]["part/train_data_batch_1.npz"] = batch
+    said = refusal(Imagenet64(), made, tmp_path)
+    assert "Imagenet64_val_npz.zip: part/train_data_batch_1.npz: " in said
 
 
 def test_labels_count_from_0_and_are_64_bit_integers():

@@ -1,11 +1,13 @@
 import csv
 import io
+import json
 import math
 import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from scipy import stats
 from synthetic import write_study
 
 from robustlens.errors import RobustlensError
@@ -17,9 +19,13 @@ from robustlens.report.tables import (
     energy_attack_energies,
     energy_autoattack,
     energy_claims,
+    energy_differences,
     energy_energies,
     energy_generation,
+    energy_generation_grid,
+    energy_phases,
     energy_robustness,
+    energy_subsets,
 )
 
 PUBLISHED = Path(__file__).parents[2] / "published" / "energy.yaml"
@@ -262,7 +268,12 @@ def test_generation_names_its_scores_after_the_features(study, tmp_path):
 
 def test_claims_table_states_rule_verdict_and_what_is_missing(study):
     table = energy_claims.build(
-        study.robustness, study.attack_energies, study.history, study.energies, study.scores, "embedded"
+        "embedded",
+        robustness=study.robustness,
+        attack_energies=study.attack_energies,
+        history=study.history,
+        energies=study.energies,
+        scores=study.scores,
     )
     row = cells(table)
     assert row["pgd-lowers-energy", "verdict"]["text"] == "supported"
@@ -271,5 +282,263 @@ def test_claims_table_states_rule_verdict_and_what_is_missing(study):
     assert "Not measured: recipe weat-adv" in row["weat-adv-beats-trades", "rule and measurement"]["text"]
     assert "no evidence about CIFAR-10" in table.caption
     assert '<td class="supported"' in table.to_html()
-    empty = energy_claims.build(study.robustness, [], [], [], [], "embedded")
-    assert {r["text"] for (_, column), r in cells(empty).items() if column == "verdict"} == {"open"}
+
+
+def test_claims_whose_files_are_absent_are_open_with_the_reason(study):
+    only = cells(energy_claims.build("embedded", scores=study.scores))
+    verdicts = {name: row["text"] for (name, column), row in only.items() if column == "verdict"}
+    assert {name for name, verdict in verdicts.items() if verdict != "open"} == {"sat-generates-better"}
+    reasons = {name: row["text"] for (name, column), row in only.items() if column == "rule and measurement"}
+    assert all("Not measured: " in reasons[name] for name, verdict in verdicts.items() if verdict == "open")
+    assert "Not measured: init pca" in reasons["pca-starts-generate-better"]
+    assert energy_claims.build("embedded").rows == ()
+
+
+def write(folder, dataset, recipe, seed, name, frame):
+    path = folder / dataset / recipe / f"seed{seed}" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_parquet(path, index=False)
+    return path
+
+
+def evaluation_file(folder, recipe, seed, right, dataset="digits", name="brief.parquet"):
+    """An evaluation file; right: (checkpoint, attack) -> {index: whether the image is right}."""
+    rows = [
+        {"checkpoint": c, "attack": a, "index": i, "label": 4, "prediction_adversarial": 4 if ok else 7}
+        for (c, a), images in right.items()
+        for i, ok in images.items()
+    ]
+    return write(folder, dataset, recipe, seed, name, pd.DataFrame(rows))
+
+
+def t_interval(values):
+    """Of the mean of independent values, by hand."""
+    n = len(values)
+    mean = sum(values) / n
+    half = stats.t.ppf(0.975, n - 1) * math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
+    return mean - half, mean + half
+
+
+def test_differences_are_paired_by_the_seeds_and_images_that_both_have(tmp_path):
+    trades = {i: i % 3 > 0 for i in range(9)}
+    own = {i: i % 2 > 0 for i in (8, 3, 4, 5, 6, 7, 20)}
+    files = [
+        evaluation_file(
+            tmp_path, "trades", 0, {("best", "pgd20"): dict.fromkeys(range(9), True), ("best", "clean"): trades}
+        ),
+        evaluation_file(
+            tmp_path, "trades", 1, {("best", "pgd20"): trades, ("last", "pgd20"): dict.fromkeys(range(9), False)}
+        ),
+        evaluation_file(tmp_path, "gairat", 1, {("best", "pgd20"): own, ("last", "pgd20"): own}),
+        evaluation_file(tmp_path, "mail-at", 5, {("best", "pgd20"): own, ("best", "clean"): own}),
+        evaluation_file(tmp_path, "wu2020", 0, {("published", "pgd20"): own}),
+    ]
+    table = energy_differences.build(files, "embedded", PUBLISHED, {})
+    assert [row.label for row in table.rows] == ["GAIRAT", "MAIL-AT"]
+    row = cells(table)["GAIRAT", "PGD-20"]
+    values = [100 * (own[i] - trades[i]) for i in range(3, 9)]
+    assert float(row["value"]) == pytest.approx(sum(values) / 6)
+    assert (float(row["low"]), float(row["high"])) == pytest.approx(t_interval(values))
+    assert (row["n_seeds"], row["n_images"], row["unit"]) == ("1", "6", "points")
+    assert row["files"].split(";") == [files[2].as_posix(), files[1].as_posix()]
+    missing = [cells(table)[key]["value"] for key in (("GAIRAT", "clean"), ("MAIL-AT", "PGD-20"), ("MAIL-AT", "clean"))]
+    assert missing == ["", "", ""]
+    assert "One seed is compared of GAIRAT." in table.notes
+
+
+def test_differences_over_several_seeds_are_wider_than_over_their_images(study):
+    table = energy_differences.build(study.robustness, "embedded", PUBLISHED, {"digits": "resnet18"})
+    assert [row.label for row in table.rows] == ["Standard", "SAT"]
+    sat = cells(table)["SAT", "PGD-20"]
+    rates = [
+        rate(a, "best", "pgd20") - rate(b, "best", "pgd20")
+        for a, b in zip(study.robustness[3:6], study.robustness[6:], strict=True)
+    ]
+    assert float(sat["value"]) == pytest.approx(sum(rates) / 3)
+    assert sat["n_seeds"] == "3" and float(sat["low"]) < min(rates) < max(rates) < float(sat["high"])
+    assert not any("One seed" in note for note in table.notes)
+    assert "Test images a seed: clean 40, PGD-20 40, AutoAttack 20." in table.notes
+
+
+def test_published_differences_are_of_two_numbers_of_one_source(tmp_path):
+    right = {("best", attack): {i: i % 2 > 0 for i in range(4)} for attack in ("clean", "pgd20", "autoattack")}
+    files = [evaluation_file(tmp_path, r, 0, right, "cifar10") for r in ("trades", "weat-adv", "weat-nat", "mart")]
+    table = energy_differences.build(files, "paper", PUBLISHED, {"cifar10": "resnet18"})
+    row = cells(table)
+    assert (row["WEAT-adv", "PGD-20"]["published"], row["WEAT-adv", "AutoAttack"]["published"]) == ("0.7", "0.29")
+    assert "third-party summary" in row["WEAT-adv", "PGD-20"]["published_source"]
+    assert row["WEAT-nat", "PGD-20"]["published"] == "-0.22"
+    assert row["WEAT-nat", "clean"]["published"] == row["MART", "AutoAttack"]["published"] == ""
+    assert "difference of two of its numbers" in table.to_latex()
+    block = (
+        "{{source: {0}, trust: t, dataset: cifar10, architecture: resnet18, metrics: [pgd], values: {{{1}: [50.0]}}}}"
+    )
+    blocks = [block.format("one", "trades"), block.format("two", "mart"), block.format("one", "weat-adv")]
+    (tmp_path / "p.yaml").write_text("blocks:\n" + "".join(f"- {b}\n" for b in blocks))
+    row = cells(energy_differences.build(files, "paper", tmp_path / "p.yaml", {"cifar10": "resnet18"}))
+    assert (row["WEAT-adv", "PGD-20"]["published"], row["MART", "PGD-20"]["published"]) == ("0", "")
+
+
+def test_robustness_says_which_rows_have_one_seed(tmp_path, study):
+    right = {(c, a): {i: i > 1 for i in range(8)} for c in ("best", "last") for a in ("clean", "pgd20")}
+    files = [
+        *study.robustness,
+        evaluation_file(tmp_path, "gairat", 0, right),
+        evaluation_file(tmp_path, "mail-at", 0, right),
+    ]
+    table = energy_robustness.build(files, "embedded", PUBLISHED, {})
+    assert [str(cell) for cell in table.rows[3].cells] == ["75.0", "75.0", "\u2013"] * 2
+    assert "±" in str(table.rows[1].cells[0])
+    assert "± is the standard deviation over 3 seeds (n \u2212 1)." in table.notes
+    assert "One seed, so that no spread can be given: GAIRAT, MAIL-AT." in table.notes
+
+
+def history_of(bends, slopes, best_at, epochs=30):
+    """A history whose ΔE(x) on training images bends there, and whose validation accuracy is 0.6 at one epoch."""
+    t = pd.Series(range(1, epochs + 1), dtype=float)
+    first, second, third = slopes
+    a, b = bends
+    delta = first * t.clip(upper=a) + second * (t.clip(a, b) - a) + third * (t - b).clip(lower=0)
+    train = pd.DataFrame({"epoch": t.astype(int), "split": "train", "delta_marginal": delta, "robust_accuracy": 0.8})
+    accuracy = [0.6 if epoch == best_at else 0.5 for epoch in t]
+    other = train.assign(split="validation", delta_marginal=5.0, robust_accuracy=accuracy)
+    return pd.concat([train, other])
+
+
+def test_phases_are_found_seed_by_seed_and_overfitting_is_best_minus_last(tmp_path):
+    runs = [((6, 20), (-0.05, 0.0, -0.2), 12), ((10, 24), (-0.03, 0.01, -0.1), 30)]
+    history = [write(tmp_path, "digits", "sat", k, "history.parquet", history_of(*run)) for k, run in enumerate(runs)]
+    short = history_of((3, 5), (0.0, 0.0, 0.0), 2, epochs=6)
+    history.append(write(tmp_path, "digits", "mail-at", 0, "history.parquet", short))
+    best, last = {i: i < 6 for i in range(8)}, {i: i in (0, 1, 2, 7) for i in range(8)}
+    files = [
+        evaluation_file(tmp_path, "sat", 0, {("best", "pgd20"): best, ("last", "pgd20"): last, ("best", "clean"): last})
+    ]
+    table = energy_phases.build(history, files, "embedded")
+    row = cells(table)
+    first, second = row["SAT", "Bends, epoch: first"], row["SAT", "Bends, epoch: second"]
+    assert [float(first[name]) for name in ("value", "low", "high")] == [8, 6, 10]
+    assert [float(second[name]) for name in ("value", "low", "high")] == [22, 20, 24]
+    slope = row["SAT", "Slope of ΔE(x), nat in 10 epochs: III"]
+    assert float(slope["value"]) == pytest.approx(-1.5)
+    assert float(slope["std"]) == pytest.approx(math.sqrt(2 * 0.5**2))
+    validation = "Robust accuracy, validation, %: "
+    values = [float(row["SAT", validation + label]["value"]) for label in ("best", "last", "best \u2212 last")]
+    assert values == pytest.approx([60, 55, 5])
+    assert float(row["SAT", f"{validation}train \u2212 val."]["value"]) == pytest.approx(25)
+    fall = row["SAT", "Test, PGD-20: best \u2212 last"]
+    values = [100 * (best[i] - last[i]) for i in range(8)]
+    assert float(fall["value"]) == 25.0
+    assert (float(fall["low"]), float(fall["high"])) == pytest.approx(t_interval(values))
+    assert str(table.rows[1].cells[0]) == str(table.rows[1].cells[2]) == str(table.rows[1].cells[-1]) == "\u2013"
+    assert float(row["MAIL-AT", validation + "best \u2212 last"]["value"]) == pytest.approx(10)
+    assert "One seed, so that no spread can be given: MAIL-AT." in table.notes
+
+
+def test_subsets_stand_beside_training_on_all_images(tmp_path):
+    def run(recipe, seed, images, clean, best, last):
+        pairs = {("best", "clean"): clean, ("best", "pgd20"): best, ("last", "pgd20"): last}
+        files.append(
+            evaluation_file(tmp_path, recipe, seed, {k: {i: i < n for i in range(10)} for k, n in pairs.items()})
+        )
+        frame = pd.DataFrame({"epoch": [1, 2], "split": "train", "train_images": images})
+        frame = frame if images else frame.drop(columns="train_images")
+        history.append(write(tmp_path, "digits", recipe, seed, "history.parquet", frame))
+
+    files, history = [], []
+    run("sat", 0, 200, clean=9, best=6, last=5)
+    run("sat", 1, 200, clean=10, best=7, last=4)
+    run("sat-no-high", 1, 160, clean=8, best=5, last=5)
+    run("sat-no-low-paper", 1, 200, clean=10, best=7, last=4)
+    run("sat-no-random", 1, None, clean=8, best=6, last=6)
+    table = energy_subsets.build(files, history, "embedded")
+    labels = [
+        "SAT, all images",
+        "without high-energy images",
+        "without E(x) \u2264 \u221211.47",
+        "without random images",
+    ]
+    assert [row.label for row in table.rows] == labels
+    row = cells(table)
+    assert [row[label, "images"]["value"] for label in labels] == ["200", "160", "200", ""]
+    assert float(row[labels[0], "clean, best: %"]["value"]) == pytest.approx(95)
+    assert row[labels[0], "clean, best: difference"]["value"] == ""
+    differences = {"clean, best": -20, "PGD-20, best": -20, "PGD-20, last": 10, "PGD-20, best \u2212 last": -30}
+    for name, expected in differences.items():
+        assert float(row[labels[1], f"{name}: difference"]["value"]) == pytest.approx(expected), name
+    fall = row[labels[1], "PGD-20, best \u2212 last: difference"]
+    assert (float(fall["low"]), float(fall["high"])) == pytest.approx(t_interval([0] * 7 + [-100] * 3))
+    assert float(row[labels[0], "PGD-20, best \u2212 last: points"]["value"]) == pytest.approx(20)
+    assert float(row[labels[1], "PGD-20, best \u2212 last: points"]["value"]) == 0
+    empty = [note for note in table.notes if "nothing was left out" in note]
+    assert empty == [f"{labels[2]}: no training image is in this group, so that nothing was left out."]
+    assert float(row[labels[2], "PGD-20, best: difference"]["value"]) == 0
+
+
+def grid_file(folder, recipe, seed, rows):
+    """rows: (init, kept, sigma, momentum, steps, distance, halves) of each setting."""
+    names = ["init", "retained_variance", "sigma", "momentum", "steps", "frechet", "frechet_two_half_spread"]
+    frame = pd.DataFrame(rows, columns=names).assign(step_size=0.025, noise=0.001, score_mean=8.0, kid_mean=0.1)
+    frame = frame.assign(nearest_training_distance_median=2.0, n_generated=400, features="inception", seconds=1.0)
+    frame.insert(0, "setting", range(len(frame)))
+    return write(folder, "cifar10", recipe, seed, "grid.parquet", frame.assign(frechet_name="FID"))
+
+
+def test_grid_marks_the_fastest_of_the_settings_that_are_as_good_as_the_best(tmp_path):
+    rows = [
+        ("noise", 0.99, 0.354, 0.0, 100, 50.0, 9.0),
+        ("pca", 0.90, 0.354, 0.8, 500, 10.0, 2.0),
+        ("pca", 0.99, 0.707, 0.8, 100, 12.0, 7.0),  # just within the spread of the best one
+        ("pca", 0.99, 0.354, 0.0, 50, 12.5, 7.0),  # faster, but not within it
+        ("gaussian", 0.99, 0.354, 0.8, 100, 11.5, 1.0),  # as few steps as the third, and nearer
+    ]
+    table = energy_generation_grid.build([grid_file(tmp_path, "sat", 0, rows)], "paper")
+    assert [row.label for row in table.rows] == ["PCA 1", "Gaussian 4", "PCA 2", "PCA 3", "noise 0"]
+    row = cells(table)
+    quality = [row[r.label, "quality"]["text"] for r in table.rows]
+    assert quality == ["equal", "equal, fastest", "equal", "worse", "worse"]
+    assert [c.label for c in table.columns[:4]] == ["kept", "sigma", "momentum", "steps"]
+    assert (row["PCA 2", "kept"]["value"], row["PCA 2", "sigma"]["value"]) == ("0.99", "0.707")
+    for label in ("noise 0", "Gaussian 4"):
+        assert row[label, "kept"]["value"] == row[label, "sigma"]["value"] == ""
+        assert row[label, "steps"]["value"] == "100"
+    assert any("step size 0.025" in note and "noise 0.001" in note for note in table.notes)
+    assert "FID of 400 images" in table.notes[0] and "One seed" in table.notes[-1]
+    assert "xltabular" in table.to_latex() and "seconds" not in [c.label for c in table.columns]
+
+
+def test_grid_judges_each_classifier_alone_and_averages_over_seeds(tmp_path):
+    def settings(*distances):
+        return [("pca", 0.9, 1.0, 0.0, 10 * (i + 1), d, 0.5) for i, d in enumerate(distances)]
+
+    files = [grid_file(tmp_path, "sat", 0, settings(5.0, 3.0)), grid_file(tmp_path, "sat", 1, settings(1.0, 4.0))]
+    files += [grid_file(tmp_path, "trades", 0, settings(9.0, 8.6))]
+    table = energy_generation_grid.build(files, "paper")
+    assert [(row.group, row.label) for row in table.rows] == [
+        ("SAT", "PCA 0"),
+        ("SAT", "PCA 1"),
+        ("TRADES", "PCA 1"),
+        ("TRADES", "PCA 0"),
+    ]
+    assert [c.label for c in table.columns[:2]] == ["steps", "distance"]
+    distance, quality = table.rows[0].cells[1], [row.cells[-1].text for row in table.rows]
+    assert (distance.value, distance.std) == (3.0, pytest.approx(math.sqrt(8)))
+    assert quality == ["equal, fastest", "equal", "equal", "equal, fastest"]
+    other = pd.read_parquet(files[2]).assign(frechet_name="Fréchet classifier distance")
+    other.to_parquet(files[2])
+    with pytest.raises(RobustlensError, match="different scores"):
+        energy_generation_grid.build(files, "paper")
+
+
+def test_generation_names_the_easiest_and_the_hardest_class(tmp_path, study):
+    files = []
+    for k, distances in enumerate([{"0": 2.0, "1": 5.0, "2": 1.0}, {"0": 1.0, "1": 9.0, "2": 3.0}]):
+        path = tmp_path / "digits" / "sat" / f"seed{k}" / "scores.json"
+        path.parent.mkdir(parents=True)
+        scores = json.loads(study.scores[0].read_text())
+        path.write_text(json.dumps(scores | {"frechet_per_class": distances}))
+        files.append(path)
+    files.append(study.scores[3])  # of TRADES: too few images of each class for a distance
+    row = cells(energy_generation.build(files, "embedded", PUBLISHED, {"digits": study.anchor}))
+    assert (row["SAT", "easiest class"]["text"], row["SAT", "hardest class"]["text"]) == ("0 (1.50)", "1 (7.00)")
+    assert row["TRADES", "easiest class"]["text"] == row["real validation images", "hardest class"]["text"] == ""

@@ -190,19 +190,29 @@ def test_the_test_split_is_never_read(once, data, tmp_path):
 
 def test_run_digest_follows_everything_that_defines_a_run(data):
     plain = Engine("float32", "channels-last", compile=False)
-    base = run_digest(tiny.spec(), data, plain, 1)
-    assert run_digest(tiny.spec(), data, plain, 1) == base and len(base) == 16
-    assert run_digest(dict(reversed(tiny.spec().items())), data, plain, 1) == base
+    cpu, gpu = torch.device("cpu"), torch.device("cuda", 0)
+    base = run_digest(tiny.spec(), data, plain, 1, cpu)
+    assert run_digest(tiny.spec(), data, plain, 1, cpu) == base and len(base) == 16
+    assert run_digest(dict(reversed(tiny.spec().items())), data, plain, 1, cpu) == base
     other_data = PreparedDataset({"sha256": data.sheet["sha256"] | {"train_images.npy": "0"}}, data.splits)
+    on_gpu = run_digest(tiny.spec(), data, plain, 1, gpu)
     changed = [
-        run_digest(tiny.spec() | {"seed": 1}, data, plain, 1),
-        run_digest(tiny.spec() | {"code": "x"}, data, plain, 1),
-        run_digest(tiny.spec(epochs=4), data, plain, 1),
-        run_digest(tiny.spec(), other_data, plain, 1),
-        run_digest(tiny.spec(), data, Engine("bfloat16", "channels-last", compile=False), 1),
-        run_digest(tiny.spec(), data, plain, 2),
+        run_digest(tiny.spec() | {"seed": 1}, data, plain, 1, cpu),
+        run_digest(tiny.spec() | {"code": "x"}, data, plain, 1, cpu),
+        run_digest(tiny.spec(epochs=4), data, plain, 1, cpu),
+        run_digest(tiny.spec(), other_data, plain, 1, cpu),
+        run_digest(tiny.spec(), data, Engine("bfloat16", "channels-last", compile=False), 1, cpu),
+        run_digest(tiny.spec(), data, plain, 2, cpu),
+        on_gpu,
     ]
-    assert len({base, *changed}) == 7
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        changed.append(run_digest(tiny.spec(), data, plain, 1, cpu))
+        assert run_digest(tiny.spec(), data, plain, 1, torch.device("cuda", 1)) == on_gpu  # threads are nothing to it
+    finally:
+        torch.set_num_threads(threads)
+    assert len({base, *changed}) == 9
     assert state_folder(Path("s"), tiny.spec(), base) == Path(f"s/digits-tiny-seed0-{base}")
 
 

@@ -71,7 +71,7 @@ def test_list_changes_names_nothing_when_nothing_changed(what, done):
 
 
 def test_list_changes_of_the_parameters_names_the_weights_of_a_recipe_that_was_changed(tree):
-    edit(tree / "config.yaml", "trades, beta: 6.0", "trades, beta: 5.0")
+    edit(tree / "config.yaml", "trades, beta: 6.0}", "trades, beta: 5.0}")
     code, output = ask(tree, "--list-changes", "params")
     assert code == 0 and f"{RESULTS}/runs/digits/trades/seed0/best.safetensors" in output
     assert "sat/seed0/best.safetensors" not in output

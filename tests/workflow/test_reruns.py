@@ -32,23 +32,27 @@ AFTER_TRADES = {
     *of("evaluate", "trades", file="/robustness"),
     *of("generate", "trades"),
     *of("score", "trades"),
-    *tables("robustness", "autoattack", "energies", "generation"),
+    *of("generate_grid", "trades", seeds=("seed0",)),
+    *tables("robustness", "differences", "autoattack", "phases", "energies", "generation", "generation-grid"),
     *CLAIMS,
-    *figures("phases-digits", "delta-digits", "samples-digits"),
+    *figures("phases-digits", "plane-digits-trades", "plane-digits-trades-gif", "delta-digits", "correlation-digits"),
+    *figures("violins-digits", "samples-digits", "class-distances-digits", "grid-digits-trades"),
     *REPORT,
 }
+TRADES_AWP = of("train", "trades-awp", seeds=("seed0",)) | of("evaluate", "trades-awp", seeds=("seed0",), file="/brief")
 AFTER_WEAT = {
     *of("train", "weat-adv"),
     *of("evaluate", "weat-adv", file="/robustness"),
-    *tables("robustness", "autoattack", "energies"),
+    *tables("robustness", "differences", "autoattack", "phases", "energies"),
     *CLAIMS,
-    *figures("phases-digits", "delta-digits", "weight-digits-weat-adv"),
+    *figures("phases-digits", "delta-digits", "correlation-digits", "violins-digits", "weight-digits-weat-adv"),
     *REPORT,
 }
 AFTER_ROBUSTNESS = {
     *of("evaluate", *RECIPES, file="/robustness"),
-    *tables("robustness", "autoattack", "energies"),
+    *tables("robustness", "differences", "autoattack", "phases", "energies", "subsets"),
     *CLAIMS,
+    *figures("violins-digits", "subsets-digits"),
     *REPORT,
 }
 AFTER_ATTACK_ENERGIES = {
@@ -64,26 +68,30 @@ NEW_SEED = {
     *of("evaluate", "sat", seeds=("seed2",), file="/attack-energies"),
     *of("generate", "trades", seeds=("seed2",)),
     *of("score", "trades", seeds=("seed2",)),
-    *tables("robustness", "autoattack", "energies", "attack-energies", "generation"),
+    *tables(
+        "robustness", "differences", "autoattack", "phases", "energies", "attack-energies", "generation", "subsets"
+    ),
     *CLAIMS,
-    # the samples are those of the first seed
-    *figures("phases-digits", "delta-digits", "attack-histograms-digits-sat", "weight-digits-weat-adv"),
+    # the samples are those of the first seed, and so are the images of the planes, though not their phases
+    *figures("phases-digits", "delta-digits", "correlation-digits", "violins-digits", "attack-histograms-digits-sat"),
+    *figures("weight-digits-weat-adv", "subsets-digits", "class-distances-digits"),
+    *figures(*(f"plane-digits-{recipe}{suffix}" for recipe in ("sat", "trades") for suffix in ("", "-gif"))),
     *REPORT,
 }
 CONFIGURATION = {"configuration"}
 
 LIBRARY = "src/robustlens"
 CHANGES = {
-    "a recipe's beta": ("config.yaml", "trades, beta: 6.0", "trades, beta: 5.0", AFTER_TRADES | CONFIGURATION),
-    "another recipe's beta": ("config.yaml", "variant: adv, beta: 6.0", "variant: adv, beta: 5.0",
+    "a recipe's beta": ("config.yaml", "trades, beta: 6.0}", "trades, beta: 5.0}", AFTER_TRADES | CONFIGURATION),
+    "another recipe's beta": ("config.yaml", "variant: adv, beta: 6.0}", "variant: adv, beta: 5.0}",
                               AFTER_WEAT | CONFIGURATION),
     "a seed more": ("tests/tiny.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2]", NEW_SEED | CONFIGURATION),
-    "the images of an attack": ("tests/tiny.yaml", "pgd20: 100", "pgd20: 90", AFTER_ROBUSTNESS | CONFIGURATION),
+    "the images of an attack": ("tests/tiny.yaml", "pgd20: 100, ", "pgd20: 90, ", AFTER_ROBUSTNESS | CONFIGURATION),
     "an attack more": ("tests/tiny.yaml", "pgd20, auto", "pgd20, square, auto", AFTER_ROBUSTNESS | CONFIGURATION),
     "an attack's parameter": ("config.yaml", "apgd, loss: dlr}", "apgd, loss: dlr, steps: 9}",
                               AFTER_ATTACK_ENERGIES | CONFIGURATION),
     "the code of a method": (f"{LIBRARY}/methods/trades.py", "F.cross_entropy(natural, y) +",
-                             "2.0 * F.cross_entropy(natural, y) +", AFTER_TRADES),
+                             "2.0 * F.cross_entropy(natural, y) +", AFTER_TRADES | TRADES_AWP),
     "the code of FAB": (f"{LIBRARY}/attacks/fab.py", "attack.perturb(x, y)", "attack.perturb(x, y).clamp(0.0, 1.0)",
                         AFTER_ATTACK_ENERGIES),
     "the code of AutoAttack": (f"{LIBRARY}/attacks/autoattack.py", "x_adv = x.clone()", "x_adv = x + 0.0",
@@ -92,11 +100,12 @@ CHANGES = {
                             tables("autoattack") | REPORT),
     "the code of the scores": (f"{LIBRARY}/generation/quality.py", "KERNEL_SUBSETS = 100", "KERNEL_SUBSETS = 99",
                                {*of("score", "trades"), "score/digits/real-images", *tables("generation"), *CLAIMS,
-                                *REPORT}),
+                                *of("generate_grid", "trades", seeds=("seed0",)), *tables("generation-grid"),
+                                *figures("class-distances-digits", "grid-digits-trades"), *REPORT}),
     "the report's template": (f"{LIBRARY}/report/templates/report.html", "<h2>Claims</h2>", "<h2>The claims</h2>",
                               REPORT),
     "a published number": ("published/energy.yaml", "mail-trades: [53.09", "mail-trades: [53.90",
-                           tables("robustness", "generation") | REPORT),
+                           tables("robustness", "differences", "generation") | REPORT),
 }  # fmt: skip
 
 
@@ -138,7 +147,7 @@ def test_another_beta_retrains_its_recipe_and_leaves_every_other_file_alone(tree
     results = tree / RESULTS
     before, weights = untouched(results), [RESULTS / f"runs/digits/trades/{seed}/last.safetensors" for seed in SEEDS]
     old_weights = contents(tree, weights)
-    edit(tree / "config.yaml", "trades, beta: 6.0", "trades, beta: 5.0")
+    edit(tree / "config.yaml", "trades, beta: 6.0}", "trades, beta: 5.0}")
     table = f"{RESULTS}/tables/energy-robustness.tex"
     expected = of("train", "trades") | of("evaluate", "trades", file="/robustness") | tables("robustness")
     assert pending(tree, table) == expected

@@ -1,11 +1,13 @@
 """Claims of a paper, each with a decision rule that is fixed before the numbers are seen."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from robustlens.analysis.statistics import Interval
+import numpy as np
+
+from robustlens.analysis.statistics import Interval, crossed_interval
 
 SUPPORTED, CONTRADICTED, OPEN = "supported", "contradicted", "open"
 VERDICTS = (SUPPORTED, CONTRADICTED, OPEN)
@@ -41,6 +43,19 @@ class Claim:
     evaluate: Callable[[Any], Outcome]
 
 
+def collector(claims: list[Claim]) -> Callable:
+    """A decorator of rules, with the texts of a claim as arguments, that appends the claim to `claims`."""
+
+    def claim(name: str, statement: str, source: str, rule: str) -> Callable:
+        def register(evaluate: Callable[[Any], Outcome]) -> Callable[[Any], Outcome]:
+            claims.append(Claim(name, statement, source, rule, evaluate))
+            return evaluate
+
+        return register
+
+    return claim
+
+
 def decide(interval: Interval, unit: str, detail: str, sources: Sequence[str] = (), bound: float = 0.0) -> Outcome:
     """The general rule, for a claim that says "greater than `bound`": supported when the whole interval lies above the
     bound, contradicted when it lies below, open otherwise.
@@ -50,9 +65,35 @@ def decide(interval: Interval, unit: str, detail: str, sources: Sequence[str] = 
     return Outcome(interval.estimate, interval.low, interval.high, unit, verdict, text, tuple(dict.fromkeys(sources)))
 
 
+def decide_all(
+    parts: Mapping[str, np.ndarray],
+    what: str,
+    sources: Sequence[str],
+    unit: str = "nat",
+    bounds: Mapping[str, float] | None = None,
+    over: str = "",
+) -> Outcome:
+    """For a claim of several parts, differences (seeds, images), whose means must all be above their bounds (0 where
+    `bounds` has none): supported if all intervals lie above, contradicted if any lies below, each of them at 95 % for
+    all of them together (Bonferroni). The part that decides is shown. over: what the rows are, where not seeds.
+    """
+    intervals = {name: crossed_interval(values, 1 - 0.05 / len(parts)) for name, values in parts.items()}
+    bound = {name: (bounds or {}).get(name, 0.0) for name in parts}
+    below = [name for name in intervals if intervals[name].high < bound[name]]
+    deciding = min(below or intervals, key=lambda name: intervals[name].low - bound[name])
+    estimates = ", ".join(f"{name} {_signed(interval.estimate)}" for name, interval in intervals.items())
+    detail = f"{what} {estimates}; {deciding} decides".strip()
+    interval = replace(intervals[deciding], factors=over or intervals[deciding].factors)
+    return decide(interval, unit, detail, sources, bound[deciding])
+
+
 def judge(claim: Claim, data: Any) -> Outcome:
     """The outcome of a claim on these data; open, with the reason, when something it needs was not measured."""
     try:
         return claim.evaluate(data)
     except NotMeasured as missing:
         return Outcome(math.nan, math.nan, math.nan, "", OPEN, f"Not measured: {missing}")
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "\u2212")

@@ -1,19 +1,21 @@
 """The results that the claims of the energy paper are judged on, and how to pick from them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from robustlens.analysis.claims import NotMeasured
-from robustlens.analysis.frames import last_epoch, paired, with_deltas
+from robustlens.analysis.frames import RUN, last_epoch, paired, with_deltas
+
+FEWER = "-no-"  # in the name of a recipe that trains like another, whose name stands before it, on fewer images
 
 
 @dataclass(frozen=True)
 class EnergyData:
     """The results of one dataset, as frames.read_runs gives them (scores: frames.read_scores); a frame may be empty.
 
-    robustness, attack_energies: evaluations; history, energies: of the training runs.
+    robustness, attack_energies: evaluations; history, energies: of the training runs; grid: settings of the sampler.
     """
 
     robustness: pd.DataFrame
@@ -21,9 +23,10 @@ class EnergyData:
     history: pd.DataFrame
     energies: pd.DataFrame
     scores: pd.DataFrame
+    grid: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
-def of(frame: pd.DataFrame, **wanted: str) -> pd.DataFrame:
+def of(frame: pd.DataFrame, **wanted: str | float) -> pd.DataFrame:
     """The rows with these values; raises NotMeasured when there are none."""
     for column, value in wanted.items():
         frame = frame[frame[column] == value] if column in frame else frame[:0]
@@ -40,6 +43,45 @@ def attacked_standard(data: EnergyData, attack: str) -> pd.DataFrame:
 def final_energies(data: EnergyData, recipe: str) -> pd.DataFrame:
     """Per-sample energies of the training images at the last tracked epoch of each run, with their shifts."""
     return with_deltas(last_epoch(of(data.energies, recipe=recipe, split="train")))
+
+
+def with_points(evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Adds points: 100 where the prediction on the attacked image is its label, else 0."""
+    return evaluations.assign(points=100.0 * (evaluations["prediction_adversarial"] == evaluations["label"]))
+
+
+def attacked_points(data: EnergyData, recipe: str, attack: str, checkpoint: str = "best") -> pd.DataFrame:
+    """The rows of one recipe's test images under one attack, with their points."""
+    return with_points(of(data.robustness, recipe=recipe, attack=attack, checkpoint=checkpoint))
+
+
+def overfitting(data: EnergyData, recipe: str) -> pd.DataFrame:
+    """seed, index, source and fall: a test image's points under PGD-20 at the best minus those at the last checkpoint.
+    Its mean is robust overfitting.
+    """
+    key = ["seed", "index", "source"]
+    best, last = (attacked_points(data, recipe, "pgd20", c).set_index(key)["points"] for c in ("best", "last"))
+    return (best - last).dropna().rename("fall").reset_index()
+
+
+def all_images(frame: pd.DataFrame) -> pd.DataFrame:
+    """Without the recipes that train on fewer images than others of their kind."""
+    return frame[~frame["recipe"].str.contains(FEWER, regex=False)]
+
+
+def check_left_out(data: EnergyData, *recipes: str) -> None:
+    """Raises NotMeasured when one of the recipes trained on as many images as the one it changes: then it left none
+    out, and says nothing. Histories that don't say how many images there were pass.
+    """
+    if "train_images" not in data.history:
+        return
+    images = data.history.drop_duplicates(RUN).set_index(["recipe", "seed"])["train_images"]
+    for recipe in recipes:
+        whole, seeds = recipe.split(FEWER)[0], images.get(recipe, pd.Series(dtype=float)).index
+        equal = [seed for seed in seeds if images.get((whole, seed)) == images[recipe, seed]]
+        if equal:
+            where = ", ".join(map(str, equal))
+            raise NotMeasured(f"{recipe} left no training image out in seed {where}: its group is empty")
 
 
 def differences(first: pd.DataFrame, second: pd.DataFrame, value: str) -> np.ndarray:

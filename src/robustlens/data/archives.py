@@ -5,6 +5,7 @@ restriction, and keep Python lists of all images in memory.
 """
 
 import contextlib
+import errno
 import io
 import lzma
 import os
@@ -20,6 +21,7 @@ from typing import Any, BinaryIO
 from robustlens.errors import RobustlensError
 
 RENEW = "delete it and fetch it again"
+MEND = "put what is missing or damaged there anew"  # into a folder, which is the user's own
 BLOCK = 1 << 20
 # What the standard library raises for an archive that is cut off, altered, encrypted, or something else altogether.
 DAMAGED = (
@@ -28,7 +30,6 @@ DAMAGED = (
     zlib.error,
     lzma.LZMAError,
     EOFError,
-    OSError,
     RuntimeError,
     ValueError,
 )
@@ -54,17 +55,23 @@ def files(path: Path, wanted: Collection[str]) -> Iterator[tuple[str, BinaryIO]]
     """
     missing = set(wanted)
     # A folder may hold a million files more, and has no order worth keeping.
-    found = ((name, partial(open, path / name, "rb")) for name in wanted) if path.is_dir() else _files(path)
+    found = ((name, partial(open, path / name, "rb")) for name in wanted) if os.path.isdir(path) else _files(path)
+    advice = what_to_do(path)
     for name, opened in found:
         if name in missing:
             missing.remove(name)
-            with blamed_on(f"{path}: {name}"):
+            with blamed_on(f"{path}: {name}", advice):
                 member = opened()
-            with io.BufferedReader(_Member(member, f"{path}: {name}")) as stream:
+            with io.BufferedReader(_Member(member, f"{path}: {name}", advice)) as stream:
                 yield name, stream
     if missing:
         others = f" and {len(missing) - 1} other files are" if len(missing) > 1 else " is"
-        raise RobustlensError(f"{path}: {min(missing)}{others} missing from it; {RENEW}")
+        raise RobustlensError(f"{path}: {min(missing)}{others} missing from it; {advice}")
+
+
+def what_to_do(path: Path) -> str:
+    """What to do about an archive or folder with something wrong in it."""
+    return MEND if os.path.isdir(path) else RENEW
 
 
 def lines(content: bytes, where: str) -> list[str]:
@@ -74,28 +81,39 @@ def lines(content: bytes, where: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def blamed_on(where: str) -> Iterator[None]:
-    """What goes wrong in reading is a RobustlensError that names the file."""
+def blamed_on(where: str, advice: str = RENEW) -> Iterator[None]:
+    """What goes wrong in reading is a RobustlensError that names the file.
+
+    What the operating system refuses (permission, a failing disk, a circle of links) says nothing about the contents.
+    """
     try:
         yield
     except FileNotFoundError:
-        raise RobustlensError(f"{where}: missing; fetch it again") from None
-    except DAMAGED as error:
+        raise RobustlensError(f"{where}: missing; {'fetch it again' if advice == RENEW else advice}") from None
+    except (OSError, *DAMAGED) as error:
+        refused = error.__context__ if isinstance(error, zipfile.BadZipFile) else error  # it hides what it came from
+        # gzip raises OSErrors without a number; zipfile seeks where a damaged archive tells it to.
+        if isinstance(refused, OSError) and refused.errno not in (None, errno.EINVAL):
+            inside = refused.filename and Path(refused.filename).name not in where
+            place = f": {refused.filename}" if inside else ""
+            raise RobustlensError(
+                f"{where}: can't be read ({refused.strerror}{place}); make it readable, then run the same command again"
+            ) from error
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise RobustlensError(f"{where}: damaged or not what its name says ({reason}); {RENEW}") from error
+        raise RobustlensError(f"{where}: damaged or not what its name says ({reason}); {advice}") from error
 
 
 class _Member(io.RawIOBase):
     """A file of an archive, read in blocks: zipfile would hold one of a gigabyte three times."""
 
-    def __init__(self, member: BinaryIO, where: str):
-        self.member, self.where = member, where
+    def __init__(self, member: BinaryIO, where: str, advice: str):
+        self.member, self.where, self.advice = member, where, advice
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:
-        with blamed_on(self.where):
+        with blamed_on(self.where, self.advice):
             block = self.member.read(min(len(buffer), BLOCK))
         buffer[: len(block)] = block
         return len(block)
@@ -107,9 +125,9 @@ class _Member(io.RawIOBase):
 
 def _files(path: Path) -> Iterator[tuple[str, Callable[[], BinaryIO]]]:
     """(name, what opens it) of every file, checked as `file_names` says."""
-    entries = _folder_entries if path.is_dir() else _zip_entries if path.suffix == ".zip" else _tar_entries
+    entries = _folder_entries if os.path.isdir(path) else _zip_entries if path.suffix == ".zip" else _tar_entries
     seen = set()
-    with blamed_on(str(path)):
+    with blamed_on(str(path), what_to_do(path)):
         for name, plain, opened in entries(path):
             parts = PurePosixPath(name.replace("\\", "/"))
             if parts.is_absolute() or ".." in parts.parts:
@@ -160,7 +178,11 @@ def _folder_entries(path: Path) -> Iterator[Entry]:
     def stop(error: OSError) -> None:
         raise error
 
+    seen = set()
     for root, _, names in os.walk(path, followlinks=True, onerror=stop):
+        if os.path.realpath(root) in seen:
+            raise RobustlensError(f"{root}: links lead there twice; make it one folder, without a circle of links")
+        seen.add(os.path.realpath(root))
         for name in names:
             file = Path(root, name)
             yield file.relative_to(path).as_posix(), True, partial(open, file, "rb")

@@ -1,7 +1,8 @@
 """The archives of a dataset (see verification.py), downloaded once and verified, or found in place.
 
-While it arrives an archive is `.<file>.part`, which any later call resumes, however this one ended. It gets its name
-only when its contents have been verified. Beside it, `.<file>.origin.json` then says where they came from.
+While it arrives an archive is `.<file>.part`, which any later call resumes, however this one ended, from any of its
+URLs: the checksum decides whether the pieces fit. It gets its name only when its contents have been verified. Beside
+it, `.<file>.origin.json` then says where they came from.
 """
 
 import contextlib
@@ -32,6 +33,7 @@ TIMEOUT = (20.0, 60.0)  # seconds: to connect, and of silence
 BLOCK = 1 << 16
 EVERY = 10.0  # seconds from one line of progress to the next
 IMAGES = (".jpeg", ".jpg", ".png")
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 Report = Callable[[int, int | None], None]
 
@@ -129,9 +131,10 @@ def _download(archive: dict, path: Path, report: Report) -> None:
 def _from_url(url: str, archive: dict, partial: "_Partial", report: Report) -> None:
     """All of the archive, verified, in `partial`.
 
+    Pieces that make up wrong contents may be of different versions of the file: it is begun anew, once.
     Raises _Refused after too many failures in a row (what has arrived is kept) or for wrong contents (it is not).
     """
-    failures, furthest = 0, partial.size
+    failures, furthest, anew = 0, partial.size, False
     resumed = f", going on after {furthest} bytes" if furthest else ""
     log.info("%s: downloading from %s%s", archive["file"], url, resumed, extra={"terminal": True})
     while True:
@@ -141,11 +144,11 @@ def _from_url(url: str, archive: dict, partial: "_Partial", report: Report) -> N
             wrong = difference(partial.path, archive)
             if not wrong:
                 return
-            to_blame = partial.started_from == url
             partial.discard()
-            if to_blame:
+            if anew or not partial.pieced:
                 raise _Refused(wrong)
             log.warning("%s: %s; perhaps because of what had arrived before: once more from the beginning", url, wrong)
+            failures, furthest, anew = 0, 0, True
         except _Interrupted as interruption:
             if partial.size > furthest:
                 failures, furthest = 0, partial.size
@@ -159,44 +162,51 @@ def _from_url(url: str, archive: dict, partial: "_Partial", report: Report) -> N
 
 def _transfer(url: str, archive: dict, partial: "_Partial", report: Report) -> None:
     """What `partial` lacks is appended to it; or all of it written anew, where the source can't resume."""
-    scheme = urlsplit(url).scheme
-    if scheme == "file":
+    if urlsplit(url).scheme == "file":
         with _opened(url) as file:
             whole = _expected(os.fstat(file.fileno()).st_size, archive)
-            partial.begin(url, None)
+            partial.discard()
             partial.append(iter(lambda: file.read(BLOCK), b""), whole, report)
-    elif scheme in ("https", "http"):  # who alters what comes over plain http can't alter its checksum
-        with _Session() as session, _answer(session, url, partial.range_headers(url)) as response:
+    elif urlsplit(url).scheme == "https" or _stays_here(url):
+        with _Session() as session, _answer(session, url, partial.size) as response:
             if response.status_code == 416 and partial.size:
                 return  # it has no more than we have: the checksum decides
             whole = _whole(response, archive, partial)
             if response.status_code == 200:
-                partial.begin(url, _validator(response))
+                partial.discard()
             partial.append(_body(response), whole, report)
     else:
-        raise _Refused("only https, http and file URLs can be fetched")
+        raise _Refused("only https and file URLs are fetched, and http ones of this machine (localhost)")
 
 
 # HTTP and files ---------------------------------------------------------------------------------------------------
 
 
+def _stays_here(url: str) -> bool:
+    """Whether what a plain http URL gives travels over no network, where anyone could read or alter it."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname in THIS_MACHINE
+
+
 class _Session(requests.Session):
-    """Follows redirects, but none from https to anything else."""
+    """Follows redirects to https, and within this machine."""
 
     def get_redirect_target(self, response: requests.Response) -> str | None:
         target = super().get_redirect_target(response)
-        if target and urlsplit(response.url).scheme == "https":
+        if target:
             absolute = urljoin(response.url, target)
-            if urlsplit(absolute).scheme != "https":
-                raise _Refused(f"redirected from https to {absolute}, which is not followed")
+            if urlsplit(absolute).scheme != "https" and not (_stays_here(response.url) and _stays_here(absolute)):
+                raise _Refused(f"redirected to {absolute}, which is not followed")
         return target
 
 
-def _answer(session: requests.Session, url: str, range_headers: dict[str, str]) -> requests.Response:
-    """The answer, its body yet to come. The certificate of an https URL is always verified."""
-    headers = {"User-Agent": "robustlens", "Accept-Encoding": "identity", **range_headers}
-    try:
-        return session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+def _answer(session: requests.Session, url: str, start: int) -> requests.Response:
+    """The answer, its body, if possible from byte `start` on, yet to come. Certificates are always verified."""
+    headers = {"User-Agent": "robustlens", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    try:  # plain http to this machine must not take the way over a proxy
+        return session.get(url, headers=headers, proxies={"http": ""}, stream=True, timeout=TIMEOUT)
     except requests.RequestException as error:
         cause = error.args[0] if error.args else error
         reason = str(getattr(cause, "reason", cause))
@@ -237,12 +247,6 @@ def _body(response: requests.Response) -> Iterator[bytes]:
         raise _Interrupted(str(error.args[0] if error.args else error)) from None
 
 
-def _validator(response: requests.Response) -> str | None:
-    """What If-Range may say, to resume only an unchanged file: a strong ETag or a date (RFC 9110, section 13.1.5)."""
-    tag = response.headers.get("ETag", "")
-    return tag if tag.startswith('"') else response.headers.get("Last-Modified")
-
-
 def _asked_pause(response: requests.Response) -> float:
     with contextlib.suppress(HTTPError):
         return Retry().get_retry_after(response.raw) or 0.0
@@ -263,36 +267,21 @@ def _opened(url: str) -> BinaryIO:
 
 
 class _Partial:
-    """What has arrived of an archive, on disk. started_from: the URL of its beginning (None: of an earlier process)."""
+    """What has arrived of an archive, on disk. pieced: it did not come, as far as is known, in one piece."""
 
     def __init__(self, target: Path):
         self.target = target
         self.path = target.with_name(f".{target.name}.part")
-        self.source = target.with_name(f".{target.name}.part.json")
-        self.started_from: str | None = None
+        self.pieced = True
 
     @property
     def size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0
 
-    def range_headers(self, url: str) -> dict[str, str]:
-        """The headers that ask for what is lacking. Of another mirror too: the checksum decides in the end."""
-        if not self.size:
-            return {}
-        source = _read_json(self.source)
-        known = source.get("url") == url and source.get("validator")
-        return {"Range": f"bytes={self.size}-"} | ({"If-Range": source["validator"]} if known else {})
-
-    def begin(self, url: str, validator: str | None) -> None:
-        """Start anew. The source is on disk before the first byte, so that no byte is taken for another source's."""
-        self.discard()
-        with replacing(self.source) as path:
-            path.write_text(json.dumps({"url": url, "validator": validator}))
-        self.started_from = url
-
     def append(self, blocks: Iterator[bytes], whole: int | None, report: Report) -> None:
         """Raises _Interrupted when the blocks end before `whole` bytes are there, _Refused when there are more."""
         done = self.size
+        self.pieced = done > 0
         with open(self.path, "ab") as file:
             for block in blocks:
                 file.write(block)
@@ -310,8 +299,6 @@ class _Partial:
 
     def discard(self) -> None:
         self.path.unlink(missing_ok=True)
-        self.source.unlink(missing_ok=True)
-        self.started_from = None
 
     def finish(self, url: str, checksum: tuple[str, str]) -> None:
         """The archive gets its name; its origin is written first, and holds for a file with this checksum alone."""
@@ -319,7 +306,6 @@ class _Partial:
         with replacing(_origin(self.target)) as path:
             path.write_text(json.dumps({"url": url, algorithm: digits}) + "\n")
         os.replace(self.path, self.target)
-        self.source.unlink(missing_ok=True)
 
 
 def _origin(path: Path) -> Path:

@@ -1,8 +1,8 @@
-"""Pickled batches in the layout of CIFAR: a row of channel-major pixels an image, and a list of labels."""
+"""Batches in the layout of CIFAR: a row of channel-major pixels an image, and a list of labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -13,35 +13,33 @@ from robustlens.data.source import Source
 from robustlens.errors import RobustlensError
 
 
-def read_batch(stream: BinaryIO, where: str, side: int) -> tuple[np.ndarray, dict[str, Any]]:
-    """The images of a pickled batch, uint8 (N, 3, side, side), and all that the batch holds, by key.
+def images_of(rows: Any, where: str, side: int) -> np.ndarray:
+    """The images uint8 (N, 3, side, side) of a batch's `data`.
 
-    Raises RobustlensError, naming `where`, for a pickle that is damaged or asks for more than arrays, and for `data`
-    of any other type or shape.
+    Raises RobustlensError, naming `where`, for `data` of any other type or shape.
     """
-    batch = restricted_pickle.load(stream, where)
-    rows = batch.get("data")
     if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.shape[1:] != (3 * side * side,):
         found = f"{rows.dtype} {rows.shape}" if isinstance(rows, np.ndarray) else type(rows).__name__
         raise RobustlensError(f"{where}: its `data` is {found}, not uint8 (N, {3 * side * side}); {RENEW}")
-    return rows.reshape(-1, 3, side, side), batch
+    return rows.reshape(-1, 3, side, side)
 
 
 def read_cifar(path: Path, train: Sequence[str], test: str, labels: str, meta: str, names: str) -> Source:
     """The images of the batches `train`, in their order, then those of `test`.
 
     labels: the key of the labels in a batch; names: the key of the classes' names in the member `meta`.
+    Raises RobustlensError for a pickle that is damaged or asks for more than arrays, and for a batch that is wrong.
     """
-    batches = {}
-    for member, stream in files(path, [*train, test, meta]):
-        where = f"{path}: {member}"
-        batches[member] = restricted_pickle.load(stream, where) if member == meta else read_batch(stream, where, 32)
+    members = [*train, test]
+    batches = {
+        member: restricted_pickle.load(stream, f"{path}: {member}") for member, stream in files(path, [*members, meta])
+    }
     classes = batches[meta].get(names)
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise RobustlensError(f"{path}: {meta}: has no list of class names `{names}`; {RENEW}")
-    images = [batches[member][0] for member in (*train, test)]
+    images = [images_of(batches[member].get("data"), f"{path}: {member}", 32) for member in members]
     checked = [
-        checked_labels(batches[member][1].get(labels, ()), len(batches[member][0]), len(classes), f"{path}: {member}")
-        for member in (*train, test)
+        checked_labels(batches[member].get(labels, ()), len(found), len(classes), f"{path}: {member}")
+        for member, found in zip(members, images, strict=True)
     ]
     return Source(np.concatenate(images), np.concatenate(checked), classes, test=len(images[-1]))

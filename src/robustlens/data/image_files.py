@@ -1,14 +1,14 @@
 """Datasets that come as image files: which belong to which class, and their pixels."""
 
 import io
-import shutil
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
-from robustlens.data.archives import RENEW, files
+from robustlens.data.archives import RENEW, files, what_to_do
+from robustlens.data.disk_space import filling
 from robustlens.data.source import Source
 from robustlens.errors import RobustlensError
 
@@ -37,45 +37,44 @@ def read_image_files(
     Raises RobustlensError for images that are missing or unreadable, unless both splits have the same classes, and
     where the images don't fit on the disk.
     """
-    classes = sorted(set(test.values()))
+    classes, advice = sorted(set(test.values())), what_to_do(path)
     for split, found in (("training", train), ("test", test)):
         if found is not None and not found:
-            raise RobustlensError(f"{path}: holds no {split} images; {RENEW}")
+            raise RobustlensError(f"{path}: holds no {split} images; {advice}")
     if train is not None and sorted(set(train.values())) != classes:
         odd = min(set(train.values()) ^ set(classes))
-        raise RobustlensError(f"{path}: class {odd} is in one of the splits only; {RENEW}")
+        raise RobustlensError(f"{path}: class {odd} is in one of the splits only; {advice}")
     label = {name: number for number, name in enumerate(classes)}
     split = {**(train or {}), **test}
     position = {name: number for number, name in enumerate(split)}
-    # Asked first: a memory map that outgrows its disk ends the process without a word.
-    space, free = 3 * size * size * len(split), shutil.disk_usage(scratch).free
-    if space > free:
-        raise RobustlensError(
-            f"{scratch}: {space / 1e9:.1f} GB of images don't fit ({free / 1e9:.1f} GB are free); free space there"
-        )
-    images = np.lib.format.open_memmap(scratch / "images.npy", "w+", np.uint8, (len(split), 3, size, size))
-    for name, stream in files(path, split):
-        images[position[name]] = pixels(stream.read(), f"{path}: {name}", size, resize)
+    per_image = 3 * size * size
+    total = per_image * len(split)  # and as much again for the splits of it
+    with filling(scratch, total, later=total), open(scratch / "images.bin", "wb") as out:
+        for name, stream in files(path, split):
+            image = pixels(stream.read(), f"{path}: {name}", size, resize, advice)
+            out.seek(position[name] * per_image)
+            out.write(np.ascontiguousarray(image))
+    images = np.memmap(scratch / "images.bin", np.uint8, "r", shape=(len(split), 3, size, size))
     return Source(images, np.array([label[name] for name in split.values()], np.int64), classes, test=len(test))
 
 
-def pixels(content: bytes, where: str, size: int, resize: int | None = None) -> np.ndarray:
+def pixels(content: bytes, where: str, size: int, resize: int | None = None, advice: str = RENEW) -> np.ndarray:
     """uint8 (3, size, size) of an image file; grey, palette and CMYK images become RGB.
 
     resize: the shorter side is brought to this many pixels (bilinear, antialiased) and the centre cut out, as by
     torchvision's Resize and CenterCrop. None: the image must be size x size.
-    Raises RobustlensError, naming `where`, for an image that can't be read or has another size.
+    Raises RobustlensError, naming `where` and ending in `advice`, for an image that can't be read or has another size.
     """
     try:
         with Image.open(io.BytesIO(content)) as file:
             image = file.convert("RGB")
     except Exception as error:  # Pillow raises whatever the damaged part makes fail
-        raise RobustlensError(f"{where}: not a readable image ({error}); {RENEW}") from error
+        raise RobustlensError(f"{where}: not a readable image ({error}); {advice}") from error
     if resize is not None and min(image.size) != resize:
         shorter = min(image.size)
         image = image.resize([int(resize * side / shorter) for side in image.size], Image.Resampling.BILINEAR)
     width, height = image.size
     if min(image.size) < size or (resize is None and image.size != (size, size)):
-        raise RobustlensError(f"{where}: {width}x{height} pixels where {size}x{size} belong; {RENEW}")
+        raise RobustlensError(f"{where}: {width}x{height} pixels where {size}x{size} belong; {advice}")
     left, top = round((width - size) / 2), round((height - size) / 2)
     return np.asarray(image.crop((left, top, left + size, top + size))).transpose(2, 0, 1)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustlens.data.archives import file_names
+from robustlens.data.archives import MEND, blamed_on, file_names
 from robustlens.data.image_files import by_class, read_image_files
 from robustlens.data.source import Source
 from robustlens.errors import RobustlensError
@@ -29,7 +29,9 @@ class ImageNet:
         path = folder / "imagenet"
         splits = {}
         for split in ("train", "val") if self.train else ("val",):
-            if not (path / split).is_dir():
+            with blamed_on(str(path / split), MEND):
+                there = (path / split).is_dir()
+            if not there:
                 raise RobustlensError(f"{path / split}: missing; put the folders <wnid>/*.JPEG there")
             splits[split] = by_class((f"{split}/{name}" for name in file_names(path / split)), split)
         return read_image_files(path, splits.get("train"), splits["val"], scratch, self.size, self.resize)

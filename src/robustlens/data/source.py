@@ -1,14 +1,17 @@
 """What a dataset's reader returns, and how it becomes a prepared dataset."""
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from robustlens.atomic import replacing
+from robustlens.data.disk_space import filling
 from robustlens.data.prepared import checksum
 from robustlens.errors import RobustlensError
 
@@ -90,26 +93,25 @@ def write_prepared(
     source, licence, ...).
 
     Images are copied in chunks, so that a memory-mapped source never has to fit into memory.
-    report: called with (bytes written, bytes in all) now and then.
+    report: called with (bytes of images written, bytes in all) now and then.
+    Raises RobustlensError, with how much is needed, where the images don't fit on the disk.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     per_image = int(np.prod(source.images.shape[1:]))
+    chunk = max(1, CHUNK_BYTES // per_image)
     written, total, sums = 0, per_image * sum(map(len, positions.values())), {}
     for split, where in positions.items():
-        with replacing(folder / f"{split}_images.npy") as temporary:
-            shape = (len(where), *source.images.shape[1:])
-            array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-            chunk = max(1, CHUNK_BYTES // per_image)
+        shape = (len(where), *source.images.shape[1:])
+        with _array_file(folder / f"{split}_images.npy", shape, np.uint8, total - written) as file:
             for start in range(0, len(where), chunk):
-                part = where[start : start + chunk]
-                array[start : start + chunk] = source.images[part]
-                written += len(part) * per_image
+                images = source.images[where[start : start + chunk]]
+                file.write(np.ascontiguousarray(images))
+                written += images.size
                 report(written, total)
-            array.flush()
         for part, values in (("labels", source.labels[where]), ("index", where)):
-            with replacing(folder / f"{split}_{part}.npy") as temporary, open(temporary, "wb") as file:
-                np.save(file, values.astype(np.int64), allow_pickle=False)
+            with _array_file(folder / f"{split}_{part}.npy", values.shape, np.int64, total - written) as file:
+                file.write(np.ascontiguousarray(values, np.int64))
         for part in ("images", "labels", "index"):
             sums[f"{split}_{part}.npy"] = checksum(folder / f"{split}_{part}.npy")
     sheet = {
@@ -123,3 +125,12 @@ def write_prepared(
     }
     with replacing(folder / "sheet.json") as temporary:
         temporary.write_text(json.dumps(sheet, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def _array_file(path: Path, shape: tuple[int, ...], dtype: type, needed: int) -> Iterator[BinaryIO]:
+    """A new .npy file, open for the array's values. needed: bytes that this file and those after it take at least."""
+    with replacing(path) as temporary, filling(path.parent, needed), open(temporary, "wb") as file:
+        header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        yield file

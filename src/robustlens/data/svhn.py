@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
-from robustlens.data.archives import RENEW
+from robustlens.data.archives import RENEW, blamed_on
 from robustlens.data.labels import checked_labels
 from robustlens.data.source import Source
 from robustlens.errors import RobustlensError
@@ -32,12 +32,13 @@ class Svhn:
 
 
 def _split(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        found = loadmat(path, appendmat=False, variable_names=["X", "y"])
-    except FileNotFoundError:
-        raise RobustlensError(f"{path}: missing; fetch it again") from None
-    except Exception as error:  # scipy raises whatever the damaged part makes fail
-        raise RobustlensError(f"{path}: not a whole MATLAB file ({error}); {RENEW}") from error
+    with blamed_on(str(path)), open(path, "rb") as file:
+        try:
+            found = loadmat(file, variable_names=["X", "y"])
+        except OSError:
+            raise
+        except Exception as error:  # scipy raises whatever the damaged part makes fail
+            raise RobustlensError(f"{path}: not a whole MATLAB file ({error}); {RENEW}") from error
     images, labels = found.get("X"), found.get("y")
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[:-1] != (32, 32, 3):
         raise RobustlensError(f"{path}: has no `X` of uint8 (32, 32, 3, N); {RENEW}")

@@ -1,4 +1,4 @@
-"""What earlier runs took: Snakemake's benchmark files, with the certificates that say what ran, and on what."""
+"""What earlier runs took, by the certificates that they left, which also say what ran, and on what."""
 
 import contextlib
 import csv
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
+
 from robustlens.errors import RobustlensError
 from robustlens.planning.dry_run import Job
 from robustlens.planning.work import Work
@@ -15,17 +17,25 @@ from robustlens.planning.work import Work
 # The wildcards that a measured job shares with the one to be estimated, the best choice first.
 ALIKE = (("dataset", "recipe", "suite", "seed"), ("dataset", "recipe", "suite"), ("dataset", "suite"), ("dataset",))
 
-
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, RobustlensError)
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a job took, and the FLOPs that it did by the parameters it had (0 without a network)."""
+    """What a job took, and the FLOPs that it did by the parameters it had (0 without a network).
+
+    whole: whether the seconds are those of the process, with the time that it took to start and to wait for a GPU.
+    """
 
     job: Job
     seconds: float
     flops: float
+    whole: bool = False
+
+    def scaled(self, flops: float, start_up: float) -> float:
+        """Seconds of a process that does so many FLOPs: but for the start, in proportion."""
+        work = max(0.0, self.seconds - start_up) if self.whole else self.seconds
+        return start_up + (work * flops / self.flops if self.flops else work)
 
 
 def measurements(jobs: list[Job], work_of: Callable[[Job], Work | None], on_gpu: bool) -> list[Measurement]:
@@ -33,15 +43,30 @@ def measurements(jobs: list[Job], work_of: Callable[[Job], Work | None], on_gpu:
     other parameters, counts as none."""
     found = []
     for job in jobs:
-        if job.benchmark and job.certificate:
+        if job.certificate:
             with contextlib.suppress(*UNREADABLE):
                 record = json.loads(Path(job.certificate).read_text())
-                with open(job.benchmark, newline="") as file:
-                    seconds = float(next(csv.DictReader(file, delimiter="\t"))["s"])
                 if bool(record["device"].get("accelerator")) == on_gpu:
+                    seconds, whole = _took(job, record)
                     work = work_of(replace(job, spec=record["parameters"]))
-                    found.append(Measurement(job, seconds, work.flops if work else 0.0))
+                    found.append(Measurement(job, seconds, work.flops if work else 0.0, whole))
     return found
+
+
+def _took(job: Job, record: dict) -> tuple[float, bool]:
+    """Seconds, and whether they are of the whole process.
+
+    The certificate's start where the job has its GPU. Of a training that was stopped and resumed they are those of the
+    last session; where all its epochs together took longer, even without what was tracked after them, that counts.
+    Snakemake's benchmark file, for want of them, has the whole process, and the last session, too.
+    """
+    if "wall_seconds" not in record:
+        with open(job.benchmark, newline="") as file:
+            return float(next(csv.DictReader(file, delimiter="\t"))["s"]), True
+    seconds = float(record["wall_seconds"])
+    for timing in (path for path in job.outputs if Path(path).name == "timing.parquet"):
+        seconds = max(seconds, float(pd.read_parquet(timing)["seconds"].sum()))
+    return seconds, False
 
 
 def by_measurements(job: Job, flops: float, measured: list[Measurement], start_up: float) -> tuple[float, bool] | None:
@@ -50,9 +75,7 @@ def by_measurements(job: Job, flops: float, measured: list[Measurement], start_u
     for names in ALIKE:
         alike = [m for m in measured if m.job.rule == job.rule and _same(m.job, job, names)]
         if alike:
-            seconds = statistics.median(
-                start_up + max(0.0, m.seconds - start_up) * flops / m.flops if m.flops else m.seconds for m in alike
-            )
+            seconds = statistics.median(m.scaled(flops, start_up) for m in alike)
             return seconds, names == ALIKE[0] and alike[0].flops == flops
     return None
 

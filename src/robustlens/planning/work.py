@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from robustlens.generation.grid import samplers
+from robustlens.generation.sampler import Sampler
 from robustlens.planning.datasets import Dataset, expected
 from robustlens.planning.dry_run import Job
 from robustlens.planning.networks import INCEPTION, INCEPTION_LOGITS, Network
@@ -80,7 +82,9 @@ class WorkOf:
         self.kinds = {
             "train": self.training,
             "evaluate": self.evaluation,
+            "measure_energies": self.measuring,
             "generate_samples": self.generation,
+            "generate_grid": self.grid,
             "reference_features": self.reference,
             "score_samples": self.scores,
             "score_real_images": self.scores,
@@ -165,6 +169,21 @@ class WorkOf:
         batches, steps = math.ceil(images / job.spec["batch_size"]), job.spec["sampler"]["steps"]
         calls = Calls("generation", images / batches, (steps + 1) * batches, steps * batches)
         return Work(self.network(job.spec), (calls,))
+
+    def measuring(self, job: Job) -> Work:
+        images = self.datasets[job.spec["dataset"]].sizes["train"]
+        batches = math.ceil(images / job.spec["batch_size"])
+        return Work(self.network(job.spec), (Calls("predictions", images / batches, batches),))
+
+    def grid(self, job: Job) -> Work:
+        """The chains of all settings; the features of their ends are few passes beside them."""
+        spec, dataset = job.spec, self.datasets[job.spec["dataset"]]
+        images = spec["grid"]["per_class"] * dataset.classes
+        batches = math.ceil(images / spec["batch_size"])
+        settings = samplers(Sampler(**spec["sampler"]), spec["grid"]["values"])
+        steps = sum(sampler.steps for sampler in settings)
+        calls = Calls("generation", images / batches, (steps + len(settings)) * batches, steps * batches)
+        return Work(self.network(spec), (calls,))
 
     def reference(self, job: Job) -> Work:
         images = self.datasets[job.spec["dataset"]].sizes[job.spec["features"]["reference"]]

@@ -18,6 +18,7 @@ class Document:
     """The parts of a report. Of a table's or a figure's files any one is named; the others lie beside it:
     .tex, .html and .csv of a table, .pdf and .png of a figure.
 
+    animations: .gif files; the figure of the same name is its still, and stands in for it in print.
     datasets: their sheets (`sheet.json`). provenance: what to print at the end, such as the configuration's digest and
     the versions of the libraries.
     """
@@ -28,6 +29,7 @@ class Document:
     tables: list[Path]
     figures: list[Path]
     claims: Path
+    animations: list[Path] = field(default_factory=list)
     provenance: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -44,6 +44,37 @@ OF_RECIPE = {
     "mail-trades": PURPLE,
     "weat-nat": SKY,
     "weat-adv": GREEN,
+    "gairat": BLACK,
+    "mail-at": "#4B0082",
+    "sat-awp": "#7A3500",  # AWP: a darker shade of what it is added to
+    "trades-awp": "#003A5C",
+    "weat-adv-awp": "#00402E",
+    "weat-adv-normalised": "#4DBB9A",  # the ablations of WEAT: shades of its green, told apart by their markers
+    "weat-adv-attacked": "#00735A",
+    "weat-adv-ce": "#7FCFB7",
+    "weat-adv-kl": "#005C45",
+    "weat-adv-beta7": "#2FAE88",
+    "weat-adv-steady": "#008A65",
+}
+MARKERS = {
+    "standard": "o",
+    "sat": "o",
+    "trades": "s",
+    "mart": "D",
+    "mail-trades": "^",
+    "weat-nat": "<",
+    "weat-adv": ">",
+    "gairat": "X",
+    "mail-at": "v",
+    "sat-awp": "P",
+    "trades-awp": "P",
+    "weat-adv-awp": "P",
+    "weat-adv-normalised": "o",
+    "weat-adv-attacked": "s",
+    "weat-adv-ce": "^",
+    "weat-adv-kl": "v",
+    "weat-adv-beta7": "D",
+    "weat-adv-steady": "X",
 }
 NATURAL, ADVERSARIAL = SKY, RED
 
@@ -62,6 +93,11 @@ class Drawing:
 def colour(recipe: str) -> str:
     """The recipe's colour, the same in every figure; black for one that is not listed."""
     return OF_RECIPE.get(recipe, BLACK)
+
+
+def marker(recipe: str) -> str:
+    """The recipe's marker, for figures that draw many recipes in one panel; with the colour it is the recipe's own."""
+    return MARKERS.get(recipe, "*")
 
 
 def band(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: object) -> None:

@@ -12,7 +12,8 @@ from robustlens.report.figure import title_and_caption
 
 def render_html(document: Document) -> str:
     """The page: tables as their .html files, figures as PNG within the page."""
-    figures = [_figure(path.with_suffix(".png")) for path in document.figures]
+    moving = {path.stem: path for path in document.animations}
+    figures = [_figure(path.with_suffix(".png"), moving.get(path.stem)) for path in document.figures]
     tables = [Markup(path.with_suffix(".html").read_text()) for path in document.tables]
     return (
         environment(autoescape=True)
@@ -27,8 +28,12 @@ def render_html(document: Document) -> str:
     )
 
 
-def _figure(png: Path) -> dict:
+def _figure(png: Path, gif: Path | None) -> dict:
     title, caption = title_and_caption(png)
-    picture = base64.b64encode(png.read_bytes()).decode()
-    image = Markup(f'<img src="data:image/png;base64,{picture}" alt="{escape(title)}">')
+    image = Markup("\n").join(_image(path, title) for path in (png, gif) if path)
     return {"name": png.stem, "title": title, "caption": caption, "image": image}
+
+
+def _image(path: Path, title: str) -> Markup:
+    picture = base64.b64encode(path.read_bytes()).decode()
+    return Markup(f'<img src="data:image/{path.suffix[1:]};base64,{picture}" alt="{escape(title)}">')

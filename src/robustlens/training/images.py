@@ -33,7 +33,10 @@ class Images:
         if self.resident is not None:
             pixels = self.resident[where]
         else:
-            pixels = torch.from_numpy(self.host[where.cpu().numpy()]).to(self.device, non_blocking=True)
+            pixels = torch.from_numpy(self.host[where.cpu().numpy()])
+            if self.device.type == "cuda":
+                pixels = pixels.pin_memory()  # otherwise the copy waits for the GPU, and the GPU for the copy
+            pixels = pixels.to(self.device, non_blocking=True)
         return pixels.float().div_(self.levels)
 
 

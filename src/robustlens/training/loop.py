@@ -31,7 +31,7 @@ from robustlens.training.averaging import Averaging, with_fresh_batchnorm
 from robustlens.training.descent import Descent
 from robustlens.training.engine import Engine, FastNetwork
 from robustlens.training.images import Images
-from robustlens.training.parallel import Processes
+from robustlens.training.parallel import Processes, Questions
 from robustlens.training.result import TrainedRun
 from robustlens.training.schedule import Schedule
 from robustlens.training.state import RunState
@@ -39,8 +39,8 @@ from robustlens.training.tracking import ENERGIES, Tracker, summarise
 from robustlens.training.weight_perturbation import WeightPerturbation
 
 SAVE_EVERY_SECONDS = 300.0
-# Several processes ask one another whether to stop; alone, a process asks itself after every step.
-STEPS_BETWEEN_QUESTIONS = 20
+# Several processes ask one another whether to stop about this often; alone, a process asks itself after every step.
+SECONDS_BETWEEN_QUESTIONS = 0.25
 
 
 @contextlib.contextmanager
@@ -101,13 +101,13 @@ class Training:
         self.threat = Threat(spec["threat"]["norm"], *(fraction(spec["threat"][k]) for k in ("epsilon", "step_size")))
         self.method = create("methods", spec["method"]["name"], spec["method"]["parameters"])
         self.attack = self.method.attack(self.settings["attack_steps"])
+        self.processes = Processes(device)  # before anything is put on a GPU: it may still be another job's
         self.images = Images(data.splits["train"], device)
         if not (len(self.images) and len(data.splits["validation"].labels)):
             raise RobustlensError(
                 f"{spec['dataset']} is prepared without training or validation images; raise `splits.train` and "
                 "`splits.validation` in config.yaml"
             )
-        self.processes = Processes(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(self.seed, "weights"))
             model = build(spec["architecture"], data.channels, data.classes)
@@ -142,7 +142,7 @@ class Training:
             )
             for split in ("train", "validation")
         ]
-        self.energy_epochs = set(tracking["energy_epochs"])
+        self.energy_epochs = {epoch for epoch in tracking["energy_epochs"] if epoch <= self.settings["epochs"]}
 
     def run(self) -> TrainedRun:
         """Train to the end. Of several processes only the first one measures: the others return the last weights alone.
@@ -151,7 +151,7 @@ class Training:
         """
         self._restore()
         self.processes.wait()
-        self.saved_at = time.monotonic()
+        self.saved_at, self.questions = time.monotonic(), Questions(self.processes, SECONDS_BETWEEN_QUESTIONS)
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             while self.progress.epoch < self.settings["epochs"]:
                 self._epoch()
@@ -189,7 +189,8 @@ class Training:
             )
         if self.processes.first:
             first_rate, _ = self.schedule.rates((epoch - 1) * self.steps_per_epoch)
-            self._track(epoch, {"learning_rate": first_rate, "train_loss": train_loss})
+            facts = {"learning_rate": first_rate, "train_loss": train_loss, "train_images": len(self.images)}
+            self._track(epoch, facts)
         speed = len(self.images) / now.seconds
         now.timing.append({"epoch": epoch, "seconds": now.seconds, "images_per_second": speed})
         now.epoch, now.step, now.seconds = epoch, 0, 0.0
@@ -206,7 +207,6 @@ class Training:
     def _step(self, batch: Tensor, epoch: int) -> None:
         where = self.processes.share(batch)
         x, y, random = self.images.batch(where), self.images.y[where], self._random(epoch)
-        torch.manual_seed(random.initial_seed())  # for a network that draws numbers itself, such as dropout
         x = self._augmented(x, random)
         attacked = self._attacked(self.fast, x, y, random)
         self.fast.train()
@@ -249,7 +249,7 @@ class Training:
 
     def _interrupted(self) -> bool:
         """Whether it is time to save: when asked to stop, and every few minutes."""
-        if self.processes.count > 1 and self._steps_done(self.progress.epoch + 1) % STEPS_BETWEEN_QUESTIONS:
+        if not self.questions.due():
             return False
         return self._stop_asked() or self.processes.any(time.monotonic() - self.saved_at > SAVE_EVERY_SECONDS)
 
@@ -348,10 +348,13 @@ class Training:
         self.progress = Progress(**record["progress"])
 
 
-def run_digest(spec: dict, data: PreparedDataset, engine: Engine, processes: int) -> str:
+def run_digest(spec: dict, data: PreparedDataset, engine: Engine, processes: int, device: torch.device) -> str:
     """Sixteen hexadecimal digits over all that defines a run: its specification (with the digest of the code it uses),
-    how it is computed, and the checksums of the data."""
-    text = json.dumps([spec, engine.facts(), processes, data.sheet["sha256"]], sort_keys=True)
+    how and on what kind of device it is computed (sums of a processor follow its threads), and the checksums of the
+    data."""
+    threads = torch.get_num_threads() if device.type == "cpu" else None
+    facts = [spec, engine.facts(), processes, device.type, threads, data.sheet["sha256"]]
+    text = json.dumps(facts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -6,11 +6,18 @@ exchange a step is little beside the many passes of an adversarial attack.
 """
 
 import os
+import time
 from collections.abc import Iterable
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+# How long a process waits for the others before it fails. PyTorch's 10 minutes are too short: the others wait while the
+# first one tracks (PGD on thousands of images of a large network), and while it waits for GPUs that other jobs have. A
+# process that dies is noticed at once all the same, by torchrun.
+PATIENCE = timedelta(hours=6)
 
 
 class Processes:
@@ -20,7 +27,8 @@ class Processes:
         self.count, self.rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
         self.device = device
         if self.count > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+            self.wait()  # the first process has the GPUs of all only now
 
     @property
     def first(self) -> bool:
@@ -48,6 +56,14 @@ class Processes:
         dist.all_reduce(votes, op=dist.ReduceOp.MAX)
         return bool(votes)
 
+    def of_first(self, number: int) -> int:
+        """The number that the first process has, in all of them. Synchronises."""
+        if self.count == 1:
+            return number
+        shared = torch.tensor(number, device=self.device)
+        dist.broadcast(shared, src=0)
+        return int(shared)
+
     def sum(self, value: Tensor) -> Tensor:
         if self.count > 1:
             value = value.clone()
@@ -68,3 +84,25 @@ class Processes:
         flat /= self.count
         for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
+
+
+class Questions:
+    """When the processes ask one another something, about every `seconds`: after the same step in all of them, because
+    the first one's clock alone decides how many steps lie between. One process asks itself after every step."""
+
+    def __init__(self, processes: Processes, seconds: float):
+        self.processes, self.seconds = processes, seconds
+        self.steps, self.next, self.asked_at = 0, 1, time.monotonic()
+
+    def due(self) -> bool:
+        """Called after every step, in every process."""
+        if self.processes.count == 1:
+            return True
+        self.steps += 1
+        if self.steps < self.next:
+            return False
+        now = time.monotonic()
+        a_step = max(now - self.asked_at, 1e-9) / self.steps
+        self.next = self.processes.of_first(max(1, int(self.seconds / a_step)))
+        self.steps, self.asked_at = 0, now
+        return True

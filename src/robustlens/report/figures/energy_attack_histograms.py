@@ -15,6 +15,7 @@ from robustlens.report.scale import caption
 
 ENERGIES = {"marginal": "$E(x)$", "joint": "$E(x, y)$"}
 BINS = 40
+CHECKPOINTS = {"last": "last checkpoint", "published": "as published"}
 FILLED = {"histtype": "stepfilled", "linewidth": 0}
 
 
@@ -23,7 +24,7 @@ def build(evaluations: list[Path], recipe: str, scale: str, title: str) -> Drawi
     """evaluations: `attack-energies.parquet` files of one dataset; all seeds of `recipe` are drawn together."""
     frame = read_runs(evaluations)
     one_dataset(frame)
-    frame = frame[(frame["recipe"] == recipe) & (frame["checkpoint"] == "last")]
+    frame = frame[(frame["recipe"] == recipe) & frame["checkpoint"].isin(CHECKPOINTS)]
     if frame.empty:
         raise RobustlensError(f"no attack energies of the recipe {recipe!r} on {title}; add it to the suite's recipes")
     attacks = list(frame["attack"].unique())
@@ -42,9 +43,10 @@ def build(evaluations: list[Path], recipe: str, scale: str, title: str) -> Drawi
     sizes = frame.groupby(["seed", "attack"]).size()
     seeds, images = frame["seed"].nunique(), " to ".join(str(n) for n in sorted({sizes.min(), sizes.max()}))
     text = (
-        f"Energies of natural and attacked test images of {title} under {names.recipe(recipe)}, last checkpoint: "
+        f"Energies of natural and attacked test images of {title} under {names.recipe(recipe)}, "
+        f"{CHECKPOINTS[frame['checkpoint'].iloc[0]]}: "
         f"{images} images and {seeds} seed{'s' * (seeds > 1)} together. y is the true label; CW is not bounded by ε; "
-        "where an attack other than PGD and KL-PGD fails, the image is left as it is. "
+        "where an attack other than the three PGDs fails, the image is left as it is. "
         "The outermost bins also hold what lies beyond them."
     )
     return Drawing(figure, f"Energies under attack: {names.recipe(recipe)}", caption(text, scale))

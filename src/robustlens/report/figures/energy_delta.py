@@ -1,5 +1,6 @@
 """Mean ΔE(x) against epochs for every recipe, on training and on validation images."""
 
+import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, band, col
 from robustlens.report.scale import caption
 
 COLUMNS = 4
+TITLE_WIDTH = 22  # characters
 LINES = {"train": ("training images", "-"), "validation": ("validation images", (0, (3, 1.5)))}
 OWN_AXIS = 5.0  # a recipe whose curve reaches this many times the median recipe's gets its own vertical axis
 
@@ -30,7 +32,8 @@ def build(history: list[Path], scale: str, title: str) -> Drawing:
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     for axes, recipe in zip(panels, recipes, strict=False):
         _draw(axes, runs[runs["recipe"] == recipe], recipe)
-        axes.set_title(names.recipe(recipe) + (" (own axis)" if recipe in own else ""))
+        heading = names.recipe(recipe) + (" (own axis)" if recipe in own else "")
+        axes.set_title(textwrap.fill(heading, TITLE_WIDTH), fontsize=8)
     _share([axes for axes, recipe in zip(panels, recipes, strict=False) if recipe not in own])
     for axes in panels[len(recipes) :]:
         axes.set_visible(False)
@@ -40,10 +43,11 @@ def build(history: list[Path], scale: str, title: str) -> Drawing:
     figure.supylabel("mean $\\Delta E(x)$", fontsize=9)
     handles = [Line2D([], [], color=BLACK, linestyle=line, label=label) for label, line in LINES.values()]
     figure.legend(handles=handles, loc="outside upper center", ncols=2)
-    seeds = runs["seed"].nunique()
+    seeds = runs.groupby("recipe")["seed"].nunique()
+    counts = " to ".join(str(n) for n in sorted({seeds.min(), seeds.max()}))
     text = (
         f"Mean ΔE(x) = E(x) \u2212 E(x*) on {title} during training, x* by PGD on the cross-entropy; mean and "
-        f"standard deviation over {seeds} seed{'s' * (seeds > 1)}. Panels share the vertical "
+        f"standard deviation over {counts} seed{'s' * bool(seeds.max() > 1)}. Panels share the vertical "
         "axis unless they say otherwise."
     )
     return Drawing(figure, "Energy gap of every recipe", caption(text, scale))

@@ -58,10 +58,22 @@ def _draw_phases(runs: pd.DataFrame, panels: tuple) -> str:
     phases = three_phases(epochs, delta.mean(axis=0))
     if phases is None:
         return "There are too few epochs to tell phases apart."
-    for axes in panels:
-        for border in (phases.first, phases.second):
+    alone = [three_phases(epochs, one) for one in delta]
+    ranges = []
+    for border, of_seeds in (
+        (phases.first, [found.first for found in alone]),
+        (phases.second, [found.second for found in alone]),
+    ):
+        low, high = min(of_seeds), max(of_seeds)
+        ranges.append(f"{low:g} to {high:g}" if low < high else f"{low:g}")
+        for axes in panels:
             axes.axvline(border, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
-    return (
+            if low < high:
+                axes.axvspan(low, high, color=GREY, alpha=0.15, linewidth=0, zorder=-1)
+    rule = (
         f"Dashed: epochs {phases.first:g} and {phases.second:g}, where the continuous line of three straight pieces "
-        "that fits ΔE(x) of SAT best (least squares) bends."
+        "that fits the mean ΔE(x) of SAT best (least squares) bends."
     )
+    if len(alone) == 1:
+        return f"{rule} One seed says nothing of how far these borders vary."
+    return f"{rule} Shaded: the range of these borders when each seed is fitted alone, {ranges[0]} and {ranges[1]}."

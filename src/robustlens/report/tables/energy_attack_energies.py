@@ -13,12 +13,13 @@ from robustlens.report.table import Table
 
 COLUMNS = ("E(x)", "E(x*)", "ΔE(x)", "E(x, y)", "E(x*, y)", "ΔE(x, y)", "success, %", "distance")
 UNBOUNDED = ("cw",)
+CHECKPOINTS = {"last": "last checkpoint", "published": "as published"}
 NOTES = (
     "ΔE(x) = E(x) \u2212 E(x*): positive when the attack lowers the energy, negative when it raises it.",
     "success: share of the correctly classified images that the attack turns wrong. distance: mean over all images, in "
     "the norm of the threat.",
     "Where APGD, FAB, Square or CW fails it returns the image itself, which then counts with ΔE = 0; PGD and KL-PGD "
-    "always return their last point.",
+    "always return their last point. Targeted PGD leads each image to another class, drawn at random.",
     "CW minimises a distance instead of staying within ε: its rows are not comparable with the others at equal ε.",
 )
 
@@ -26,13 +27,13 @@ NOTES = (
 def build(evaluations: list[Path], scale: str) -> Table:
     """evaluations: `attack-energies.parquet` files."""
     frame = with_deltas(read_runs(evaluations))
-    frame = frame[frame["checkpoint"] == "last"]
+    frame = frame[frame["checkpoint"].isin(("last", "published"))]
     datasets = frame["dataset"].unique()
     rows = []
     for (dataset, recipe, attack), part in frame.groupby(["dataset", "recipe", "attack"], sort=False):
         model = names.recipe(recipe) + (f" on {names.dataset(dataset)}" if len(datasets) > 1 else "")
         label = names.attack(attack) + (" (unbounded)" if attack in UNBOUNDED else "")
-        rows.append(Row(label, _cells(part), f"{model}, last checkpoint"))
+        rows.append(Row(label, _cells(part), f"{model}, {CHECKPOINTS[part['checkpoint'].iloc[0]]}"))
     images = frame.groupby(["dataset", "recipe", "seed", "attack"]).size()
     count = f"{images.min()}" if images.min() == images.max() else f"{images.min()} to {images.max()}"
     seeds = frame["seed"].nunique()

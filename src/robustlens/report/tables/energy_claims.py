@@ -1,6 +1,7 @@
 """The claims of the energy paper and what these results say of each."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -28,19 +29,22 @@ NOTE = (
 
 
 def build(
-    robustness: list[Path],
-    attack_energies: list[Path],
-    history: list[Path],
-    energies: list[Path],
-    scores: list[Path],
     scale: str,
+    *,
+    robustness: Sequence[Path] = (),
+    attack_energies: Sequence[Path] = (),
+    history: Sequence[Path] = (),
+    energies: Sequence[Path] = (),
+    scores: Sequence[Path] = (),
+    grid: Sequence[Path] = (),
 ) -> Table:
-    """Lists of `robustness.parquet`, `attack-energies.parquet`, `history.parquet`, `energies.parquet` and `scores.json`
-    files, of one or more datasets. A list may be empty: the claims that need it are then open.
+    """Evaluations under the robustness suites, and lists of `attack-energies.parquet`, `history.parquet`,
+    `energies.parquet`, `scores.json` and `grid.parquet` files, of one or more datasets. The claims that need a list
+    that is empty are open.
     """
-    frames = [read_runs(files) if files else pd.DataFrame() for files in (robustness, attack_energies, history)]
-    frames.append(read_runs(energies) if energies else pd.DataFrame())
-    frames.append(read_scores(scores) if scores else pd.DataFrame())
+    readers = (read_runs, read_runs, read_runs, read_runs, read_scores, read_runs)
+    lists = (robustness, attack_energies, history, energies, scores, grid)
+    frames = [read(files) if files else pd.DataFrame() for read, files in zip(readers, lists, strict=True)]
     datasets = list(dict.fromkeys(dataset for frame in frames if len(frame) for dataset in frame["dataset"].unique()))
     rows = []
     for dataset in datasets:

@@ -7,8 +7,9 @@ import pandas as pd
 from robustlens.analysis.frames import RUN, last_epoch, read_runs, with_deltas
 from robustlens.report import names
 from robustlens.report.cells import Column, Row
+from robustlens.report.comparison import seeds_notes
 from robustlens.report.scale import caption
-from robustlens.report.summary import over_seeds, seeds_note
+from robustlens.report.summary import over_seeds
 from robustlens.report.table import Table
 
 ENERGIES = {
@@ -42,7 +43,7 @@ def build(history: list[Path], evaluations: list[Path], scale: str) -> Table:
         ):
             rows += _rows(part[part["dataset"] == dataset], prefix + group)
     notes = [
-        seeds_note(validation["seed"]),
+        *seeds_notes(validation["seed"], validation["recipe"]),
         "ΔE(x) = E(x) \u2212 E(x*) and ΔE(x, y) = E(x, y) \u2212 E(x*, y): negative when the attack raises the energy. "
         "x* on validation images: PGD on the cross-entropy, as tracked during training; on test images: PGD-20 on the "
         "last checkpoint.",

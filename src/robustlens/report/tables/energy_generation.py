@@ -53,8 +53,9 @@ def build(scores: list[Path], scale: str, published_file: Path, anchors: dict[st
         if published is not None:
             rows += _published_rows(published, dataset, group)
     columns = (
-        *(Column(labels["score"]), Column(labels["frechet"]), Column("between two halves")),
-        *(Column(labels["kid"]), Column("distance to training image"), Column("images")),
+        *(Column(labels["score"]), Column(labels["frechet"]), Column("halves")),
+        *(Column(labels["kid"]), Column("nearest"), Column("images")),
+        *(Column("easiest class"), Column("hardest class")),
     )
     title = f"Images generated from each classifier on {names.datasets(datasets)}."
     notes = (seeds_note(runs["seed"]), *_notes(runs.iloc[0], labels, kinds[0]))
@@ -63,9 +64,22 @@ def build(scores: list[Path], scale: str, published_file: Path, anchors: dict[st
 
 def _cells(runs: pd.DataFrame) -> tuple[Cell, ...]:
     images = int(runs["n_generated"].min())
-    return tuple(
+    measures = [
         over_seeds([images] if key == "n_generated" else runs[key], digits, unit, runs["source"], images)
         for key, (digits, unit, _) in MEASURES.items()
+    ]
+    return (*measures, *_extreme_classes(runs))
+
+
+def _extreme_classes(runs: pd.DataFrame) -> tuple[Cell, Cell]:
+    """The classes of the smallest and of the largest distance, averaged over seeds; empty where there is none."""
+    known = [distances for distances in runs.get("frechet_per_class", []) if isinstance(distances, dict)]
+    if not known:
+        return Cell(), Cell()
+    means = pd.DataFrame(known).mean()
+    sources = tuple(runs["source"])
+    return tuple(
+        Cell(text=f"{label} ({means[label]:.2f})", sources=sources) for label in (means.idxmin(), means.idxmax())
     )
 
 
@@ -76,9 +90,12 @@ def _published_rows(published: PublishedNumbers, dataset: str, group: str) -> li
     return [
         Row(
             f"{names.recipe(recipe)} (published)",
-            tuple(
-                Cell(published=published.find(dataset, ANY_ARCHITECTURE, recipe, metric), digits=digits)
-                for digits, _, metric in MEASURES.values()
+            (
+                *(
+                    Cell(published=published.find(dataset, ANY_ARCHITECTURE, recipe, metric), digits=digits)
+                    for digits, _, metric in MEASURES.values()
+                ),
+                *(Cell(), Cell()),
             ),
             group,
         )
@@ -89,10 +106,12 @@ def _published_rows(published: PublishedNumbers, dataset: str, group: str) -> li
 def _notes(run: pd.Series, labels: dict[str, str], kind: str) -> list[str]:
     notes = [
         f"{labels['frechet']}: to {run['n_reference']} images of the {run['reference_split']} split (lower is better); "
-        "between two halves: how far the distances of two random halves of the samples lie apart.",
+        "halves: how far the distances of two random halves of the samples lie apart.",
         f"{labels['score']}: {run['score_splits']} parts (higher is better); the {run['reference_split']} images "
         f"themselves score {run['reference_score_mean']:.2f}.",
-        "distance to training image: median L2 distance to the nearest training image; near 0 the samples are copies.",
+        "nearest: median L2 distance to the nearest training image; near 0 the samples are copies.",
+        f"easiest, hardest class: the label whose own samples have the smallest and the largest {labels['frechet']} to "
+        "the real images of that label (in brackets), if each label has more of both than there are features.",
     ]
     if kind == "classifier":
         notes.append(

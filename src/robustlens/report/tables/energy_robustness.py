@@ -8,9 +8,10 @@ import pandas as pd
 from robustlens.analysis.frames import accuracies, read_runs
 from robustlens.report import names
 from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.comparison import seeds_notes
 from robustlens.report.published import PublishedNumbers
 from robustlens.report.scale import caption
-from robustlens.report.summary import RESOLUTION, accuracy_digits, image_count, over_seeds, resolution_note, seeds_note
+from robustlens.report.summary import RESOLUTION, accuracy_digits, image_count, over_seeds, resolution_note
 from robustlens.report.table import Table
 
 CHECKPOINTS = {"best": "Best checkpoint", "last": "Last checkpoint"}
@@ -19,7 +20,7 @@ READ = ["checkpoint", "attack", "label", "prediction_adversarial"]
 
 
 def build(evaluations: list[Path], scale: str, published_file: Path, architectures: dict[str, str]) -> Table:
-    """evaluations: `robustness.parquet` files; architectures: dataset -> name in the published file."""
+    """evaluations: files of evaluations under any suite; architectures: dataset -> name in the published file."""
     rates = accuracies(read_runs(evaluations, READ))
     published = PublishedNumbers(published_file)
     datasets = rates["dataset"].unique()
@@ -64,7 +65,7 @@ def _rows(rates: pd.DataFrame, checkpoint: str, attack: str) -> pd.DataFrame:
 
 
 def _notes(rates: pd.DataFrame, prefix: str) -> list[str]:
-    notes = [prefix + seeds_note(rates["seed"])]
+    notes = [prefix + note for note in seeds_notes(rates["seed"], rates["recipe"])]
     for attack in METRICS:
         rows = rates[rates["attack"] == attack]
         if len(rows):

@@ -1,0 +1,75 @@
+"""Draw images from one trained classifier with many settings of the sampler, and score them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from robustlens.atomic import replacing
+from robustlens.console import Progress, job, parser
+from robustlens.data.prepared import load
+from robustlens.device import use_device
+from robustlens.generation.features import open_network
+from robustlens.generation.grid import run_grid, samplers
+from robustlens.generation.quality import score
+from robustlens.generation.reference import load_reference
+from robustlens.generation.sampler import Sampler
+from robustlens.models.inference import InferenceModel
+from robustlens.models.weights import load_model
+from robustlens.provenance import Certificate
+from robustlens.seeds import derive
+
+KEPT = (
+    *("frechet", "frechet_two_half_spread", "score_mean", "kid_mean", "nearest_training_distance_median"),
+    *("n_generated", "features"),
+)
+
+arguments = parser(__doc__)
+arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared dataset")
+arguments.add_argument("--weights", required=True, type=Path, help="safetensors file of the classifier")
+arguments.add_argument("--feature_weights", required=True, type=Path, help="weights of the feature network")
+arguments.add_argument("--reference", required=True, type=Path, help="reference features of the dataset")
+arguments.add_argument("--settings", required=True, type=Path, help="Parquet file to write: a row a setting")
+arguments.add_argument("--chains", required=True, type=Path, help="Parquet file to write: energies on the way")
+arguments.add_argument("--images", required=True, type=Path, help=".npz file to write: a few images of each setting")
+arguments.add_argument("--certificate", required=True, type=Path)
+arguments.add_argument("--threads", type=int, default=1)
+args = arguments.parse_args()
+spec = json.loads(args.spec)
+
+with (
+    job(f"generation grid {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", args.log),
+    use_device(args.threads) as device,
+):
+    certificate = Certificate(spec)
+    data = load(args.data)
+    model = InferenceModel(load_model(args.weights, spec["architecture"], data.channels, data.classes)).to(device)
+    network = open_network(spec["features"]["kind"], args.feature_weights, spec["feature_architecture"], data, device)
+    reference, train = load_reference(args.reference), data.splits["train"]
+    pixels = train.pixels()
+    settings = samplers(Sampler(**spec["sampler"]), spec["grid"]["values"])
+    progress = Progress("setting", len(settings))
+
+    def scored(samples):
+        scores = score(samples.images, samples.labels, reference, network, pixels, batch_size=spec["batch_size"])
+        return {name: scores[name] for name in KEPT} | {"frechet_name": scores["names"]["frechet"]}
+
+    grid = run_grid(
+        settings,
+        model,
+        pixels,
+        train.labels,
+        spec["grid"]["per_class"],
+        derive(spec["seed"], "generate"),
+        spec["batch_size"],
+        scored,
+        progress,
+    )
+    with replacing(args.settings) as path:
+        grid.settings.to_parquet(path, index=False)
+    with replacing(args.chains) as path:
+        grid.chains.to_parquet(path, index=False)
+    with replacing(args.images) as path, open(path, "wb") as file:
+        np.savez(file, allow_pickle=False, images=grid.images)
+    inputs = [args.data / "sheet.json", args.weights, args.feature_weights, args.reference]
+    certificate.write(args.certificate, inputs, [args.settings, args.chains, args.images])

@@ -1,0 +1,76 @@
+"""Quality of the generated images class by class: Fréchet distance to the real images of the same class."""
+
+import textwrap
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from robustlens.analysis.frames import one_dataset, read_scores
+from robustlens.errors import RobustlensError
+from robustlens.report import names
+from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, colour, marker, styled
+from robustlens.report.scale import caption
+
+WHY_NOT = (
+    "There is no distance class by class: it needs more images of each class, generated and real, than features have "
+    "dimensions"
+)
+NAMED = 30  # classes at most for each to have a tick
+
+
+@styled
+def build(scores: list[Path], scale: str, title: str) -> Drawing:
+    """scores: `scores.json` files of one dataset, whose `frechet_per_class` is {label: distance} or null."""
+    if not scores:
+        raise RobustlensError(f"no scores of generated images of {title}; add recipes to the study's `generation`")
+    runs = read_scores(scores).assign(frechet_per_class=lambda f: f.get("frechet_per_class"))
+    one_dataset(runs)
+    figure = Figure(figsize=(TEXT_WIDTH, 2.8), layout="constrained")
+    axes = figure.subplots()
+    name = runs["names"].iloc[0]["frechet"]
+    known = runs[[isinstance(value, dict) for value in runs["frechet_per_class"]]]
+    heading = f"{name[0].upper()}{name[1:]}, class by class"
+    if known.empty:
+        reason = WHY_NOT + (f" ({runs['dims'].max():.0f} here)." if "dims" in runs else ".")
+        axes.axis("off")
+        axes.text(0.5, 0.5, "\n".join(textwrap.wrap(reason, 70)), ha="center", va="center", transform=axes.transAxes)
+        return Drawing(figure, heading, caption(f"{name} of generated images of {title}. {reason}", scale))
+    recipes = list(known["recipe"].unique())
+    for number, recipe in enumerate(recipes):
+        dodge = 0.6 / len(recipes) * (number - (len(recipes) - 1) / 2)
+        _draw(axes, known[known["recipe"] == recipe], recipe, dodge)
+    axes.set_xlabel("class")
+    axes.set_ylabel(name)
+    axes.set_ylim(bottom=0)
+    figure.legend(loc="outside upper center", ncols=min(4, len(recipes)))
+    seeds = sorted({*known.groupby("recipe")["seed"].nunique()})
+    text = (
+        f"{name} of the generated images of each class of {title} to the real images of that class; mean and standard "
+        f"deviation over {' to '.join(str(n) for n in sorted({seeds[0], seeds[-1]}))} seed{'s' * (seeds[-1] > 1)}. Few "
+        "images a class raise it, so that it is not to be compared with the distance of all classes together."
+    )
+    left_out = len(runs) - len(known)
+    if left_out:
+        text += f" Not shown: {left_out} of {len(runs)} runs, with too few images a class."
+    return Drawing(figure, heading, caption(text, scale))
+
+
+def _draw(axes: Axes, runs: pd.DataFrame, recipe: str, dodge: float) -> None:
+    table = pd.DataFrame(list(runs["frechet_per_class"])).rename(columns=int).sort_index(axis=1)  # (seeds, classes)
+    few = table.shape[1] <= NAMED
+    axes.errorbar(
+        table.columns.to_numpy() + dodge,
+        table.mean(),
+        yerr=table.std(ddof=1) if len(table) > 1 else None,
+        color=colour(recipe),
+        fmt=marker(recipe),
+        markersize=4.5 if few else 2,
+        elinewidth=1.0 if few else 0.4,
+        label=names.recipe(recipe),
+    )
+    if few:
+        axes.set_xticks(table.columns)
+        for label in table.columns[:-1]:
+            axes.axvline(label + 0.5, color=GREY, linewidth=0.4, alpha=0.5, zorder=0)

@@ -1,0 +1,113 @@
+"""How smooth classifiers are: ΔE(x) and ΔE(x, y) of every test image, ordered by robust accuracy."""
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from robustlens.analysis.frames import accuracies, one_dataset, read_runs, with_deltas
+from robustlens.errors import RobustlensError
+from robustlens.report import names
+from robustlens.report.figure import BLACK, BLUE, GREY, ORANGE, TEXT_WIDTH, Drawing, styled
+from robustlens.report.scale import caption
+
+ATTACK = "pgd20"
+CHECKPOINTS = ("best", "published")
+HALVES = {"delta_marginal": ("low", BLUE, "$\\Delta E(x)$"), "delta_joint": ("high", ORANGE, "$\\Delta E(x, y)$")}
+MIDDLE = (0.005, 0.995)
+OWN_AXIS = 6.0  # a classifier that reaches this many times as far as the median one gets its own vertical axis
+IN_A_ROW = 9
+
+
+@styled
+def build(evaluations: list[Path], scale: str, title: str) -> Drawing:
+    """evaluations: files of the robustness suite, or a smaller one, of recipes and models of others on one dataset."""
+    runs = read_runs(evaluations)
+    one_dataset(runs)
+    runs = runs[runs["checkpoint"].isin(CHECKPOINTS)]
+    deltas = with_deltas(runs[runs["attack"] == ATTACK])
+    if deltas.empty:
+        raise RobustlensError(f"no {names.attack(ATTACK)} on {title}; add {ATTACK!r} to the evaluation suite")
+    ranking, accuracy = _robustness(runs, set(deltas["recipe"]))
+    values = {recipe: _middle(deltas[deltas["recipe"] == recipe]) for recipe in ranking.sort_values().index}
+    rows = _rows(values)
+    figure, shared = Figure(figsize=(TEXT_WIDTH, 0.4 + 2.5 * len(rows)), layout="constrained"), []
+    for part, groups in zip(np.atleast_1d(figure.subfigures(len(rows), 1)), rows, strict=True):
+        widths = [len(group) + 0.6 for group in groups]
+        panels = part.subplots(1, len(groups), squeeze=False, width_ratios=widths)[0]
+        for axes, group in zip(panels, groups, strict=True):
+            _violins(axes, {recipe: values[recipe] for recipe in group}, ranking)
+        shared.append(panels[-1])
+        panels[0].set_ylabel("$\\Delta E$")
+    for axes in shared[1:]:
+        axes.sharey(shared[0])
+    handles = [Patch(color=shade, label=label, alpha=0.8) for _, shade, label in HALVES.values()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2)
+    images, seeds = deltas.groupby("recipe")["index"].nunique(), deltas.groupby("recipe")["seed"].nunique()
+    text = (
+        f"ΔE(x) = E(x) \u2212 E(x*) and ΔE(x, y) of the test images of {title} under {names.attack(ATTACK)}, best "
+        f"checkpoint (or the published one): {_range(images)} images and {_range(seeds)} "
+        f"seed{'s' * bool(seeds.max() > 1)} together, the middle 99 % of the values; short lines are medians. "
+        f"Ordered by, and above each, the accuracy (%) under {accuracy}."
+    )
+    first = [names.recipe(group[0]) for group in rows[0][:-1]]
+    if first:
+        text += f" Off the scale of the others, and on axes of their own: {', '.join(first)}."
+    return Drawing(figure, "Energy gaps of all classifiers", caption(text, scale))
+
+
+def _robustness(runs: pd.DataFrame, recipes: set[str]) -> tuple[pd.Series, str]:
+    """Accuracy (0..1) of each recipe, mean over seeds, under AutoAttack if all have it, and what it is called."""
+    table = accuracies(runs).groupby(["attack", "recipe"])["accuracy"].mean()
+    attack = "autoattack"
+    if attack not in table.index or recipes - set(table[attack].index):
+        return table[ATTACK], f"{names.attack(ATTACK)} (not every classifier was tested with AutoAttack)"
+    return table[attack][list(recipes)], names.attack(attack)
+
+
+def _middle(rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    found = {}
+    for name in HALVES:
+        values = rows[name].to_numpy(dtype=np.float64)
+        low, high = np.quantile(values, MIDDLE)
+        found[name] = values[(values >= low) & (values <= high)]
+    return found
+
+
+def _rows(values: dict[str, dict[str, np.ndarray]]) -> list[list[list[str]]]:
+    """Rows of panels of classifiers: those off the scale of the others alone, at the front, the others together."""
+    reach = {recipe: max(np.abs(part).max() for part in parts.values()) for recipe, parts in values.items()}
+    own = [recipe for recipe in values if reach[recipe] > OWN_AXIS * np.median(list(reach.values()))]
+    others = [recipe for recipe in values if recipe not in own]
+    count = -(-len(values) // IN_A_ROW)
+    first = max(-(-len(values) // count) - len(own), 1)
+    rest = others[first:]
+    rows = [[*([recipe] for recipe in own), others[:first]]]
+    return rows + [[list(chunk)] for chunk in np.array_split(rest, -(-len(rest) // IN_A_ROW) or 1) if len(chunk)]
+
+
+def _violins(axes: Axes, values: dict[str, dict[str, np.ndarray]], accuracy: pd.Series) -> None:
+    places = np.arange(len(values))
+    for name, (side, shade, _) in HALVES.items():
+        parts = [halves[name] for halves in values.values()]
+        drawn = axes.violinplot(parts, places, side=side, widths=0.85, showextrema=False, points=200)
+        for body in drawn["bodies"]:
+            body.set(facecolor=shade, alpha=0.8, linewidth=0)
+        for place, part in zip(places, parts, strict=True):
+            ends = (place - 0.25, place) if side == "low" else (place, place + 0.25)
+            axes.hlines(np.median(part), *ends, color=BLACK, linewidth=0.8)
+    axes.axhline(0, color=GREY, linewidth=0.6, zorder=0)
+    labels = ["\n".join(textwrap.wrap(names.recipe(recipe), 18)) for recipe in values]
+    axes.set_xticks(places, labels, fontsize=7, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_xlim(-0.6, len(values) - 0.4)
+    above = {"transform": axes.get_xaxis_transform(), "ha": "center", "fontsize": 7}
+    for place, recipe in zip(places, values, strict=True):
+        axes.text(place, 1.01, f"{100 * accuracy[recipe]:.1f}", **above)
+
+
+def _range(counts: pd.Series) -> str:
+    return " to ".join(str(n) for n in sorted({counts.min(), counts.max()}))

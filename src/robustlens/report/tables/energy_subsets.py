@@ -1,0 +1,111 @@
+"""Training without some of the images: what that does to accuracy and to overfitting (energy paper, energy subsets)."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from robustlens.analysis.energy_data import FEWER, with_points
+from robustlens.analysis.frames import RUN, read_runs
+from robustlens.report import names
+from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.comparison import INTERVALS, difference_cell, seeds_notes
+from robustlens.report.scale import caption
+from robustlens.report.summary import over_seeds
+from robustlens.report.table import Table
+
+DIGITS = 1  # of accuracies, for nine columns are many
+FALL = "PGD-20, best \u2212 last"
+MEASURES = ("clean, best", "PGD-20, best", "PGD-20, last", FALL)
+SELECTION = (
+    "images: number of training images. Those left out are chosen by what the best checkpoint of another run of the "
+    "same seed makes of the training images: a fixed part of them of the highest or lowest E(x), of E(x) around the "
+    "median, of the highest E(x) among the correctly classified ones, at random, or misclassified, those of the "
+    "highest loss first and all of them where they are fewer; where a row names a bound, all images beyond it."
+)
+READ = ["checkpoint", "attack", "index", "label", "prediction_adversarial"]
+
+
+def build(evaluations: list[Path], history: list[Path], scale: str) -> Table:
+    """evaluations, history: of a recipe (`sat`) and of those that train like it on fewer images (`sat-no-high`).
+
+    Histories of older runs do not say how many images they trained on; that is missing then.
+    """
+    tested, trained = with_points(read_runs(evaluations, READ)), _training_images(history)
+    recipes = list(tested["recipe"].unique())
+    wholes = list(dict.fromkeys(whole(recipe, recipes) for recipe in recipes))
+    datasets = tested["dataset"].unique()
+    rows, notes = [], []
+    for dataset in datasets:
+        measured = {name: _measured(r) for name, r in tested[tested["dataset"] == dataset].groupby("recipe")}
+        counts = {name: trained[(trained["dataset"] == dataset) & (trained["recipe"] == name)] for name in measured}
+        for base in (name for name in wholes if name in measured):
+            group = [names.dataset(dataset)] * (len(datasets) > 1) + [names.recipe(base)] * (len(wholes) > 1)
+            for recipe in (name for name in recipes if name in measured and whole(name, recipes) == base):
+                label = f"{names.recipe(base)}, all images" if recipe == base else names.recipe(recipe)
+                cells = (_image_count(counts[recipe]), *_cells(measured[recipe], measured[base], recipe == base))
+                rows.append(Row(label, cells, ", ".join(group)))
+                if recipe != base:
+                    notes += _nothing_left_out(", ".join([*group, label]), counts[recipe], counts[base])
+    columns = [Column("images")]
+    for label in MEASURES:
+        columns += [Column("points" if label == FALL else "%", label), Column("difference", label)]
+    title = (
+        f"{', '.join(map(names.recipe, wholes))} on {names.datasets(datasets)}, trained without some of the images: "
+        "accuracy on test images, and its difference, in points, to training on all of them."
+    )
+    notes = (SELECTION, *notes, *seeds_notes(tested["seed"], tested["recipe"]), INTERVALS)
+    return Table("energy_subsets", caption(title, scale), "trained", tuple(columns), tuple(rows), notes)
+
+
+def whole(recipe: str, recipes: list[str]) -> str:
+    """The recipe that `sat-no-high` and the like change: `sat`, if it is there; of any other recipe, itself."""
+    base = recipe.split(FEWER)[0]
+    return base if base in recipes else recipe
+
+
+def _measured(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of one recipe behind each of MEASURES: seed, index, source and points, those of the fall paired."""
+    key = ["seed", "index", "source"]
+    clean, best, last = (
+        runs[(runs["checkpoint"] == checkpoint) & (runs["attack"] == attack)].set_index(key)["points"]
+        for checkpoint, attack in (("best", "clean"), ("best", "pgd20"), ("last", "pgd20"))
+    )
+    parts = (clean, best, last, (best - last).dropna())
+    return {label: part.reset_index() for label, part in zip(MEASURES, parts, strict=True)}
+
+
+def _cells(own: dict[str, pd.DataFrame], base: dict[str, pd.DataFrame], same: bool) -> list[Cell]:
+    cells = []
+    for label in MEASURES:
+        rows, runs = own[label], own[label].groupby("seed")["points"]
+        images = int(runs.size().min()) if len(rows) else None
+        unit = "points" if label == FALL else "%"
+        cells.append(over_seeds(runs.mean(), DIGITS, unit, rows["source"], images))
+        cells.append(Cell(unit="points") if same else difference_cell(rows, base[label], DIGITS))
+    return cells
+
+
+def _training_images(history: list[Path]) -> pd.DataFrame:
+    """A row a run: dataset, recipe, seed, source, images (NaN where the history does not say)."""
+    columns = [*RUN, "source", "train_images"]
+    return read_runs(history).reindex(columns=columns).drop_duplicates(RUN).rename(columns={"train_images": "images"})
+
+
+def _image_count(runs: pd.DataFrame) -> Cell:
+    known = runs.dropna(subset="images")
+    if known.empty:
+        return Cell(unit="images")
+    counts = known["images"]
+    spread = {"low": counts.min(), "high": counts.max()} if counts.nunique() > 1 else {}
+    sources = tuple(known["source"])
+    return Cell(value=float(counts.mean()), unit="images", n_seeds=len(known), sources=sources, **spread)
+
+
+def _nothing_left_out(label: str, runs: pd.DataFrame, base: pd.DataFrame) -> list[str]:
+    """A note when runs of a recipe trained on as many images as those of the whole one: the group was empty."""
+    pairs = runs.merge(base, on="seed")
+    equal = pairs[pairs["images_x"] == pairs["images_y"]]["seed"]
+    if equal.empty:
+        return []
+    where = "" if len(equal) == len(pairs) else f", of seed {', '.join(map(str, equal))}"
+    return [f"{label}{where}: no training image is in this group, so that nothing was left out."]
