@@ -1,4 +1,4 @@
-"""Speed and memory of training, and of preparing CIFAR-10, measured here: docs/benchmarks.md says how."""
+"""Speed and memory of this project, measured here: docs/benchmarks.md says how."""
 
 import argparse
 import json
@@ -8,16 +8,22 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+import chain
+import dry_run
+import plan_of_embedded
 import preparation
 import speed
 import torch
 from line_up import problems
-from report import goals, goals_list, preparation_table, speed_table
+from report import goals, goals_list, speed_table
+from workers import Skipped
 
 from robustlens.atomic import replacing
 from robustlens.provenance import _device
 
 ROOT = Path(__file__).parents[2]
+# Besides the speed of training: what has a `measure` and a `table`.
+PARTS = {"preparation": preparation, "chain": chain, "dry_run": dry_run, "plan": plan_of_embedded}
 
 
 def say(line: str) -> None:
@@ -29,7 +35,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="try everything once, on tiny data: no measurement")
     parser.add_argument("--minutes", type=float, default=5, help="about how long it may take on a processor (5)")
     parser.add_argument("--threads", type=int, default=2, help="of each contestant (2)")
-    parser.add_argument("--only", choices=["speed", "preparation"], help="one of the two parts")
+    parser.add_argument("--only", choices=["speed", *PARTS], help="one of the parts")
     parser.add_argument("--results", type=Path, default=ROOT / "results" / "benchmarks", help="folder of the JSON file")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -37,27 +43,32 @@ def main() -> int:
     name = machine["accelerator"] or machine["processor"]
     gpu = machine["accelerator"] is not None
 
-    found, prepared = [], None
-    if arguments.only != "preparation":
+    found, parts, skipped = [], {}, {}
+    if arguments.only in (None, "speed"):
         for problem in problems(gpu, arguments.threads, arguments.minutes, arguments.quick):
             with tempfile.TemporaryDirectory() as folder:
                 found.append(speed.measure(problem, Path(folder), say))
-    if arguments.only != "speed":
+    for part in PARTS if arguments.only is None else PARTS.keys() & {arguments.only}:
         with tempfile.TemporaryDirectory() as folder:
-            prepared = preparation.measure(Path(folder), arguments.quick, say)
-    judged = [] if arguments.quick else goals(found, prepared, gpu)
+            try:
+                parts[part] = PARTS[part].measure(Path(folder), arguments.quick, say)
+            except Skipped as reason:
+                skipped[part] = str(reason)
+    judged = [] if arguments.quick else goals(found, parts, gpu)
 
     now = datetime.now(UTC)
     record = {"time": now.isoformat(timespec="seconds"), "quick": arguments.quick, "machine": machine}
-    record |= {"speed": found, "preparation": prepared, "goals": judged}
+    record |= {"speed": found, **parts, "skipped": skipped, "goals": judged}
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     path = arguments.results / f"{'quick-' if arguments.quick else ''}{slug}-{now:%Y%m%d-%H%M%S}.json"
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n")
 
     print(f"{name}, torch {torch.__version__}, {arguments.threads} threads\n")
-    print("\n".join(speed_table(problem, gpu) for problem in found))
-    print(preparation_table(prepared) if prepared else "")
+    tables = [speed_table(problem, gpu) for problem in found]
+    tables += [PARTS[part].table(measured) for part, measured in parts.items()]
+    tables += [f"* {part}: skipped: {reason}\n" for part, reason in skipped.items()]
+    print("\n".join(tables))
     print("Tried once, on tiny data: these are no measurements." if arguments.quick else goals_list(judged))
     print(f"\n{path}")
     broken = any(problem["failed"] or not problem["rows"] for problem in found)

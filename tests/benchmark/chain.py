@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -38,7 +39,7 @@ def usual_marginal_loop(model: nn.Module, x: Tensor, y: Tensor, noises: list[Ten
     return x
 
 
-def measure(quick: bool, say: Callable[[str], None]) -> dict:
+def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
     """Seconds of a step of each, in rounds by turns, and how many times as fast ours is: the median over the rounds."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)

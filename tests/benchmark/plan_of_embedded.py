@@ -1,34 +1,45 @@
-"""What `snakemake plan` says that the trainings of the embedded scale take, against what a run of it took.
+"""What `snakemake plan` says that the trainings of the embedded scale take, against what a run of it took here.
 
-By hand, on a machine that does nothing else, after `snakemake --cores 1` or `make reproduce`:
-
-    python tests/benchmark/plan_of_embedded.py
-
-The plan is made in a copy of this checkout without results, so that it knows nothing of the run. Exits with 1 where the
-two differ by more than a factor of LIMIT.
+The plan is made in a copy of this checkout without results, so that it knows nothing of the run.
 """
 
-import argparse
 import csv
 import json
 import subprocess
 import sys
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
-sys.path.insert(0, str(ROOT / "tests" / "workflow"))
+from checkout import ROOT, without_results
+from workers import Skipped
 
-from flow import copy_sources  # noqa: E402 - found by the path above
+LIMIT = 1.5  # the factor by which the two may differ
+RESULTS = ROOT / "results" / "embedded"
 
-LIMIT = 1.5
+
+def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
+    """Seconds of all trainings, planned and taken. Raises Skipped where they have not all run."""
+    if quick:
+        raise Skipped("a plan is no plan on tiny data")
+    if not any(RESULTS.glob("benchmarks/train/*/*/*.tsv")):
+        raise Skipped(f"there is no finished run of the embedded scale in {RESULTS}: `make reproduce` makes one")
+    checkout = without_results(folder / "checkout")
+    say("planning the embedded scale")
+    estimates = planned(checkout)
+    times = {run: took(RESULTS, run) for run in estimates}
+    missing = [run for run, seconds in times.items() if seconds is None]
+    if missing:
+        raise Skipped(f"{len(missing)} of {len(times)} trainings have not run, such as {'/'.join(missing[0])}")
+    runs = [{"run": "/".join(run), "planned": estimates[run], "took": times[run]} for run in times]
+    return {"runs": runs, "planned": sum(estimates.values()), "took": sum(times.values())}
 
 
 def planned(folder: Path) -> dict[tuple[str, str], float]:
     """Seconds of every training, by dataset/recipe and seed."""
     command = [sys.executable, "-m", "snakemake", "plan", "--cores", "1", "--config", "scale=embedded"]
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if process.returncode:
+        raise SystemExit(f"snakemake plan failed:\n{process.stdout[-2000:]}")
     estimates = json.loads((folder / "results/embedded/plan.json").read_text())["estimates"]
     trainings = [estimate for estimate in estimates if estimate["rule"] == "train"]
     return {name(estimate["wildcards"]): estimate["seconds"] for estimate in trainings}
@@ -47,24 +58,9 @@ def took(results: Path, run: tuple[str, str]) -> float | None:
         return float(next(csv.DictReader(lines, delimiter="\t"))["s"])
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=ROOT / "results" / "embedded", help="of the finished run")
-    results = parser.parse_args().results
-    with tempfile.TemporaryDirectory() as folder:
-        estimates = planned(copy_sources(Path(folder) / "checkout"))
-    times = {run: took(results, run) for run in estimates}
-    missing = [run for run, seconds in times.items() if seconds is None]
-    if missing:
-        print(f"{results}: {len(missing)} of {len(times)} trainings have not run, such as {'/'.join(missing[0])}")
-        return 1
-    for run, seconds in times.items():
-        print(f"{'/'.join(run):30} planned {estimates[run]:7.1f} s   took {seconds:7.1f} s")
-    ratio = sum(estimates.values()) / sum(times.values())
-    print(f"all {len(times)} trainings: planned {sum(estimates.values()):.0f} s, took {sum(times.values()):.0f} s")
-    print(f"planned / took = {ratio:.2f}; the goal is {1 / LIMIT:.2f} to {LIMIT}")
-    return 0 if 1 / LIMIT <= ratio <= LIMIT else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def table(found: dict) -> str:
+    return (
+        f"Plan of the embedded scale: {len(found['runs'])} trainings\n\n"
+        "| planned, s | took, s | planned / took |\n|---|---|---|\n"
+        f"| {found['planned']:.0f} | {found['took']:.0f} | {found['planned'] / found['took']:.2f} |\n"
+    )

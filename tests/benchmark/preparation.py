@@ -4,16 +4,14 @@ import hashlib
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from memory import peak
+from memory import watched
 
 ROOT = Path(__file__).parents[2]
 ARCHIVE = "cifar-10-python.tar.gz"
-SAMPLING = 0.02  # seconds between two looks at the memory
 
 
 def write_archive(path: Path, per_batch: int) -> None:
@@ -51,14 +49,19 @@ def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
     command = [sys.executable, str(ROOT / "scripts" / "prepare_data.py"), "--spec", json.dumps(spec)]
     command += ["--downloads", str(downloads), "--folder", str(folder / "prepared")]
     command += ["--certificate", str(folder / "certificate.json"), "--log", str(folder / "log")]
-    started, most = time.perf_counter(), 0
     process = subprocess.Popen(command)
-    while process.poll() is None:
-        most = max(most, peak(process.pid))
-        time.sleep(SAMPLING)
-    seconds = time.perf_counter() - started
+    seconds, most = watched(process)
     if process.returncode:
         raise SystemExit(f"preparing CIFAR-10 failed:\n{(folder / 'log').read_text()}")
     sizes = json.loads((folder / "prepared" / "sheet.json").read_text())["sizes"]
     archive_bytes = (downloads / ARCHIVE).stat().st_size
-    return {"sizes": sizes, "archive_bytes": archive_bytes, "seconds": seconds, "memory_bytes": most or None}
+    return {"sizes": sizes, "archive_bytes": archive_bytes, "seconds": seconds, "memory_bytes": most}
+
+
+def table(found: dict) -> str:
+    images, archive = sum(found["sizes"].values()), found["archive_bytes"] / 1e6
+    memory = "-" if found["memory_bytes"] is None else f"{found['memory_bytes'] / 1e6:.0f}"
+    return (
+        f"Preparing CIFAR-10: {images:,} images from an archive of {archive:.0f} MB\n\n"
+        f"| seconds | peak memory, MB |\n|---|---|\n| {found['seconds']:.1f} | {memory} |\n"
+    )

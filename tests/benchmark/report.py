@@ -1,5 +1,7 @@
 """What was measured, as Markdown: tables, and which goals were reached."""
 
+import chain
+import plan_of_embedded
 from line_up import PEER
 
 SPEED_GOALS = [  # (row, column, at least, of which problems)
@@ -38,17 +40,11 @@ def speed_table(found: dict, gpu: bool) -> str:
     return "\n".join([*lines, "", *notes])
 
 
-def preparation_table(found: dict) -> str:
-    images, archive = sum(found["sizes"].values()), found["archive_bytes"] / 1e6
-    memory = "-" if found["memory_bytes"] is None else f"{found['memory_bytes'] / 1e6:.0f}"
-    return (
-        f"Preparing CIFAR-10: {images:,} images from an archive of {archive:.0f} MB\n\n"
-        f"| seconds | peak memory, MB |\n|---|---|\n| {found['seconds']:.1f} | {memory} |\n"
-    )
+def goals(problems: list[dict], parts: dict[str, dict], gpu: bool) -> list[dict]:
+    """goal: in words; measured: None where there is nothing to judge by; reached.
 
-
-def goals(problems: list[dict], preparation: dict | None, gpu: bool) -> list[dict]:
-    """goal: in words; measured: None where there is nothing to judge by; reached."""
+    parts: what `measure` of the other parts found, by their names.
+    """
     judged = [] if gpu else [_speed_goal(found, *goal) for found in problems for goal in SPEED_GOALS
                              if goal[3] in (None, found["name"])]  # fmt: skip
     if gpu:
@@ -58,9 +54,18 @@ def goals(problems: list[dict], preparation: dict | None, gpu: bool) -> list[dic
         judged.append(
             _at_most(f"an epoch of CIFAR-10 in {EPOCH_SECONDS} s on an H100", min(epochs, default=None), EPOCH_SECONDS)
         )
-    if preparation:
-        judged.append(_at_most("CIFAR-10 prepared in 30 s", preparation["seconds"], PREPARATION_SECONDS))
-        judged.append(_at_most("CIFAR-10 prepared in 1 GB", preparation["memory_bytes"], PREPARATION_BYTES))
+    if "preparation" in parts:
+        seconds, memory = (parts["preparation"][key] for key in ("seconds", "memory_bytes"))
+        judged.append(_at_most("CIFAR-10 prepared in 30 s", seconds, PREPARATION_SECONDS))
+        judged.append(_at_most("CIFAR-10 prepared in 1 GB", memory, PREPARATION_BYTES))
+    if "chain" in parts:
+        ratio = parts["chain"]["ratios"]["usual loop, E(x)"]
+        goal = f"chains: at least {chain.GOAL} times the usual loop"
+        judged.append({"goal": goal, "measured": ratio, "reached": ratio >= chain.GOAL})
+    if "plan" in parts:
+        ratio, limit = parts["plan"]["planned"] / parts["plan"]["took"], plan_of_embedded.LIMIT
+        goal = f"the plan of the embedded scale is right by a factor of {limit}"
+        judged.append({"goal": goal, "measured": ratio, "reached": 1 / limit <= ratio <= limit})
     return judged
 
 

@@ -1,11 +1,17 @@
 """What the benchmark decides: which rounds count, whether contestants compute the same, what is reached."""
 
+import json
 import shutil
+import subprocess
+import sys
 
+import dry_run
 import numpy as np
+import plan_of_embedded
 import pytest
 import workers
 from line_up import PEER, PLAIN, ours
+from memory import watched
 from report import goals, speed_table
 from rounds import Round, disturbed, play, summary
 from speed import compared, forward_flops
@@ -114,11 +120,47 @@ def found(**ratios: float) -> dict:
 
 
 def test_goals_are_reached_missed_or_not_measured():
-    judged = goals([found(times_torchattacks=1.17, share_of_convolution_rate=0.7)], None, gpu=False)
+    judged = goals([found(times_torchattacks=1.17, share_of_convolution_rate=0.7)], {}, gpu=False)
     assert [goal["reached"] for goal in judged] == [True, None, False, None]
     prepared = {"sizes": {"train": 1}, "archive_bytes": 1, "seconds": 31, "memory_bytes": 5e8}
-    assert [goal["reached"] for goal in goals([], prepared, gpu=False)] == [False, True]
-    assert [goal["reached"] for goal in goals([found(epoch_seconds=7.5)], None, gpu=True)] == [True]
+    assert [goal["reached"] for goal in goals([], {"preparation": prepared}, gpu=False)] == [False, True]
+    assert [goal["reached"] for goal in goals([found(epoch_seconds=7.5)], {}, gpu=True)] == [True]
+    chains = {"chain": {"ratios": {"usual loop, E(x)": 2.1, "usual loop, E(x, y)": 9.0}}}
+    assert [goal["reached"] for goal in goals([], chains, gpu=False)] == [False]
+
+
+@pytest.mark.parametrize(("planned", "reached"), [(6.6, False), (6.7, True), (15.0, True), (15.1, False)])
+def test_a_plan_may_be_wrong_by_half_on_either_side(planned, reached):
+    judged = goals([], {"plan": {"planned": planned, "took": 10.0}}, gpu=False)
+    assert [goal["reached"] for goal in judged] == [reached]
+
+
+STATS = "job count\n---- ----\ntrain            3067\ntrain_more 5\ntotal 6,\ntotal            6918\n"
+
+
+def test_jobs_are_counted_by_snakemake_s_table_and_memory_is_that_of_the_process():
+    assert (dry_run.count("train", STATS), dry_run.count("total", STATS)) == (3067, 6918)
+    code = "import time; x = bytearray(150_000_000); time.sleep(0.3)"
+    seconds, most = watched(subprocess.Popen([sys.executable, "-c", code]))
+    assert 0.3 < seconds < 20 and 150e6 < most < 250e6
+
+
+def test_the_generated_configuration_has_as_many_runs_as_asked_for(tmp_path):
+    study = {"datasets": ["a", "b"], "recipes": list("abcdefg"), "seeds": [0]}
+    (tmp_path / "config.yaml").write_text(json.dumps({"scales": {"paper": {"studies": {"energy": study}}}}))
+    seeds = dry_run.many_seeds(tmp_path)["scales"]["paper"]["studies"]["energy"]["seeds"]
+    assert 2 * 7 * len(seeds) >= dry_run.RUNS > 2 * 7 * (len(seeds) - 1)
+
+
+def test_a_dry_run_s_table_has_the_median_and_the_milliseconds_of_a_job():
+    case = {"name": "paper", "jobs": 500, "trainings": 100, "seconds": [3.0, 2.0, 9.0], "memory_bytes": 2e8}
+    assert dry_run.table({"cases": [case]}).splitlines()[-1] == "| paper | 500 | 100 | 3.0 | 6.0 | 200 |"
+
+
+def test_the_plan_is_skipped_by_name_where_nothing_has_run(monkeypatch, tmp_path):
+    monkeypatch.setattr(plan_of_embedded, "RESULTS", tmp_path)
+    with pytest.raises(Skipped, match="no finished run of the embedded scale"):
+        plan_of_embedded.measure(tmp_path, False, print)
 
 
 def test_the_table_says_what_was_left_out():

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from flow import NOTHING, REPOSITORY, RESULTS, ask, copy_of, edit, files, pending, untouched
 
 TOOLS = Path(sys.executable).parent
@@ -38,9 +39,10 @@ def test_a_table_alone_asks_for_what_it_needs(sources):
     assert pending(sources, TABLE) == expected | {"data/digits", "tables/energy-robustness"}
 
 
-def test_a_dry_run_of_every_scale_needs_no_results(sources):
-    code, output = ask(sources, "-n", "-c2", "--config", "scale=embedded")
-    assert code == 0 and "compile_report" in output
+@pytest.mark.parametrize("scale", yaml.safe_load((REPOSITORY / "config.yaml").read_text())["scales"])
+def test_a_dry_run_of_every_scale_needs_no_results(scale, sources):
+    code, output = ask(sources, "-n", "-c2", "--config", f"scale={scale}")
+    assert code == 0 and "compile_report" in output and f"results/{scale}/" in output, output
     assert not (sources / "results").exists()
 
 

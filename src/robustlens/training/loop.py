@@ -142,7 +142,8 @@ class Training:
             )
             for split in ("train", "validation")
         ]
-        self.energy_epochs = {epoch for epoch in tracking["energy_epochs"] if epoch <= self.settings["epochs"]}
+        epochs = self.settings["epochs"]  # a recipe may have fewer than its dataset's protocol
+        self.energy_epochs = {epoch for epoch in tracking["energy_epochs"] if epoch <= epochs} or {epochs}
 
     def run(self) -> TrainedRun:
         """Train to the end. Of several processes only the first one measures: the others return the last weights alone.
