@@ -154,6 +154,7 @@ rule table_attack_energies:
         certificate="results/{scale}/provenance/tables/energy-attack-energies.json",
     log:
         "results/{scale}/logs/tables/energy-attack-energies.log",
+    priority: 1  # the first table to look at
     conda:
         "../envs/robustlens.yaml"
     params:

@@ -14,13 +14,22 @@ parser.add_argument("--claims", type=Path, default=Path("results/embedded/claims
 parser.add_argument("--readme", type=Path, default=Path("README.md"))
 args = parser.parse_args()
 
+
+def printed(value: float, std: float) -> str:
+    """As in the tables: without a spread for one seed, and a dash for what was not measured."""
+    if pd.isna(value):
+        return "\u2013"
+    return f"{value:.1f}" if pd.isna(std) else f"{value:.1f} ± {std:.1f}"
+
+
 table = pd.read_csv(args.table)
-table["text"] = [f"{v:.1f} ± {s:.1f}" for v, s in zip(table["value"], table["std"], strict=True)]
+table["text"] = [printed(value, std) for value, std in zip(table["value"], table["std"], strict=True)]
 columns = list(dict.fromkeys(table["column"]))
 images = table.groupby("column", sort=False)["n_images"].max().astype(int)
 counted = ", ".join(f"{column.split(': ')[1]} on {n:,}" for column, n in images.items() if column.startswith("Best"))
 lines = [
-    f"Accuracy in %, mean ± standard deviation over {table['n_seeds'].max()} seeds; test images: {counted}.",
+    f"Accuracy in %, mean ± standard deviation over {table['n_seeds'].max():.0f} seeds (one seed where there is no ±); "
+    f"test images: {counted}.",
     "",
 ]
 lines += ["| recipe | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]

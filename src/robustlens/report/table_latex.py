@@ -1,38 +1,77 @@
 """A laid-out table as LaTeX (booktabs)."""
 
-from itertools import accumulate
+from itertools import accumulate, groupby, pairwise
 
 from robustlens.report.escape import latex
-from robustlens.report.layout import Layout
+from robustlens.report.layout import Layout, Line
 
+MOST = 6  # columns beside one another; groups of more than that are set below each other, or print would be tiny
 WRAPPED = r">{\raggedright\arraybackslash}"
 
 
 def latex_table(name: str, caption: str, corner: str, layout: Layout) -> str:
     """See Table.to_latex."""
     title = rf"\caption{{{latex(caption)}}}\label{{tab:{name}}}"
-    head = [r"\toprule", *_header(corner, layout), r"\midrule"]
-    body = [line for i in range(len(layout.lines)) for line in _row(layout, i)]
     notes = [rf"\par {latex(note)}" for note in layout.notes]
     if any(column.wide for column in layout.columns):
-        columns = "".join(_wrapped(column.wide) if column.wide else "l" for column in layout.columns)
-        spec = rf"{WRAPPED}p{{0.13\linewidth}}{columns}"
-        body = [f"{line} \\addlinespace" for line in body]
-        lines = [
-            *(r"\begingroup", r"\footnotesize", rf"\begin{{xltabular}}{{\linewidth}}{{{spec}}}", title + r" \\"),
-            *(*head, r"\endfirsthead", *head, r"\endhead", *body, r"\bottomrule"),
-            *(r"\end{xltabular}", *notes, r"\par\endgroup"),
-        ]
-    else:
-        spec = "l" + "r" * len(layout.columns)
-        lines = [
-            *(r"\begin{table}[htbp]", r"\centering\small", title),
-            *(r"\begin{adjustbox}{max width=\linewidth}", rf"\begin{{tabular}}{{{spec}}}"),
-            *(*head, *body, r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"),
-            *([r"\begin{flushleft}\footnotesize", *notes, r"\end{flushleft}"] if notes else []),
-            r"\end{table}",
-        ]
+        return "\n".join(_breakable(title, corner, layout, notes)) + "\n"
+    panels = [_panel(corner, panel) for panel in _panels(layout)]
+    lines = [
+        *(r"\begin{table}[htbp]", r"\centering\small", title),
+        *(line for number, panel in enumerate(panels) for line in ([r"\par\medskip"] if number else []) + panel),
+        *([r"\begin{flushleft}\footnotesize", *notes, r"\end{flushleft}"] if notes else []),
+        r"\end{table}",
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _panel(corner: str, layout: Layout) -> list[str]:
+    spec = "l" + "r" * len(layout.columns)
+    return [
+        *(r"\begin{adjustbox}{max width=\linewidth}", rf"\begin{{tabular}}{{{spec}}}"),
+        *(*_head(corner, layout), *_body(layout), r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"),
+    ]
+
+
+def _panels(layout: Layout) -> list[Layout]:
+    """The table in parts of at most MOST columns, cut between groups of columns."""
+    sizes = [len(list(columns)) for _, columns in groupby(layout.columns, key=lambda column: column.group)]
+    if len(layout.columns) <= MOST or len(sizes) == 1:
+        return [layout]
+    ends = [0]
+    for end in accumulate(sizes):
+        if len(ends) > 1 and end - ends[-2] <= MOST:
+            ends[-1] = end
+        else:
+            ends.append(end)
+    return [_part(layout, slice(start, end)) for start, end in pairwise(ends)]
+
+
+def _part(layout: Layout, columns: slice) -> Layout:
+    lines = [Line(line.opens, line.label, line.texts[columns]) for line in layout.lines]
+    return Layout(layout.columns[columns], lines, layout.notes)
+
+
+def _breakable(title: str, corner: str, layout: Layout, notes: list[str]) -> list[str]:
+    """No float: those that wait for their place come first, so that numbers and places keep one order (by placeins,
+    where the document uses it)."""
+    columns = "".join(_wrapped(column.wide) if column.wide else "l" for column in layout.columns)
+    spec = rf"{WRAPPED}p{{0.13\linewidth}}{columns}"
+    head, body = _head(corner, layout), [f"{line} \\addlinespace" for line in _body(layout)]
+    return [
+        *(r"\ifdefined\FloatBarrier\FloatBarrier\fi", r"\begingroup", r"\footnotesize"),
+        *(rf"\begin{{xltabular}}{{\linewidth}}{{{spec}}}", title + r" \\"),
+        *(*head, r"\endfirsthead", *head, r"\endhead", *body, r"\bottomrule"),
+        *(r"\end{xltabular}", *notes, r"\par\endgroup"),
+    ]
+
+
+def _head(corner: str, layout: Layout) -> list[str]:
+    return [r"\toprule", *_header(corner, layout), r"\midrule"]
+
+
+def _body(layout: Layout) -> list[str]:
+    return [line for i in range(len(layout.lines)) for line in _row(layout, i)]
 
 
 def _wrapped(part: float) -> str:
