@@ -24,17 +24,26 @@ def printed(value: float, std: float) -> str:
 
 table = pd.read_csv(args.table)
 table["text"] = [printed(value, std) for value, std in zip(table["value"], table["std"], strict=True)]
+seeds = table.groupby("row", sort=False)["n_seeds"].max().astype(int)
+main, further = seeds[seeds == seeds.max()], seeds[seeds < seeds.max()]
 columns = list(dict.fromkeys(table["column"]))
 images = table.groupby("column", sort=False)["n_images"].max().astype(int)
 counted = ", ".join(f"{column.split(': ')[1]} on {n:,}" for column, n in images.items() if column.startswith("Best"))
 lines = [
-    f"Accuracy in %, mean ± standard deviation over {table['n_seeds'].max():.0f} seeds (one seed where there is no ±); "
-    f"test images: {counted}.",
+    f"Accuracy in %, mean ± standard deviation over {seeds.max()} seeds; test images: {counted}.",
     "",
 ]
 lines += ["| recipe | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-for recipe, cells in table.groupby("row", sort=False):
+for recipe, cells in table[table["row"].isin(main.index)].groupby("row", sort=False):
     lines.append(f"| {recipe} | " + " | ".join(cells.set_index("column")["text"][columns]) + " |")
+if len(further):
+    number = "one seed" if further.max() == 1 else "fewer seeds"
+    differences = args.table.with_name("energy-differences.csv")
+    lines += [
+        "",
+        f"{len(further)} further recipes with {number} are in `{args.table}` and, compared on the same "
+        f"{'seed' if further.max() == 1 else 'seeds'} with what they change or with TRADES, in `{differences}`.",
+    ]
 
 claims = pd.read_csv(args.claims)
 verdicts = claims[claims["column"] == "verdict"]["text"].value_counts()

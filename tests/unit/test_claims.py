@@ -8,10 +8,11 @@ from scipy import stats
 from synthetic import write_study
 
 from robustlens.analysis.claims import Claim, NotMeasured, decide, decide_all, judge
-from robustlens.analysis.claims_energy import CLAIMS
+from robustlens.analysis.claims_energy import CLAIMS, PAPER_DATASETS
 from robustlens.analysis.energy_data import EnergyData
 from robustlens.analysis.frames import read_runs, read_scores
 from robustlens.analysis.statistics import Interval
+from robustlens.report.tables import energy_claims
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,15 @@ def test_decide(low, high, bound, verdict):
     outcome = decide(Interval(0.0, low, high, "images"), "nat", "what", ["a", "a", "b"], bound)
     assert outcome.verdict == verdict
     assert outcome.sources == ("a", "b")
+
+
+@pytest.mark.parametrize("ends", [(0.1, 0.5), (-0.5, -0.1), (-0.1, 0.2)])
+def test_one_seed_decides_nothing(ends):
+    outcome = decide(Interval(0.3, *ends, "images only (one seed)"), "nat", "what")
+    assert (outcome.verdict, outcome.estimate, outcome.low, outcome.high) == ("open", 0.3, *ends)
+    assert outcome.detail == "what; interval over images only (one seed); one seed, so open whatever it says"
+    both = decide(Interval(0.3, *ends, "seeds and images"), "nat", "what")
+    assert both.detail == "what; interval over seeds and images"
 
 
 def test_judge_leaves_a_claim_open_when_nothing_was_measured():
@@ -152,17 +162,28 @@ def test_every_claim_says_what_it_needs_and_how_it_is_decided():
 
 def test_decide_all_is_decided_by_the_part_that_is_furthest_below_its_bound():
     random = np.random.default_rng(4)
-    parts = {name: random.normal(mean, 1.0, (1, 50)) for name, mean in (("a", 3.0), ("b", 2.0), ("c", 1.5))}
+    parts = {name: random.normal(mean, 1.0, (50, 1)) for name, mean in (("a", 3.0), ("b", 2.0), ("c", 1.5))}
     ends = {
-        name: stats.t.interval(1 - 0.05 / 3, 49, values.mean(), stats.sem(values[0])) for name, values in parts.items()
+        name: stats.t.interval(1 - 0.05 / 3, 49, values.mean(), stats.sem(values[:, 0]))
+        for name, values in parts.items()
     }
     outcome = decide_all(parts, "means:", ["f"], "points")
     assert (outcome.verdict, outcome.low) == ("supported", pytest.approx(ends["c"][0]))
-    assert "c decides" in outcome.detail and "one seed" in outcome.detail
+    assert "c decides" in outcome.detail and outcome.detail.endswith("interval over seeds only")
     high = decide_all(parts, "means:", ["f"], "points", bounds={"a": 2.9})
     assert (high.verdict, high.low) == ("open", pytest.approx(ends["a"][0]))
     over = decide_all(parts, "", ["f"], bounds={"b": 4.0}, over="pairs of settings")
     assert over.verdict == "contradicted" and over.detail.endswith("interval over pairs of settings")
+
+
+def test_a_part_of_one_seed_leaves_a_claim_open_unless_another_part_contradicts():
+    random = np.random.default_rng(6)
+    single, many, against = (random.normal(mean, 0.1, (n, 50)) for mean, n in ((1, 1), (2, 3), (-1, 3)))
+    outcome = decide_all({"many": many, "single": single}, "", [])
+    assert outcome.verdict == "open" and "single decides" in outcome.detail and "one seed, so open" in outcome.detail
+    refuted = decide_all({"against": against, "single": single}, "", [])
+    assert refuted.verdict == "contradicted" and "against decides" in refuted.detail
+    assert decide_all({"single": -single, "many": many}, "", []).verdict == "open"
 
 
 def evaluated(recipe, seed, attack, checkpoint, right, moved=0.0, index=None):
@@ -232,6 +253,33 @@ def test_overfitting_of_sat_is_the_fall_from_the_best_to_the_last_checkpoint():
     assert outcome.verdict == "open" and "images only" in outcome.detail
 
 
+@pytest.mark.parametrize(("seeds", "verdict"), [((0,), "open"), ((0, 1), "supported")])
+def test_a_clear_effect_is_decided_by_two_seeds_and_not_by_one(seeds, verdict):
+    rows = [r for s in seeds for r in overfitted("sat", s, np.arange(400) < 300, np.arange(400) < 200 + s)]
+    outcome = evaluate("sat-overfits", holding(robustness=pd.concat(rows)))
+    assert outcome.verdict == verdict and outcome.low > 0
+    assert outcome.estimate == pytest.approx(25 - 0.125 * (len(seeds) - 1))
+
+
+def test_overfitting_of_trades_is_compared_at_each_runs_last_epoch():
+    def run(recipe, seed, train, validation):
+        ends = [(10, "train", 0.9), (10, "validation", 0.1), (40, "train", train), (40, "validation", validation)]
+        return [trained(recipe, seed, robust_accuracy=a).assign(epoch=e, split=split) for e, split, a in ends]
+
+    sat, trades = [(0.80, 0.55), (0.82, 0.54), (0.78, 0.55)], [(0.60, 0.56), (0.62, 0.55)]
+    rows = [
+        r for name, ends in (("sat", sat), ("trades", trades)) for s, e in enumerate(ends) for r in run(name, s, *e)
+    ]
+    outcome = evaluate("trades-overfits-less", holding(history=pd.concat(rows)))
+    differences = [25 - 4, 28 - 7]
+    assert outcome.estimate == pytest.approx(np.mean(differences)) and outcome.verdict == "supported"
+    assert "SAT 26.5 points, TRADES 5.5" in outcome.detail and "seeds only" in outcome.detail
+    swap = evaluate("trades-overfits-less", holding(history=swapped(pd.concat(rows), "sat", "trades")))
+    assert swap.verdict == "contradicted"
+    alone = evaluate("trades-overfits-less", holding(history=pd.concat(rows[: 4 * len(sat)])))
+    assert "Not measured: recipe trades" in alone.detail
+
+
 def test_low_energy_claim_compares_the_seeds_that_both_recipes_have():
     rows = [*overfitted("sat", 0, BEST, BEST), *overfitted("sat", 1), *overfitted("sat-no-low", 1, LAST, LAST)]
     images = [trained("sat", 1, train_images=200), trained("sat-no-low", 1, train_images=160)]
@@ -252,7 +300,7 @@ def test_low_energy_claim_compares_the_seeds_that_both_recipes_have():
 def test_high_energy_claim_needs_a_loss_and_allows_a_point_beside_the_misclassified():
     def judged(correct, wrong, n=400):
         right = {"sat": 300, "sat-no-high-correct": correct, "sat-no-misclassified": wrong}
-        rows = [evaluated(r, 0, "pgd20", "best", np.arange(n) < k) for r, k in right.items()]
+        rows = [evaluated(r, s, "pgd20", "best", np.arange(n) < k) for r, k in right.items() for s in (0, 1)]
         return evaluate("high-energy-images-matter", holding(robustness=pd.concat(rows)))
 
     supported = judged(correct=260, wrong=270)
@@ -262,6 +310,20 @@ def test_high_energy_claim_needs_a_loss_and_allows_a_point_beside_the_misclassif
     assert (equal.verdict, equal.estimate) == ("supported", 0.0)
     assert judged(correct=300, wrong=300).verdict == "open"  # nothing hurts
     assert judged(correct=290, wrong=200).verdict == "contradicted"
+
+
+def test_groups_of_different_sizes_are_not_compared():
+    def judged(wrong):
+        sizes = {"sat": (200, 200), "sat-no-high-correct": (160, 160), "sat-no-misclassified": (160, wrong)}
+        history = [trained(r, seed, train_images=n) for r, of_seeds in sizes.items() for seed, n in enumerate(of_seeds)]
+        rows = [evaluated(r, s, "pgd20", "best", np.arange(400) < 300) for r in sizes for s in (0, 1)]
+        return evaluate("high-energy-images-matter", holding(robustness=pd.concat(rows), history=pd.concat(history)))
+
+    assert judged(168).estimate == 0.0  # 160 is 4.8 % fewer than 168
+    unequal = judged(169)
+    assert unequal.verdict == "open" and math.isnan(unequal.estimate)
+    assert "in seed 1, sat-no-high-correct trained on 160 images and sat-no-misclassified on 169" in unequal.detail
+    assert "seed 1: its group is empty" in judged(200).detail
 
 
 def test_smoothness_claim_is_minus_a_correlation_over_classifiers():
@@ -315,10 +377,35 @@ def test_kl_pgd_splits_the_images_and_fools_fewer_than_pgd():
     assert "fools all" in evaluate("kl-pgd-is-bimodal", everyone).detail
 
 
+def test_kl_pgd_is_judged_on_images_that_are_right_without_it():
+    rows = [(0, -9.0, 3.0, 1.0), (1, -9.0, -20.0, 1.0), (0, -9.0, -99.0, 1.0)]
+    kl = pd.concat([attacked("kl-pgd", seed, rows) for seed in (0, 1)])
+    wrong = kl.assign(prediction_natural=np.where(kl["index"] == 2, 5, 3))  # the fooled image that sinks to -99
+    outcome = evaluate("kl-pgd-is-bimodal", holding(attack_energies=wrong))
+    assert "50.0 % of 4 fooled; rise of the fooled 12.00, fall of the others 11.00" in outcome.detail
+    assert outcome.verdict == "supported"
+    assert evaluate("kl-pgd-is-bimodal", holding(attack_energies=kl)).verdict == "contradicted"
+    never = evaluate("kl-pgd-is-bimodal", holding(attack_energies=kl.assign(prediction_natural=5)))
+    assert "no image is classified correctly" in never.detail
+
+
+def test_targeted_attacks_must_raise_the_energy():
+    def judged(moved):
+        falls = [[-moved + 0.01 * (i + s) for i in range(9)] for s in (0, 1)]
+        rows = [attacked("pgd-targeted", s, [(0, -9.0, 3.0, fall) for fall in falls[s]]) for s in (0, 1)]
+        pgd = attacked("pgd", 0, [(0, -9.0, 3.0, 50.0)] * 9)  # another attack does not count
+        data = holding(attack_energies=pd.concat([pgd, *rows]))
+        return evaluate("targeted-attacks-raise-energy", data), -np.mean(falls)
+
+    (up, rise), (down, fall) = judged(2.0), judged(-2.0)
+    assert up.verdict == "supported" and up.estimate == pytest.approx(rise)
+    assert down.verdict == "contradicted" and down.estimate == pytest.approx(fall)
+
+
 def test_kl_and_apgd_must_both_lower_the_energy():
     def judged(fall):
-        rows = [attacked("kl-pgd", 0, [(0, -9.0, 3.0, 2.0 + 0.01 * i) for i in range(9)])]
-        rows += [attacked("apgd-ce", 0, [(0, -9.0, 3.0, fall + 0.01 * i) for i in range(9)])]
+        rows = [attacked("kl-pgd", s, [(0, -9.0, 3.0, 2.0 + 0.01 * i) for i in range(9)]) for s in (0, 1)]
+        rows += [attacked("apgd-ce", s, [(0, -9.0, 3.0, fall + 0.01 * i) for i in range(9)]) for s in (0, 1)]
         return evaluate("kl-and-apgd-lower-energy", holding(attack_energies=pd.concat(rows)))
 
     assert judged(1.0).verdict == "supported" and judged(1.0).estimate == pytest.approx(1.04)
@@ -327,9 +414,13 @@ def test_kl_and_apgd_must_both_lower_the_energy():
 
 def test_weat_adv_must_beat_every_baseline():
     right = {"weat-adv": 90, "sat": 60, "trades": 70, "mail-trades": 80, "weat-nat": 75}
-    rows = {r: evaluated(r, 0, "autoattack", "best", np.arange(100) < k) for r, k in right.items()}
+    rows = {
+        r: pd.concat([evaluated(r, s, "autoattack", "best", np.arange(100) < k) for s in (0, 1)])
+        for r, k in right.items()
+    }
     data = holding(robustness=pd.concat(rows.values()))
     outcome = evaluate("weat-adv-beats-baselines", data)
+    # the two seeds are equal, so that images alone vary
     half = stats.t.ppf(1 - 0.05 / 6, 99) * math.sqrt(100**2 * 0.1 * 0.9 / 99)
     assert (outcome.verdict, outcome.estimate) == ("supported", pytest.approx(10.0))
     assert outcome.low == pytest.approx(10 - half)
@@ -339,16 +430,16 @@ def test_weat_adv_must_beat_every_baseline():
     assert evaluate("weat-adv-beats-baselines", fewer).detail.startswith("Not measured: recipe mail-trades")
 
 
-def settings_of_sampler(distance, recipes=("sat", "trades")):
+def settings_of_sampler(distance, seeds=(("sat", 0), ("sat", 1), ("trades", 0), ("trades", 1))):
     """A grid with the distance of each setting as `distance(init, kept, sigma, momentum, steps, recipe)`."""
     rows = []
-    for recipe in recipes:
+    for recipe, seed in seeds:
         for init in ("noise", "gaussian", "pca"):
             for kept, sigma in [(0.8, 0.5), (0.8, 1.0), (0.95, 1.0)] if init == "pca" else [(0.95, 1.0)]:
                 for momentum in (0.0, 0.8):
                     for steps in (20, 40):
                         setting = {"init": init, "retained_variance": kept, "sigma": sigma, "momentum": momentum}
-                        setting |= {"steps": steps, "step_size": 0.1, "noise": 0.001, "recipe": recipe, "seed": 0}
+                        setting |= {"steps": steps, "step_size": 0.1, "noise": 0.001, "recipe": recipe, "seed": seed}
                         frechet = distance(init, kept, sigma, momentum, steps, recipe)
                         rows.append(setting | {"frechet": frechet, "frechet_name": "FID", "source": recipe})
     return pd.DataFrame(rows).assign(dataset="digits").sample(frac=1.0, random_state=0)
@@ -361,7 +452,7 @@ def test_pca_starts_are_compared_with_their_mean_at_equal_settings():
     outcome = evaluate("pca-starts-generate-better", holding(grid=settings_of_sampler(distance)))
     pca = (8 + 0.5 + 8 + 1 + 9.5 + 1) / 3
     assert outcome.estimate == pytest.approx(20 - pca) and outcome.verdict == "supported"
-    assert f"8 pairs of settings: noise {30 - pca:.2f}, gaussian {20 - pca:.2f}" in outcome.detail
+    assert f"16 pairs of settings: noise {30 - pca:.2f}, gaussian {20 - pca:.2f}" in outcome.detail
     assert outcome.detail.endswith("interval over pairs of settings, which are not independent of each other")
     best_only = evaluate(
         "pca-starts-generate-better",
@@ -370,14 +461,63 @@ def test_pca_starts_are_compared_with_their_mean_at_equal_settings():
     assert best_only.verdict == "contradicted"
 
 
+def test_settings_of_no_step_are_no_descents():
+    grid = settings_of_sampler(lambda init, *_: 10.0 if init == "pca" else 20.0)
+    at_once = grid[grid["steps"] == 20].assign(steps=0, frechet=lambda rows: 500.0 * (rows["init"] != "pca"))
+    outcome = evaluate("pca-starts-generate-better", holding(grid=pd.concat([grid, at_once])))
+    assert outcome.estimate == 10.0 and "16 pairs" in outcome.detail
+
+
+@pytest.mark.parametrize("name", ["pca-starts-generate-better", "momentum-generates-better"])
+def test_a_grid_of_one_seed_of_a_classifier_decides_nothing(name):
+    def distance(init, kept, sigma, momentum, steps, recipe):
+        return 40.0 - 20 * (init == "pca") - 5 * momentum + 0.01 * steps
+
+    two = [("sat", 0), ("sat", 1)]
+    for seeds, verdict in [(two, "supported"), (two[:1], "open"), ([*two, ("trades", 0)], "open")]:
+        outcome = evaluate(name, holding(grid=settings_of_sampler(distance, seeds)))
+        assert outcome.verdict == verdict and outcome.low > 0
+        assert outcome.detail.endswith("one seed, so open whatever it says") == (verdict == "open")
+    one_of_each = settings_of_sampler(distance, [("sat", 0), ("trades", 1)])
+    assert evaluate(name, holding(grid=one_of_each)).verdict == "open"
+
+
 def test_momentum_is_compared_with_none_at_otherwise_equal_settings():
     def distance(init, kept, sigma, momentum, steps, recipe):
         return 20 * kept + sigma + len(init) - (0.5 if steps == 20 else 1.5) * (momentum > 0)
 
     grid = settings_of_sampler(distance)
     outcome = evaluate("momentum-generates-better", holding(grid=grid))
-    leads = [0.5, 1.5] * 10
+    leads = [0.5, 1.5] * 20
     assert outcome.estimate == pytest.approx(1.0)
-    assert (outcome.low, outcome.high) == pytest.approx(stats.t.interval(0.95, 19, 1.0, stats.sem(leads)))
+    assert (outcome.low, outcome.high) == pytest.approx(stats.t.interval(0.95, 39, 1.0, stats.sem(leads)))
     none = evaluate("momentum-generates-better", holding(grid=grid[grid["momentum"] == 0]))
     assert none.verdict == "open" and "with and without momentum" in none.detail
+
+
+@pytest.mark.parametrize(
+    ("dataset", "absent"),
+    [
+        ("cifar10", {"weat-adv-beats-trades"}),
+        ("svhn", {"weat-adv-beats-trades"}),
+        ("cifar100", {"weat-adv-matches-trades", "weat-nat-matches-trades"}),
+        ("tiny-imagenet-200", {"weat-adv-matches-trades", "weat-nat-matches-trades"}),
+        ("digits", set()),
+        ("cifar10-jpeg", set()),
+    ],
+)
+def test_statements_about_some_datasets_are_not_judged_on_the_papers_others(tmp_path, dataset, absent):
+    study = write_study(tmp_path, dataset, ("sat",), (0,), epochs=1, images=4)
+    table = energy_claims.build("embedded", scores=study.scores)
+    assert [row.label for row in table.rows] == [claim.id for claim in CLAIMS if claim.id not in absent]
+
+
+def test_a_table_of_two_datasets_leaves_a_claim_out_of_one_of_them(tmp_path):
+    first, second = (write_study(tmp_path, d, ("sat",), (0,), epochs=1, images=4) for d in ("cifar10", "digits"))
+    table = energy_claims.build("embedded", scores=[*first.scores, *second.scores])
+    assert [row.group for row in table.rows if row.label == "weat-adv-beats-trades"] == ["digits"]
+    assert "One seed cannot show" in " ".join(table.notes)
+
+
+def test_claims_name_datasets_of_the_paper():
+    assert all(set(claim.datasets) <= set(PAPER_DATASETS) for claim in CLAIMS)

@@ -379,7 +379,8 @@ def test_violins_stand_in_the_order_of_robust_accuracy_and_show_the_middle_of_th
     assert [label.get_text() for label in own.get_xticklabels()] == ["Standard"]
     assert [label.get_text() for label in shared.get_xticklabels()] == [names.recipe(recipe) for recipe in order]
     assert [text.get_text() for text in shared.texts] == [f"{accuracy[recipe]:.1f}" for recipe in order]
-    assert "under AutoAttack." in drawing.caption and "own: Standard." in drawing.caption
+    assert "under AutoAttack, of seeds 0, 1, which all our recipes have." in drawing.caption
+    assert "own: Standard." in drawing.caption
     drawn = {(side, place): ends for side, place, *ends in violins(shared)}
     assert len(drawn) == 8
     for place, recipe in enumerate(order):
@@ -405,6 +406,38 @@ def test_violins_without_autoattack_everywhere_go_by_pgd_and_say_so(study, tmp_p
     )
     with pytest.raises(RobustlensError, match="pgd20"):
         energy_violins.build([clean], "embedded", "digits")
+
+
+def test_violins_are_ordered_by_the_seeds_that_all_our_recipes_have(tmp_path):
+    def run(recipe, seed, right, checkpoint="best", attacks=("pgd20",)):
+        rows = pd.DataFrame({"index": range(10), "label": 0, "marginal_natural": np.linspace(-9, -8, 10)})
+        rows["joint_natural"] = rows["marginal_adversarial"] = rows["marginal_natural"] + np.linspace(0.1, 0.2, 10)
+        rows["joint_adversarial"] = rows["marginal_natural"] + np.linspace(0.5, 1.5, 10)
+        rows["prediction_adversarial"] = [int(i >= right) for i in range(10)]
+        frame = pd.concat([rows.assign(attack=attack, checkpoint=checkpoint) for attack in attacks])
+        return write(tmp_path / "digits" / recipe / f"seed{seed}" / "robustness.parquet", frame)
+
+    def printed(files):
+        drawing = energy_violins.build(files, "embedded", "digits")
+        axes = drawing.figure.axes[-1]
+        labels = [label.get_text() for label in axes.get_xticklabels()]
+        return list(zip(labels, [text.get_text() for text in axes.texts], strict=True)), drawing.caption
+
+    files = [run("sat", 0, 4), run("sat", 1, 9), run("sat", 2, 9), run("trades", 0, 5), run("trades", 2, 9)]
+    files += [run("mart", 2, 9), run("mart", 0, 6), run("wu2020", 7, 3, "published")]
+    found, text = printed(files)
+    assert found == [("wu2020", "30.0"), ("SAT", "65.0"), ("TRADES", "70.0"), ("MART", "75.0")]
+    assert "under PGD-20 (not every classifier was tested with AutoAttack), of seeds 0, 2, which all" in text
+    found, text = printed([*files, run("mail-at", 0, 1)])
+    assert found == [("MAIL-AT", "10.0"), ("wu2020", "30.0"), ("SAT", "40.0"), ("TRADES", "50.0"), ("MART", "60.0")]
+    assert "of seed 0, which all our recipes have." in text
+    found, text = printed([*files, run("mail-at", 3, 1)])
+    assert ("SAT", "73.3") in found and "for there is none that all our recipes have." in text
+    both = ("pgd20", "autoattack")  # of seed 1 there is no AutoAttack, but it is not compared
+    found, text = printed([run("sat", 0, 4, attacks=both), run("sat", 1, 9), run("mart", 0, 6, attacks=both)])
+    assert found == [("SAT", "40.0"), ("MART", "60.0")] and "under AutoAttack, of seed 0, which" in text
+    found, text = printed([run("wu2020", 7, 3, "published", both)])
+    assert found == [("wu2020", "30.0")] and "under AutoAttack." in text
 
 
 def test_violins_of_many_classifiers_take_rows_that_share_their_axis(study, far_off, tmp_path):
@@ -506,14 +539,17 @@ def test_subsets_says_which_runs_are_missing(tmp_path):
         energy_subsets.build(energies, runs, "embedded", "digits")
 
 
-def write_class_scores(folder, distances):
-    """distances: {recipe: one `frechet_per_class` a seed}."""
+def write_class_scores(folder, distances, kernel=None):
+    """distances, kernel: {recipe: one `frechet_per_class`, or one `kid_per_class`, a seed}."""
     paths = []
     for recipe, of_seeds in distances.items():
         for seed, per_class in enumerate(of_seeds):
             path = folder / "generation" / "digits" / recipe / f"seed{seed}" / "scores.json"
             path.parent.mkdir(parents=True)
-            content = {"names": {"frechet": "Fréchet classifier distance"}, "dims": 16, "frechet_per_class": per_class}
+            labels = {"frechet": "Fréchet classifier distance", "kid": "kernel classifier distance"}
+            content = {"names": labels, "dims": 16, "frechet_per_class": per_class}
+            if kernel:
+                content["kid_per_class"] = kernel[recipe][seed]
             path.write_text(json.dumps(content))
             paths.append(path)
     return paths
@@ -535,6 +571,25 @@ def test_class_distances_are_means_over_seeds_with_their_deviation(tmp_path):
     assert trades.lines[0].get_ydata() == pytest.approx([7.0]) and not trades.has_yerr
     assert "over 1 to 2 seeds" in drawing.caption and "1 of 4 runs, with too few" in drawing.caption
     assert drawing.figure.axes[0].get_ylabel() == "Fréchet classifier distance"
+
+
+def test_class_distances_are_kernel_distances_unless_every_run_has_frechet_distances(tmp_path):
+    kernel = {"sat": [{"0": 0.5, "1": -0.25}, {"0": 0.25, "1": 0.0}], "trades": [{"0": 0.125, "1": 0.25}]}
+    few = {"sat": [{"0": 1.0, "1": 2.0}, None], "trades": [{"0": 3.0, "1": 4.0}]}
+    drawing = energy_class_distances.build(write_class_scores(tmp_path / "few", few, kernel), "embedded", "digits")
+    sat, trades = drawing.figure.axes[0].containers
+    assert sat.lines[0].get_ydata() == pytest.approx([0.375, -0.125])
+    assert trades.lines[0].get_ydata() == pytest.approx([0.125, 0.25])
+    axes = drawing.figure.axes[0]
+    assert axes.get_ylim()[0] < -0.125 and axes.get_ylabel() == "kernel classifier distance"
+    assert drawing.title == "Kernel classifier distance, class by class"
+    assert "stands for the Fréchet classifier distance, which needs more" in drawing.caption
+    assert "Not shown" not in drawing.caption
+    full = few | {"sat": [{"0": 1.0, "1": 2.0}, {"0": 2.0, "1": 2.0}]}
+    drawing = energy_class_distances.build(write_class_scores(tmp_path / "full", full, kernel), "embedded", "digits")
+    assert drawing.figure.axes[0].containers[0].lines[0].get_ydata() == pytest.approx([1.5, 2.0])
+    assert drawing.figure.axes[0].get_ylabel() == "Fréchet classifier distance"
+    assert drawing.figure.axes[0].get_ylim()[0] == 0
 
 
 def test_class_distances_that_are_nowhere_known_are_explained(tmp_path, study):

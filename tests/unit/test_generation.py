@@ -346,6 +346,18 @@ def test_missing_or_wrong_inception_weights_say_what_to_do(tmp_path):
 # ---------------------------------------------------------------- the record of scores
 
 
+def squared_mmd_by_loops(x, y):
+    """Unbiased MMD^2 of as many x as y, image by image, with the kernel (x.y / d + 1)^3."""
+
+    def kernel(a, b):
+        return (math.fsum(float(i) * float(j) for i, j in zip(a, b, strict=True)) / len(a) + 1.0) ** 3
+
+    n = len(x)
+    pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
+    within = math.fsum(kernel(part[i], part[j]) for part in (x, y) for i, j in pairs) / (n * (n - 1))
+    return within - 2 * math.fsum(kernel(a, b) for a in x for b in y) / n**2
+
+
 def test_score_is_what_the_formulas_say(tmp_path):
     network, trained = digits_network(tmp_path)
     rng = np.random.default_rng(4)
@@ -387,8 +399,23 @@ def test_score_is_what_the_formulas_say(tmp_path):
     one = [moments(f[labels[kept] == 1]), moments(f_train[np.arange(60) % 3 == 1])]
     assert record["frechet_per_class"]["1"] == pytest.approx(frechet_distance(*one[0][:2], *one[1][:2]), rel=1e-3)
 
+    assert record["kid_per_class"].keys() == {"0", "1", "2"}
+    for y in range(3):  # 15 or 16 samples and 20 reference images: subsets of as many as there are samples
+        ours, theirs = f[labels[kept] == y], f_train[np.arange(60) % 3 == y]
+        random = np.random.default_rng(6)
+        found = []
+        for _ in range(record["kid_subsets_per_class"]):
+            size = len(ours)
+            chosen = [part[random.choice(len(part), size, replace=False)] for part in (ours, theirs)]
+            found.append(squared_mmd_by_loops(*chosen))
+        expected = sum(found) / len(found)
+        assert record["kid_per_class"][str(y)] == pytest.approx(expected, rel=1e-2)
+
     too_few = score(images[:24], labels[:24], reference, network, train, splits=2)
     assert too_few["frechet_per_class"] is None  # at most 8 samples a class, 8 dimensions
+    assert too_few["kid_per_class"].keys() == {"0", "1", "2"}
+    alone = score(images[:24], np.where(np.arange(24) == 5, 7, labels[:24]), reference, network, train, splits=2)
+    assert alone["kid_per_class"] is None  # one sample of class 7, and no reference image
 
 
 def test_score_of_samples_that_all_diverged(tmp_path):

@@ -12,22 +12,21 @@ from robustlens.training.engine import Engine
 from robustlens.training.loop import run_digest
 from robustlens.training.selection import left_out, without
 
-# Position:            0     1      2     3      4     5     6     7     8      9
+# Two classes of five images. Position:  0     1      2     3      4      5      6     7     8     9
 MARGINAL = np.array([-5.0, -12.0, -3.0, -8.0, -11.47, -3.87, -3.5, -9.0, -2.0, -7.0])
-LABEL = np.array([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
-PREDICTION = np.array([0, 1, 0, 0, 1, 2, 0, 0, 1, 0])  # wrong: 2, 7, 8
-LOSS = np.array([0.1, 0.2, 1.5, 0.1, 0.3, 0.2, 0.1, 2.5, 1.1, 0.4])
-MEASURED = pd.DataFrame(
-    {"label": LABEL, "prediction": PREDICTION, "marginal": MARGINAL, "joint": MARGINAL + LOSS}, index=range(10)
-)
+LABEL = np.array([0, 0, 1, 1, 0, 1, 0, 0, 1, 1])
+PREDICTION = np.array([0, 0, 0, 1, 0, 1, 1, 1, 2, 1])  # wrong: 2 and 8 of class 1, 6 and 7 of class 0
+LOSS = np.array([0.1, 0.2, 1.5, 0.1, 0.3, 0.2, 0.9, 2.5, 1.1, 0.4])
+MEASURED = pd.DataFrame({"label": LABEL, "prediction": PREDICTION, "marginal": MARGINAL, "joint": MARGINAL + LOSS})
+# Upwards in energy: class 0 is 1, 4, 7, 0, 6 and class 1 is 3, 9, 5, 2, 8.
 GROUPS = {
-    ("high-energy", 0.3): [2, 6, 8],
-    ("low-energy", 0.3): [1, 4, 7],
-    ("middle-energy", 0.2): [0, 9],  # in order: 1 4 7 3 9 0 5 6 2 8
-    ("middle-energy", 0.3): [3, 9, 0],
-    ("high-energy-correct", 0.3): [0, 5, 6],
-    ("misclassified", 0.2): [2, 7],
-    ("misclassified", 0.9): [2, 7, 8],
+    ("high-energy", 0.4): [0, 6, 2, 8],
+    ("low-energy", 0.4): [1, 4, 3, 9],
+    ("middle-energy", 0.2): [7, 5],
+    ("middle-energy", 0.6): [4, 7, 0, 9, 5, 2],
+    ("high-energy-correct", 0.4): [0, 4, 5, 9],
+    ("misclassified", 0.2): [7, 2],
+    ("misclassified", 0.8): [6, 7, 2, 8],
 }
 
 
@@ -47,6 +46,7 @@ def test_random_images_depend_on_the_seed_alone():
     rule = {"measured_by": "sat", "group": "random", "fraction": 0.4}
     chosen = [left_out(MEASURED, rule, seed).tolist() for seed in range(8)]
     assert all(len(set(positions)) == 4 and positions == sorted(positions) for positions in chosen)
+    assert all(LABEL[positions].sum() == 2 for positions in chosen)  # two of each class
     assert len(set(map(tuple, chosen))) > 4
     shuffled = MEASURED.assign(marginal=MARGINAL[::-1])
     assert left_out(shuffled, rule, 3).tolist() == chosen[3]
@@ -81,9 +81,10 @@ def test_a_run_on_fewer_images_is_another_run(data):
     assert len(digests) == 4
 
 
-def test_too_few_images_left_is_a_clear_error(data):
-    with pytest.raises(RobustlensError, match="35 of 40 training images away and leaves 5"):
-        without(data, np.arange(35))
+def test_a_class_that_would_be_gone_is_a_clear_error(data):
+    labels = data.splits["train"].labels
+    with pytest.raises(RobustlensError, match=f"{(labels == 3).sum()} of 40 training images away.* all of class 3;"):
+        without(data, np.flatnonzero(labels == 3))
 
 
 def test_a_run_trains_on_what_is_left_and_says_how_many(data, tmp_path):

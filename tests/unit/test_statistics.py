@@ -118,6 +118,24 @@ def test_three_phases_keeps_every_piece_long_enough():
     assert three_phases(epochs[:9], np.zeros(9), shortest=3) is None
 
 
+def test_three_phases_without_a_length_takes_15_percent_and_at_least_3_epochs():
+    def found(n, first, second):  # in a line that bends at these epochs
+        t = np.arange(n)
+        phases = three_phases(t, -np.maximum(first - t, 0) - np.maximum(t - second, 0.0))
+        return phases and (phases.first, phases.second)
+
+    assert found(40, 6, 33) == (6, 33)  # 15 % of 40 are 6
+    assert found(40, 4, 33)[0] == 6 and found(40, 6, 38)[1] == 33
+    assert found(16, 3, 12) == (3, 12)  # 15 % of 16 are 2
+    assert found(16, 1, 12)[0] == 3
+
+
+def test_three_phases_needs_ten_pairs_of_bends_to_choose_from():
+    line = -np.maximum(np.arange(13.0) - 8, 0)
+    assert three_phases(np.arange(13), line) is not None  # 4 + 3 + 2 + 1 pairs
+    assert all(three_phases(np.arange(n), line[:n]) is None for n in (3, 6, 10, 12))
+
+
 def test_run_of_reads_the_place_of_a_file():
     assert run_of("results/embedded/runs/digits/weat-adv/seed12/history.parquet") == ("digits", "weat-adv", 12)
     with pytest.raises(RobustlensError, match="seed<k>"):

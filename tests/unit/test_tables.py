@@ -3,6 +3,8 @@ import io
 import json
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -378,6 +380,55 @@ def test_differences_over_several_seeds_are_wider_than_over_their_images(study):
     assert "Test images a seed: clean 40, PGD-20 40, AutoAttack 20." in table.notes
 
 
+def test_variants_are_compared_with_what_they_change_on_the_same_seeds(tmp_path):
+    def right(*images):
+        return {("best", "clean"): {i: i in images for i in range(8)}}
+
+    def runs(dataset):
+        return [
+            evaluation_file(tmp_path, recipe, seed, right(*images), dataset)
+            for recipe, seed, images in [
+                ("sat", 0, range(4)),
+                ("trades", 0, range(2)),
+                ("trades", 1, range(8)),
+                ("weat-adv", 0, range(5)),
+                ("weat-adv", 1, range(1)),
+                ("mail-at", 0, range(3)),
+                ("sat-awp", 0, range(7)),
+                ("weat-adv-awp", 0, range(3)),
+                ("trades-awp", 1, range(6)),
+                ("weat-adv-awp-ce", 0, range(4)),
+            ]
+        ]
+
+    table = energy_differences.build(runs("digits"), "embedded", PUBLISHED, {})
+    found = [(row.group, row.label, row.cells[0].value, row.cells[0].n_seeds) for row in table.rows]
+    assert found == [  # images of 8 that are right, by hand
+        ("minus TRADES", "SAT", pytest.approx(25), 1),
+        ("minus TRADES", "WEAT-adv", pytest.approx(100 * ((5 - 2) + (1 - 8)) / 16), 2),
+        ("minus TRADES", "MAIL-AT", pytest.approx(12.5), 1),
+        ("minus TRADES", "TRADES + AWP", pytest.approx(-25), 1),
+        ("minus SAT", "SAT + AWP", pytest.approx(37.5), 1),
+        ("minus WEAT-adv", "WEAT-adv + AWP", pytest.approx(-25), 1),
+        ("minus WEAT-adv + AWP", "weat-adv-awp-ce", pytest.approx(12.5), 1),
+    ]
+    assert "for a recipe that changes another one, of that one" in table.caption
+    assert any("is compared with that one on the seeds that both have" in note for note in table.notes)
+    several = energy_differences.build([*runs("digits"), *runs("svhn")], "embedded", PUBLISHED, {})
+    assert [row.group for row in several.rows[6:9]] == ["digits: minus WEAT-adv + AWP"] + ["svhn: minus TRADES"] * 2
+
+
+def test_variants_have_no_published_differences(tmp_path):
+    right = {("best", "pgd20"): {0: True, 1: False}}
+    files = [evaluation_file(tmp_path, r, 0, right, "cifar10") for r in ("trades", "weat-adv", "weat-adv-awp")]
+    block = "{source: one, trust: t, dataset: cifar10, architecture: resnet18, metrics: [pgd], values: {%s}}"
+    values = "trades: [50.0], weat-adv: [51.0], weat-adv-awp: [55.0]"
+    (tmp_path / "p.yaml").write_text(f"blocks:\n- {block % values}\n")
+    row = cells(energy_differences.build(files, "paper", tmp_path / "p.yaml", {"cifar10": "resnet18"}))
+    found = [row[recipe, "PGD-20"]["published"] for recipe in ("WEAT-adv", "WEAT-adv + AWP")]
+    assert found == ["1", ""]
+
+
 def test_published_differences_are_of_two_numbers_of_one_source(tmp_path):
     right = {("best", attack): {i: i % 2 > 0 for i in range(4)} for attack in ("clean", "pgd20", "autoattack")}
     files = [evaluation_file(tmp_path, r, 0, right, "cifar10") for r in ("trades", "weat-adv", "weat-nat", "mart")]
@@ -491,6 +542,41 @@ def test_subsets_stand_beside_training_on_all_images(tmp_path):
     empty = [note for note in table.notes if "nothing was left out" in note]
     assert empty == [f"{labels[2]}: no training image is in this group, so that nothing was left out."]
     assert float(row[labels[2], "PGD-20, best: difference"]["value"]) == 0
+    assert any(
+        note.startswith("With one seed the intervals are over test images: they say nothing") for note in table.notes
+    )
+    assert "a fixed part of every class" in table.notes[0]
+
+
+def test_subsets_say_where_hardly_an_image_was_left_out(tmp_path):
+    right = {
+        (c, a): {i: (i * 7 + k) % 3 > 0 for i in range(10)}
+        for k, (c, a) in enumerate([("best", "clean"), ("best", "pgd20"), ("last", "pgd20")])
+    }
+    trained = {  # images of seeds 0 and 1
+        "sat": (300, 200),
+        "sat-no-high": (298, 199),
+        "sat-no-low": (298, 160),
+        "sat-no-middle": (297, 198),
+        "sat-no-misclassified": (299, 200),
+        "sat-no-random": (None, 160),
+    }
+    files, history = [], []
+    for recipe, counts in trained.items():
+        for seed, images in enumerate(counts):
+            files.append(evaluation_file(tmp_path, recipe, seed, right))
+            frame = pd.DataFrame({"epoch": [1], "split": "train", "train_images": [images]}, dtype=object)
+            frame = frame.astype({"train_images": float})
+            history.append(write(tmp_path, "digits", recipe, seed, "history.parquet", frame))
+    table = energy_subsets.build(files, history, "embedded")
+    assert [note for note in table.notes if note.startswith("without ")] == [
+        "without high-energy images, of seed 1: only 1 of 200 training images left out, for the group has no more.",
+        "without high-energy images, of seed 0: only 2 of 300 training images left out, for the group has no more.",
+        "without low-energy images, of seed 0: only 2 of 300 training images left out, for the group has no more.",
+        "without misclassified images, of seed 1: no training image is in this group, so that nothing was left out.",
+        "without misclassified images, of seed 0: only 1 of 300 training images left out, for the group has no more.",
+    ]
+    assert not any("With one seed" in note for note in table.notes)
 
 
 def grid_file(folder, recipe, seed, rows):
@@ -521,8 +607,27 @@ def test_grid_marks_the_fastest_of_the_settings_that_are_as_good_as_the_best(tmp
         assert row[label, "kept"]["value"] == row[label, "sigma"]["value"] == ""
         assert row[label, "steps"]["value"] == "100"
     assert any("step size 0.025" in note and "noise 0.001" in note for note in table.notes)
+    biased = [note for note in table.notes if "biased upwards" in note]
+    assert len(biased) == 1 and "only at equal numbers of images" in biased[0]
+    assert not any("0 steps" in note for note in table.notes)
     assert "FID of 400 images" in table.notes[0] and "One seed" in table.notes[-1]
     assert "xltabular" in table.to_latex() and "seconds" not in [c.label for c in table.columns]
+
+
+def test_grid_says_that_settings_of_no_steps_are_starting_points(tmp_path):
+    rows = [
+        ("pca", 0.9, 0.5, 0.8, 0, 3.0, 0.5),
+        ("pca", 0.9, 0.5, 0.8, 20, 2.0, 0.5),
+        ("pca", 0.9, 0.5, 0.0, 20, 4.0, 0.5),
+    ]
+    path = grid_file(tmp_path, "sat", 0, rows)
+    pd.read_parquet(path).assign(features="classifier").to_parquet(path)
+    table = energy_generation_grid.build([path], "embedded")
+    row = cells(table)
+    assert (row["PCA 0", "steps"]["value"], row["PCA 1", "steps"]["value"]) == ("0", "20")
+    assert (row["PCA 0", "momentum"]["value"], row["PCA 1", "momentum"]["value"]) == ("", "0.8")
+    assert any(note.startswith("Settings of 0 steps are starting points") for note in table.notes)
+    assert not any("biased upwards" in note for note in table.notes)
 
 
 def test_grid_judges_each_classifier_alone_and_averages_over_seeds(tmp_path):
@@ -560,3 +665,59 @@ def test_generation_names_the_easiest_and_the_hardest_class(tmp_path, study):
     row = cells(energy_generation.build(files, "embedded", PUBLISHED, {"digits": study.anchor}))
     assert (row["SAT", "easiest class"]["text"], row["SAT", "hardest class"]["text"]) == ("0 (1.50)", "1 (7.00)")
     assert row["TRADES", "easiest class"]["text"] == row["real validation images", "hardest class"]["text"] == ""
+    assert row["SAT", "easiest class"]["files"].split(";") == [path.as_posix() for path in files[:2]]
+
+
+def test_generation_ranks_classes_by_kernel_distance_unless_every_run_has_frechet_distances(tmp_path, study):
+    def build(frechet_of_trades):
+        files = []
+        of_recipe = {
+            "sat": ({"0": 2.0, "1": 5.0}, {"0": 0.0204, "1": 0.01}),
+            "trades": (frechet_of_trades, {"0": -0.002, "1": 0.004}),
+        }
+        for recipe, (frechet, kernel) in of_recipe.items():
+            path = tmp_path / "digits" / recipe / "seed0" / "scores.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scores = json.loads(study.scores[0].read_text())
+            path.write_text(json.dumps(scores | {"frechet_per_class": frechet, "kid_per_class": kernel}))
+            files.append(path)
+        return energy_generation.build(files, "embedded", PUBLISHED, {"digits": study.anchor})
+
+    kernel, row = build(None), cells(build(None))
+    found = [row[recipe, f"{which} class"]["text"] for recipe in ("SAT", "TRADES") for which in ("easiest", "hardest")]
+    assert found == ["1 (0.010)", "0 (0.020)", "0 (-0.002)", "1 (0.004)"]
+    assert row["real validation images", "easiest class"]["text"] == ""
+    assert any("smallest and the largest KCD" in note for note in kernel.notes)
+    frechet, row = build({"0": 9.0, "1": 8.0}), cells(build({"0": 9.0, "1": 8.0}))
+    found = [row[recipe, f"{which} class"]["text"] for recipe in ("SAT", "TRADES") for which in ("easiest", "hardest")]
+    assert found == ["0 (2.00)", "1 (5.00)", "1 (8.00)", "0 (9.00)"]
+    assert any("smallest and the largest Fréchet classifier distance" in note for note in frechet.notes)
+
+
+def test_attack_energies_say_what_success_of_a_targeted_attack_counts(study):
+    notes = energy_attack_energies.build(study.attack_energies, "embedded").notes
+    assert any("Targeted PGD" in note and "counts any wrong class" in note for note in notes)
+
+
+def test_the_readme_lists_the_recipes_with_the_most_seeds_and_names_where_the_others_are(tmp_path):
+    header = "row,column,value,std,n_seeds,n_images\n"
+    rows = [
+        "SAT,Best checkpoint: clean,95.75,0.25,3,1397",
+        "SAT,Best checkpoint: AutoAttack,54.4,10.2,3,30",
+        "TRADES,Best checkpoint: clean,94.5,0.3,3,1397",
+        "TRADES,Best checkpoint: AutoAttack,,,,",
+        "SAT + AWP,Best checkpoint: clean,96.0,,1,1397",
+        "SAT + AWP,Best checkpoint: AutoAttack,,,,",
+    ]
+    (tmp_path / "robustness.csv").write_text(header + "\n".join(rows) + "\n")
+    (tmp_path / "claims.csv").write_text("row,column,text\na,verdict,supported\nb,verdict,open\n")
+    begin, end = "<!-- numbers: begin -->", "<!-- numbers: end -->"
+    (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    script = Path(__file__).parents[2] / "scripts" / "update_readme.py"
+    options = ["--table", "robustness.csv", "--claims", "claims.csv", "--readme", "README.md"]
+    subprocess.run([sys.executable, script, *options], cwd=tmp_path, check=True)
+    text = (tmp_path / "README.md").read_text()
+    assert "| SAT | 95.8 ± 0.2 | 54.4 ± 10.2 |\n| TRADES | 94.5 ± 0.3 | \u2013 |\n\n1 further" in text
+    assert "SAT + AWP" not in text and "old" not in text
+    assert "with one seed are in `robustness.csv`" in text and "in `energy-differences.csv`" in text
+    assert text.startswith(f"before\n{begin}") and text.endswith(f"{end}\nafter\n")

@@ -11,6 +11,8 @@ from robustlens.analysis.statistics import Interval, crossed_interval
 
 SUPPORTED, CONTRADICTED, OPEN = "supported", "contradicted", "open"
 VERDICTS = (SUPPORTED, CONTRADICTED, OPEN)
+ONE_SEED_PAIRS = "pairs of settings of one seed, which are not independent of each other"
+ONE_SEED = ("images only", ONE_SEED_PAIRS)  # how the factors of an interval begin that knows no second training run
 
 
 class NotMeasured(Exception):
@@ -33,7 +35,8 @@ class Outcome:
 @dataclass(frozen=True)
 class Claim:
     """statement: what is claimed; source: where in the paper; rule: how it is decided, in words;
-    evaluate: the rule as code, (data) -> Outcome.
+    evaluate: the rule as code, (data) -> Outcome; datasets: those of the paper that the statement is about, empty for
+    all of them.
     """
 
     id: str
@@ -41,14 +44,15 @@ class Claim:
     source: str
     rule: str
     evaluate: Callable[[Any], Outcome]
+    datasets: tuple[str, ...] = ()
 
 
 def collector(claims: list[Claim]) -> Callable:
     """A decorator of rules, with the texts of a claim as arguments, that appends the claim to `claims`."""
 
-    def claim(name: str, statement: str, source: str, rule: str) -> Callable:
+    def claim(name: str, statement: str, source: str, rule: str, datasets: tuple[str, ...] = ()) -> Callable:
         def register(evaluate: Callable[[Any], Outcome]) -> Callable[[Any], Outcome]:
-            claims.append(Claim(name, statement, source, rule, evaluate))
+            claims.append(Claim(name, statement, source, rule, evaluate, datasets))
             return evaluate
 
         return register
@@ -58,10 +62,13 @@ def collector(claims: list[Claim]) -> Callable:
 
 def decide(interval: Interval, unit: str, detail: str, sources: Sequence[str] = (), bound: float = 0.0) -> Outcome:
     """The general rule, for a claim that says "greater than `bound`": supported when the whole interval lies above the
-    bound, contradicted when it lies below, open otherwise.
+    bound, contradicted when it lies below, open otherwise. It is open, too, whatever the interval, when that is of one
+    seed: this cannot show how much training again changes the number.
     """
     verdict = SUPPORTED if interval.low > bound else CONTRADICTED if interval.high < bound else OPEN
     text = f"{detail}; interval over {interval.factors}"
+    if interval.factors.startswith(ONE_SEED):
+        verdict, text = OPEN, f"{text}; one seed, so open whatever it says"
     return Outcome(interval.estimate, interval.low, interval.high, unit, verdict, text, tuple(dict.fromkeys(sources)))
 
 
@@ -75,12 +82,15 @@ def decide_all(
 ) -> Outcome:
     """For a claim of several parts, differences (seeds, images), whose means must all be above their bounds (0 where
     `bounds` has none): supported if all intervals lie above, contradicted if any lies below, each of them at 95 % for
-    all of them together (Bonferroni). The part that decides is shown. over: what the rows are, where not seeds.
+    all of them together (Bonferroni). The part that decides is shown; one of a single seed does where no other part
+    contradicts, and leaves the claim open. over: what the rows are, where not seeds.
     """
     intervals = {name: crossed_interval(values, 1 - 0.05 / len(parts)) for name, values in parts.items()}
     bound = {name: (bounds or {}).get(name, 0.0) for name in parts}
     below = [name for name in intervals if intervals[name].high < bound[name]]
-    deciding = min(below or intervals, key=lambda name: intervals[name].low - bound[name])
+    single = [name for name in intervals if intervals[name].factors.startswith(ONE_SEED)]
+    candidates = [name for name in below if name not in single] or single or below or intervals
+    deciding = min(candidates, key=lambda name: intervals[name].low - bound[name])
     estimates = ", ".join(f"{name} {_signed(interval.estimate)}" for name, interval in intervals.items())
     detail = f"{what} {estimates}; {deciding} decides".strip()
     interval = replace(intervals[deciding], factors=over or intervals[deciding].factors)

@@ -16,6 +16,7 @@ claim = collector(CLAIMS)
     "abstract, of CIFAR-10 and SVHN",
     "AutoAttack accuracy of WEAT-adv minus that of TRADES, best checkpoints, paired by seed and test image, is above "
     "\u22121 point.",
+    datasets=("cifar10", "svhn"),
 )
 def weat_adv_matches_trades(data: EnergyData) -> Outcome:
     return _lead(data, "weat-adv", "trades", bound=-1.0)
@@ -27,6 +28,7 @@ def weat_adv_matches_trades(data: EnergyData) -> Outcome:
     "abstract, of CIFAR-100 and Tiny ImageNet; main table",
     "AutoAttack accuracy of WEAT-adv minus that of TRADES, best checkpoints, paired by seed and test image, is above "
     "0 points.",
+    datasets=("cifar100", "tiny-imagenet-200"),
 )
 def weat_adv_beats_trades(data: EnergyData) -> Outcome:
     return _lead(data, "weat-adv", "trades", bound=0.0)
@@ -53,6 +55,7 @@ def weat_adv_beats_baselines(data: EnergyData) -> Outcome:
     "main table, CIFAR-10 and SVHN",
     "AutoAttack accuracy of WEAT-nat minus that of TRADES, best checkpoints, paired by seed and test image, is above "
     "\u22121 point.",
+    datasets=("cifar10", "svhn"),
 )
 def weat_nat_matches_trades(data: EnergyData) -> Outcome:
     return _lead(data, "weat-nat", "trades", bound=-1.0)

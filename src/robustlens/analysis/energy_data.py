@@ -84,6 +84,21 @@ def check_left_out(data: EnergyData, *recipes: str) -> None:
             raise NotMeasured(f"{recipe} left no training image out in seed {where}: its group is empty")
 
 
+def check_equal_groups(data: EnergyData, first: str, second: str) -> None:
+    """Raises NotMeasured when, in a seed, the two recipes trained on numbers of images that differ by more than 5 % of
+    the larger: then the loss of images alone could explain a difference. Histories without these numbers pass.
+    """
+    if "train_images" not in data.history:
+        return
+    images = data.history.drop_duplicates(RUN).pivot(index="seed", columns="recipe", values="train_images")
+    for seed, row in images.reindex(columns=[first, second]).dropna().iterrows():
+        if abs(row[first] - row[second]) > 0.05 * row.max():
+            raise NotMeasured(
+                f"groups of one size: in seed {seed}, {first} trained on {row[first]:.0f} images and {second} on "
+                f"{row[second]:.0f}, more than 5 % apart"
+            )
+
+
 def differences(first: pd.DataFrame, second: pd.DataFrame, value: str) -> np.ndarray:
     """first - second (seeds, images), paired; raises NotMeasured when they have nothing in common."""
     pairs = paired(first, second, value)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+FEWEST_PAIRS = 10  # of bends; with fewer to choose from, the bends say where they may lie rather than where they lie
+
 
 @dataclass(frozen=True)
 class Phases:
@@ -14,16 +16,22 @@ class Phases:
     slopes: tuple[float, float, float]
 
 
-def three_phases(epochs: np.ndarray, values: np.ndarray, shortest: int = 3) -> Phases | None:
+def three_phases(epochs: np.ndarray, values: np.ndarray, shortest: int | None = None) -> Phases | None:
     """Least-squares fit of a continuous line of three straight pieces,
 
         v(t) = a + b t + c max(t - t1, 0) + d max(t - t2, 0),
 
     over every pair of bends t1 < t2 among the epochs that leaves each piece at least `shortest` steps long; of
-    equally good pairs the earliest. None when there are too few epochs for that.
+    equally good pairs the earliest. None when no pair does.
 
-    epochs: increasing (n,); values: (n,).
+    epochs: increasing (n,); values: (n,). shortest: without it max(3, 15 % of n), and None is returned, too, when this
+    leaves fewer than FEWEST_PAIRS pairs to choose from, i.e. for fewer than 13 epochs.
     """
+    if shortest is None:
+        shortest = max(3, round(0.15 * len(epochs)))
+        spare = len(epochs) - 3 * shortest
+        if spare < 1 or spare * (spare + 1) // 2 < FEWEST_PAIRS:
+            return None
     t, v = np.asarray(epochs, dtype=np.float64), np.asarray(values, dtype=np.float64)
     best, found = np.inf, None
     for i in range(shortest, len(t) - 2 * shortest):

@@ -27,12 +27,14 @@ class Grid:
 
 def samplers(base: Sampler, values: dict[str, list]) -> list[Sampler]:
     """Every combination of the values, in place of the base's. Only `init: pca` reads retained_variance and sigma, so
-    that the other starting points come once, whatever the two are."""
+    that the other starting points come once, whatever the two are; so do those that no step leaves."""
     found = {}
     for chosen in itertools.product(*values.values()):
         sampler = replace(base, **dict(zip(values, chosen, strict=True)))
         if sampler.init != "pca":
             sampler = replace(sampler, retained_variance=base.retained_variance, sigma=base.sigma)
+        if sampler.steps == 0:  # the starting points themselves
+            sampler = replace(sampler, momentum=base.momentum)
         found[sampler] = None
     return list(found)
 

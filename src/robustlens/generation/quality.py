@@ -9,6 +9,7 @@ from robustlens.generation.scores import frechet_distance, inception_score, kern
 
 KERNEL_SUBSET_SIZE = 1000  # of the usual protocol of KID; fewer where there are fewer images
 KERNEL_SUBSETS = 100
+KERNEL_SUBSETS_OF_CLASS = 10  # fewer, for there may be 200 classes
 
 
 def score(
@@ -31,6 +32,8 @@ def score(
     frechet: Fréchet distance to the reference; frechet_two_half_spread: see `scores.two_half_spread`.
     frechet_per_class: {label: distance} if each class has more samples and more reference images than features have
         dimensions, or else None.
+    kid_per_class: {label: distance}, each over kid_subsets_per_class subsets of as many images as each of the two sides
+        has, at most 1,000; None if a class has fewer than two samples or reference images.
     score_mean, score_std: of the split parts; reference_score_mean, reference_score_std: the same of the reference.
     kid_mean, kid_std: over kid_subsets subsets of kid_subset_size.
     max_probability_mean: of the feature network's softmax. label_agreement: share of the samples that the
@@ -70,6 +73,8 @@ def score(
         "kid_std": kid_std,
         "kid_subset_size": subset_size,
         "kid_subsets": KERNEL_SUBSETS,
+        "kid_per_class": _kernel_per_class(features, labels, reference, seed),
+        "kid_subsets_per_class": KERNEL_SUBSETS_OF_CLASS,
         "max_probability_mean": float(_max_probability(logits).mean()),
         "label_agreement": float((logits.argmax(axis=1) == labels).mean()) if network.kind == "classifier" else None,
         "nearest_training_distance_median": _nearest_distance_median(images, train_images),
@@ -84,6 +89,20 @@ def _frechet_per_class(features: np.ndarray, labels: np.ndarray, reference: Refe
             return None
         own, others = moments(own), moments(others)
         distances[str(y)] = frechet_distance(own.mean, own.covariance, others.mean, others.covariance)
+    return distances
+
+
+def _kernel_per_class(
+    features: np.ndarray, labels: np.ndarray, reference: Reference, seed: int
+) -> dict[str, float] | None:
+    """Unlike the Fréchet distance, it is unbiased and defined for fewer images than dimensions."""
+    distances = {}
+    for y in np.unique(labels):
+        own, others = features[labels == y], reference.features[reference.labels == y]
+        size = min(KERNEL_SUBSET_SIZE, len(own), len(others))
+        if size < 2:
+            return None
+        distances[str(y)], _ = kernel_distance(own, others, size, KERNEL_SUBSETS_OF_CLASS, seed)
     return distances
 
 

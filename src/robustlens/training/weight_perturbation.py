@@ -31,9 +31,11 @@ class WeightPerturbation:
         perturbation = self._perturbation(loss)
         with torch.no_grad():
             torch._foreach_add_(self.weights, perturbation)
-        yield
-        with torch.no_grad():
-            torch._foreach_sub_(self.weights, perturbation)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_sub_(self.weights, perturbation)
 
     def _perturbation(self, loss: Callable[[], Tensor]) -> list[Tensor]:
         statistics = [buffer.clone() for buffer in self.model.buffers()]

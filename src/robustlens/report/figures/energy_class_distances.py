@@ -1,4 +1,4 @@
-"""Quality of the generated images class by class: Fréchet distance to the real images of the same class."""
+"""Quality of the generated images class by class: distance to the real images of the same class."""
 
 import textwrap
 from pathlib import Path
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from robustlens.analysis.frames import one_dataset, read_scores
 from robustlens.errors import RobustlensError
 from robustlens.report import names
+from robustlens.report.class_distances import class_distances
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, colour, marker, styled
 from robustlens.report.scale import caption
 
@@ -17,20 +18,27 @@ WHY_NOT = (
     "There is no distance class by class: it needs more images of each class, generated and real, than features have "
     "dimensions"
 )
+ABOUT = {
+    "frechet": "Few images a class raise it, so that it is not to be compared with the distance of all classes "
+    "together.",
+    "kid": "An unbiased estimate, which may fall below 0. It stands for the {frechet}, which needs more images of each "
+    "class, generated and real, than features have dimensions.",
+}
 NAMED = 30  # classes at most for each to have a tick
 
 
 @styled
 def build(scores: list[Path], scale: str, title: str) -> Drawing:
-    """scores: `scores.json` files of one dataset, whose `frechet_per_class` is {label: distance} or null."""
+    """scores: `scores.json` files of one dataset; which distance they are compared in: `class_distances`."""
     if not scores:
         raise RobustlensError(f"no scores of generated images of {title}; add recipes to the study's `generation`")
-    runs = read_scores(scores).assign(frechet_per_class=lambda f: f.get("frechet_per_class"))
+    runs = read_scores(scores)
     one_dataset(runs)
+    measure, distances = class_distances(runs)
     figure = Figure(figsize=(TEXT_WIDTH, 2.8), layout="constrained")
     axes = figure.subplots()
-    name = runs["names"].iloc[0]["frechet"]
-    known = runs[[isinstance(value, dict) for value in runs["frechet_per_class"]]]
+    labels = runs["names"].iloc[0]
+    name, known = labels[measure], runs.loc[distances.index].assign(distances=distances)
     heading = f"{name[0].upper()}{name[1:]}, class by class"
     if known.empty:
         reason = WHY_NOT + (f" ({runs['dims'].max():.0f} here)." if "dims" in runs else ".")
@@ -43,13 +51,14 @@ def build(scores: list[Path], scale: str, title: str) -> Drawing:
         _draw(axes, known[known["recipe"] == recipe], recipe, dodge)
     axes.set_xlabel("class")
     axes.set_ylabel(name)
-    axes.set_ylim(bottom=0)
+    if measure == "frechet":
+        axes.set_ylim(bottom=0)
     figure.legend(loc="outside upper center", ncols=min(4, len(recipes)))
     seeds = sorted({*known.groupby("recipe")["seed"].nunique()})
     text = (
         f"{name} of the generated images of each class of {title} to the real images of that class; mean and standard "
-        f"deviation over {' to '.join(str(n) for n in sorted({seeds[0], seeds[-1]}))} seed{'s' * (seeds[-1] > 1)}. Few "
-        "images a class raise it, so that it is not to be compared with the distance of all classes together."
+        f"deviation over {' to '.join(str(n) for n in sorted({seeds[0], seeds[-1]}))} seed{'s' * (seeds[-1] > 1)}. "
+        + ABOUT[measure].format(**labels)
     )
     left_out = len(runs) - len(known)
     if left_out:
@@ -58,7 +67,7 @@ def build(scores: list[Path], scale: str, title: str) -> Drawing:
 
 
 def _draw(axes: Axes, runs: pd.DataFrame, recipe: str, dodge: float) -> None:
-    table = pd.DataFrame(list(runs["frechet_per_class"])).rename(columns=int).sort_index(axis=1)  # (seeds, classes)
+    table = pd.DataFrame(list(runs["distances"])).rename(columns=int).sort_index(axis=1)  # (seeds, classes)
     few = table.shape[1] <= NAMED
     axes.errorbar(
         table.columns.to_numpy() + dodge,

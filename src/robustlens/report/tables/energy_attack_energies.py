@@ -19,7 +19,8 @@ NOTES = (
     "success: share of the correctly classified images that the attack turns wrong. distance: mean over all images, in "
     "the norm of the threat.",
     "Where APGD, FAB, Square or CW fails it returns the image itself, which then counts with ΔE = 0; PGD and KL-PGD "
-    "always return their last point. Targeted PGD leads each image to another class, drawn at random.",
+    "always return their last point. Targeted PGD leads each image to another class, drawn at random; its success "
+    "counts any wrong class, not only that one.",
     "CW minimises a distance instead of staying within ε: its rows are not comparable with the others at equal ε.",
 )
 

@@ -1,4 +1,6 @@
-"""How much more accurate than TRADES every recipe is, and by how much it is in the paper (energy paper, main table)."""
+"""How much more accurate than TRADES every recipe is, and by how much it is in the paper (energy paper, main table);
+and recipes that change another one than that one.
+"""
 
 from pathlib import Path
 
@@ -16,6 +18,10 @@ from robustlens.report.table import Table
 
 BASE = "trades"
 METRICS = {"clean": "clean", "pgd20": "pgd", "autoattack": "autoattack"}  # attack -> published metric
+CHANGES = (
+    "A recipe that changes another one, as its name says (WEAT-adv + AWP), is compared with that one on the seeds that "
+    "both have; all others are compared with TRADES."
+)
 READ = ["checkpoint", "attack", "index", "label", "prediction_adversarial"]
 
 
@@ -29,23 +35,32 @@ def build(evaluations: list[Path], scale: str, published_file: Path, architectur
     rows = []
     for dataset in datasets:
         of_dataset = runs[runs["dataset"] == dataset]
-        base = of_dataset[of_dataset["recipe"] == BASE]
-        for recipe in of_dataset["recipe"].unique():
-            if recipe == BASE:
-                continue
-            of_recipe = of_dataset[of_dataset["recipe"] == recipe]
-            paper = {
-                attack: _published_difference(published, dataset, architectures.get(dataset), recipe, metric)
-                for attack, metric in METRICS.items()
-            }
-            cells = tuple(_cell(of_recipe, base, attack, paper[attack]) for attack in METRICS)
-            rows.append(Row(names.recipe(recipe), cells, names.dataset(dataset) if len(datasets) > 1 else ""))
+        recipes = list(of_dataset["recipe"].unique())
+        bases = {recipe: changed(recipe, recipes) for recipe in recipes if recipe != BASE}
+        for base in sorted(set(bases.values()), key=lambda name: [BASE, *recipes].index(name)):
+            group = (f"{names.dataset(dataset)}: " if len(datasets) > 1 else "") + f"minus {names.recipe(base)}"
+            for recipe in (name for name in bases if bases[name] == base):
+                paper = {
+                    attack: _published_difference(published, dataset, architectures.get(dataset), recipe, metric)
+                    for attack, metric in METRICS.items()
+                    if base == BASE
+                }
+                first, second = (of_dataset[of_dataset["recipe"] == name] for name in (recipe, base))
+                cells = tuple(_cell(first, second, attack, paper.get(attack)) for attack in METRICS)
+                rows.append(Row(names.recipe(recipe), cells, group))
     title = (
-        f"Accuracy on {names.datasets(datasets)} minus that of {names.recipe(BASE)}, in points, without and under "
-        "attack, best checkpoints."
+        f"Accuracy on {names.datasets(datasets)} minus that of {names.recipe(BASE)} or, for a recipe that changes "
+        "another one, of that one: in points, without and under attack, best checkpoints."
     )
     columns = tuple(Column(names.attack(attack)) for attack in METRICS)
     return Table("energy_differences", caption(title, scale), "recipe", columns, tuple(rows), tuple(_notes(runs, rows)))
+
+
+def changed(recipe: str, recipes: list[str]) -> str:
+    """What a recipe is compared with: the longest other name that its own begins with (`weat-adv` of `weat-adv-awp`),
+    or else BASE.
+    """
+    return max((name for name in recipes if recipe.startswith(f"{name}-")), key=len, default=BASE)
 
 
 def _cell(runs: pd.DataFrame, base: pd.DataFrame, attack: str, paper: Published | None) -> Cell:
@@ -67,7 +82,7 @@ def _published_difference(
 
 def _notes(runs: pd.DataFrame, rows: list[Row]) -> list[str]:
     single = dict.fromkeys(row.label for row in rows if any(cell.n_seeds == 1 for cell in row.cells))
-    notes = [INTERVALS]
+    notes = [CHANGES, INTERVALS]
     if len(single) == len({row.label for row in rows}):
         notes.append("One seed of each recipe is compared.")
     elif single:

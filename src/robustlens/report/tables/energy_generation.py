@@ -9,6 +9,7 @@ from robustlens.analysis.frames import read_scores
 from robustlens.errors import RobustlensError
 from robustlens.report import names
 from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.class_distances import class_distances
 from robustlens.report.published import PublishedNumbers
 from robustlens.report.scale import caption
 from robustlens.report.summary import over_seeds, seeds_note
@@ -23,6 +24,7 @@ MEASURES = {
     "nearest_training_distance_median": (2, "pixel range, L2", None),
     "n_generated": (0, "images", None),
 }
+OF_CLASS = {"frechet": 2, "kid": 3}  # digits of a distance class by class
 ANY_ARCHITECTURE = "any"
 
 
@@ -40,16 +42,18 @@ def build(scores: list[Path], scale: str, published_file: Path, anchors: dict[st
     labels = runs["names"].iloc[0]
     published = PublishedNumbers(published_file) if kinds[0] == "inception" else None
     datasets = runs["dataset"].unique()
+    of_class, _ = class_distances(runs)
     rows = []
     for dataset in datasets:
         group = names.dataset(dataset) if len(datasets) > 1 else ""
         of_dataset = runs[runs["dataset"] == dataset]
         for recipe in of_dataset["recipe"].unique():
-            rows.append(Row(names.recipe(recipe), _cells(of_dataset[of_dataset["recipe"] == recipe]), group))
+            of_recipe = of_dataset[of_dataset["recipe"] == recipe]
+            rows.append(Row(names.recipe(recipe), _cells(of_recipe, of_class), group))
         if anchors and dataset in anchors:
             path = anchors[dataset]
             anchor = pd.DataFrame([json.loads(Path(path).read_text()) | {"source": Path(path).as_posix()}])
-            rows.append(Row(str(anchor["scored"].iloc[0]), _cells(anchor), group))
+            rows.append(Row(str(anchor["scored"].iloc[0]), _cells(anchor, of_class), group))
         if published is not None:
             rows += _published_rows(published, dataset, group)
     columns = (
@@ -58,28 +62,29 @@ def build(scores: list[Path], scale: str, published_file: Path, anchors: dict[st
         *(Column("easiest class"), Column("hardest class")),
     )
     title = f"Images generated from each classifier on {names.datasets(datasets)}."
-    notes = (seeds_note(runs["seed"]), *_notes(runs.iloc[0], labels, kinds[0]))
+    notes = (seeds_note(runs["seed"]), *_notes(runs.iloc[0], labels, kinds[0], of_class))
     return Table("energy_generation", caption(title, scale), "recipe", columns, tuple(rows), notes)
 
 
-def _cells(runs: pd.DataFrame) -> tuple[Cell, ...]:
+def _cells(runs: pd.DataFrame, of_class: str) -> tuple[Cell, ...]:
     images = int(runs["n_generated"].min())
     measures = [
         over_seeds([images] if key == "n_generated" else runs[key], digits, unit, runs["source"], images)
         for key, (digits, unit, _) in MEASURES.items()
     ]
-    return (*measures, *_extreme_classes(runs))
+    return (*measures, *_extreme_classes(runs, of_class))
 
 
-def _extreme_classes(runs: pd.DataFrame) -> tuple[Cell, Cell]:
+def _extreme_classes(runs: pd.DataFrame, measure: str) -> tuple[Cell, Cell]:
     """The classes of the smallest and of the largest distance, averaged over seeds; empty where there is none."""
-    known = [distances for distances in runs.get("frechet_per_class", []) if isinstance(distances, dict)]
+    known = [distances for distances in runs.get(f"{measure}_per_class", []) if isinstance(distances, dict)]
     if not known:
         return Cell(), Cell()
     means = pd.DataFrame(known).mean()
     sources = tuple(runs["source"])
     return tuple(
-        Cell(text=f"{label} ({means[label]:.2f})", sources=sources) for label in (means.idxmin(), means.idxmax())
+        Cell(text=f"{label} ({means[label]:.{OF_CLASS[measure]}f})", sources=sources)
+        for label in (means.idxmin(), means.idxmax())
     )
 
 
@@ -103,15 +108,19 @@ def _published_rows(published: PublishedNumbers, dataset: str, group: str) -> li
     ]
 
 
-def _notes(run: pd.Series, labels: dict[str, str], kind: str) -> list[str]:
+def _notes(run: pd.Series, labels: dict[str, str], kind: str, of_class: str) -> list[str]:
+    needs = {
+        "frechet": "each label has more of both than there are features",
+        "kid": f"each label has two of both; too few of a label for its {labels['frechet']} are enough for it",
+    }
     notes = [
         f"{labels['frechet']}: to {run['n_reference']} images of the {run['reference_split']} split (lower is better); "
         "halves: how far the distances of two random halves of the samples lie apart.",
         f"{labels['score']}: {run['score_splits']} parts (higher is better); the {run['reference_split']} images "
         f"themselves score {run['reference_score_mean']:.2f}.",
         "nearest: median L2 distance to the nearest training image; near 0 the samples are copies.",
-        f"easiest, hardest class: the label whose own samples have the smallest and the largest {labels['frechet']} to "
-        "the real images of that label (in brackets), if each label has more of both than there are features.",
+        f"easiest, hardest class: the label whose own samples have the smallest and the largest {labels[of_class]} to "
+        f"the real images of that label (in brackets), if {needs[of_class]}.",
     ]
     if kind == "classifier":
         notes.append(

@@ -22,6 +22,7 @@ PARAMETERS = {  # column: (label, digits); of these the ones that vary are colum
     "steps": ("steps", 0),
 }
 OF_PCA = ("retained_variance", "sigma")
+OF_STEPS = ("momentum", "noise", "step_size")
 MEASURES = {  # column: (label, digits)
     "frechet": ("distance", 3),
     "frechet_two_half_spread": ("halves", 3),
@@ -82,7 +83,7 @@ def _rows(runs: pd.DataFrame, varying: list[str], group: str) -> list[Row]:
         of_setting = runs[runs["setting"] == setting]
         parameters = [
             Cell(
-                value=None if name in OF_PCA and row["init"] != "pca" else row[name],
+                value=row[name] if _reads(row, name) else None,
                 digits=_digits(runs, name),
                 sources=sources,
             )
@@ -93,6 +94,11 @@ def _rows(runs: pd.DataFrame, varying: list[str], group: str) -> list[Row]:
         label = f"{STARTS.get(row['init'], row['init'])} {setting}"
         rows.append(Row(label, (*parameters, *measures, Cell(text=row["quality"])), group))
     return rows
+
+
+def _reads(setting: pd.Series, parameter: str) -> bool:
+    """Whether a parameter makes a difference to a setting."""
+    return not ((parameter in OF_PCA and setting["init"] != "pca") or (parameter in OF_STEPS and setting["steps"] == 0))
 
 
 def _digits(runs: pd.DataFrame, name: str) -> int:
@@ -117,6 +123,16 @@ def _notes(runs: pd.DataFrame, varying: list[str]) -> list[str]:
         notes.append(
             "kept: part of the variance that the principal components of a class keep; sigma: in standard deviations "
             "of the class. Only PCA reads them."
+        )
+    if (runs["steps"] == 0).any():
+        notes.append(
+            "Settings of 0 steps are starting points, scored as they are: what the sampler adds to one of them is the "
+            "difference to it. Momentum, noise and step size do not exist there."
+        )
+    if (runs["features"] == "inception").any():
+        notes.append(
+            "Distances of so few images in 2,048 dimensions are biased upwards: compare them only at equal numbers of "
+            "images, not with those of other tables. The kernel distance has no such bias."
         )
     same = [f"{label} {runs[name].iloc[0]:g}" for name, (label, _) in PARAMETERS.items() if name not in varying]
     if same:

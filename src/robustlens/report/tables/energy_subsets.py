@@ -18,10 +18,16 @@ FALL = "PGD-20, best \u2212 last"
 MEASURES = ("clean, best", "PGD-20, best", "PGD-20, last", FALL)
 SELECTION = (
     "images: number of training images. Those left out are chosen by what the best checkpoint of another run of the "
-    "same seed makes of the training images: a fixed part of them of the highest or lowest E(x), of E(x) around the "
-    "median, of the highest E(x) among the correctly classified ones, at random, or misclassified, those of the "
-    "highest loss first and all of them where they are fewer; where a row names a bound, all images beyond it."
+    "same seed makes of the training images: a fixed part of every class, of the highest or lowest E(x), of E(x) "
+    "around the median of the class, of the highest E(x) among the correctly classified ones, at random, or "
+    "misclassified, those of the highest loss first and all of them where they are fewer; where a row names a bound, "
+    "all images beyond it, whatever their class."
 )
+ONE_SEED = (
+    "With one seed the intervals are over test images: they say nothing about how much the accuracy would change if "
+    "the same images were trained on again, from another seed."
+)
+FEW = 0.01  # of the training images; when fewer were left out, the difference says little about leaving them out
 READ = ["checkpoint", "attack", "index", "label", "prediction_adversarial"]
 
 
@@ -45,7 +51,7 @@ def build(evaluations: list[Path], history: list[Path], scale: str) -> Table:
                 cells = (_image_count(counts[recipe]), *_cells(measured[recipe], measured[base], recipe == base))
                 rows.append(Row(label, cells, ", ".join(group)))
                 if recipe != base:
-                    notes += _nothing_left_out(", ".join([*group, label]), counts[recipe], counts[base])
+                    notes += _few_left_out(", ".join([*group, label]), counts[recipe], counts[base])
     columns = [Column("images")]
     for label in MEASURES:
         columns += [Column("points" if label == FALL else "%", label), Column("difference", label)]
@@ -53,7 +59,8 @@ def build(evaluations: list[Path], history: list[Path], scale: str) -> Table:
         f"{', '.join(map(names.recipe, wholes))} on {names.datasets(datasets)}, trained without some of the images: "
         "accuracy on test images, and its difference, in points, to training on all of them."
     )
-    notes = (SELECTION, *notes, *seeds_notes(tested["seed"], tested["recipe"]), INTERVALS)
+    one_seed = [ONE_SEED] * any(cell.low is not None and cell.n_seeds == 1 for row in rows for cell in row.cells[1:])
+    notes = (SELECTION, *notes, *seeds_notes(tested["seed"], tested["recipe"]), INTERVALS, *one_seed)
     return Table("energy_subsets", caption(title, scale), "trained", tuple(columns), tuple(rows), notes)
 
 
@@ -101,11 +108,17 @@ def _image_count(runs: pd.DataFrame) -> Cell:
     return Cell(value=float(counts.mean()), unit="images", n_seeds=len(known), sources=sources, **spread)
 
 
-def _nothing_left_out(label: str, runs: pd.DataFrame, base: pd.DataFrame) -> list[str]:
-    """A note when runs of a recipe trained on as many images as those of the whole one: the group was empty."""
-    pairs = runs.merge(base, on="seed")
-    equal = pairs[pairs["images_x"] == pairs["images_y"]]["seed"]
-    if equal.empty:
-        return []
-    where = "" if len(equal) == len(pairs) else f", of seed {', '.join(map(str, equal))}"
-    return [f"{label}{where}: no training image is in this group, so that nothing was left out."]
+def _few_left_out(label: str, runs: pd.DataFrame, base: pd.DataFrame) -> list[str]:
+    """Notes when runs of a recipe trained on as many images as those of the whole one, or on hardly fewer."""
+    pairs = runs.merge(base, on="seed").dropna(subset=["images_x", "images_y"])
+    left_out = pairs["images_y"] - pairs["images_x"]
+    notes = []
+    for number in sorted(left_out[left_out < FEW * pairs["images_y"]].unique()):
+        such = pairs[left_out == number]
+        where = "" if len(such) == len(pairs) else f", of seed {', '.join(map(str, such['seed']))}"
+        if number == 0:
+            notes.append(f"{label}{where}: no training image is in this group, so that nothing was left out.")
+        else:
+            images = f"{number:.0f} of {such['images_y'].iloc[0]:.0f}"
+            notes.append(f"{label}{where}: only {images} training images left out, for the group has no more.")
+    return notes
