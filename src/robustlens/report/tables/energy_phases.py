@@ -25,7 +25,7 @@ COLUMNS = (
     Column("best \u2212 last", TEST),
 )
 NOTES = (
-    "Bends: where the continuous line of three straight pieces (I, II, III; each at least 15 % of the epochs long) that "
+    "Bends: where the continuous line of three straight pieces (I, II, III; each at least 15 % of the epochs) that "
     "fits the mean ΔE(x) of the training images best (least squares) bends, seed by seed; mean, and in brackets the "
     "smallest and the largest of the seeds.",
     "best: the highest robust accuracy of all epochs on the validation images. The epoch is chosen on the images that "
