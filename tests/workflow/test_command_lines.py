@@ -35,7 +35,9 @@ def test_the_study_s_target_makes_its_tables_figures_and_claims_and_no_report(so
 
 def test_a_table_alone_asks_for_what_it_needs(sources):
     runs = {f"digits/{recipe}/seed{seed}" for recipe in ("sat", "trades", "weat-adv") for seed in (0, 1)}
-    expected = {f"train/{run}" for run in runs} | {f"evaluate/{run}/robustness" for run in runs}
+    further = {f"digits/{recipe}/seed0" for recipe in ("gairat", "trades-awp")}
+    expected = {f"train/{run}" for run in runs | further}
+    expected |= {f"evaluate/{run}/robustness" for run in runs} | {f"evaluate/{run}/brief" for run in further}
     assert pending(sources, TABLE) == expected | {"data/digits", "tables/energy-robustness"}
 
 
