@@ -186,7 +186,7 @@ def compared(
         raise Failed(f"its images leave the ball by {outside:.2g}, or [0, 1]: {ten.min():.3g} to {ten.max():.3g}")
     equal = float((np.abs(one - plain) < 1e-5).mean())
     apart = abs(loss / plain_loss - 1)
-    least, most = (0.999, 5e-4) if exact else (0.8, 0.05)
+    least, most = (0.999, 1e-4) if exact else (0.8, 0.05)
     if not (equal >= least and apart <= most):
         raise Failed(f"{equal:.2%} of its pixels are the plain loop's, and its loss is {apart:.2g} off")
     return {"equal_pixels": equal, "loss_difference": apart}
