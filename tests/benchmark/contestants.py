@@ -65,12 +65,15 @@ class Reference:
         x, y = (parts[self.done % len(parts)] for parts in (self.x, self.y))
         torch.manual_seed(derive(SEED, "steps", self.done, 0))  # the random start that robustlens draws
         self.x_adv = self.attack(x, y)
-        self.model.train()
         self.optimizer.zero_grad()
-        self.loss = F.cross_entropy(self.model(self.x_adv), y)
+        self.loss = self.training_loss(self.x_adv, y)
         self.loss.backward()
         self.optimizer.step()
         self.done += 1
+
+    def training_loss(self, x_adv: Tensor, y: Tensor) -> Tensor:
+        self.model.train()
+        return F.cross_entropy(self.model(x_adv), y)
 
     def attack(self, x: Tensor, y: Tensor) -> Tensor:
         self.model.eval()

@@ -20,6 +20,7 @@ def answers_only() -> TextIO:
 
 def serve(job: dict, answers: TextIO) -> None:
     """job: kind and options of a contestant, and width, batch, folder, threads."""
+    import numpy as np
     import torch
     from contestants import KINDS, Unavailable
 
@@ -36,14 +37,18 @@ def serve(job: dict, answers: TextIO) -> None:
 
     def check(attack_steps: int, file: str) -> dict:
         """One step from the first weights."""
-        import numpy as np
-
         tf32, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
         contestant.reset(attack_steps)
         contestant.step()
         torch.backends.cudnn.allow_tf32 = tf32
         np.save(file, contestant.x_adv.detach().float().contiguous().cpu().numpy())
-        return {"loss": float(contestant.loss)}
+        return {"loss": float(contestant.loss.detach())}
+
+    def loss_of(file: str) -> dict:
+        """Of the plain loop at its first weights, on another contestant's adversarial images of the first batch."""
+        contestant.reset(1)
+        x_adv = torch.from_numpy(np.load(file)).to(device)
+        return {"loss": float(contestant.training_loss(x_adv, contestant.y[0]).detach())}
 
     def warm_up(attack_steps: int, steps: int) -> dict:
         contestant.reset(attack_steps)
@@ -69,9 +74,10 @@ def serve(job: dict, answers: TextIO) -> None:
             return {"memory": torch.cuda.max_memory_allocated()}
         return {"memory": peak() - contestant.libraries if peak() else None}
 
+    commands = {do.__name__: do for do in (check, loss_of, warm_up, run, memory)}
     for line in sys.stdin:
         command = json.loads(line)
-        answer(**{"check": check, "warm_up": warm_up, "run": run, "memory": memory}[command.pop("do")](**command))
+        answer(**commands[command.pop("do")](**command))
 
 
 if __name__ == "__main__":
