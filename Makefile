@@ -9,10 +9,16 @@ UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/bin/uv)
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export PYTHONPATH :=
 
-.PHONY: reproduce test benchmark environment readme clean-state
+.PHONY: reproduce status test benchmark environment readme clean-state
 
 reproduce: environment ## everything at the embedded scale; SNAKEMAKE="--config scale=..." adds arguments
 	$(UV) run --locked snakemake $(SNAKEMAKE) --quiet host reason
+
+status: environment ## what is done, running, failed and left; with the same SNAKEMAKE="..." as for reproduce
+	@$(UV) run --locked python scripts/status.py $(SNAKEMAKE)
+
+# Named where a run failed, as the command that goes on.
+reproduce status: export ROBUSTLENS_COMMAND = make reproduce$(if $(SNAKEMAKE), SNAKEMAKE="$(SNAKEMAKE)")
 
 test: environment ## linters and all tests; PYTEST="-k name" adds arguments
 	$(UV) run --locked ruff check .
@@ -37,5 +43,5 @@ readme: ## the README's numbers from the finished run, docs/configuration.md fro
 	$(UV) run --locked python scripts/update_readme.py
 	$(UV) run --locked python scripts/document_configuration.py
 
-clean-state: ## forget unfinished trainings (finished results stay)
+clean-state: ## forget unfinished trainings and evaluations (finished results stay)
 	rm -rf results/*/state

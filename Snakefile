@@ -70,9 +70,13 @@ rule energy:
         "The energy study of scale {CONFIG[scale]}"
 
 
+onstart:
+    logger.addHandler(FAILED_JOBS)
+
+
 onsuccess:
     print(closing_words())
 
 
 onerror:
-    print(f"\nSomething failed; each failed job names its log above. Run the same command again to go on from here.")
+    print(failure_words(), flush=True)

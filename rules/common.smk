@@ -3,13 +3,17 @@ import hashlib
 import json
 import shutil
 
+from snakemake.logging import logger
+
 from robustlens import configuration
 from robustlens.code_digest import code_digest
 from robustlens.errors import RobustlensError
 from robustlens.generation import inception_weights
+from robustlens.status import FailedJobs, failure_text, typed_command
 
 TABLES = {"energy": ["robustness", "differences", "autoattack", "phases", "energies", "attack-energies", "generation"]}
 LATEX_ENGINES = ("latexmk", "pdflatex", "tectonic")
+FAILED_JOBS = FailedJobs()  # hears of them from the start of a run on
 
 
 def checked_configuration(raw):
@@ -41,6 +45,12 @@ def one_of(names):
 def memory(megabytes):
     """Memory that grows with the attempt: a job that was killed for want of it asks for more when it is retried."""
     return lambda wildcards, attempt: megabytes * attempt
+
+
+def gpus():
+    """What a job that computes on the device asks for: 1 where this machine has a GPU that jobs may see, else 0."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    return int(not hidden and any(Path(os.devnull).parent.glob("nvidia[0-9]*")))
 
 
 def first_results(wildcards):
@@ -564,3 +574,8 @@ def closing_words():
         f"{words}\nreport.pdf was not made: no LaTeX engine is on this machine. Install texlive-latex-extra and latexmk "
         "(Debian, Ubuntu), or tectonic, and run the same command again."
     )
+
+
+def failure_words():
+    """What a person wants to know when something failed: what, why, where to look, and how to go on."""
+    return f"\n{failure_text(list(FAILED_JOBS.found.values()), typed_command(sys.argv))}"

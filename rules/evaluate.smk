@@ -1,5 +1,7 @@
 # REQUIRED INPUTS   results/<scale>/runs/<dataset>/<recipe>/seed<k>/{best,last}.safetensors and the prepared dataset
 # OUTPUTS           results/<scale>/evaluations/<dataset>/<recipe>/seed<k>/<suite>.parquet: a row an (attack, test image)
+#
+# What an evaluation of hours has behind it is saved in results/<scale>/state/, as a training's is (train.smk).
 
 
 rule evaluate:
@@ -19,12 +21,14 @@ rule evaluate:
     threads: 1
     resources:
         mem_mb=memory(1500),
+        gpu=gpus(),
     params:
         spec=evaluate_spec,
         data=subpath(input.sheet, parent=True),
+        state="results/{scale}/state",
     message:
         "Evaluate {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}: {wildcards.suite}"
     shell:
         'python "$ROBUSTLENS/scripts/evaluate.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
-        " --data {params.data:q} --weights {input.weights:q} --table {output.table:q}"
-        " --certificate {output.certificate:q}"
+        " --data {params.data:q} --weights {input.weights:q} --state {params.state:q}"
+        " --table {output.table:q} --certificate {output.certificate:q}"

@@ -22,6 +22,7 @@ rule generate_samples:
     threads: 1
     resources:
         mem_mb=memory(4000),
+        gpu=gpus(),
     params:
         spec=generate_spec,
         data=subpath(input.sheet, parent=True),
@@ -53,6 +54,7 @@ rule generate_grid:
     threads: 1
     resources:
         mem_mb=memory(8000),
+        gpu=gpus(),
     params:
         spec=grid_spec,
         weights=feature_weights,
@@ -82,6 +84,7 @@ rule reference_features:
     threads: 1
     resources:
         mem_mb=memory(8000),
+        gpu=gpus(),
     params:
         spec=reference_spec,
         weights=feature_weights,
@@ -112,6 +115,7 @@ rule score_samples:
     threads: 1
     resources:
         mem_mb=memory(8000),
+        gpu=gpus(),
     params:
         spec=score_spec,
         weights=feature_weights,
@@ -141,6 +145,7 @@ rule score_real_images:
     threads: 1
     resources:
         mem_mb=memory(8000),
+        gpu=gpus(),
     params:
         spec=score_spec,
         weights=feature_weights,

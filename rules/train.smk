@@ -31,6 +31,7 @@ rule train:
     threads: 1
     resources:
         mem_mb=memory(1500),
+        gpu=gpus(),
         processes=1,
     params:
         spec=train_spec,
@@ -62,6 +63,7 @@ rule measure_energies:
     threads: 1
     resources:
         mem_mb=memory(1500),
+        gpu=gpus(),
     params:
         spec=measure_spec,
         data=subpath(input.sheet, parent=True),

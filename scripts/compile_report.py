@@ -14,6 +14,6 @@ arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
 
 with job("report.pdf", args.log):
-    certificate = Certificate(json.loads(args.spec))
+    certificate = Certificate(json.loads(args.spec), [args.tex])
     compile_pdf(args.tex, args.pdf)
-    certificate.write(args.certificate, [args.tex], [args.pdf])
+    certificate.write(args.certificate, [args.pdf])

@@ -10,6 +10,7 @@ from robustlens.attacks.threat import Threat
 from robustlens.console import Progress, job, parser
 from robustlens.data.prepared import load
 from robustlens.device import use_device
+from robustlens.evaluation.finished import FinishedBatches, evaluation_digest
 from robustlens.evaluation.run import attack_split, collected_warnings
 from robustlens.models.inference import InferenceModel
 from robustlens.models.weights import load_model
@@ -21,6 +22,8 @@ arguments.add_argument("--data", required=True, type=Path, help="folder of the p
 arguments.add_argument("--weights", required=True, type=Path, nargs="+", help="<checkpoint>.safetensors files")
 arguments.add_argument("--table", required=True, type=Path, help="Parquet file to write")
 arguments.add_argument("--certificate", required=True, type=Path)
+arguments.add_argument("--state", required=True, type=Path, help="folder for what is done while the rest is not")
+arguments.add_argument("--save-every", type=float, default=60.0, help="seconds")
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
 spec = json.loads(args.spec)
@@ -29,9 +32,13 @@ with (
     job(f"evaluate {spec['dataset']}/{spec['recipe']}/seed{spec['seed']} {spec['suite']}", args.log),
     use_device(args.threads) as device,
 ):
-    certificate = Certificate(spec)
+    certificate = Certificate(spec, [args.data / "sheet.json", *args.weights])
     warnings = collected_warnings(["auto-attack", "py.warnings"])
-    data = load(args.data)
+    data = load(args.data, ["test"])
+    checksums = {weights.stem: certificate.inputs[str(weights)] for weights in args.weights}
+    digest = evaluation_digest(spec, data, checksums, device)
+    run = f"{spec['dataset']}-{spec['recipe']}-seed{spec['seed']}-{spec['suite']}"
+    finished = FinishedBatches(args.state / f"{run}-{digest}.parquet", warnings, args.save_every)
     threat = Threat(spec["threat"]["norm"], *(fraction(spec["threat"][k]) for k in ("epsilon", "step_size")))
     jobs = [
         (weights, attack)
@@ -53,6 +60,7 @@ with (
             spec["batch_size"],
             attack["samples"],
             device,
+            lambda batch, compute, weights=weights: finished.get(f"{weights.stem} {batch}", compute),
         )
         table.insert(0, "checkpoint", weights.stem)
         tables.append(table)
@@ -60,5 +68,4 @@ with (
         progress(len(tables), f"{weights.stem} {attack['name']}: accuracy {accuracy:.3f} on {len(table)} images")
     with replacing(args.table) as path:
         pd.concat(tables, ignore_index=True).to_parquet(path, index=False)
-    inputs = [args.data / "sheet.json", *args.weights]
-    certificate.write(args.certificate, inputs, [args.table], warnings=sorted(set(warnings)))
+    certificate.write(args.certificate, [args.table], warnings=sorted(set(warnings)))

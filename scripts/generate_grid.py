@@ -41,8 +41,9 @@ with (
     job(f"generation grid {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", args.log),
     use_device(args.threads) as device,
 ):
-    certificate = Certificate(spec)
-    data = load(args.data)
+    inputs = [args.data / "sheet.json", args.weights, args.feature_weights, args.reference]
+    certificate = Certificate(spec, inputs)
+    data = load(args.data, ["train"])
     model = InferenceModel(load_model(args.weights, spec["architecture"], data.channels, data.classes)).to(device)
     network = open_network(spec["features"]["kind"], args.feature_weights, spec["feature_architecture"], data, device)
     reference, train = load_reference(args.reference), data.splits["train"]
@@ -71,5 +72,4 @@ with (
         grid.chains.to_parquet(path, index=False)
     with replacing(args.images) as path, open(path, "wb") as file:
         np.savez(file, allow_pickle=False, images=grid.images)
-    inputs = [args.data / "sheet.json", args.weights, args.feature_weights, args.reference]
-    certificate.write(args.certificate, inputs, [args.settings, args.chains, args.images])
+    certificate.write(args.certificate, [args.settings, args.chains, args.images])

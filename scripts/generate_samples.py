@@ -26,8 +26,8 @@ with (
     job(f"generate {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", args.log),
     use_device(args.threads) as device,
 ):
-    certificate = Certificate(spec)
-    data = load(args.data)
+    certificate = Certificate(spec, [args.data / "sheet.json", args.weights])
+    data = load(args.data, ["train"])
     model = InferenceModel(load_model(args.weights, spec["architecture"], data.channels, data.classes)).to(device)
     batches = -(-spec["per_class"] * data.classes // spec["batch_size"])
     progress = Progress("step", batches * spec["sampler"]["steps"])
@@ -43,4 +43,4 @@ with (
         lambda done, _total: progress(done),
     )
     save_samples(args.samples, samples)
-    certificate.write(args.certificate, [args.data / "sheet.json", args.weights], [args.samples])
+    certificate.write(args.certificate, [args.samples])

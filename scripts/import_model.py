@@ -18,10 +18,10 @@ args = arguments.parse_args()
 spec = json.loads(args.spec)
 
 with job(f"import {spec['model']}", args.log):
-    certificate = Certificate(spec)
     published = args.downloads / spec["weights"]["file"]
     verify(published, spec["weights"])
-    data = load(args.data)
+    certificate = Certificate(spec, [published, args.data / "sheet.json"])
+    data = load(args.data, [])
     model = load_model(published, spec["architecture"], data.channels, data.classes)
     save_weights(model.state_dict(), args.weights)
-    certificate.write(args.certificate, [published, args.data / "sheet.json"], [args.weights])
+    certificate.write(args.certificate, [args.weights])

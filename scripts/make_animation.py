@@ -17,7 +17,7 @@ spec = json.loads(args.spec)
 
 names.learn(spec["titles"])
 with job(f"animation {spec['figure']}", args.log):
-    certificate = Certificate(spec)
+    certificate = Certificate(spec, args.energies)
     figure = importlib.import_module(f"robustlens.report.figures.{spec['figure']}")
     figure.animate(args.energies, spec["title"], args.gif)
-    certificate.write(args.certificate, args.energies, [args.gif])
+    certificate.write(args.certificate, [args.gif])

@@ -22,13 +22,12 @@ spec = json.loads(args.spec)
 
 names.learn(spec["titles"])
 with job(f"figure {spec['figure']}", args.log):
-    certificate = Certificate(spec)
     given = {name: getattr(args, name) for name in SOURCES if getattr(args, name)}
-    inputs = [path for paths in given.values() for path in paths]
+    certificate = Certificate(spec, [path for paths in given.values() for path in paths])
     if "recipe" in spec:
         given["recipe"] = spec["recipe"]
     drawing = importlib.import_module(f"robustlens.report.figures.{spec['figure']}").build(
         scale=spec["scale"], title=spec["title"], **given
     )
     save(drawing, args.pdf, args.png)
-    certificate.write(args.certificate, inputs, [args.pdf, args.png])
+    certificate.write(args.certificate, [args.pdf, args.png])

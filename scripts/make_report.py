@@ -24,7 +24,9 @@ args = arguments.parse_args()
 spec = json.loads(args.spec)
 
 with job("report", args.log):
-    certificate = Certificate(spec)
+    pages = [path.with_suffix(".html") for path in args.tables]
+    inputs = [*args.sheets, *args.tables, *pages, *args.figures, *args.animations, args.claims]
+    certificate = Certificate(spec, inputs)
     provenance = {"configuration": spec["configuration"], "scale": spec["scale"]}
     document = Document(
         title=spec["title"],
@@ -39,5 +41,4 @@ with job("report", args.log):
     for path, text in ((args.html, render_html(document)), (args.tex, render_tex(document, args.tex.parent))):
         with replacing(path) as temporary:
             temporary.write_text(text)
-    inputs = [*args.sheets, *args.tables, *args.figures, *args.animations, args.claims]
-    certificate.write(args.certificate, inputs, [args.html, args.tex])
+    certificate.write(args.certificate, [args.html, args.tex])

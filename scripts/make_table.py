@@ -23,7 +23,6 @@ spec = json.loads(args.spec)
 
 names.learn(spec["titles"])
 with job(f"table {spec['table']}", args.log):
-    certificate = Certificate(spec)
     given = {name: getattr(args, name) for name in SOURCES if getattr(args, name)}
     inputs = [path for paths in given.values() for path in paths]
     if args.anchors:
@@ -32,8 +31,9 @@ with job(f"table {spec['table']}", args.log):
     if args.published_file:
         given["published_file"] = args.published_file
         inputs.append(args.published_file)
+    certificate = Certificate(spec, inputs)
     if "architectures" in spec:
         given["architectures"] = spec["architectures"]
     table = importlib.import_module(f"robustlens.report.tables.{spec['table']}").build(scale=spec["scale"], **given)
     table.write(args.tex, args.csv, args.html)
-    certificate.write(args.certificate, inputs, [args.tex, args.csv, args.html])
+    certificate.write(args.certificate, [args.tex, args.csv, args.html])

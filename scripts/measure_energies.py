@@ -29,8 +29,8 @@ with (
     job(f"energies of training images {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", args.log),
     use_device(args.threads) as device,
 ):
-    certificate = Certificate(spec)
-    data = load(args.data)
+    certificate = Certificate(spec, [args.data / "sheet.json", args.weights])
+    data = load(args.data, ["train"])
     model = InferenceModel(load_model(args.weights, spec["architecture"], data.channels, data.classes)).to(device)
     train = data.splits["train"]
     batches = []
@@ -50,4 +50,4 @@ with (
     table.insert(0, "index", np.array(train.index))
     with replacing(args.table) as path:
         table.to_parquet(path, index=False)
-    certificate.write(args.certificate, [args.data / "sheet.json", args.weights], [args.table])
+    certificate.write(args.certificate, [args.table])

@@ -19,10 +19,10 @@ args = arguments.parse_args()
 spec = json.loads(args.spec)
 
 with job(f"prepare {spec['facts']['name']}", args.log):
-    certificate = Certificate(spec)
     archives = [args.downloads / archive["file"] for archive in spec["archives"]]
     for path, archive in zip(archives, spec["archives"], strict=True):
         verify(path, archive)
+    certificate = Certificate(spec, archives)
     args.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.folder, prefix=".reading-") as scratch:
         reader = dict(spec["reader"])
@@ -35,4 +35,4 @@ with job(f"prepare {spec['facts']['name']}", args.log):
             progress(done // 2**20)
 
         write_prepared(source, positions, args.folder, spec["facts"], report)
-    certificate.write(args.certificate, archives, [args.folder / name for name in [*array_names(), "sheet.json"]])
+    certificate.write(args.certificate, [args.folder / name for name in [*array_names(), "sheet.json"]])

@@ -20,10 +20,10 @@ args = arguments.parse_args()
 spec = json.loads(args.spec)
 
 with job(f"reference features {spec['dataset']}", args.log), use_device(args.threads) as device:
-    certificate = Certificate(spec)
-    data = load(args.data)
+    certificate = Certificate(spec, [args.data / "sheet.json", args.weights])
+    data = load(args.data, [spec["features"]["reference"]])
     network = open_network(spec["features"]["kind"], args.weights, spec["architecture"], data, device)
     split = data.splits[spec["features"]["reference"]]
     reference = see_reference(split.pixels(), split.labels, network, spec["features"]["reference"], spec["batch_size"])
     save_reference(args.reference, reference)
-    certificate.write(args.certificate, [args.data / "sheet.json", args.weights], [args.reference])
+    certificate.write(args.certificate, [args.reference])

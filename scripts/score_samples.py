@@ -25,10 +25,11 @@ args = arguments.parse_args()
 spec = json.loads(args.spec)
 
 with job(f"score {args.samples or 'real images'}", args.log), use_device(args.threads) as device:
-    certificate = Certificate(spec)
-    data = load(args.data)
-    network = open_network(spec["features"]["kind"], args.weights, spec["architecture"], data, device)
+    inputs = [args.data / "sheet.json", args.weights, args.reference, *([args.samples] if args.samples else [])]
+    certificate = Certificate(spec, inputs)
     anchor = "validation" if spec["features"]["reference"] == "test" else "test"
+    data = load(args.data, ["train"] if args.samples else ["train", anchor])
+    network = open_network(spec["features"]["kind"], args.weights, spec["architecture"], data, device)
     if args.samples:
         samples = load_samples(args.samples)
         images, labels = samples.images, samples.labels
@@ -45,5 +46,4 @@ with job(f"score {args.samples or 'real images'}", args.log), use_device(args.th
     scores["scored"] = "generated images" if args.samples else f"real {anchor} images"
     with replacing(args.scores) as path:
         path.write_text(json.dumps(scores, indent=2) + "\n")
-    inputs = [args.data / "sheet.json", args.weights, args.reference, *([args.samples] if args.samples else [])]
-    certificate.write(args.certificate, inputs, [args.scores])
+    certificate.write(args.certificate, [args.scores])

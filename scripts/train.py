@@ -40,9 +40,9 @@ if args.processes > 1 and "RANK" not in os.environ:
 first = os.environ.get("RANK", "0") == "0"  # of several processes one holds the state, speaks and writes
 log = args.log if first else args.log.with_suffix(f".process{os.environ['RANK']}.log")
 with job(f"train {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", log), use_device(args.threads) as device:
-    certificate = Certificate(spec)
+    certificate = Certificate(spec, [args.data / "sheet.json", *args.measured])
     signals = stop_on_signals()
-    data = load(args.data)
+    data = load(args.data, ["train", "validation"])
     if args.measured:
         positions = left_out(pd.read_parquet(args.measured[0]), spec["leave_out"], spec["seed"])
         data = without(data, positions)
@@ -60,5 +60,4 @@ with job(f"train {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", log), u
         if first:
             outputs = write_run(run, args.run)
             facts = {"best_epoch": run.best_epoch, "digest": digest, "engine": engine.facts()}
-            inputs = [args.data / "sheet.json", *args.measured]
-            certificate.write(args.certificate, inputs, outputs, processes=args.processes, **facts)
+            certificate.write(args.certificate, outputs, processes=args.processes, **facts)

@@ -1,5 +1,6 @@
 """Real processes that start at once: forked from the test's own, which has imported everything already."""
 
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -13,6 +14,7 @@ from typing import Any
 import torch._dynamo  # noqa: F401 - the first optimiser of a process imports it, which takes seconds
 
 REPOSITORY = Path(__file__).parent.parent
+PATIENCE = 180.0  # seconds; where they pass, something hangs, however busy the machine is
 
 
 class Child:
@@ -42,7 +44,7 @@ class Child:
 
     def wait(self) -> tuple[int, str]:
         """Exit code (minus the signal that killed it) and output."""
-        self.process.join(60)
+        self.process.join(PATIENCE)
         assert self.process.exitcode is not None, f"process {self.pid} does not end:\n{self.output.read_text()}"
         return self.process.exitcode, self.output.read_text()
 
@@ -54,9 +56,20 @@ def run_script(name: str, arguments: list[str], folder: Path) -> None:
     runpy.run_path(str(REPOSITORY / "scripts" / f"{name}.py"), run_name="__main__")
 
 
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
+def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> None:
     """Return as soon as `condition` holds."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.002)
+
+
+def processes_with(text: str) -> list[int]:
+    """The living processes with that text in their command line or in the environment that they were started with."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            said = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            if text.encode() in said and int(process.name) != os.getpid():
+                found.append(int(process.name))
+    return found

@@ -2,8 +2,11 @@
 
 import argparse
 import contextlib
+import fcntl
 import logging
+import os
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -19,7 +22,11 @@ log = logging.getLogger("robustlens")
 def job(name: str, log_file: Path) -> Iterator[None]:
     """Run a job's body with logging set up. A failure ends the process with code 1 and one line that says which job,
     why, and which log to open; the log has the traceback of what was not foreseen.
+
+    The log's first line says which job on which machine this is, its last how it ended, and it is locked while the
+    process lives: `robustlens.job_log` reads from it how the job stands.
     """
+    started = time.monotonic()
     try:
         Path(log_file).parent.mkdir(parents=True, exist_ok=True)
         file = logging.FileHandler(log_file, mode="w")
@@ -32,6 +39,8 @@ def job(name: str, log_file: Path) -> Iterator[None]:
     logging.basicConfig(level=logging.INFO, handlers=[file, terminal], force=True)
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a disk too full for the log must not bury the reason under tracebacks
+    _lock(file)
+    log.info("%s: started on %s", name, _place(), extra={"terminal": False})
     try:
         yield
     except Exception as error:
@@ -41,6 +50,25 @@ def job(name: str, log_file: Path) -> Iterator[None]:
             log.info("%s", traceback.format_exc(), extra={"terminal": False})
         log.error("FAILED: %s\n  log: %s", reason, log_file)
         sys.exit(1)
+    log.info("finished in %s", _clock(time.monotonic() - started), extra={"terminal": False})
+
+
+def _lock(file: logging.FileHandler) -> None:
+    """Lock a log with the operating system's lock, which ends with the process, however that ends. Where a file system
+    has no locks there is none. A reader holds the lock for no longer than it takes to try it."""
+    for _ in range(100):
+        try:
+            return fcntl.flock(file.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.01)
+        except OSError:
+            return None
+
+
+def _place() -> str:
+    """Machine, process and, where SLURM gives it, the number of the job."""
+    job = os.environ.get("SLURM_JOB_ID")
+    return f"{socket.gethostname()}, process {os.getpid()}" + (f", SLURM job {job}" if job else "")
 
 
 def _for_the_terminal(record: logging.LogRecord) -> bool:

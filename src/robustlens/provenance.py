@@ -1,14 +1,22 @@
-"""Birth certificates: where an artefact comes from."""
+"""Birth certificates: where an artefact comes from, and by which a later job knows that it is still what was made.
+
+The certificate of results/<scale>/a/b/file is results/<scale>/provenance/a/b.json or one of
+results/<scale>/provenance/a/b/*.json: the one that lists the file among its outputs.
+"""
 
 import json
+import os
 import platform
 import sys
 import time
+from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from robustlens.atomic import replacing
 from robustlens.data.prepared import checksum
+from robustlens.errors import RobustlensError
 
 LIBRARIES = (
     "torch",
@@ -24,22 +32,28 @@ LIBRARIES = (
 
 
 class Certificate:
-    """Made when a job starts, written when its artefacts are in place."""
+    """Made when a job starts, before it reads anything; written when its artefacts are in place.
 
-    def __init__(self, spec: dict):
+    inputs: the files that the job reads. Each is hashed, and where there is a certificate of the job that made it, must
+        have the SHA-256 given there.
+    Raises RobustlensError naming an input that is missing, altered or cut short.
+    """
+
+    def __init__(self, spec: dict, inputs: Iterable[Path]):
         self.spec = spec
         self.started = time.monotonic()
+        self.inputs = {str(file): _verified(file) for file in sorted(map(Path, inputs))}
 
-    def write(self, path: Path, inputs: list[Path], outputs: list[Path], **facts: object) -> None:
+    def write(self, path: Path, outputs: list[Path], **facts: object) -> None:
         """Parameters (with code digest and seed), library versions, device, threads, wall time and the SHA-256 of
-        every input and output file, as JSON. facts: what else is to be known of this job.
+        every input (at the start) and output file, as JSON. facts: what else is to be known of this job.
         """
         record = {
             "parameters": self.spec,
             "versions": {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
             "device": _device(),
             "wall_seconds": round(time.monotonic() - self.started, 3),
-            "inputs": {str(file): checksum(file) for file in sorted(map(Path, inputs))},
+            "inputs": self.inputs,
             "outputs": {str(file): checksum(file) for file in sorted(map(Path, outputs))},
             **facts,
         }
@@ -47,8 +61,50 @@ class Certificate:
             temporary.write_text(json.dumps(record, indent=2, default=str) + "\n")
 
 
+def _verified(file: Path) -> str:
+    """Its SHA-256, which must be that of its certificate."""
+    try:
+        found = checksum(file)
+    except OSError as error:
+        raise RobustlensError(
+            f"{file}: can't be read ({error.strerror}); delete what else the job that makes it left, and run the same "
+            "command again"
+        ) from error
+    made, certificate = _made_in(file.parent).get(file.name, (found, None))
+    if made != found:
+        raise RobustlensError(
+            f"{file}: not the file that was made (its SHA-256 differs from {certificate}); delete it and run the same "
+            "command again"
+        )
+    return found
+
+
+@cache
+def _made_in(folder: Path) -> dict[str, tuple[str, Path]]:
+    """By the name of every file of a folder that has a certificate: its SHA-256 there, and that certificate."""
+    made = {}
+    for root in (folder, *folder.parents):
+        place = root / "provenance" / folder.relative_to(root)
+        for certificate in (place.with_name(f"{place.name}.json"), *place.glob("[!.]*.json")):
+            made |= {Path(file).name: (digest, certificate) for file, digest in _outputs(certificate).items()}
+    return made
+
+
+def _outputs(certificate: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(certificate.read_bytes()).get("outputs", {}))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}  # there is none, or no longer: its job is about to run again
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise RobustlensError(
+            f"{certificate}: damaged ({error}), and nothing is read unverified; delete it with the files that it is of "
+            "and run the same command again"
+        ) from error
+
+
 def _device() -> dict:
-    """The machine's processor and, in a job that uses torch, its threads, capability and accelerator."""
+    """The machine's processor and, in a job that uses torch, its threads, capability and accelerator, and the
+    GPUs that it was allowed to see (None: all)."""
     device = {"machine": platform.machine(), "processor": _processor()}
     if "torch" in sys.modules:
         torch = sys.modules["torch"]
@@ -56,6 +112,7 @@ def _device() -> dict:
             "threads": torch.get_num_threads(),
             "capability": torch.backends.cpu.get_cpu_capability(),
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
         }
     return device
 

@@ -12,6 +12,7 @@ import chain
 import dry_run
 import plan_of_embedded
 import preparation
+import scale
 import speed
 import torch
 from line_up import problems
@@ -23,7 +24,7 @@ from robustlens.provenance import _device
 
 ROOT = Path(__file__).parents[2]
 # Besides the speed of training: what has a `measure` and a `table`.
-PARTS = {"preparation": preparation, "chain": chain, "dry_run": dry_run, "plan": plan_of_embedded}
+PARTS = {"preparation": preparation, "chain": chain, "dry_run": dry_run, "scale": scale, "plan": plan_of_embedded}
 
 
 def say(line: str) -> None:

@@ -2,6 +2,7 @@
 
 import chain
 import plan_of_embedded
+import scale
 from line_up import PEER
 
 SPEED_GOALS = [  # (row, column, at least, of which problems)
@@ -62,6 +63,8 @@ def goals(problems: list[dict], parts: dict[str, dict], gpu: bool) -> list[dict]
         ratio = parts["chain"]["ratios"]["usual loop, E(x)"]
         goal = f"chains: at least {chain.GOAL} times the usual loop"
         judged.append({"goal": goal, "measured": ratio, "reached": ratio >= chain.GOAL})
+    if "scale" in parts:
+        judged += _scale_goals(parts["scale"])
     if "plan" in parts:
         ratio, limit = parts["plan"]["planned"] / parts["plan"]["took"], plan_of_embedded.LIMIT
         goal = f"the plan of the embedded scale is right by a factor of {limit}"
@@ -82,6 +85,20 @@ def _speed_goal(found: dict, name: str, column: str, least: float, _: str | None
     measured = found["rows"].get(name, {}).get(column)
     goal = f"{found['name']}, {name}: at least {least} {NAMES[column]}"
     return {"goal": goal, "measured": measured, "reached": None if measured is None else measured >= least}
+
+
+def _scale_goals(found: dict) -> list[dict]:
+    steps = ("dry run", "no-op")
+    slowest = max(ms for step in steps for ms in scale.ms_a_job(found, step))
+    grown = [scale.growth(found, step) for step in steps]
+    return [
+        _at_most(f"dry run and no-op: at most {scale.MOST_MS} ms a job", slowest, scale.MOST_MS),
+        _at_most(
+            f"dry run and no-op are linear: a further job takes at most {scale.MOST_GROWTH} times as much",
+            None if None in grown else max(grown),
+            scale.MOST_GROWTH,
+        ),
+    ]
 
 
 def _at_most(goal: str, measured: float | None, most: float) -> dict:

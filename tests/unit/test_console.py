@@ -1,5 +1,7 @@
 """What a job says and certifies, and the three scripts from the command line."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import logging
@@ -62,7 +64,40 @@ def test_a_job_that_ends_well_says_nothing_on_the_terminal(tmp_path, capsys):
     with job("train sat", tmp_path / "log"):
         log.info("a detail")
     assert capsys.readouterr().err == ""
-    assert re.fullmatch(r"\d\d:\d\d:\d\d a detail\n", (tmp_path / "log").read_text())
+    first, second, third = (tmp_path / "log").read_text().splitlines()
+    assert re.fullmatch(rf"\d\d:\d\d:\d\d train sat: started on [^ ,]+, process {os.getpid()}", first)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d a detail", second)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d finished in 0:00:0\d", third)
+
+
+def test_a_log_says_how_long_its_job_took_and_its_number_in_slurm(tmp_path, clock, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    with job("train sat", tmp_path / "log"):
+        clock[0] += 3725
+    first, second = (tmp_path / "log").read_text().splitlines()
+    assert first.endswith(f", process {os.getpid()}, SLURM job 77") and second.endswith(" finished in 1:02:05")
+
+
+def test_a_log_that_can_t_be_locked_is_written_all_the_same(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(console.fcntl, "flock", no_locks)
+    with job("train sat", tmp_path / "log"):
+        pass
+    assert "finished" in (tmp_path / "log").read_text()
+
+
+def test_a_log_is_locked_although_a_reader_tries_its_lock_at_that_moment(tmp_path, monkeypatch):
+    def let_go(_seconds):
+        fcntl.flock(reader, fcntl.LOCK_UN)
+
+    monkeypatch.setattr(console.time, "sleep", let_go)
+    (tmp_path / "log").touch()
+    with open(tmp_path / "log") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        with job("train sat", tmp_path / "log"), pytest.raises(BlockingIOError):
+            fcntl.flock(reader, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def test_our_warnings_go_to_terminal_and_log_and_python_s_to_the_log_alone(tmp_path, capsys):
@@ -167,8 +202,8 @@ def test_a_certificate_says_from_what_and_with_what_a_file_was_made(tmp_path, mo
     (tmp_path / "out").write_text("output")
     moments = iter([10.0, 12.3456])
     monkeypatch.setattr(time, "monotonic", lambda: next(moments))
-    certificate = Certificate({"seed": 3, "code": "abc"})
-    certificate.write(tmp_path / "sub" / "c.json", [tmp_path / "in"], [tmp_path / "out"], best_epoch=4)
+    certificate = Certificate({"seed": 3, "code": "abc"}, [tmp_path / "in"])
+    certificate.write(tmp_path / "sub" / "c.json", [tmp_path / "out"], best_epoch=4)
     record = json.loads((tmp_path / "sub" / "c.json").read_text())
     assert record["parameters"] == {"seed": 3, "code": "abc"}
     assert record["inputs"] == {str(tmp_path / "in"): sha256(tmp_path / "in")}
@@ -200,7 +235,19 @@ def results(tmp_path_factory) -> Path:
     run("prepare_data", PREPARATION, folder, "--downloads", "downloads", "--folder", "data")
     run("train", SPEC, folder, "--data", "data", "--state", "state", "--run", "run")
     weights = ["run/best.safetensors", "run/last.safetensors"]
-    run("evaluate", EVALUATION, folder, "--data", "data", "--weights", *weights, "--table", "evaluation/table.parquet")
+    run(
+        "evaluate",
+        EVALUATION,
+        folder,
+        "--data",
+        "data",
+        "--weights",
+        *weights,
+        "--state",
+        "state",
+        "--table",
+        "evaluation/table.parquet",
+    )
     return folder
 
 

@@ -200,9 +200,15 @@ def test_an_altered_array_is_named(name, folder):
         load(folder)
 
 
-def test_an_altered_array_passes_where_checksums_are_not_wanted(folder):
-    np.save(folder / "test_labels.npy", np.array([5, 5, 5]))
-    assert load(folder, verify=False).splits["test"].labels.tolist() == [5, 5, 5]
+def test_only_the_splits_that_are_asked_for_are_verified_and_loaded(folder):
+    for name in ("train_images.npy", "validation_index.npy"):
+        (folder / name).write_bytes(b"damaged")
+    (folder / "train_labels.npy").unlink()
+    data = load(folder, ["test"])
+    assert list(data.splits) == ["test"] and data.splits["test"].labels.tolist() == [0, 0, 1]
+    assert load(folder, []).sheet == data.sheet
+    with pytest.raises(RobustlensError, match=f"{folder / 'validation_index.npy'}: not the file that was prepared"):
+        load(folder, ["test", "validation"])
 
 
 @pytest.mark.parametrize("name", ["train_images.npy", "test_index.npy"])

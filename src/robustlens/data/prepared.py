@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,8 @@ class Split:
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """The three splits of a dataset and its sheet (name, classes, shape, levels, sizes, checksums, source, licence)."""
+    """The splits of a dataset that a job uses, and its sheet (name, classes, shape, levels, sizes, checksums, source,
+    licence)."""
 
     sheet: dict
     splits: dict[str, Split]
@@ -54,10 +56,9 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load(folder: Path, verify: bool = True) -> PreparedDataset:
-    """The dataset in `folder`, memory-mapped. Every array must have the checksum of the sheet.
+def load(folder: Path, splits: Iterable[str] = SPLITS) -> PreparedDataset:
+    """The given splits of the dataset in `folder`, memory-mapped. Their arrays must have the checksums of the sheet.
 
-    verify: False skips the checksums, for a caller that has just made them.
     Raises RobustlensError naming a file that is missing or that was altered since it was prepared.
     """
     folder = Path(folder)
@@ -69,18 +70,18 @@ def load(folder: Path, verify: bool = True) -> PreparedDataset:
         raise RobustlensError(
             f"{folder / 'sheet.json'}: damaged ({error}); delete {folder} and run again to prepare it anew"
         ) from error
-    splits = {}
-    for split in SPLITS:
+    loaded = {}
+    for split in splits:
         parts = {}
         for part in ("images", "labels", "index"):
             path = folder / f"{split}_{part}.npy"
             if not path.exists():
                 raise RobustlensError(f"{path}: missing; delete {folder} and run again to prepare it anew")
-            if verify and checksum(path) != sheet["sha256"][path.name]:
+            if checksum(path) != sheet["sha256"][path.name]:
                 raise RobustlensError(
                     f"{path}: not the file that was prepared (its SHA-256 differs from {folder / 'sheet.json'}); "
                     f"delete {folder} and run again to prepare it anew"
                 )
             parts[part] = np.load(path, mmap_mode="r")
-        splits[split] = Split(**parts, levels=sheet["levels"])
-    return PreparedDataset(sheet, splits)
+        loaded[split] = Split(**parts, levels=sheet["levels"])
+    return PreparedDataset(sheet, loaded)

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from robustlens.attacks.threat import Threat
 from robustlens.data.prepared import Split
@@ -34,11 +35,13 @@ def attack_split(
     batch_size: int,
     samples: int | None = None,
     device: torch.device | str = "cpu",
+    remembered: Callable[[str, Callable[[], pd.DataFrame]], pd.DataFrame] = lambda _, compute: compute(),
 ) -> pd.DataFrame:
     """One row an image: index, label, predictions, energies, distance, broken_by (see the README's file formats).
 
     samples: attack only a class-balanced subset of that size. The random numbers of a batch depend on the seed, the
-    attack's name and the batch's first position, not on what was attacked before.
+    attack's name and the batch's first position, not on what was attacked before. remembered: gives the batch of a name
+    (the attack's, and that position) that was computed before, or computes it.
     Raises RobustlensError for a model in train mode, images outside [0, 1], logits that are not finite or are
     probabilities, adversarial images outside the ball, and an attack that changes the model.
     """
@@ -48,10 +51,9 @@ def attack_split(
     batches = []
     for start in range(0, len(chosen), batch_size):
         where = chosen[start : start + batch_size]
-        x = torch.from_numpy(split.pixels(where)).to(device)
-        y = torch.from_numpy(split.labels[where]).to(device)
         noise = generator(seed, name, start, device=device)
-        batches.append(_attack_batch(model, x, y, attack, name, threat, noise).assign(index=split.index[where]))
+        compute = partial(_attack_batch, model, split, where, attack, name, threat, noise)
+        batches.append(remembered(f"{name} {start}", compute))
     if buffers_digest(model) != before:
         raise RobustlensError(f"{name}: the attack changed the model's weights or BatchNorm statistics")
     table = pd.concat(batches, ignore_index=True)
@@ -61,8 +63,16 @@ def attack_split(
 
 
 def _attack_batch(
-    model: nn.Module, x: Tensor, y: Tensor, attack: Callable, name: str, threat: Threat, noise: torch.Generator
+    model: nn.Module,
+    split: Split,
+    where: np.ndarray,
+    attack: Callable,
+    name: str,
+    threat: Threat,
+    noise: torch.Generator,
 ) -> pd.DataFrame:
+    x = torch.from_numpy(split.pixels(where)).to(noise.device)
+    y = torch.from_numpy(split.labels[where]).to(noise.device)
     check_images(x)
     with torch.no_grad():
         natural = model(x)
@@ -88,7 +98,8 @@ def _attack_batch(
         "joint_adversarial": joint_energy(adversarial, y),
         "distance": threat.distance(x_adv, x),
     }
-    return pd.DataFrame({column: t.cpu().numpy() for column, t in columns.items()} | {"broken_by": broken_by})
+    columns = {column: t.cpu().numpy() for column, t in columns.items()}
+    return pd.DataFrame(columns | {"broken_by": broken_by, "index": split.index[where]})
 
 
 def collected_warnings(names: Iterable[str]) -> list[str]:

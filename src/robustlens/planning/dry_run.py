@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ class Job:
 
     spec: the parameters that the job's script gets, empty for a command that is no script of ours.
     benchmark: the file that Snakemake will write its time to. certificate: the file that the script will write its
-    parameters and its machine to. Both may be None. threads: of the processor.
+    parameters and its machine to. log: the file of its messages, with its folder. Each may be None. threads: of the
+    processor.
     """
 
     rule: str
@@ -33,6 +35,7 @@ class Job:
     threads: int
     spec: dict[str, Any] = field(default_factory=dict)
     certificate: str | None = None
+    log: str | None = None
 
     def key(self) -> tuple:
         return (self.rule, *sorted(self.wildcards.items()))
@@ -45,15 +48,23 @@ def dry_run(snakefile: str, configuration: str, targets: list[str], everything: 
     Raises RobustlensError where Snakemake fails, with its message, and for a job that can't be read.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        settings, found = Path(scratch, "configuration.json"), Path(scratch, "jobs.jsonl")
+        settings = Path(scratch, "configuration.json")
         settings.write_text(configuration)
-        command = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", "--cores", "all"]
-        command += ["--snakefile", snakefile, "--configfile", str(settings)]
+        arguments = ["--cores", "all", "--snakefile", snakefile, "--configfile", str(settings)]
+        return announced_jobs(arguments, targets, everything)
+
+
+def announced_jobs(arguments: list[str], targets: Sequence[str] = (), everything: bool = False) -> list[Job]:
+    """The same for `snakemake <arguments> -- <targets>`. It may be asked while Snakemake runs."""
+    with tempfile.TemporaryDirectory() as scratch:
+        found = Path(scratch, "jobs.jsonl")
+        command = [sys.executable, "-m", "snakemake", *arguments, "--dry-run", "--nolock", "--quiet", "host"]
         command += ["--logger", "jobs", "--logger-jobs-file", str(found)]
         command += ["--forceall"] if everything else []
+        command += ["--", *targets] if targets else []
         path = f"{PLUGIN}{os.pathsep}{SOURCE}"
         process = subprocess.run(
-            [*command, "--", *targets],
+            command,
             env=os.environ | {"PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -61,7 +72,8 @@ def dry_run(snakefile: str, configuration: str, targets: list[str], everything: 
             text=True,
         )
         if process.returncode != 0:
-            raise RobustlensError(f"snakemake {' '.join(targets)} can't be planned:\n{process.stdout.strip()}")
+            asked = shlex.join(["snakemake", *(targets or arguments)])
+            raise RobustlensError(f"{asked} can't be planned:\n{process.stdout.strip()}")
         return read_jobs(found.read_text().splitlines() if found.exists() else [])
 
 
@@ -103,6 +115,7 @@ def read_job(announced: dict[str, Any]) -> Job:
         threads=announced["threads"],
         spec=spec,
         certificate=certificate,
+        log=announced.get("log"),
     )
 
 

@@ -35,6 +35,7 @@ class LogHandler(LogHandlerBase):
                     "inputs": list(record.input),
                     "outputs": list(record.output),
                     "benchmark": record.benchmark,
+                    "log": str(Path(record.log[0]).absolute()) if record.log else None,
                     "threads": record.threads,
                     "command": record.shellcmd,
                 }

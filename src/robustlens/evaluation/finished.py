@@ -1,0 +1,68 @@
+"""What an evaluation has behind it: a job that is killed, or whose results Snakemake deletes with those of its group,
+goes on after the last batch that was saved."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from robustlens.atomic import replacing
+from robustlens.console import log
+from robustlens.data.prepared import PreparedDataset
+from robustlens.errors import RobustlensError
+
+
+def evaluation_digest(spec: dict, data: PreparedDataset, weights: dict[str, str], device: torch.device) -> str:
+    """Sixteen hexadecimal digits over all that defines an evaluation: its specification (with the digest of the code it
+    uses), the checksums of data and weights, and the kind of device (sums of a processor follow its threads)."""
+    threads = torch.get_num_threads() if device.type == "cpu" else None
+    text = json.dumps([spec, data.sheet["sha256"], weights, device.type, threads], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class FinishedBatches:
+    """The batches of one evaluation that are done, in a file that is no output of the job.
+
+    file: its name has the digest of the evaluation, so that no other one reads it. warnings: what the batches gave rise
+    to; those of batches that were done before are added to it. every: seconds between two savings, and how much work a
+    job that is killed may lose.
+    Raises RobustlensError for a damaged file.
+    """
+
+    def __init__(self, file: Path, warnings: list[str], every: float):
+        self.file, self.warnings, self.every = file, warnings, every
+        self.saved = time.monotonic()
+        self.batches: dict[str, pd.DataFrame] = {}
+        if file.exists():
+            self._load()
+
+    def get(self, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """The batch of that name: as it was saved, or as it is computed now."""
+        if name not in self.batches:
+            self.batches[name] = compute()
+            if time.monotonic() - self.saved >= self.every:
+                self._save()
+        return self.batches[name]
+
+    def _save(self) -> None:
+        table = pd.concat(self.batches, names=["batch", "row"])
+        table.attrs = {"warnings": self.warnings}
+        with replacing(self.file) as path:
+            table.to_parquet(path, write_page_checksum=True)
+        self.saved = time.monotonic()
+
+    def _load(self) -> None:
+        try:
+            table = pd.read_parquet(self.file, page_checksum_verification=True)
+            self.warnings += table.attrs["warnings"]
+        except (OSError, ValueError, KeyError) as error:
+            raise RobustlensError(
+                f"{self.file}: damaged ({error}); delete it to evaluate from the beginning"
+            ) from error
+        table.attrs = {}
+        self.batches = {name: batch.droplevel("batch") for name, batch in table.groupby(level="batch", sort=False)}
+        log.info("%d batches were done before", len(self.batches))

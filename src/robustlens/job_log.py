@@ -1,0 +1,79 @@
+"""How a job stands, from the log that `robustlens.console.job` writes."""
+
+import fcntl
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+START = re.compile(r"\S+ (?P<name>.+): started on (?P<host>[^,]+), process \d+(?:, SLURM job (?P<slurm>\d+))?$")
+PROGRESS = re.compile(r"(?P<time>\S+) (?P<step>.+ \d+/\d+, ETA \S+)")
+FAILED = re.compile(r"\S+ FAILED: (?P<reason>.*)")
+FINISHED = re.compile(r"\S+ finished in ")
+
+
+@dataclass(frozen=True)
+class JobLog:
+    """What the log of a job says.
+
+    state: `running`, `finished`, `failed`, `killed` (it ended without a last word), `waiting` (SLURM will start it
+    again), or `unknown`, where a command that is no script of ours wrote the log.
+    says: in one line, how far a job is that runs; why it failed or what else there is to say of its end.
+    """
+
+    state: str
+    says: str
+    name: str = ""
+
+
+def read_log(path: Path, slurm: Mapping[str, str] | None = None) -> JobLog | None:
+    """What a log says; None where there is none. slurm: the states of one's jobs there, by `slurm_states`."""
+    try:
+        with open(path, errors="replace") as file:
+            locked = _locked(file)
+            lines = [line.strip() for line in file if line.strip()]
+            locked = locked or _locked(file)  # it may have begun after the first look
+    except FileNotFoundError:
+        return None
+    start = START.match(lines[0]) if lines else None
+    if not start:
+        return JobLog("unknown", lines[-1] if lines else "its log is empty")
+    name = start["name"]
+    if failed := _last(FAILED, lines):
+        return JobLog("failed", failed["reason"], name)
+    if _last(FINISHED, lines):
+        return JobLog("finished", "its log says that it finished", name)
+    state = {"RUNNING": "running", "PENDING": "waiting"}.get((slurm or {}).get(start["slurm"], ""), "killed")
+    if locked or state == "running":
+        step = _last(PROGRESS, lines)
+        return JobLog("running", f"{step['step']} (at {step['time']})" if step else "has begun", name)
+    end = f"ended on {start['host']} without a word: killed (out of memory, out of time) or cancelled"
+    return JobLog(state, f"{end}; its log ends with: {lines[-1]}", name)
+
+
+def _last(pattern: re.Pattern, lines: list[str]) -> re.Match | None:
+    return next(filter(None, map(pattern.match, reversed(lines))), None)
+
+
+def _locked(file: TextIO) -> bool:
+    """Whether the process that writes this file lives, as far as its lock is seen from here."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    fcntl.flock(file, fcntl.LOCK_UN)
+    return False
+
+
+def slurm_states() -> dict[str, str]:
+    """The states of one's jobs in SLURM, by their numbers: on many clusters no machine sees the locks of another."""
+    command = ["squeue", "--me", "--noheader", "--format=%A %T"]
+    try:
+        asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}  # no SLURM here, or it does not answer
+    return dict(line.split() for line in asked.stdout.splitlines())

@@ -1,0 +1,155 @@
+"""How a run of the workflow stands, in words: for `make status`, and for the last screen of a run that failed."""
+
+import logging
+import os
+import re
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from robustlens.job_log import JobLog, read_log
+from robustlens.planning.dry_run import Job
+
+STATES = ("done", "running", "failed", "left")
+FAILURES_SHOWN = 10
+
+
+# What there is -----------------------------------------------------------------------------------------------------
+
+
+def status_text(everything: Sequence[Job], needed: Sequence[Job], slurm: Mapping[str, str], command: str) -> str:
+    """Counts a stage, what runs, what failed, and how to go on.
+
+    everything, needed: the jobs of the workflow, and those of them that are to run. slurm: by `slurm_states`.
+    command: what was typed to run the workflow.
+    """
+    waiting = {job.key() for job in needed}
+    logs = {job.key(): read_log(Path(job.log), slurm) for job in everything if job.key() in waiting and job.log}
+    states = {job.key(): _state(logs.get(job.key())) if job.key() in waiting else "done" for job in everything}
+    counts: dict[str, Counter] = {}
+    for job in everything:
+        counts.setdefault(_stage(job.rule), Counter())[states[job.key()]] += 1
+    running = [(logs[job.key()], job) for job in everything if states[job.key()] == "running"]
+    failed = [(logs[job.key()], job) for job in everything if states[job.key()] == "failed"]
+
+    lines = [*_table(counts), ""]
+    if not waiting:
+        return "\n".join([*lines, "Everything is done."])
+    width = max((len(log.name) for log, _ in running), default=0)
+    lines += ["Running:" if running else "Nothing is running."]
+    lines += [f"  {log.name:{width}}  {log.says}" for log, _ in running]
+    lines += ["", "Failed:"] if failed else []
+    lines += [line for log, job in failed for line in _failure(log.name, log.says, [job.log])]
+    return "\n".join([*lines, "", f"{'Once nothing runs any more, go on' if running else 'Go on'} with: {command}"])
+
+
+def _state(log: JobLog | None) -> str:
+    """Of a job that is to run: `left` is also one that has finished, but for other parameters."""
+    known = {"running": "running", "failed": "failed", "killed": "failed"}
+    return known.get(log.state, "left") if log else "left"
+
+
+def _stage(rule: str) -> str:
+    """A rule, or of those that there are many of their kind."""
+    kind = rule.partition("_")[0]
+    return f"{kind}s" if kind in ("table", "figure") else rule
+
+
+def _table(counts: Mapping[str, Counter]) -> list[str]:
+    rows = [*counts.items(), ("total", sum(counts.values(), Counter()))]
+    width = max(len(stage) for stage, _ in rows)
+    lines = [f"{'':{width}}" + "".join(f"{state:>9}" for state in STATES)]
+    return lines + [
+        f"{stage:{width}}" + "".join(f"{count[state] or '-':>9}" for state in STATES) for stage, count in rows
+    ]
+
+
+# What failed -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FailedJob:
+    """What Snakemake announces of a job that failed. logs: the rule's own first, then those of SLURM. group: of jobs
+    that were submitted as one, of which Snakemake does not say which one failed."""
+
+    rule: str
+    logs: tuple[str, ...]
+    message: str = ""
+    group: str = ""
+
+    def own_log(self) -> JobLog | None:
+        return read_log(Path(self.logs[0])) if self.logs else None
+
+    def ended_badly(self) -> bool:
+        log = self.own_log()
+        return log is not None and log.state in ("failed", "killed")
+
+
+class FailedJobs(logging.Handler):
+    """A handler for Snakemake's logger that collects the jobs that fail, and forgets those that are started again. It
+    hears what `--quiet` keeps from the terminal and from Snakemake's log file."""
+
+    def __init__(self):
+        super().__init__()
+        self.found: dict[int, FailedJob] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event = getattr(record, "event", None)
+        if event == "job_info":
+            self.found.pop(record.jobid, None)
+        elif event == "job_error" and not record.indent:  # indented: of a group, which was announced before
+            self.found[record.jobid] = FailedJob(record.rule_name, _files(record.log), record.rule_msg or "")
+        elif event == "group_error":
+            for job in record.job_error_info:
+                logs = _files([*job["log"], *record.aux_logs])
+                self.found[job["jobid"]] = FailedJob(job["rule_name"], logs, group=str(record.groupid))
+
+
+def _files(logs: Sequence[str | None]) -> tuple[str, ...]:
+    return tuple(filter(None, logs))
+
+
+def failure_text(failed: Sequence[FailedJob], command: str) -> str:
+    """For each job that failed: which, why, the log to open; last the command that goes on. Of many jobs only the
+    first, so that all is on one screen."""
+    guilty = {job.group for job in failed if job.group and job.ended_badly()}
+    failed = [job for job in failed if job.group not in guilty or job.ended_badly()]
+    lines = [f"{len(failed)} job{'s' if len(failed) > 1 else ''} failed:"] if failed else ["Not everything was done."]
+    for job in failed[:FAILURES_SHOWN]:
+        lines += _failure(*_explained(job))
+    if len(failed) > FAILURES_SHOWN:
+        lines.append(f"  and {len(failed) - FAILURES_SHOWN} more: `make status` lists all")
+    return "\n".join([*lines, "", f"Go on from here with the same command: {command}"])
+
+
+def _explained(job: FailedJob) -> tuple[str, str, list[str]]:
+    """Its name, the reason in one line, and the logs to open: also that of SLURM unless our own says why."""
+    log = job.own_log()
+    if log and log.state == "failed":
+        return log.name, log.says, [job.logs[0]]
+    name = (log.name if log else "") or f"rule {job.rule}"
+    reason = log.says if log else "ended before it wrote a log; Snakemake's words above say more"
+    slurm = re.search(r"SLURM status is: '(\w+)'", job.message)
+    return name, f"SLURM says {slurm[1]}; {reason}" if slurm else reason, list(filter(os.path.exists, job.logs))
+
+
+def _failure(name: str, reason: str, logs: Sequence[str]) -> list[str]:
+    return [f"  {name}", f"    {reason}", *(f"    log: {os.path.relpath(log)}" for log in logs)]
+
+
+def typed_command(words: Sequence[str]) -> str:
+    """The command line that started Snakemake (words: its `sys.argv`), for a person to type again: by `make` and by
+    `uv run` where they started it."""
+    if given := os.environ.get("ROBUSTLENS_COMMAND"):
+        return given
+    program, *arguments = words
+    beside = os.path.relpath(program)
+    if Path(program).name == "__main__.py":
+        start = ["python", "-m", "snakemake"]
+    elif "UV" in os.environ:
+        start = [Path(program).name]
+    else:
+        start = [program if beside.startswith("..") else beside]
+    return shlex.join([*(["uv", "run"] if "UV" in os.environ else []), *start, *arguments])

@@ -1,0 +1,79 @@
+"""Whether two runs of the same configuration have the same results, byte for byte (docs/determinism.md).
+
+python tests/compare_results.py results/embedded /elsewhere/results/embedded
+
+What measures time or the machine differs between any two runs and is left out, by name: whole folders, columns of
+seconds, and entries of certificates.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+TIMES = ("logs", "benchmarks", "state", "plan.txt", "plan.json")  # at the top of the results of a scale
+SECONDS = {"timing.parquet": ["seconds", "images_per_second"], "grid.parquet": ["seconds"]}
+OF_A_JOB = ("wall_seconds",)  # of a certificate
+
+
+def compared(folder: Path) -> dict[str, Path]:
+    """The files below that have to be the same, by their names relative to it."""
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: path for name, path in found.items() if name.split("/")[0] not in TIMES}
+
+
+def differences(one: Path, other: Path) -> Iterator[str]:
+    """What differs between the results of two runs: a line a file."""
+    ours, theirs = compared(one), compared(other)
+    for name in sorted(ours.keys() | theirs.keys()):
+        if name not in theirs or name not in ours:
+            yield f"{name}: only in {one if name in ours else other}"
+        elif problem := difference(ours[name], theirs[name]):
+            yield f"{name}: {problem}"
+
+
+def difference(one: Path, other: Path) -> str | None:
+    """How a file differs from another of the same name; None when it is the same but for its times."""
+    if one.name in SECONDS:
+        return None if timeless(one).equals(timeless(other)) else "differs beyond its seconds"
+    if one.suffix == ".json" and "provenance" in one.parts:
+        return None if certificate(one) == certificate(other) else _entries(certificate(one), certificate(other))
+    return None if one.read_bytes() == other.read_bytes() else "differs"
+
+
+def timeless(table: Path) -> pd.DataFrame:
+    """A table without its columns of seconds."""
+    return pd.read_parquet(table).drop(columns=SECONDS[table.name])
+
+
+def certificate(path: Path) -> dict:
+    """A certificate without its time, and without the digests of files that hold times."""
+    record = json.loads(path.read_text())
+    record = {key: value for key, value in record.items() if key not in OF_A_JOB}
+    for files in ("inputs", "outputs"):
+        timed = {name: "timed" for name in record.get(files, {}) if Path(name).name in SECONDS}
+        record |= {files: record[files] | timed} if timed else {}
+    return record
+
+
+def _entries(one: dict, other: dict) -> str:
+    return "differs in " + ", ".join(key for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("one", type=Path, help="results/<scale> of one run")
+    parser.add_argument("other", type=Path, help="results/<scale> of another one")
+    args = parser.parse_args()
+    found = list(differences(args.one, args.other))
+    names = compared(args.one)
+    timed = sum(path.name in SECONDS or name.startswith("provenance/") for name, path in names.items())
+    print("\n".join(found) or f"The same: {len(names)} files, {timed} of them but for their times.")
+    return 1 if found or not names else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

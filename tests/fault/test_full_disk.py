@@ -1,0 +1,116 @@
+"""A disk that is full at each file that a job writes: it is named, nothing partial stays, the same command goes on."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from flow import RESULTS, contents, files
+from kills import SCIENCE, TRAIN
+from study import Study, progress
+
+JOBS = (
+    "data/digits",
+    "train/digits/trades/seed0",
+    "measure_energies/digits/sat/seed0",
+    "evaluate/digits/sat-no-random/seed0/brief",
+    "generate/digits/trades/seed0",
+    "generate_grid/digits/trades/seed0",
+    "reference_features/digits",
+    "score/digits/trades/seed0",
+    "tables/energy-robustness",
+    "figures/energy-samples-digits",
+    "figures/energy-plane-digits-sat-gif",
+    "report",
+    "report-pdf",
+)
+WITH_TIMES = ("timing.parquet", "grid.parquet")  # what tells how long something took is never the same
+
+
+def full_at(file: Path) -> None:
+    """From now on the disk is full for this file of this process, and for no other."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.with_name(f".{file.name}.{os.getpid()}.part{file.suffix}").symlink_to("/dev/full")
+
+
+def partial_files(study: Study) -> list[Path]:
+    return [path for path in study.results.rglob("*") if ".part" in path.name]
+
+
+def test_every_script_is_among_those_that_are_tried(finished):
+    assert {finished.job(name).script for name in JOBS} == {job.script for job in finished.jobs if job.script}
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_every_file_that_a_job_writes_is_named_when_the_disk_is_full(name, finished):
+    job = finished.job(name)
+    lasting = [path for path in job.outputs if "provenance" not in path.parts and path.name not in WITH_TIMES]
+    expected = contents(finished.folder, lasting)
+    for file in job.outputs:
+        for path in job.outputs:  # as Snakemake does before a job starts
+            (finished.folder / path).unlink(missing_ok=True)
+        code, output = finished.run(job, partial(full_at, finished.folder / file))
+        named = file.parent if file.suffix == ".npy" else file  # of the arrays: where they don't fit, all together
+        said = (
+            rf"FAILED: {named}: could not be written \(.*No space left on device\); .*then run the same command again"
+        )
+        assert code == 1 and re.search(said, output), output
+        assert not (finished.folder / file).exists() and partial_files(finished) == []
+        (certificate,) = (path for path in job.outputs if "provenance" in path.parts)
+        assert not (finished.folder / certificate).exists()
+    code, output = finished.run(job)
+    assert code == 0, output
+    assert contents(finished.folder, lasting) == expected
+    assert all((finished.folder / path).exists() for path in job.outputs)
+
+
+def test_a_log_that_does_not_fit_costs_no_result(finished):
+    job = finished.job("tables/energy-robustness")
+    log, expected = finished.results / f"logs/{job.name}.log", contents(finished.folder, job.outputs[1:])
+    log.unlink()
+    log.symlink_to("/dev/full")
+    code, output = finished.run(job)
+    log.unlink()
+    assert (code, output) == (0, "")
+    assert contents(finished.folder, job.outputs[1:]) == expected
+    assert finished.run(job) == (0, "") and log.stat().st_size > 0
+
+
+@pytest.fixture
+def trained_study(one_run) -> Iterator[Study]:
+    """The study of one run with its training, which may be begun anew: what it had comes back."""
+    kept = one_run.folder / "kept"
+    (one_run.results / "state").rename(kept)
+    yield one_run
+    shutil.rmtree(one_run.results / "state", ignore_errors=True)
+    kept.rename(one_run.results / "state")
+
+
+def test_a_disk_that_is_full_for_the_owner_of_a_state_stops_a_training_that_then_goes_on(trained_study):
+    expected, job = contents(trained_study.folder, SCIENCE), trained_study.job(TRAIN)
+    (folder,) = (trained_study.folder / "kept").iterdir()
+    file = RESULTS / "state" / folder.name / "owner.json"
+    code, output = trained_study.run(job, partial(full_at, trained_study.folder / file))
+    assert code == 1 and f"FAILED: {file}: could not be written (No space left on device); free space" in output
+    assert [path.name for path in files(trained_study.results / "state")] == ["lock"]
+    assert trained_study.run(job) == (0, "")
+    assert contents(trained_study.folder, SCIENCE) == expected
+
+
+@pytest.mark.parametrize("share", [0.2, 0.9])
+def test_a_disk_that_is_full_in_the_middle_of_a_state_leaves_the_one_before_it(share, trained_study):
+    """By the kernel: no file of the process may be longer."""
+    job, expected = trained_study.job(TRAIN), contents(trained_study.folder, SCIENCE)
+    (whole,) = (trained_study.folder / "kept").glob("*/state.safetensors")
+    limit = int(share * whole.stat().st_size)
+    code, output = trained_study.run(job, largest_file=limit)
+    file = RESULTS / "state" / whole.parent.name / whole.name
+    assert code == 1 and f"FAILED: {file}: could not be written (File too large); free space" in output
+    left = [path.name for path in files(trained_study.results / "state")]
+    assert left == ["lock", "owner.json"] + ["state.safetensors"] * (share == 0.9)
+    assert (progress(trained_study.results / "state") > (0, 0)) == (share == 0.9)
+    assert trained_study.run(job) == (0, "")
+    assert contents(trained_study.folder, SCIENCE) == expected

@@ -1,0 +1,351 @@
+"""How jobs stand, from their logs, and what is said of it."""
+
+import fcntl
+import logging
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from processes import Child, until
+
+from robustlens import job_log
+from robustlens.console import Progress, job
+from robustlens.errors import RobustlensError
+from robustlens.job_log import JobLog, read_log, slurm_states
+from robustlens.planning.dry_run import Job
+from robustlens.status import FailedJob, FailedJobs, failure_text, status_text, typed_command
+
+START = "14:00:00 train digits/sat/seed0: started on node17, process 4242"
+STEPS = """\
+14:00:05 epoch 1/50, ETA 0:04:58  loss 2.388  validation robust accuracy 0.100
+14:00:10 epoch 2/50, ETA 0:04:02  loss 2.279  validation robust accuracy 0.100"""
+LAST_STEP = STEPS.splitlines()[1]
+KILLED = "ended on node17 without a word: killed (out of memory, out of time) or cancelled; its log ends with: "
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    return tmp_path / "job.log"
+
+
+@pytest.fixture(autouse=True)
+def typed_by_hand(monkeypatch):
+    """These tests may themselves have been started by make and uv."""
+    for name in ("ROBUSTLENS_COMMAND", "UV"):
+        monkeypatch.delenv(name, raising=False)
+
+
+# One log ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    (f"{START}\n{STEPS}\n14:04:10 finished in 0:04:10\n", JobLog("finished", "its log says that it finished",
+                                                                  "train digits/sat/seed0")),
+    (f"{START}\n{STEPS}\n14:00:11 FAILED: no space; free some\n  log: job.log\n",
+     JobLog("failed", "no space; free some", "train digits/sat/seed0")),
+    (f"{START}\n14:00:11 FAILED: a.tex does not compile\n! Undefined control sequence.\n  log: job.log\n",
+     JobLog("failed", "a.tex does not compile", "train digits/sat/seed0")),
+    (f"{START}\n{STEPS}\n", JobLog("killed", KILLED + LAST_STEP, "train digits/sat/seed0")),
+    (f"{START}\n", JobLog("killed", KILLED + START, "train digits/sat/seed0")),
+    (f"{START}, SLURM job 77\n", JobLog("killed", f"{KILLED}{START}, SLURM job 77", "train digits/sat/seed0")),
+    ("cat: a.csv: No such file or directory\n\n", JobLog("unknown", "cat: a.csv: No such file or directory")),
+    ("", JobLog("unknown", "its log is empty")),
+], ids=["finished", "failed", "failed at length", "killed", "killed at once", "killed in SLURM", "other", "empty"]
+)  # fmt: skip
+def test_a_log_that_nobody_writes_any_more_tells_how_its_job_ended(text, expected, file):
+    file.write_text(text)
+    assert read_log(file) == expected
+
+
+def test_a_job_without_a_log_has_none(file):
+    assert read_log(file) is None
+
+
+def test_a_log_that_is_not_text_is_read_all_the_same(file):
+    file.write_bytes(START.encode() + b"\n14:00:01 \xff\xfe odd\n")
+    assert read_log(file).state == "killed" and "odd" in read_log(file).says
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    (f"{START}\n{STEPS}\n", "epoch 2/50, ETA 0:04:02 (at 14:00:10)"),
+    (f"{START}\n{STEPS}\n14:00:12 something else\n", "epoch 2/50, ETA 0:04:02 (at 14:00:10)"),
+    (f"{START}\n", "has begun"),
+])  # fmt: skip
+def test_a_log_that_is_locked_is_that_of_a_job_that_runs(text, says, file):
+    file.write_text(text)
+    with open(file) as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert read_log(file) == JobLog("running", says, "train digits/sat/seed0")
+    assert read_log(file).state == "killed"
+
+
+def test_a_job_that_begins_while_its_log_is_read_is_not_taken_for_killed(file, monkeypatch):
+    file.write_text(f"{START}\n")
+    looks = iter([False, True])
+    monkeypatch.setattr(job_log, "_locked", lambda _file: next(looks))
+    assert read_log(file).state == "running"
+
+
+def test_a_job_has_ended_as_it_says_although_its_process_is_not_yet_gone(file):
+    file.write_text(f"{START}\n14:00:11 FAILED: no space\n")
+    with open(file) as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert read_log(file).state == "failed"
+
+
+def test_reading_a_log_leaves_no_lock_behind(file):
+    file.write_text(f"{START}\n")
+    read_log(file)
+    with open(file) as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize(("state", "expected"), [
+    ("RUNNING", JobLog("running", "epoch 2/50, ETA 0:04:02 (at 14:00:10)", "train digits/sat/seed0")),
+    ("PENDING", JobLog("waiting", KILLED + LAST_STEP, "train digits/sat/seed0")),
+    ("COMPLETING", JobLog("killed", KILLED + LAST_STEP, "train digits/sat/seed0")),
+])  # fmt: skip
+def test_where_locks_are_not_seen_from_other_machines_slurm_tells_what_runs(state, expected, file):
+    file.write_text(f"{START}, SLURM job 77\n{STEPS}\n")
+    assert read_log(file, {"78": "RUNNING", "77": state}) == expected
+    assert read_log(file, {"78": "RUNNING"}).state == "killed"
+
+
+def test_the_states_of_slurm_are_those_that_squeue_lists(tmp_path, monkeypatch):
+    squeue = tmp_path / "squeue"
+    squeue.write_text('#!/bin/sh\n[ "$*" = "--me --noheader --format=%A %T" ] && printf "77 RUNNING\\n78 PENDING\\n"\n')
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert slurm_states() == {"77": "RUNNING", "78": "PENDING"}
+    squeue.write_text("#!/bin/sh\necho squeue: error: no controller >&2\nexit 1\n")
+    assert slurm_states() == {}
+    squeue.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert slurm_states() == {}
+
+
+# What `console.job` writes ----------------------------------------------------------------------------------------
+
+
+def work(file: Path, steps: int, reason: str = "", forever: bool = False) -> None:
+    """A job that reports its steps, and then fails, ends well, or waits to be killed."""
+    with job("train digits/sat/seed0", file):
+        progress = Progress("epoch", 50)
+        for step in range(1, steps + 1):
+            progress(step)
+        while forever:
+            signal.pause()
+        if reason:
+            raise RobustlensError(reason)
+
+
+def test_the_logs_that_jobs_write_are_understood(file, tmp_path):
+    assert Child(tmp_path / "1", work, file, 3).wait()[0] == 0
+    assert read_log(file) == JobLog("finished", "its log says that it finished", "train digits/sat/seed0")
+    assert Child(tmp_path / "2", work, file, 3, "x: broken; mend it").wait()[0] == 1
+    assert read_log(file) == JobLog("failed", "x: broken; mend it", "train digits/sat/seed0")
+
+
+def test_a_job_runs_until_its_process_is_killed(file, tmp_path):
+    child = Child(tmp_path / "output", work, file, 3, "", True)
+    until(lambda: file.exists() and "epoch 3/50" in file.read_text())
+    running = read_log(file)
+    assert (running.state, running.name) == ("running", "train digits/sat/seed0")
+    assert running.says.startswith("epoch 3/50, ETA 0:00:0")
+    assert f"process {child.pid}" in file.read_text()
+    child.signal(signal.SIGKILL)
+    child.wait()
+    killed = read_log(file)
+    assert killed.state == "killed" and " epoch 3/50, ETA 0:00:0" in killed.says
+
+
+def test_a_job_names_its_number_in_slurm(file, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    child = Child(tmp_path / "output", work, file, 1, "", True)
+    until(lambda: file.exists() and "epoch 1/50" in file.read_text())
+    child.signal(signal.SIGKILL)
+    child.wait()
+    assert read_log(file).state == "killed" and read_log(file, {"77": "RUNNING"}).state == "running"
+
+
+# `make status` ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def jobs(tmp_path, monkeypatch) -> list[Job]:
+    """Jobs of five rules, with their logs."""
+    monkeypatch.chdir(tmp_path)
+    texts = {
+        "train-a": f"{START}\n{STEPS}\n14:04:10 finished in 0:04:10\n",  # for other parameters
+        "train-b": f"14:00:01 train b: started on node18, process 7\n{STEPS}\n",
+        "train-c": "14:00:01 train c: started on node17, process 8, SLURM job 77\n",
+        "train-d": "14:00:01 train d: started on node17, process 9\n14:00:02 FAILED: no space\n  log: train-d.log\n",
+        "table_claims": "14:00:01 table claims: started on node17, process 10\n14:00:02 FAILED: once\n",
+    }
+    for name, text in texts.items():
+        Path(f"{name}.log").write_text(text)
+    names = ["prepare_data", "train-a", "train-b", "train-c", "train-d", "table_claims", "table_phases"]
+    logged = [
+        Job(name.partition("-")[0], {"name": name}, (), (), None, 1, log=str(tmp_path / f"{name}.log"))
+        for name in names
+    ]
+    return [*logged, Job("collect", {}, (), (), None, 1)]
+
+
+def test_a_status_counts_each_stage_and_lists_what_runs_and_what_failed(jobs):
+    needed = [job for job in jobs if job.rule not in ("prepare_data", "table_claims")]
+    assert (
+        status_text(jobs, needed, {"77": "RUNNING"}, "make reproduce")
+        == f"""\
+                 done  running   failed     left
+prepare_data        1        -        -        -
+train               -        1        2        1
+tables              1        -        -        1
+collect             -        -        -        1
+total               2        1        2        3
+
+Running:
+  train c  has begun
+
+Failed:
+  train b
+    {KILLED.replace("node17", "node18")}{LAST_STEP}
+    log: train-b.log
+  train d
+    no space
+    log: train-d.log
+
+Once nothing runs any more, go on with: make reproduce"""
+    )
+
+
+def test_running_jobs_are_aligned(jobs):
+    longer = Path("train-d.log")
+    longer.write_text(f"14:00:01 train d for long: started on node17, process 9, SLURM job 78\n{STEPS}\n")
+    text = status_text(jobs, jobs, {"77": "RUNNING", "78": "RUNNING"}, "snakemake")
+    assert "  train c           has begun\n  train d for long  epoch 2/50, ETA 0:04:02 (at 14:00:10)\n" in text
+
+
+def test_where_nothing_runs_the_status_says_so_and_how_to_go_on(jobs):
+    text = status_text(jobs, jobs[:1], {}, "snakemake energy")
+    assert text.splitlines()[-3:] == ["Nothing is running.", "", "Go on with: snakemake energy"]
+    assert "Failed" not in text
+
+
+def test_with_everything_done_the_status_names_no_command(jobs):
+    assert status_text(jobs, [], {}, "snakemake").splitlines()[-2:] == ["", "Everything is done."]
+
+
+# The last screen --------------------------------------------------------------------------------------------------
+
+
+def announce(listener: FailedJobs, **facts) -> None:
+    listener.handle(logging.makeLogRecord(facts))
+
+
+def error(jobid: int, rule: str, *logs: str | None, message: str | None = None, indent: bool = False) -> dict:
+    """What Snakemake says of a job that fails."""
+    return {"event": "job_error", "jobid": jobid, "rule_name": rule, "rule_msg": message, "log": logs, "indent": indent}
+
+
+def test_what_snakemake_announces_as_failed_is_collected_unless_it_is_started_again():
+    listener = FailedJobs()
+    announce(listener, event="job_info", jobid=1)
+    announce(listener, **error(1, "train", "a.log"))
+    announce(listener, **error(2, "evaluate", "b.log", None, "c.log", message="no"))
+    announce(listener, event="job_info", jobid=1)
+    announce(listener, event="job_info", jobid=2)
+    announce(listener, **error(2, "evaluate", "b.log", None, "d.log", message="no"))
+    announce(listener, msg="something else")
+    assert list(listener.found.values()) == [FailedJob("evaluate", ("b.log", "d.log"), "no")]
+
+
+def test_of_a_group_of_jobs_those_are_named_whose_logs_say_that_they_failed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.log").write_text(f"{START}\n{STEPS}\n14:04:10 finished in 0:04:10\n")
+    Path("b.log").write_text("14:00:00 b: started on node17, process 1\n14:00:11 FAILED: no space; free some\n")
+    Path("slurm.log").write_text("srun: error: task 0: Exited with exit code 1\n")
+    listener = FailedJobs()
+    members = [
+        {"jobid": number, "rule_name": "evaluate", "log": [f"{letter}.log"]} for number, letter in enumerate("abc")
+    ]
+    announce(listener, event="group_error", groupid="g", aux_logs=["slurm.log"], job_error_info=members)
+    for member in members:
+        announce(listener, **error(member["jobid"], "evaluate", *member["log"], indent=True))
+    text = failure_text(list(listener.found.values()), "snakemake")
+    assert text.startswith("1 job failed:\n  b\n    no space; free some\n    log: b.log\n\nGo on")
+
+    Path("b.log").unlink()  # and so it is not known which one
+    text = failure_text(list(listener.found.values()), "snakemake")
+    assert text.startswith(
+        "3 jobs failed:\n  train digits/sat/seed0\n    its log says that it finished\n    log: a.log\n"
+    )
+    assert text.count("    log: slurm.log\n") == 3
+
+
+def test_the_last_screen_says_for_each_job_which_why_where_and_then_how_to_go_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.log").write_text(f"{START}\n14:00:11 FAILED: no space; free some\n  log: a.log\n")
+    Path("b.log").write_text(f"{START}\n{STEPS}\n")
+    Path("c.log").write_text("cat: x.csv: No such file or directory\n")
+    Path("slurm.log").write_text("srun: error: node17: task 0: Out Of Memory\n")
+    word = "SLURM-job '77' failed, SLURM status is: 'OUT_OF_MEMORY'. For further error details see the log."
+    failed = [
+        FailedJob("train", ("a.log", "slurm.log"), word),
+        FailedJob("train", ("b.log", "slurm.log"), word),
+        FailedJob("collect_claims", ("c.log",), ""),
+        FailedJob("evaluate", ("d.log", "slurm.log"), word),
+        FailedJob("evaluate", (), ""),
+    ]
+    nothing = "ended before it wrote a log; Snakemake's words above say more"
+    assert (
+        failure_text(failed, "make reproduce")
+        == f"""\
+5 jobs failed:
+  train digits/sat/seed0
+    no space; free some
+    log: a.log
+  train digits/sat/seed0
+    SLURM says OUT_OF_MEMORY; {KILLED}{LAST_STEP}
+    log: b.log
+    log: slurm.log
+  rule collect_claims
+    cat: x.csv: No such file or directory
+    log: c.log
+  rule evaluate
+    SLURM says OUT_OF_MEMORY; {nothing}
+    log: slurm.log
+  rule evaluate
+    {nothing}
+
+Go on from here with the same command: make reproduce"""
+    )
+
+
+def test_of_many_failed_jobs_the_first_ten_fit_on_the_last_screen():
+    text = failure_text([FailedJob(f"rule{number}", (), "") for number in range(12)], "snakemake")
+    assert text.startswith("12 jobs failed:\n  rule rule0\n")
+    assert text.count("\n  rule ") == 10 and "\n  and 2 more: `make status` lists all\n" in text
+
+
+def test_where_no_job_failed_only_the_way_on_is_said():
+    text = failure_text([], "snakemake -c2")
+    assert text == "Not everything was done.\n\nGo on from here with the same command: snakemake -c2"
+    assert failure_text([FailedJob("a", (), "")], "").startswith("1 job failed:\n")
+
+
+@pytest.mark.parametrize(("environment", "words", "expected"), [
+    ({}, ["/opt/bin/snakemake", "-c2", "--config", "title=a b"], "/opt/bin/snakemake -c2 --config 'title=a b'"),
+    ({}, ["{here}/.venv/bin/snakemake", "energy"], ".venv/bin/snakemake energy"),
+    ({}, [".venv/bin/snakemake"], ".venv/bin/snakemake"),
+    ({}, ["/lib/snakemake/__main__.py", "-c1"], "python -m snakemake -c1"),
+    ({"UV": "/opt/uv"}, ["{here}/.venv/bin/snakemake", "energy"], "uv run snakemake energy"),
+    ({"UV": "/opt/uv"}, ["/lib/snakemake/__main__.py"], "uv run python -m snakemake"),
+    ({"UV": "/opt/uv", "ROBUSTLENS_COMMAND": "make reproduce"}, ["snakemake", "--quiet"], "make reproduce"),
+])  # fmt: skip
+def test_the_command_is_named_as_it_was_typed(environment, words, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert typed_command([word.format(here=tmp_path) for word in words]) == expected

@@ -1,0 +1,80 @@
+"""The tiny scale from nothing to its tables on a real SLURM, with the profile that users have."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, missing, running
+from flow import NOTHING, RESULTS, ask, contents, copy_of, files
+from slurm import Driver, fill_in_profile
+
+pytestmark = [pytest.mark.skipif(bool(missing()), reason=missing()), pytest.mark.timeout(1800)]
+
+ON_NODES = {"prepare_data", "train", "measure_energies", "evaluate", "generate_samples", "generate_grid"}
+ON_NODES |= {"reference_features", "score_samples", "score_real_images"}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory) -> Cluster:
+    with running(tmp_path_factory.mktemp("slurm") / "cluster") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def on_slurm(cluster, snapshot, tmp_path_factory) -> tuple[Path, list[dict], str]:
+    """The checkout in which everything was run, the jobs that SLURM had, and what the driver said."""
+    folder = fill_in_profile(copy_of(snapshot, tmp_path_factory.mktemp("tiny") / "it's a checkout"))
+    code, output = Driver(cluster, folder).wait()
+    assert code == 0, output
+    return folder, cluster.jobs(), output
+
+
+def submitted(jobs: list[dict]) -> list[tuple[str, dict]]:
+    """The rule (or `group`) and the facts of each job: the plugin writes it into the comment."""
+    return [(re.sub(r"^(rule|group)_", "", job["Comment"].split("_wildcards")[0]), job) for job in jobs]
+
+
+def test_every_table_figure_and_number_has_the_bytes_of_a_local_run(on_slurm, finished):
+    folder, _, _ = on_slurm
+    kinds = ("tables", "figures", "evaluations", "energies", "generation", "runs")
+    made = [RESULTS / kind / name for kind in kinds for name in files(finished / RESULTS / kind)]
+    made = [path for path in made if path.name != "timing.parquet"]
+    assert len(made) > 100
+    assert contents(folder, made) == contents(finished, made)
+    assert {path.name for path in (folder / RESULTS).glob("report.*")} >= {"report.html", "report.pdf"}
+
+
+def test_nothing_is_left_to_do_and_no_job_failed(on_slurm, cluster):
+    folder, jobs, _ = on_slurm
+    assert Counter(job["JobState"] for job in jobs) == {"COMPLETED": len(jobs)}
+    assert cluster.job_ids() == []
+    code, output = ask(folder, "-n", "-c1")
+    assert code == 0 and NOTHING in output
+
+
+def test_what_needs_a_gpu_asks_for_one_and_gets_one_of_its_own(on_slurm):
+    folder, jobs, _ = on_slurm
+    with_gpu = [job for job in jobs if job.get("TresPerJob") == "gres:gpu:1"]
+    assert {rule for rule, _ in submitted([job for job in jobs if job not in with_gpu])} == {"prepare_data"}
+    certificates = [path for path in (folder / RESULTS / "provenance/runs").rglob("*.json")]
+    seen = {json.loads(path.read_text())["device"]["visible"] for path in certificates}
+    assert len(certificates) == 10 and seen == {"0", "1"}
+
+
+def test_the_evaluations_of_a_run_are_one_job_on_one_gpu_with_time_for_both(on_slurm):
+    _, jobs, _ = on_slurm
+    by_rule = Counter(rule for rule, _ in submitted(jobs))
+    (two,) = [job for rule, job in submitted(jobs) if rule == "evaluations-digits-sat-0_evaluate"]
+    (one,) = [job for rule, job in submitted(jobs) if rule == "evaluations-digits-trades-0_evaluate"]
+    assert (two["TimeLimit"], one["TimeLimit"]) == ("16:00:00", "08:00:00")
+    assert two["TresPerJob"] == one["TresPerJob"] == "gres:gpu:1"
+    assert two["MinMemoryNode"] == one["MinMemoryNode"] == "8000M"
+    assert by_rule["train"] == 10 and by_rule["evaluate"] == 0
+
+
+def test_tables_and_figures_are_made_where_the_driver_is(on_slurm):
+    _, jobs, _ = on_slurm
+    rules = {rule for rule, _ in submitted(jobs) if not rule.startswith(("evaluations-", "generation-"))}
+    assert rules == ON_NODES - {"evaluate", "generate_samples", "score_samples"}
