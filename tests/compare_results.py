@@ -50,13 +50,17 @@ def timeless(table: Path) -> pd.DataFrame:
 
 
 def certificate(path: Path) -> dict:
-    """A certificate without its time, and without the digests of files that hold times."""
-    record = json.loads(path.read_text())
-    record = {key: value for key, value in record.items() if key not in OF_A_JOB}
-    for files in ("inputs", "outputs"):
-        timed = {name: "timed" for name in record.get(files, {}) if Path(name).name in SECONDS}
-        record |= {files: record[files] | timed} if timed else {}
+    """A certificate without its time, without the digests of files that hold times, and with the files of the checkout
+    by their names alone: their paths depend on the folder of the run."""
+    record = {key: value for key, value in json.loads(path.read_text()).items() if key not in OF_A_JOB}
+    for role in ("inputs", "outputs"):
+        files = {name: None if Path(name).name in SECONDS else digest for name, digest in record.get(role, {}).items()}
+        record[role] = {_place(name): digest for name, digest in files.items()}
     return record
+
+
+def _place(name: str) -> str:
+    return name if name.startswith("results/") else Path(name).name
 
 
 def _entries(one: dict, other: dict) -> str:

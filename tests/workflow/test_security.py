@@ -250,6 +250,7 @@ def suspicious(name: str, content: bytes) -> list[str]:
     return found
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")  # of text that is read as if it were a pickle
 def test_no_file_of_a_finished_run_can_be_unpickled(finished):
     names = files(finished / "results")
     assert {".safetensors", ".npz", ".npy", ".parquet", ".json", ".png", ".gif"} <= {name.suffix for name in names}
