@@ -127,12 +127,20 @@ def failure_text(failed: Sequence[FailedJob], command: str) -> str:
 def _explained(job: FailedJob) -> tuple[str, str, list[str]]:
     """Its name, the reason in one line, and the logs to open: also that of SLURM unless our own says why."""
     log = job.own_log()
+    name = (log.name if log else "") or _place(job)
+    if refused := re.search(r"sbatch failed\. The error message was '(.*?)'\.", job.message, re.DOTALL):
+        return name, f"SLURM does not take what profiles/slurm asks for: {' '.join(refused[1].split())}", []
     if log and log.state == "failed":
-        return log.name, log.says, [job.logs[0]]
-    name = (log.name if log else "") or f"rule {job.rule}"
+        return name, log.says, [job.logs[0]]
     reason = log.says if log else "ended before it wrote a log; Snakemake's words above say more"
     slurm = re.search(r"SLURM status is: '(\w+)'", job.message)
     return name, f"SLURM says {slurm[1]}; {reason}" if slurm else reason, list(filter(os.path.exists, job.logs))
+
+
+def _place(job: FailedJob) -> str:
+    """A job by the place of its log, as in train/digits/sat/seed0: that of a job that did not begin is not there."""
+    _, folder, place = (job.logs[0] if job.logs else "").rpartition("/logs/")
+    return place.removesuffix(".log") if folder else f"rule {job.rule}"
 
 
 def _failure(name: str, reason: str, logs: Sequence[str]) -> list[str]:

@@ -323,6 +323,19 @@ Go on from here with the same command: make reproduce"""
     )
 
 
+def test_a_job_that_slurm_refuses_is_named_with_slurm_s_words_and_without_the_log_of_an_earlier_run(tmp_path):
+    (log := tmp_path / "results/tiny/logs/train/digits/sat/seed0.log").parent.mkdir(parents=True)
+    word = (
+        "SLURM sbatch failed. The error message was 'sbatch: error: Too much\nsbatch: error: Not available'.\n call: x"
+    )
+    job = FailedJob("train", (str(log), "slurm.log"), word)
+    words = "sbatch: error: Too much sbatch: error: Not available"
+    why = f"    SLURM does not take what profiles/slurm asks for: {words}\n\nGo on"
+    assert f"  train/digits/sat/seed0\n{why}" in failure_text([job], "snakemake")
+    log.write_text(f"{START}\n14:00:11 finished in 0:00:02\n")
+    assert f"  train digits/sat/seed0\n{why}" in failure_text([job], "snakemake")
+
+
 def test_of_many_failed_jobs_the_first_ten_fit_on_the_last_screen():
     text = failure_text([FailedJob(f"rule{number}", (), "") for number in range(12)], "snakemake")
     assert text.startswith("12 jobs failed:\n  rule rule0\n")

@@ -218,6 +218,13 @@ def test_a_preempted_training_goes_on_when_the_urgent_job_is_done(case, undistur
     assert case.resumed() and case.trained_once() and contents(case.folder, MADE) == undisturbed
 
 
+def test_what_slurm_refuses_ends_with_its_words_and_what_asked_for_it(case):
+    code, output = case.start("--set-resources", "train:mem_mb=99999999").wait()
+    last_screen = output[output.index("1 job failed:") :]
+    assert code == 1 and "SLURM does not take what profiles/slurm asks for: sbatch: error: Memory" in last_screen
+    assert "Go on from here with the same command:" in last_screen
+
+
 def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(case, undisturbed):
     driver = case.start_and_freeze()
     os.killpg(driver.process.pid, signal.SIGINT)
