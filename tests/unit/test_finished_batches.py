@@ -50,9 +50,10 @@ def test_an_evaluation_goes_on_after_its_last_batch_and_its_table_has_the_same_b
     with pytest.raises(KeyboardInterrupt):
         evaluate(Attack(3), FinishedBatches(file, warnings, every=0))
 
+    (half := file.with_name(f".{file.name}.4711.part.parquet")).touch()  # of a process that was killed while it saved
     rest, later = Attack(2), ["another"]  # 23 images in batches of 5: five batches
     table = evaluate(rest, FinishedBatches(file, later, every=0))
-    assert rest.left == 0 and later == ["another", "a mask"]
+    assert rest.left == 0 and later == ["another", "a mask"] and not half.exists()
     whole = evaluate(Attack(5))
     pd.testing.assert_frame_equal(table, whole, check_exact=True)
     table.to_parquet(tmp_path / "resumed.parquet", index=False)

@@ -37,6 +37,8 @@ class FinishedBatches:
         self.file, self.warnings, self.every = file, warnings, every
         self.saved = time.monotonic()
         self.batches: dict[str, pd.DataFrame] = {}
+        for partial in file.parent.glob(f".{file.name}.*.part*"):
+            partial.unlink()  # of a process that was killed while it saved
         if file.exists():
             self._load()
 
