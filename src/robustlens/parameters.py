@@ -118,6 +118,7 @@ def create(group: str, name: str, given: dict[str, Any]) -> Any:
 
 def nearest(name: str, valid: list[str]) -> str:
     """The end of an error message: the closest valid name, or all of them."""
+    valid = list(map(str, valid))  # YAML reads some names as numbers
     close = difflib.get_close_matches(str(name), valid, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; valid are: {', '.join(sorted(valid)) or 'none'}"
 

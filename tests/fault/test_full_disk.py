@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from flow import RESULTS, contents, files
-from kills import SCIENCE, TRAIN
+from kills import EVALUATE, EVALUATION, SCIENCE, TRAIN
 from study import Study, progress
 
 JOBS = (
@@ -77,6 +77,22 @@ def test_a_log_that_does_not_fit_costs_no_result(finished):
     assert (code, output) == (0, "")
     assert contents(finished.folder, job.outputs[1:]) == expected
     assert finished.run(job) == (0, "") and log.stat().st_size > 0
+
+
+def test_a_disk_that_is_full_for_the_batches_of_an_evaluation_is_named_and_the_same_command_completes(one_run):
+    job, expected = one_run.job(EVALUATE), contents(one_run.folder, [EVALUATION])
+    job = job._replace(command=f"{job.command} --save-every 0")
+    assert one_run.run(job) == (0, "")
+    (batches,) = one_run.results.rglob("state/**/*.parquet")
+    batches.unlink()
+    (one_run.folder / EVALUATION).unlink()
+    code, output = one_run.run(job, partial(full_at, batches))
+    said = rf"FAILED: {batches.relative_to(one_run.folder)}: could not be written \(.*No space left on device\); free"
+    assert code == 1 and re.search(said, output), output
+    assert not batches.exists() and not (one_run.folder / EVALUATION).exists() and partial_files(one_run) == []
+    assert one_run.run(job) == (0, "")
+    assert contents(one_run.folder, [EVALUATION]) == expected
+    batches.unlink()
 
 
 @pytest.fixture

@@ -83,6 +83,7 @@ REFUSED = [
     # scales and unknown keys, with the nearest valid name
     (lambda r: r.update(scale="smal"), "config: unknown scale 'smal'; did you mean 'small'?"),
     (lambda r: r.update(scale="paper"), "config: unknown scale 'paper'; valid are: other, small"),
+    (lambda r: (r["scales"].update({7: {}}), r.update(scale="smal")), "config: unknown scale 'smal'; did you mean"),
     (lambda r: r.pop("scale"), "config: unknown scale None; valid are: other, small"),
     (lambda r: r.pop("scales"), "config: unknown scale 'small'; valid are: none"),
     (lambda r: r.update(recipees={}), "config: unknown key 'recipees'; did you mean 'recipes'?"),
