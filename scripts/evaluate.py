@@ -1,5 +1,6 @@
 """Evaluate one run under every attack of a suite, per test image."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -31,6 +32,7 @@ spec = json.loads(args.spec)
 with (
     job(f"evaluate {spec['dataset']}/{spec['recipe']}/seed{spec['seed']} {spec['suite']}", args.log),
     use_device(args.threads) as device,
+    contextlib.ExitStack() as held,
 ):
     certificate = Certificate(spec, [args.data / "sheet.json", *args.weights])
     warnings = collected_warnings(["auto-attack", "py.warnings"])
@@ -38,7 +40,8 @@ with (
     checksums = {weights.stem: certificate.inputs[str(weights)] for weights in args.weights}
     digest = evaluation_digest(spec, data, checksums, device)
     run = f"{spec['dataset']}-{spec['recipe']}-seed{spec['seed']}-{spec['suite']}"
-    finished = FinishedBatches(args.state / f"{run}-{digest}.parquet", warnings, args.save_every)
+    batches = args.state / f"{run}-{digest}.batches"
+    finished = held.enter_context(FinishedBatches(batches, warnings, args.save_every))
     threat = Threat(spec["threat"]["norm"], *(fraction(spec["threat"][k]) for k in ("epsilon", "step_size")))
     jobs = [
         (weights, attack)

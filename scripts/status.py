@@ -3,6 +3,7 @@
 import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from robustlens.errors import RobustlensError
 from robustlens.job_log import slurm_states
@@ -15,6 +16,8 @@ try:
     with ThreadPoolExecutor() as pool:
         everything = pool.submit(announced_jobs, given, everything=True)
         needed = pool.submit(announced_jobs, given)
-        print(status_text(everything.result(), needed.result(), slurm_states(), typed_command(["snakemake", *given])))
+        driven = any(Path(".snakemake/locks").glob("*"))
+        command = typed_command(["snakemake", *given])
+        print(status_text(everything.result(), needed.result(), slurm_states(), command, driven))
 except RobustlensError as error:
     sys.exit(str(error))

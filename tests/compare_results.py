@@ -50,9 +50,10 @@ def timeless(table: Path) -> pd.DataFrame:
 
 
 def certificate(path: Path) -> dict:
-    """A certificate without its time, without the digests of files that hold times, and with the files of the checkout
-    by their names alone: their paths depend on the folder of the run."""
+    """A certificate without its time, the number of the GPU that it had and the digests of files that hold times, and
+    with the files of the checkout by their names alone: their paths depend on the folder of the run."""
     record = {key: value for key, value in json.loads(path.read_text()).items() if key not in OF_A_JOB}
+    record["device"] = {key: value for key, value in record.get("device", {}).items() if key != "visible"}
     for role in ("inputs", "outputs"):
         files = {name: None if Path(name).name in SECONDS else digest for name, digest in record.get(role, {}).items()}
         record[role] = {_place(name): digest for name, digest in files.items()}

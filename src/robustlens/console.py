@@ -43,9 +43,9 @@ def job(name: str, log_file: Path) -> Iterator[None]:
     log.info("%s: started on %s", name, _place(), extra={"terminal": False})
     try:
         yield
-    except Exception as error:
-        foreseen = isinstance(error, RobustlensError)
-        reason = str(error) if foreseen else f"{type(error).__name__}: {error}"
+    except (Exception, KeyboardInterrupt) as error:
+        foreseen = isinstance(error, RobustlensError | KeyboardInterrupt)
+        reason = (str(error) or "interrupted") if foreseen else f"{type(error).__name__}: {error}"
         if not foreseen:
             log.info("%s", traceback.format_exc(), extra={"terminal": False})
         log.error("FAILED: %s\n  log: %s", reason, log_file)
@@ -97,10 +97,16 @@ class Progress:
 
 
 def stop_on_signals() -> list[int]:
-    """A list that SIGTERM and SIGUSR1 append their number to; a loop asks whether it is empty."""
+    """A list that SIGTERM, SIGUSR1 and SIGINT (Ctrl-C) append their number to; a loop asks whether it is empty. Ctrl-C
+    after that ends the process at once."""
     received: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, lambda n, _frame: received.append(n))
+
+    def stop(number: int, _frame: object) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(number, stop)
     return received
 
 

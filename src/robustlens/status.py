@@ -14,16 +14,23 @@ from robustlens.planning.dry_run import Job
 
 STATES = ("done", "running", "failed", "left")
 FAILURES_SHOWN = 10
+# What the SLURM plugin says of a job that it could not submit.
+REFUSED = re.compile(
+    r"sbatch failed\. The error message was '(?P<sbatch>.*?)'\.|submission failed with exception: (?P<plugin>[^\n]+)",
+    re.DOTALL,
+)
 
 
 # What there is -----------------------------------------------------------------------------------------------------
 
 
-def status_text(everything: Sequence[Job], needed: Sequence[Job], slurm: Mapping[str, str], command: str) -> str:
+def status_text(
+    everything: Sequence[Job], needed: Sequence[Job], slurm: Mapping[str, str], command: str, driven: bool = False
+) -> str:
     """Counts a stage, what runs, what failed, and how to go on.
 
     everything, needed: the jobs of the workflow, and those of them that are to run. slurm: by `slurm_states`.
-    command: what was typed to run the workflow.
+    command: what was typed to run the workflow. driven: Snakemake runs, and may start again what failed.
     """
     waiting = {job.key() for job in needed}
     logs = {job.key(): read_log(Path(job.log), slurm) for job in everything if job.key() in waiting and job.log}
@@ -40,9 +47,11 @@ def status_text(everything: Sequence[Job], needed: Sequence[Job], slurm: Mapping
     width = max((len(log.name) for log, _ in running), default=0)
     lines += ["Running:" if running else "Nothing is running."]
     lines += [f"  {log.name:{width}}  {log.says}" for log, _ in running]
-    lines += ["", "Failed:"] if failed else []
+    again = " (so far: Snakemake runs, and may start them again)" if driven else ""
+    lines += ["", f"Failed{again}:"] if failed else []
     lines += [line for log, job in failed for line in _failure(log.name, log.says, [job.log])]
-    return "\n".join([*lines, "", f"{'Once nothing runs any more, go on' if running else 'Go on'} with: {command}"])
+    when = "When Snakemake has ended, go on" if driven else "Once nothing runs any more, go on" if running else "Go on"
+    return "\n".join([*lines, "", f"{when} with: {command}"])
 
 
 def _state(log: JobLog | None) -> str:
@@ -78,9 +87,10 @@ class FailedJob:
     logs: tuple[str, ...]
     message: str = ""
     group: str = ""
+    begun: bool = True  # else the log that is there is of an earlier run
 
     def own_log(self) -> JobLog | None:
-        return read_log(Path(self.logs[0])) if self.logs else None
+        return read_log(Path(self.logs[0])) if self.logs and self.begun else None
 
     def ended_badly(self) -> bool:
         log = self.own_log()
@@ -94,17 +104,30 @@ class FailedJobs(logging.Handler):
     def __init__(self):
         super().__init__()
         self.found: dict[int, FailedJob] = {}
+        self.earlier: dict[str, tuple] = {}  # the logs that there were when a job was submitted
 
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "event", None)
         if event == "job_info":
             self.found.pop(record.jobid, None)
+            self.earlier |= {path: _written(path) for path in getattr(record, "log", None) or []}
         elif event == "job_error" and not record.indent:  # indented: of a group, which was announced before
-            self.found[record.jobid] = FailedJob(record.rule_name, _files(record.log), record.rule_msg or "")
+            logs = _files(record.log)
+            begun = not logs or _written(logs[0]) is None or _written(logs[0]) != self.earlier.get(logs[0])
+            self.found[record.jobid] = FailedJob(record.rule_name, logs, record.rule_msg or "", begun=begun)
         elif event == "group_error":
             for job in record.job_error_info:
                 logs = _files([*job["log"], *record.aux_logs])
                 self.found[job["jobid"]] = FailedJob(job["rule_name"], logs, group=str(record.groupid))
+
+
+def _written(log: str) -> tuple | None:
+    """What changes when a file is made anew; None where there is none."""
+    try:
+        facts = os.stat(log)
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_mtime_ns
 
 
 def _files(logs: Sequence[str | None]) -> tuple[str, ...]:
@@ -128,8 +151,9 @@ def _explained(job: FailedJob) -> tuple[str, str, list[str]]:
     """Its name, the reason in one line, and the logs to open: also that of SLURM unless our own says why."""
     log = job.own_log()
     name = (log.name if log else "") or _place(job)
-    if refused := re.search(r"sbatch failed\. The error message was '(.*?)'\.", job.message, re.DOTALL):
-        return name, f"SLURM does not take what profiles/slurm asks for: {' '.join(refused[1].split())}", []
+    if refused := REFUSED.search(job.message):
+        words = " ".join((refused["sbatch"] or refused["plugin"]).split())
+        return name, f"SLURM does not take what profiles/slurm asks for: {words}", []
     if log and log.state == "failed":
         return name, log.says, [job.logs[0]]
     reason = log.says if log else "ended before it wrote a log; Snakemake's words above say more"

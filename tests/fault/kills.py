@@ -18,7 +18,7 @@ from processes import Child, processes_with, until
 from study import Study, progress
 
 SEED = int(os.environ.get("FAULT_SEED", "0"))  # another one: other moments
-EPOCHS = 30
+EPOCHS = 150  # enough for all the kills below on a machine of any speed
 ONE_RUN = {
     "datasets": {"digits": {"training": {"epochs": EPOCHS}, "tracking": {"energy_epochs": [1, EPOCHS]}}},
     "studies": {

@@ -6,6 +6,7 @@ import os
 import pkgutil
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ for package in (robustlens.report.figures, robustlens.report.tables):  # so that
 
 COMMAND = re.compile(r'^Shell command: (python "\$ROBUSTLENS/scripts/(\w+)\.py" .+|\(cat .+)$', re.MULTILINE)
 NO_OUTPUTS = ("logs", "state")
+TYPESET = ["report-pdf"] if any(map(shutil.which, ("latexmk", "pdflatex", "tectonic"))) else []
 
 
 class Job(NamedTuple):

@@ -11,11 +11,12 @@ import pytest
 from damage import cut_short, emptied, one_bit, replaced
 from flow import RESULTS, contents, copy_of, run, sha256, untouched
 from kills import EVALUATION, SCIENCE, TABLE, TARGETS, WEIGHTS
-from study import Job, Study
+from study import TYPESET, Job, Study
 
 from robustlens.errors import RobustlensError
 from robustlens.provenance import Certificate
 
+FEW = 5
 UNCERTIFIED = {Path("published/energy.yaml"), RESULTS / "claims.csv"}  # ours to edit; collected by the shell
 JOBS = (
     "train/digits/sat-no-random/seed0",
@@ -32,7 +33,7 @@ JOBS = (
     "figures/energy-samples-digits",
     "figures/energy-plane-digits-sat-gif",
     "report",
-    "report-pdf",
+    *TYPESET,
 )
 SPLITS = {
     "train/digits/trades/seed0": {"train", "validation"},
@@ -59,11 +60,13 @@ def damaged(file: Path, damage: Callable[[bytes], bytes]) -> Iterator[None]:
 
 
 def one_of_each_kind(job: Job) -> list[Path]:
-    """Of the files that a job reads: those of a run by name, of the others one of each folder and suffix. The report
-    reads the HTML beside each table's LaTeX, too."""
+    """The files that a job reads; where they are many, those of a run by name and of the others one of each folder and
+    suffix. The report reads the HTML beside each table's LaTeX, too."""
     read = set(job.inputs) - UNCERTIFIED
     if job.name == "report":
         read |= {path.with_suffix(".html") for path in read if path.suffix == ".tex"}
+    if len(read) <= FEW:
+        return sorted(read)
     kinds = {(path.parts[2], path.name if path.parts[2] == "runs" else path.suffix): path for path in sorted(read)}
     return list(kinds.values())
 

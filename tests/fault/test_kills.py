@@ -20,7 +20,7 @@ def test_an_evaluation_that_is_killed_while_it_saves_its_batches_ends_in_the_sam
     job = one_run.job(EVALUATE)
     job = job._replace(command=f"{job.command} --save-every 0")
     assert one_run.run(job) == (0, "")
-    (batches,) = one_run.results.rglob("state/**/*.parquet")
+    (batches,) = one_run.results.rglob("state/**/*.batches")
     batches.unlink()
     expected = contents(one_run.folder, [EVALUATION])
     (one_run.folder / EVALUATION).unlink()

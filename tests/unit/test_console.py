@@ -116,12 +116,10 @@ def test_a_disk_that_is_full_does_not_hide_the_reason(capsys):
     assert capsys.readouterr().err == "[train sat] FAILED: no space\n  log: /dev/full\n"
 
 
-def test_an_exit_and_a_ctrl_c_are_not_failures_of_the_job(tmp_path):
+def test_an_exit_is_not_a_failure_of_the_job(tmp_path):
     with pytest.raises(SystemExit) as ended, job("x", tmp_path / "log"):
         sys.exit(3)
     assert ended.value.code == 3
-    with pytest.raises(KeyboardInterrupt), job("x", tmp_path / "log"):
-        raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -166,15 +164,28 @@ def test_progress_reaches_the_terminal_every_ten_seconds_and_the_log_always(cloc
     assert shown == [False, False, True, False, False, True, False]  # at 12 s and at 24 s
 
 
+def test_ctrl_c_is_a_failure_in_one_line_without_a_traceback(tmp_path, capsys):
+    with pytest.raises(SystemExit) as end, job("evaluate x", tmp_path / "x.log"):
+        raise KeyboardInterrupt
+    assert end.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("[evaluate x] FAILED: interrupted\n") and "Traceback" not in said
+    assert "Traceback" not in (tmp_path / "x.log").read_text()
+
+
 def test_signals_are_collected_and_do_not_kill():
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
     try:
         received = stop_on_signals()
         assert received == []
-        os.kill(os.getpid(), signal.SIGUSR1)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0)
-        assert received == [signal.SIGUSR1, signal.SIGTERM]
+        numbers = [signal.SIGINT, signal.SIGUSR1, signal.SIGTERM]
+        for number in numbers:
+            os.kill(os.getpid(), number)
+            time.sleep(0)
+        assert received == numbers
+        with pytest.raises(KeyboardInterrupt):  # who presses Ctrl-C again does not want to wait
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -277,8 +288,9 @@ def test_the_scripts_leave_their_files_and_nothing_else(results):
     files = {str(path.relative_to(results)) for path in results.rglob("*") if path.is_file()}
     arrays = {f"data/{split}_{part}.npy" for split in ("train", "validation", "test")
               for part in ("images", "labels", "index")}  # fmt: skip
-    (state,) = (results / "state").iterdir()
-    state = state.relative_to(results)
+    states = {path.suffix: path.relative_to(results) for path in (results / "state").iterdir()}
+    state, lock = states.pop(""), states.pop(".lock")
+    assert states == {}
     assert files == arrays | {
         "data/sheet.json",
         *(f"run/{name}.safetensors" for name in ("best", "last")),
@@ -287,6 +299,7 @@ def test_the_scripts_leave_their_files_and_nothing_else(results):
         *(f"logs/{name}.log" for name in ("prepare_data", "train", "robustness")),
         *(f"provenance/{name}.json" for name in ("prepare_data", "train", "robustness")),
         *(f"{state}/{name}" for name in ("lock", "owner.json", "state.safetensors")),
+        str(lock),  # of the evaluation
     }
     assert str(state) == f"state/digits-tiny-seed0-{certificate(results, 'train')['digest']}"
 

@@ -41,12 +41,17 @@ def network() -> nn.Module:
 
 
 def evaluate(attack: Attack, finished: FinishedBatches | None = None) -> pd.DataFrame:
-    remembered = {"remembered": finished.get} if finished else {}
-    return attack_split(network(), SPLIT, attack, "pgd", THREAT, seed=0, batch_size=5, **remembered)
+    def attacked(**remembered) -> pd.DataFrame:
+        return attack_split(network(), SPLIT, attack, "pgd", THREAT, seed=0, batch_size=5, **remembered)
+
+    if finished is None:
+        return attacked()
+    with finished:
+        return attacked(remembered=finished.get)
 
 
 def test_an_evaluation_goes_on_after_its_last_batch_and_its_table_has_the_same_bytes(tmp_path):
-    file, warnings = tmp_path / "state" / "batches.parquet", ["a mask"]
+    file, warnings = tmp_path / "state" / "x.batches", ["a mask"]
     with pytest.raises(KeyboardInterrupt):
         evaluate(Attack(3), FinishedBatches(file, warnings, every=0))
 
@@ -62,20 +67,20 @@ def test_an_evaluation_goes_on_after_its_last_batch_and_its_table_has_the_same_b
 
 
 def test_an_evaluation_that_is_done_attacks_nothing_again(tmp_path):
-    file = tmp_path / "batches.parquet"
+    file = tmp_path / "x.batches"
     first = evaluate(Attack(5), FinishedBatches(file, [], every=0))
     pd.testing.assert_frame_equal(evaluate(Attack(0), FinishedBatches(file, [], every=0)), first, check_exact=True)
 
 
 def test_what_takes_less_than_the_time_between_two_savings_is_not_saved(tmp_path):
-    file = tmp_path / "batches.parquet"
+    file = tmp_path / "x.batches"
     evaluate(Attack(5), FinishedBatches(file, [], every=3600))
     assert not file.exists()
 
 
 @pytest.mark.parametrize("damage", ["cut short", "altered", "something else"])
 def test_a_damaged_file_is_named_and_not_used(damage, tmp_path):
-    file = tmp_path / "batches.parquet"
+    file = tmp_path / "x.batches"
     evaluate(Attack(5), FinishedBatches(file, [], every=0))
     if damage == "cut short":
         os.truncate(file, file.stat().st_size // 2)
@@ -85,5 +90,17 @@ def test_a_damaged_file_is_named_and_not_used(damage, tmp_path):
         file.write_bytes(content)
     else:
         pd.DataFrame({"a": [1]}).to_parquet(file)
-    with pytest.raises(RobustlensError, match=r"batches.parquet: damaged .*delete it to evaluate from the beginning"):
-        FinishedBatches(file, [], every=0)
+    with pytest.raises(RobustlensError, match=r"x.batches: damaged .*delete it to evaluate from the beginning"):
+        FinishedBatches(file, [], every=0).__enter__()
+
+
+def test_a_second_process_is_refused_and_the_first_keeps_what_it_is_writing(tmp_path):
+    file = tmp_path / "x.batches"
+    half = tmp_path / ".x.batches.4711.part.batches"
+    with FinishedBatches(file, [], every=0):
+        half.touch()
+        with pytest.raises(RobustlensError, match="being made by another process; wait for it"):
+            FinishedBatches(file, [], every=0).__enter__()
+        assert half.exists()
+    with FinishedBatches(file, [], every=0):
+        assert not half.exists()

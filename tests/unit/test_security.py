@@ -1,6 +1,6 @@
 """What may not be in the code (over its syntax tree, not its text), which names a configuration may give, and that its
 texts stay texts in documents. Pickles: test_readers.py, test_weights.py; archives: test_readers.py; TLS, checksums:
-test_download.py; the same through the whole workflow: tests/workflow/test_security.py."""
+test_download.py; the same through the whole workflow: tests/workflow/test_workflow_security.py."""
 
 import ast
 import copy

@@ -336,6 +336,21 @@ def test_a_job_that_slurm_refuses_is_named_with_slurm_s_words_and_without_the_lo
     assert f"  train digits/sat/seed0\n{why}" in failure_text([job], "snakemake")
 
 
+def test_the_log_of_an_earlier_run_is_not_taken_for_that_of_a_job_that_never_began(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.log").write_text(f"{START}\n14:00:11 FAILED: last week something else\n")
+    listener = FailedJobs()
+    announce(listener, event="job_info", jobid=1, log=["a.log"])
+    word = "Job submission failed with exception: The given account nobody appears to be invalid. Available:\nscience"
+    announce(listener, **error(1, "train", "a.log", message=word))
+    announce(listener, event="job_info", jobid=2, log=["b.log"])
+    Path("b.log").write_text(f"{START}\n14:00:11 FAILED: no space\n")
+    announce(listener, **error(2, "train", "b.log", message="no"))
+    text = failure_text(list(listener.found.values()), "snakemake")
+    assert "last week" not in text and "    no space\n" in text
+    assert "profiles/slurm asks for: The given account nobody appears to be invalid. Available:\n" in text
+
+
 def test_of_many_failed_jobs_the_first_ten_fit_on_the_last_screen():
     text = failure_text([FailedJob(f"rule{number}", (), "") for number in range(12)], "snakemake")
     assert text.startswith("12 jobs failed:\n  rule rule0\n")
@@ -362,3 +377,11 @@ def test_the_command_is_named_as_it_was_typed(environment, words, expected, tmp_
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert typed_command([word.format(here=tmp_path) for word in words]) == expected
+
+
+def test_while_snakemake_runs_what_failed_may_be_started_again(tmp_path):
+    (log := tmp_path / "a.log").write_text(f"{START}\n14:00:11 FAILED: no space\n")
+    failed = Job("train", {}, (), (), None, 1, log=str(log))
+    text = status_text([failed], [failed], {}, "snakemake", driven=True)
+    assert "\nFailed (so far: Snakemake runs, and may start them again):\n" in text
+    assert text.endswith("When Snakemake has ended, go on with: snakemake")

@@ -27,7 +27,7 @@ def fill_in_profile(folder: Path, account: str = "science", partition: str = "ma
 
 
 class Driver:
-    """`snakemake --profile profiles/slurm <arguments>` in a checkout, its output in a file.
+    """`snakemake --workflow-profile profiles/slurm <arguments>` in a checkout, its output in a file.
 
     overlay: a configuration file that is merged over tests/tiny.yaml.
     """
@@ -37,7 +37,7 @@ class Driver:
         command = [sys.executable, "-m", "snakemake", *TINY, *([str(overlay)] if overlay else [])]
         with open(self.file, "w") as output:
             self.process = subprocess.Popen(
-                [*command, "--profile", "profiles/slurm", *OFTEN, *arguments],
+                [*command, "--workflow-profile", "profiles/slurm", *OFTEN, *arguments],
                 cwd=folder,
                 env=cluster.environment,
                 stdin=subprocess.DEVNULL,

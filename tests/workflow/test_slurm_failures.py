@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pandas as pd
 import pytest
 from cluster import Cluster, missing, running
 from flow import RESULTS, ask, contents, copy_of, run
-from processes import until
+from processes import processes_with, until
 from safetensors import safe_open
 from slurm import Driver, fill_in_profile
 
@@ -198,8 +197,12 @@ def test_a_drained_node_ends_its_training_and_takes_the_next_when_it_is_back(cas
     assert case.jobs()[0]["JobState"] == "PENDING" and driver.process.poll() is None
     case.cluster("scontrol", "update", f"nodename={host}", "state=resume")
     case.until(lambda: case.epoch() >= 10)
+    os.kill(case.owner(), signal.SIGSTOP)
     case.cluster("scontrol", "update", f"nodename={host}", "state=drain", "reason=test")
+    assert case.cluster.node_state() == "draining"
+    case.wake_up()
     code, output = driver.wait()
+    assert case.cluster.node_state() == "drained"
     case.cluster("scontrol", "update", f"nodename={host}", "state=resume")
     assert code == 0, output
     assert [job["JobState"] for job in case.jobs()] == ["COMPLETED"]
@@ -248,7 +251,8 @@ def test_with_accounting_the_account_is_checked_and_sacct_tells_what_became_of_a
         case = Case(cluster, fill_in_profile(copy_of(finished, tmp_path / "checkout")), overlay)
         shutil.rmtree(case.folder / RESULTS / "state")  # of the tiny run
         code, output = case.start("--default-resources", "slurm_account=nobody", "slurm_partition=main").wait()
-        assert code == 1 and "nobody appears to be invalid" in output and case.jobs() == [], output
+        last_screen = output[output.index("1 job failed:") :]
+        assert code == 1 and "The given account nobody appears to be invalid" in last_screen and case.jobs() == []
 
         driver = case.start_and_freeze("--slurm-status-command", "sacct")
         os.kill(case.owner(), signal.SIGKILL)
@@ -264,5 +268,4 @@ def test_a_cluster_of_the_tests_leaves_nothing_behind(tmp_path):
         cluster("sbatch", "--wrap", "sleep 600", "-o", "/dev/null")
         cluster.until(lambda: [job["JobState"] for job in cluster.jobs()] == ["RUNNING"], "the job")
     assert not (tmp_path / "cluster").exists()
-    found = subprocess.run(["pgrep", "-f", str(tmp_path / "cluster")], capture_output=True, text=True)
-    assert found.stdout == ""
+    assert processes_with(str(tmp_path / "cluster")) == []

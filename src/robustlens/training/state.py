@@ -12,13 +12,13 @@ import socket
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from robustlens.atomic import replacing
 from robustlens.errors import RobustlensError
+from robustlens.lock import take
 
 
 class RunState:
@@ -33,13 +33,12 @@ class RunState:
         self.digest = digest
         self.file = self.folder / "state.safetensors"
         self.owner = self.folder / "owner.json"
-        self._lock = FileLock(self.folder / "lock")
 
     def __enter__(self) -> "RunState":
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-        except Timeout:
+            self._lock = take(self.folder / "lock")
+        except BlockingIOError:
             owner = self.owner.read_text().strip() if self.owner.exists() else "unknown"
             raise RobustlensError(
                 f"{self.folder}: this run is being trained by another process ({owner}); "
@@ -55,7 +54,7 @@ class RunState:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._lock.release()
+        self._lock.close()
 
     def save(self, tensors: dict[str, Tensor], record: dict) -> None:
         """Replace the state by `tensors` and the JSON-able `record`, in one rename."""
