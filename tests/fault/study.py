@@ -27,6 +27,7 @@ for package in (robustlens.report.figures, robustlens.report.tables):  # so that
         importlib.import_module(module.name)
 
 COMMAND = re.compile(r'^Shell command: (python "\$ROBUSTLENS/scripts/(\w+)\.py" .+|\(cat .+)$', re.MULTILINE)
+PROGRESS = re.compile(r"^\[.+\] \w+ \d+/\d+, ETA .*\n", re.MULTILINE)  # of a job that takes longer than ten seconds
 NO_OUTPUTS = ("logs", "state")
 TYPESET = ["report-pdf"] if any(map(shutil.which, ("latexmk", "pdflatex", "tectonic"))) else []
 
@@ -69,9 +70,9 @@ class Study:
             done = subprocess.run(job.command, shell=True, cwd=self.folder, capture_output=True, text=True)
             return Outcome(done.returncode, done.stderr)
         child = self.start(job, prepare, **limits)
-        outcome = Outcome(*child.wait())
+        code, output = child.wait()
         child.output.unlink()
-        return outcome
+        return Outcome(code, PROGRESS.sub("", output))
 
     def run_all(self) -> None:
         """Every job once, noting what it reads and leaves."""
