@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 from scipy import stats
 from synthetic import write_study
@@ -14,7 +15,7 @@ from synthetic import write_study
 from robustlens.errors import RobustlensError
 from robustlens.report import names
 from robustlens.report.escape import latex
-from robustlens.report.figure import OF_RECIPE, colour, marker, save, title_and_caption
+from robustlens.report.figure import OF_RECIPE, Drawing, colour, marker, save, title_and_caption
 from robustlens.report.figures import (
     energy_attack_histograms,
     energy_class_distances,
@@ -727,3 +728,13 @@ def test_save_gives_the_same_bytes_and_keeps_the_caption(study, tmp_path):
     with Image.open(tmp_path / "one" / "f.png") as image:
         assert "Software" not in image.text
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["f.pdf", "f.png"]
+
+
+def test_an_edge_that_is_at_zero_but_for_rounding_leaves_no_trace_in_the_bytes(tmp_path):
+    for name, edge in (("above", 1e-18), ("below", -1e-18)):
+        figure = Figure(figsize=(2, 2))
+        below = figure.subfigures(2, 1)[1]
+        below.bbox_relative.p0 = (0, edge)
+        below.subplots().plot([0, 1])
+        save(Drawing(figure, "title", "caption"), tmp_path / f"{name}.pdf", tmp_path / f"{name}.png")
+    assert (tmp_path / "above.pdf").read_bytes() == (tmp_path / "below.pdf").read_bytes()

@@ -113,6 +113,8 @@ def band(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: obj
 def save(drawing: Drawing, pdf: Path, png: Path) -> None:
     """The figure as PDF and PNG, by rename and without a date; title and caption are among the files' metadata."""
     said = {"Title": drawing.title}
+    for part in drawing.figure.subfigs:
+        part.patch.set_visible(False)  # white on white; its lower edge is at 0 or at -0, from one run to the next
     with replacing(pdf) as path:
         drawing.figure.savefig(path, format="pdf", metadata={**said, "Subject": drawing.caption, "CreationDate": None})
     with replacing(png) as path:
