@@ -18,7 +18,7 @@ from processes import Child, processes_with, until
 from study import Study, progress
 
 SEED = int(os.environ.get("FAULT_SEED", "0"))  # another one: other moments
-EPOCHS = 150  # enough for all the kills below on a machine of any speed
+EPOCHS = 100  # enough for all the kills below on a machine of any speed
 ONE_RUN = {
     "datasets": {"digits": {"training": {"epochs": EPOCHS}, "tracking": {"energy_epochs": [1, EPOCHS]}}},
     "studies": {
@@ -67,7 +67,7 @@ class Victim:
         """A training, at any moment after it has finished an epoch more than ever before."""
         before, child = progress(self.states), self.study.start(self.train)
         self._until_after(before, child.process.is_alive)
-        time.sleep(self.random.uniform(0, 0.2))
+        time.sleep(self.random.uniform(0, 0.1))
         child.signal(signal.SIGKILL)
         self._died("training", child)
 
