@@ -1,7 +1,7 @@
 # REQUIRED INPUTS   results/<scale>/runs/<dataset>/<recipe>/seed<k>/{best,last}.safetensors and the prepared dataset
 # OUTPUTS           results/<scale>/evaluations/<dataset>/<recipe>/seed<k>/<suite>.parquet: a row an (attack, test image)
 #
-# What an evaluation of hours has behind it is saved in results/<scale>/state/, as a training's is (train.smk).
+# What an evaluation of hours has behind it is saved in results/<scale>/state/evaluations/, as a training's is (train.smk).
 
 
 rule evaluate:
@@ -25,7 +25,7 @@ rule evaluate:
     params:
         spec=evaluate_spec,
         data=subpath(input.sheet, parent=True),
-        state="results/{scale}/state",
+        state="results/{scale}/state/evaluations",
     message:
         "Evaluate {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}: {wildcards.suite}"
     shell:

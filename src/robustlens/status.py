@@ -30,7 +30,7 @@ def status_text(
     """Counts a stage, what runs, what failed, and how to go on.
 
     everything, needed: the jobs of the workflow, and those of them that are to run. slurm: by `slurm_states`.
-    command: what was typed to run the workflow. driven: Snakemake runs, and may start again what failed.
+    command: what was typed to run the workflow. driven: Snakemake runs, or was killed and left its lock.
     """
     waiting = {job.key() for job in needed}
     logs = {job.key(): read_log(Path(job.log), slurm) for job in everything if job.key() in waiting and job.log}
@@ -47,11 +47,11 @@ def status_text(
     width = max((len(log.name) for log, _ in running), default=0)
     lines += ["Running:" if running else "Nothing is running."]
     lines += [f"  {log.name:{width}}  {log.says}" for log, _ in running]
-    again = " (so far: Snakemake runs, and may start them again)" if driven else ""
+    again = " (so far; a Snakemake that runs may start them again)" if driven else ""
     lines += ["", f"Failed{again}:"] if failed else []
     lines += [line for log, job in failed for line in _failure(log.name, log.says, [job.log])]
-    when = "When Snakemake has ended, go on" if driven else "Once nothing runs any more, go on" if running else "Go on"
-    return "\n".join([*lines, "", f"{when} with: {command}"])
+    when = "Once nothing runs any more, go on" if running else "Go on"
+    return "\n".join([*lines, "", f"{'When no Snakemake runs any more, go on' if driven else when} with: {command}"])
 
 
 def _state(log: JobLog | None) -> str:

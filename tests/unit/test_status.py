@@ -383,5 +383,5 @@ def test_while_snakemake_runs_what_failed_may_be_started_again(tmp_path):
     (log := tmp_path / "a.log").write_text(f"{START}\n14:00:11 FAILED: no space\n")
     failed = Job("train", {}, (), (), None, 1, log=str(log))
     text = status_text([failed], [failed], {}, "snakemake", driven=True)
-    assert "\nFailed (so far: Snakemake runs, and may start them again):\n" in text
-    assert text.endswith("When Snakemake has ended, go on with: snakemake")
+    assert "\nFailed (so far; a Snakemake that runs may start them again):\n" in text
+    assert text.endswith("When no Snakemake runs any more, go on with: snakemake")

@@ -119,7 +119,9 @@ def test_a_training_is_followed_while_it_runs_and_explained_when_it_is_killed(tr
     text = status(tree, "longer.yaml", "-c1", TRADES)
     assert counts(text) == [1, 1, 0, 0] and counts(text, "train") == [0, 1, 0, 0]
     step = r"epoch \d+/50, ETA 0:\d\d:\d\d"
-    assert re.search(rf"\nRunning:\n  train digits/trades/seed0  {step} \(at ..:..:..\)\n\nOnce nothing runs", text)
+    assert re.search(
+        rf"\nRunning:\n  train digits/trades/seed0  {step} \(at ..:..:..\)\n\nWhen no Snakemake runs", text
+    )
 
     os.kill(pid, signal.SIGKILL)
     output, _ = process.communicate()
