@@ -2,12 +2,16 @@
 
 import contextlib
 import re
+import shutil
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import pytest
 
 
 @dataclass
@@ -105,3 +109,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nothing on the terminal."""
+
+
+def certificate(folder: Path, host: str) -> Path:
+    """A certificate of that host that no one has signed, with its key."""
+    if not shutil.which("openssl"):  # on a user's machine; `.ci/run` installs it, and fails where a test is skipped
+        pytest.skip("openssl is not there to make a certificate")
+    file, key = folder / "certificate.pem", folder / "key.pem"
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    name = ["-subj", "/CN=host", "-addext", f"subjectAltName={host}"]
+    command = ["openssl", "req", "-x509", *curve, *name, "-keyout", key, "-out", file]
+    subprocess.run(command, check=True, capture_output=True)
+    file.write_bytes(file.read_bytes() + key.read_bytes())
+    return file

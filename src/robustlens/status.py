@@ -158,7 +158,8 @@ def _explained(job: FailedJob) -> tuple[str, str, list[str]]:
         return name, log.says, [job.logs[0]]
     reason = log.says if log else "ended before it wrote a log; Snakemake's words above say more"
     slurm = re.search(r"SLURM status is: '(\w+)'", job.message)
-    return name, f"SLURM says {slurm[1]}; {reason}" if slurm else reason, list(filter(os.path.exists, job.logs))
+    logs = job.logs if job.begun else job.logs[1:]
+    return name, f"SLURM says {slurm[1]}; {reason}" if slurm else reason, list(filter(os.path.exists, logs))
 
 
 def _place(job: FailedJob) -> str:

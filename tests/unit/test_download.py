@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ import pytest
 import requests
 import yaml
 from processes import REPOSITORY, until
-from serving import Page, _Handler, serving
+from serving import Page, _Handler, certificate, serving
 
 from robustlens.configuration import CATALOGUE
 from robustlens.data import download
@@ -421,29 +420,16 @@ def test_nothing_without_a_checksum_is_asked_for_or_accepted(site, tmp_path):
     assert site.requests == []
 
 
-@pytest.fixture
-def certificate(tmp_path) -> Path:
-    """A certificate of 127.0.0.1 that no one has signed, with its key."""
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not there to make a certificate")
-    file, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", *curve, *name, "-keyout", key, "-out", file]
-    subprocess.run(command, check=True, capture_output=True)
-    file.write_bytes(file.read_bytes() + key.read_bytes())
-    return file
-
-
-def test_tls_is_verified_and_no_redirect_leaves_it(certificate, site, tmp_path, monkeypatch):
+def test_tls_is_verified_and_no_redirect_leaves_it(site, tmp_path, monkeypatch):
+    unsigned = certificate(tmp_path, "IP:127.0.0.1")
     site.pages["/a"] = Page(BODY)
-    with serving(certificate) as secure:
+    with serving(unsigned) as secure:
         secure.pages["/a"] = Page(BODY)
         secure.pages["/moved"] = Page(answers=[(302, {"Location": "/a"})])
         secure.pages["/down"] = Page(answers=[(302, {"Location": f"{site.url}/a"})])
         assert "CERTIFICATE_VERIFY_FAILED" in failure(entry(f"{secure.url}/a"), tmp_path)
         assert secure.requests == []
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))  # as if an authority had signed it
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(unsigned))  # as if an authority had signed it
         message = failure(entry(f"{secure.url}/down"), tmp_path)
         assert f"/down: redirected to {site.url}/a, which is not followed" in message
         assert site.requests == []

@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 import yaml
 from matplotlib.figure import Figure
-from serving import Page, serving
+from serving import Page, certificate, serving
 
 from robustlens.configuration import load, merge
 from robustlens.data import download
@@ -435,19 +435,6 @@ UNVERIFYING += [
     {"SSL_VERIFY": "0"},
     {"PIP_TRUSTED_HOST": "127.0.0.1"},
 ]
-
-
-def certificate(folder: Path, host: str) -> Path:
-    """A certificate of that host that no one has signed, with its key."""
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not there to make a certificate")
-    file, key = folder / "certificate.pem", folder / "key.pem"
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    name = ["-subj", "/CN=host", "-addext", f"subjectAltName={host}"]
-    command = ["openssl", "req", "-x509", *curve, *name, "-keyout", key, "-out", file]
-    subprocess.run(command, check=True, capture_output=True)
-    file.write_bytes(file.read_bytes() + key.read_bytes())
-    return file
 
 
 @pytest.fixture

@@ -343,11 +343,14 @@ def test_the_log_of_an_earlier_run_is_not_taken_for_that_of_a_job_that_never_beg
     announce(listener, event="job_info", jobid=1, log=["a.log"])
     word = "Job submission failed with exception: The given account nobody appears to be invalid. Available:\nscience"
     announce(listener, **error(1, "train", "a.log", message=word))
+    announce(listener, event="job_info", jobid=3, log=["a.log"])
+    announce(listener, **error(3, "train", "a.log", message="the node failed"))
     announce(listener, event="job_info", jobid=2, log=["b.log"])
     Path("b.log").write_text(f"{START}\n14:00:11 FAILED: no space\n")
     announce(listener, **error(2, "train", "b.log", message="no"))
     text = failure_text(list(listener.found.values()), "snakemake")
-    assert "last week" not in text and "    no space\n" in text
+    assert "last week" not in text and "a.log" not in text and "    no space\n" in text
+    assert "ended before it wrote a log" in text
     assert "profiles/slurm asks for: The given account nobody appears to be invalid. Available:\n" in text
 
 
