@@ -43,5 +43,6 @@ readme: ## the README's numbers from the finished run, docs/configuration.md fro
 	$(UV) run --locked python scripts/update_readme.py
 	$(UV) run --locked python scripts/document_configuration.py
 
-clean-state: ## forget unfinished trainings and evaluations (finished results stay)
+clean-state: ## forget unfinished trainings and evaluations, and what killed jobs left (finished results stay)
 	rm -rf results/*/state
+	if [ -d results ]; then find results/ -type f -regex '.*/\.[^/]+\.[0-9]+\.part[^/]*' -delete; fi

@@ -430,14 +430,20 @@ def measuring_files():
     )
 
 
-def study_tables(study):
+def study_tables(study, suffix="tex"):
     settings = CONFIG["studies"][study]
     names = TABLES[study] + [
         name
         for name, part in (("subsets", "subsets"), ("generation-grid", "generation_grid"))
         if settings[part]["recipes"]
     ]
-    return expand("results/{scale}/tables/{study}-{name}.tex", scale=CONFIG["scale"], study=study, name=names)
+    return expand(
+        "results/{scale}/tables/{study}-{name}.{suffix}",
+        scale=CONFIG["scale"],
+        study=study,
+        name=names,
+        suffix=suffix,
+    )
 
 
 def study_figures(study, suffix="png"):

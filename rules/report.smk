@@ -1,6 +1,6 @@
 # REQUIRED INPUTS   the tables, figures and claims of every study
 # OUTPUTS           results/<scale>/report.html, results/<scale>/report.tex and, where a LaTeX engine is installed,
-#                   results/<scale>/report.pdf; results/<scale>/claims.{tex,csv},
+#                   results/<scale>/report.pdf; results/<scale>/claims.{tex,csv,html},
 #                   results/<scale>/provenance/configuration.json
 
 
@@ -35,24 +35,29 @@ rule collect_claims:
         tex="results/{scale}/claims.tex",
         csv="results/{scale}/claims.csv",
         html="results/{scale}/claims.html",
+        certificate="results/{scale}/provenance/claims.json",
     log:
         "results/{scale}/logs/claims.log",
     conda:
         "../envs/robustlens.yaml"
+    params:
+        spec=lambda wildcards: job_spec("collect_claims"),
     message:
         "Collect the claims of all studies"
     shell:
-        "(cat {input.tex:q} > {output.tex:q} && cat {input.html:q} > {output.html:q}"
-        " && awk 'FNR > 1 || NR == 1' {input.csv:q} > {output.csv:q}) 2> {log:q}"
+        'python "$ROBUSTLENS/scripts/collect_claims.py" --spec {params.spec:q} --log {log:q}'
+        " --studies_tex {input.tex:q} --studies_csv {input.csv:q} --studies_html {input.html:q}"
+        " --tex {output.tex:q} --csv {output.csv:q} --html {output.html:q} --certificate {output.certificate:q}"
 
 
 rule make_report:
     input:
         sheets=dataset_sheets(),
         tables=[table for study in CONFIG["studies"] for table in study_tables(study)],
+        pages=[page for study in CONFIG["studies"] for page in study_tables(study, "html")],
         figures=[figure for study in CONFIG["studies"] for figure in study_figures(study)],
         animations=[animation for study in CONFIG["studies"] for animation in study_animations(study)],
-        claims=f"results/{CONFIG['scale']}/claims.csv",
+        claims=expand("results/{scale}/claims.{suffix}", scale=CONFIG["scale"], suffix=["csv", "html", "tex"]),
         templates=report_templates(),
     output:
         html=report("results/{scale}/report.html", category="report"),
@@ -68,7 +73,8 @@ rule make_report:
         "Put the report together"
     shell:
         'python "$ROBUSTLENS/scripts/make_report.py" --spec {params.spec:q} --log {log:q} --sheets {input.sheets:q}'
-        " --tables {input.tables:q} --figures {input.figures:q} --animations {input.animations:q} --claims {input.claims:q}"
+        " --tables {input.tables:q} --figures {input.figures:q} --animations {input.animations:q}"
+        " --claims {input.claims[0]:q}"
         " --html {output.html:q} --tex {output.tex:q} --certificate {output.certificate:q}"
 
 

@@ -71,4 +71,4 @@ with (
         progress(len(tables), f"{weights.stem} {attack['name']}: accuracy {accuracy:.3f} on {len(table)} images")
     with replacing(args.table) as path:
         pd.concat(tables, ignore_index=True).to_parquet(path, index=False)
-    certificate.write(args.certificate, [args.table], warnings=sorted(set(warnings)))
+    certificate.write(args.certificate, [args.table], warnings=sorted(set(warnings)), devices=finished.devices)

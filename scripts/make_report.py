@@ -24,8 +24,9 @@ args = arguments.parse_args()
 spec = json.loads(args.spec)
 
 with job("report", args.log):
-    pages = [path.with_suffix(".html") for path in args.tables]
-    inputs = [*args.sheets, *args.tables, *pages, *args.figures, *args.animations, args.claims]
+    tables = [path.with_suffix(suffix) for path in args.tables for suffix in (".tex", ".html")]
+    claims = [args.claims.with_suffix(suffix) for suffix in (".csv", ".tex", ".html")]
+    inputs = [*args.sheets, *tables, *args.figures, *args.animations, *claims]
     certificate = Certificate(spec, inputs)
     provenance = {"configuration": spec["configuration"], "scale": spec["scale"]}
     document = Document(

@@ -59,5 +59,5 @@ with job(f"train {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", log), u
         run = Training(spec, data, state, device, lambda: bool(signals), report).run()
         if first:
             outputs = write_run(run, args.run)
-            facts = {"best_epoch": run.best_epoch, "digest": digest, "engine": engine.facts()}
+            facts = {"best_epoch": run.best_epoch, "digest": digest, "engine": engine.facts(), "devices": run.devices}
             certificate.write(args.certificate, outputs, processes=args.processes, **facts)

@@ -242,8 +242,10 @@ def running(folder: Path, accounting: bool = False) -> Iterator[Cluster]:
         cluster.start()
         yield cluster
     finally:
-        cluster.stop()
-        shutil.rmtree(folder)
+        try:
+            cluster.stop()
+        finally:
+            shutil.rmtree(folder)
 
 
 def _end_with_parent() -> None:

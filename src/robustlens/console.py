@@ -32,7 +32,7 @@ def job(name: str, log_file: Path) -> Iterator[None]:
         file = logging.FileHandler(log_file, mode="w")
     except OSError as error:
         sys.exit(f"[{name}] FAILED: {log_file}: can't be written ({error.strerror}); make the folder writable")
-    file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter(f"[{name}] %(message)s"))
     terminal.addFilter(_for_the_terminal)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-START = re.compile(r"\S+ (?P<name>.+): started on (?P<host>[^,]+), process \d+(?:, SLURM job (?P<slurm>\d+))?$")
-PROGRESS = re.compile(r"(?P<time>\S+) (?P<step>.+ \d+/\d+, ETA \S+)")
-FAILED = re.compile(r"\S+ FAILED: (?P<reason>.*)")
-FINISHED = re.compile(r"\S+ finished in ")
+START = re.compile(r"\S+ \S+ (?P<name>.+): started on (?P<host>[^,]+), process \d+(?:, SLURM job (?P<slurm>\d+))?$")
+PROGRESS = re.compile(r"(?P<time>\S+ \S+) (?P<step>.+ \d+/\d+, ETA \S+)")
+FAILED = re.compile(r"\S+ \S+ FAILED: (?P<reason>.*)")
+FINISHED = re.compile(r"\S+ \S+ finished in ")
 
 
 @dataclass(frozen=True)

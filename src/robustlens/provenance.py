@@ -46,12 +46,13 @@ class Certificate:
 
     def write(self, path: Path, outputs: list[Path], **facts: object) -> None:
         """Parameters (with code digest and seed), library versions, device, threads, wall time and the SHA-256 of
-        every input (at the start) and output file, as JSON. facts: what else is to be known of this job.
+        every input (at the start) and output file, as JSON; of GPUs also which of them the job was allowed to see
+        (`visible`; None: all). facts: what else is to be known of this job.
         """
         record = {
             "parameters": self.spec,
             "versions": {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
-            "device": _device(),
+            "device": device_facts() | {"visible": os.environ.get("CUDA_VISIBLE_DEVICES")},
             "wall_seconds": round(time.monotonic() - self.started, 3),
             "inputs": self.inputs,
             "outputs": {str(file): checksum(file) for file in sorted(map(Path, outputs))},
@@ -102,9 +103,9 @@ def _outputs(certificate: Path) -> dict[str, str]:
         ) from error
 
 
-def _device() -> dict:
-    """The machine's processor and, in a job that uses torch, its threads, capability and accelerator, and the
-    GPUs that it was allowed to see (None: all)."""
+def device_facts() -> dict:
+    """What results may depend on: the machine's processor and, in a job that uses torch, its threads, its vector
+    instructions (`capability`) and the GPU (None: none)."""
     device = {"machine": platform.machine(), "processor": _processor()}
     if "torch" in sys.modules:
         torch = sys.modules["torch"]
@@ -112,7 +113,6 @@ def _device() -> dict:
             "threads": torch.get_num_threads(),
             "capability": torch.backends.cpu.get_cpu_capability(),
             "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-            "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
         }
     return device
 

@@ -20,7 +20,7 @@ from report import goals, goals_list, speed_table
 from workers import Skipped
 
 from robustlens.atomic import replacing
-from robustlens.provenance import _device
+from robustlens.provenance import device_facts
 
 ROOT = Path(__file__).parents[2]
 # Besides the speed of training: what has a `measure` and a `table`.
@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=ROOT / "results" / "benchmarks", help="folder of the JSON file")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    machine = _device() | {"torch": torch.__version__}
+    machine = device_facts() | {"torch": torch.__version__}
     name = machine["accelerator"] or machine["processor"]
     gpu = machine["accelerator"] is not None
 

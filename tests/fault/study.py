@@ -7,7 +7,6 @@ import pkgutil
 import re
 import shlex
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -26,18 +25,18 @@ for package in (robustlens.report.figures, robustlens.report.tables):  # so that
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
 
-COMMAND = re.compile(r'^Shell command: (python "\$ROBUSTLENS/scripts/(\w+)\.py" .+|\(cat .+)$', re.MULTILINE)
+COMMAND = re.compile(r'^Shell command: (python "\$ROBUSTLENS/scripts/(\w+)\.py" .+)$', re.MULTILINE)
 PROGRESS = re.compile(r"^\[.+\] \w+ \d+/\d+, ETA .*\n", re.MULTILINE)  # of a job that takes longer than ten seconds
 NO_OUTPUTS = ("logs", "state")
 TYPESET = ["report-pdf"] if any(map(shutil.which, ("latexmk", "pdflatex", "tectonic"))) else []
 
 
 class Job(NamedTuple):
-    """name: the place of its log, as in train/digits/trades/seed0. script: None for a command of the shell.
-    inputs, outputs: the files that it names and that were there, and those that it left."""
+    """name: the place of its log, as in train/digits/trades/seed0. inputs, outputs: the files that its command names
+    and that were there, and those that it left."""
 
     name: str
-    script: str | None
+    script: str
     command: str
     inputs: tuple[Path, ...] = ()
     outputs: tuple[Path, ...] = ()
@@ -66,9 +65,6 @@ class Study:
         return Child(output, _run_script, job, self.folder, prepare, **limits)
 
     def run(self, job: Job, prepare: Callable[[], None] = lambda: None, **limits: int) -> Outcome:
-        if job.script is None:
-            done = subprocess.run(job.command, shell=True, cwd=self.folder, capture_output=True, text=True)
-            return Outcome(done.returncode, done.stderr)
         child = self.start(job, prepare, **limits)
         code, output = child.wait()
         child.output.unlink()
@@ -86,8 +82,7 @@ class Study:
 
 
 def _job(command: str, script: str) -> Job:
-    name = re.search(rf"(?:--log|2>) '?{RESULTS}/logs/(\S+?)\.log", command)[1]
-    return Job(name, script or None, command)
+    return Job(re.search(rf"--log '?{RESULTS}/logs/(\S+?)\.log", command)[1], script, command)
 
 
 def _run_script(job: Job, folder: Path, prepare: Callable[[], None]) -> None:

@@ -1,16 +1,18 @@
 """A disk that is full at each file that a job writes: it is named, nothing partial stays, the same command goes on."""
 
+import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from flow import RESULTS, contents, files
-from kills import EVALUATE, EVALUATION, SCIENCE, TRAIN
-from study import TYPESET, Study, progress
+from flow import RESULTS, contents, files, sha256
+from kills import EVALUATE, EVALUATION, SCIENCE, TRAIN, WEIGHTS
+from study import TYPESET, Job, Study, progress
 
 JOBS = (
     "data/digits",
@@ -24,9 +26,13 @@ JOBS = (
     "tables/energy-robustness",
     "figures/energy-samples-digits",
     "figures/energy-plane-digits-sat-gif",
+    "claims",
     "report",
     *TYPESET,
 )
+DATA, DOWNLOADS = RESULTS / "data/digits", Path("results/downloads/theirs")
+THEIRS = RESULTS / "runs/digits/theirs/seed0/published.safetensors"
+OF_THEIRS = RESULTS / "provenance/runs/digits/theirs/seed0.json"
 WITH_TIMES = ("timing.parquet", "grid.parquet")  # what tells how long something took is never the same
 
 
@@ -41,7 +47,7 @@ def partial_files(study: Study) -> list[Path]:
 
 
 def test_every_script_is_among_those_that_are_tried(finished):
-    assert {finished.job(name).script for name in JOBS} == {job.script for job in finished.jobs if job.script}
+    assert {finished.job(name).script for name in JOBS} == {job.script for job in finished.jobs}
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -65,6 +71,53 @@ def test_every_file_that_a_job_writes_is_named_when_the_disk_is_full(name, finis
     assert code == 0, output
     assert contents(finished.folder, lasting) == expected
     assert all((finished.folder / path).exists() for path in job.outputs)
+
+
+@pytest.fixture
+def imported(one_run) -> Iterator[dict[str, Job]]:
+    """By their scripts: the download of a model of others, which is one of our own, and its import."""
+    source = one_run.folder / WEIGHTS[0]
+    archive = {"file": "theirs.safetensors", "sha256": sha256(source), "urls": [source.as_uri()]}
+    architecture = json.loads((one_run.results / "provenance/runs/digits/trades/seed0.json").read_text())["parameters"]
+    model = {"model": "theirs", "architecture": architecture["architecture"], "weights": archive}
+    options = {
+        "download": ({"archives": [archive]}, "--folder", DOWNLOADS, "--receipt", DOWNLOADS / "receipt.json"),
+        "import_model": (
+            model,
+            "--downloads",
+            DOWNLOADS,
+            "--data",
+            DATA,
+            "--weights",
+            THEIRS,
+            "--certificate",
+            OF_THEIRS,
+        ),
+    }
+    jobs = {}
+    for script, (spec, *own) in options.items():
+        words = ["python", script, "--spec", json.dumps(spec), "--log", RESULTS / "logs/theirs.log", *own]
+        jobs[script] = Job("theirs", script, shlex.join(map(str, words)))
+    yield jobs
+    for path in (DOWNLOADS, THEIRS.parent, OF_THEIRS.parent):
+        shutil.rmtree(one_run.folder / path, ignore_errors=True)
+
+
+@pytest.mark.parametrize(("script", "file"), [
+    ("download", DOWNLOADS / ".theirs.safetensors.origin.json"),
+    ("download", DOWNLOADS / "receipt.json"),
+    ("import_model", THEIRS),
+    ("import_model", OF_THEIRS),
+])  # fmt: skip
+def test_a_disk_that_is_full_for_the_model_of_others_is_named_and_the_same_command_completes(
+    script, file, imported, one_run
+):
+    if script == "import_model":
+        assert one_run.run(imported["download"]).code == 0
+    code, output = one_run.run(imported[script], partial(full_at, one_run.folder / file))
+    assert code == 1 and f"FAILED: {file}: could not be written (No space left on device); free space" in output
+    assert not (one_run.folder / file).exists() and partial_files(one_run) == []
+    assert one_run.run(imported[script]).code == 0 and (one_run.folder / file).exists()
 
 
 def test_a_log_that_does_not_fit_costs_no_result(finished):

@@ -65,9 +65,9 @@ def test_a_job_that_ends_well_says_nothing_on_the_terminal(tmp_path, capsys):
         log.info("a detail")
     assert capsys.readouterr().err == ""
     first, second, third = (tmp_path / "log").read_text().splitlines()
-    assert re.fullmatch(rf"\d\d:\d\d:\d\d train sat: started on [^ ,]+, process {os.getpid()}", first)
-    assert re.fullmatch(r"\d\d:\d\d:\d\d a detail", second)
-    assert re.fullmatch(r"\d\d:\d\d:\d\d finished in 0:00:0\d", third)
+    assert re.fullmatch(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d train sat: started on [^ ,]+, process {os.getpid()}", first)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d a detail", second)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d finished in 0:00:0\d", third)
 
 
 def test_a_log_says_how_long_its_job_took_and_its_number_in_slurm(tmp_path, clock, monkeypatch):

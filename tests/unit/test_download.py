@@ -436,6 +436,13 @@ def test_tls_is_verified_and_no_redirect_leaves_it(site, tmp_path, monkeypatch):
         assert fetch(entry(f"{secure.url}/moved"), tmp_path).read_bytes() == BODY
 
 
+def test_authorities_that_are_not_there_are_told_and_not_done_without(tmp_path, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
+    message = failure(entry("https://never.invalid/a"), tmp_path)
+    said = "https://never.invalid/a: Could not find a suitable TLS CA certificate bundle, invalid path: "
+    assert f"{said}{tmp_path / 'none.pem'}" in message
+
+
 def test_a_redirect_from_tls_to_any_other_scheme_is_refused():
     answer = requests.Response()
     answer.url, answer.status_code = "https://host/a", 301

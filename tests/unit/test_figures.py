@@ -8,6 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image, ImageSequence
 from scipy import stats
 from synthetic import write_study
@@ -707,6 +708,19 @@ def test_latex_can_print_what_the_figures_say(new_drawings):
         drawing = draw()
         assert latex(drawing.title) and latex(drawing.caption)
         assert drawing.caption.endswith("no evidence about CIFAR-10.")
+
+
+def test_a_dollar_sign_in_a_title_is_drawn_as_it_is(new_drawings, study, tmp_path, monkeypatch):
+    for recipe in names.RECIPES:
+        monkeypatch.setitem(names.RECIPES, recipe, f"{recipe} $b^^$")  # as a formula it would be an error
+    new_drawings["delta"] = lambda: energy_delta.build(study.history, "embedded", "digits")
+    new_drawings["samples"] = lambda: energy_samples.build(study.samples, "embedded", "digits")
+    for name, draw in new_drawings.items():
+        drawing = draw()
+        save(drawing, tmp_path / f"{name}.pdf", tmp_path / f"{name}.png")
+        texts = [text.get_text() for text in drawing.figure.findobj(Text)]
+        assert any(r"\$b^^\$" in text for text in texts) == (name not in ("plane", "grid")), name  # in their captions
+    energy_plane.animate(write_tracked(tmp_path, "sat", (1,)), "US$ and A$", tmp_path / "plane.gif")
 
 
 @pytest.mark.parametrize("name", ["plane", "violins", "grid"])

@@ -12,6 +12,7 @@ from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
 from robustlens.data.prepared import Split
 from robustlens.errors import RobustlensError
+from robustlens.evaluation import finished
 from robustlens.evaluation.finished import FinishedBatches
 from robustlens.evaluation.run import attack_split
 
@@ -40,14 +41,14 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
 
 
-def evaluate(attack: Attack, finished: FinishedBatches | None = None) -> pd.DataFrame:
+def evaluate(attack: Attack, done: FinishedBatches | None = None) -> pd.DataFrame:
     def attacked(**remembered) -> pd.DataFrame:
         return attack_split(network(), SPLIT, attack, "pgd", THREAT, seed=0, batch_size=5, **remembered)
 
-    if finished is None:
+    if done is None:
         return attacked()
-    with finished:
-        return attacked(remembered=finished.get)
+    with done:
+        return attacked(remembered=done.get)
 
 
 def test_an_evaluation_goes_on_after_its_last_batch_and_its_table_has_the_same_bytes(tmp_path):
@@ -64,6 +65,16 @@ def test_an_evaluation_goes_on_after_its_last_batch_and_its_table_has_the_same_b
     table.to_parquet(tmp_path / "resumed.parquet", index=False)
     whole.to_parquet(tmp_path / "whole.parquet", index=False)
     assert (tmp_path / "resumed.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
+def test_an_evaluation_that_goes_on_on_another_machine_says_on_which_it_was_computed(tmp_path, monkeypatch):
+    file = tmp_path / "x.batches"
+    for here in ("one", "one", "other"):
+        monkeypatch.setattr(finished, "device_facts", lambda here=here: {"processor": here})
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(Attack(1), FinishedBatches(file, [], every=0))
+    with (last := FinishedBatches(file, [], every=0)):
+        assert last.devices == [{"processor": "one"}, {"processor": "other"}]
 
 
 def test_an_evaluation_that_is_done_attacks_nothing_again(tmp_path):

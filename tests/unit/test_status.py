@@ -16,10 +16,11 @@ from robustlens.job_log import JobLog, read_log, slurm_states
 from robustlens.planning.dry_run import Job
 from robustlens.status import FailedJob, FailedJobs, failure_text, status_text, typed_command
 
-START = "14:00:00 train digits/sat/seed0: started on node17, process 4242"
+START = "2026-11-21 14:00:00 train digits/sat/seed0: started on node17, process 4242"
+FAILED = "2026-11-21 14:00:02 FAILED: no space"
 STEPS = """\
-14:00:05 epoch 1/50, ETA 0:04:58  loss 2.388  validation robust accuracy 0.100
-14:00:10 epoch 2/50, ETA 0:04:02  loss 2.279  validation robust accuracy 0.100"""
+2026-11-21 14:00:05 epoch 1/50, ETA 0:04:58  loss 2.388  validation robust accuracy 0.100
+2026-11-21 14:00:10 epoch 2/50, ETA 0:04:02  loss 2.279  validation robust accuracy 0.100"""
 LAST_STEP = STEPS.splitlines()[1]
 KILLED = "ended on node17 without a word: killed (out of memory, out of time) or cancelled; its log ends with: "
 
@@ -40,11 +41,11 @@ def typed_by_hand(monkeypatch):
 
 
 @pytest.mark.parametrize(("text", "expected"), [
-    (f"{START}\n{STEPS}\n14:04:10 finished in 0:04:10\n", JobLog("finished", "its log says that it finished",
+    (f"{START}\n{STEPS}\n2026-11-21 14:04:10 finished in 0:04:10\n", JobLog("finished", "its log says that it finished",
                                                                   "train digits/sat/seed0")),
-    (f"{START}\n{STEPS}\n14:00:11 FAILED: no space; free some\n  log: job.log\n",
+    (f"{START}\n{STEPS}\n2026-11-21 14:00:11 FAILED: no space; free some\n  log: job.log\n",
      JobLog("failed", "no space; free some", "train digits/sat/seed0")),
-    (f"{START}\n14:00:11 FAILED: a.tex does not compile\n! Undefined control sequence.\n  log: job.log\n",
+    (f"{START}\n2026-11-21 14:00:11 FAILED: a.tex does not compile\n! Undefined control sequence.\n  log: job.log\n",
      JobLog("failed", "a.tex does not compile", "train digits/sat/seed0")),
     (f"{START}\n{STEPS}\n", JobLog("killed", KILLED + LAST_STEP, "train digits/sat/seed0")),
     (f"{START}\n", JobLog("killed", KILLED + START, "train digits/sat/seed0")),
@@ -63,13 +64,13 @@ def test_a_job_without_a_log_has_none(file):
 
 
 def test_a_log_that_is_not_text_is_read_all_the_same(file):
-    file.write_bytes(START.encode() + b"\n14:00:01 \xff\xfe odd\n")
+    file.write_bytes(START.encode() + b"\n2026-11-21 14:00:01 \xff\xfe odd\n")
     assert read_log(file).state == "killed" and "odd" in read_log(file).says
 
 
 @pytest.mark.parametrize(("text", "says"), [
-    (f"{START}\n{STEPS}\n", "epoch 2/50, ETA 0:04:02 (at 14:00:10)"),
-    (f"{START}\n{STEPS}\n14:00:12 something else\n", "epoch 2/50, ETA 0:04:02 (at 14:00:10)"),
+    (f"{START}\n{STEPS}\n", "epoch 2/50, ETA 0:04:02 (at 2026-11-21 14:00:10)"),
+    (f"{START}\n{STEPS}\n2026-11-21 14:00:12 something else\n", "epoch 2/50, ETA 0:04:02 (at 2026-11-21 14:00:10)"),
     (f"{START}\n", "has begun"),
 ])  # fmt: skip
 def test_a_log_that_is_locked_is_that_of_a_job_that_runs(text, says, file):
@@ -88,7 +89,7 @@ def test_a_job_that_begins_while_its_log_is_read_is_not_taken_for_killed(file, m
 
 
 def test_a_job_has_ended_as_it_says_although_its_process_is_not_yet_gone(file):
-    file.write_text(f"{START}\n14:00:11 FAILED: no space\n")
+    file.write_text(f"{START}\n2026-11-21 14:00:11 FAILED: no space\n")
     with open(file) as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert read_log(file).state == "failed"
@@ -102,7 +103,7 @@ def test_reading_a_log_leaves_no_lock_behind(file):
 
 
 @pytest.mark.parametrize(("state", "expected"), [
-    ("RUNNING", JobLog("running", "epoch 2/50, ETA 0:04:02 (at 14:00:10)", "train digits/sat/seed0")),
+    ("RUNNING", JobLog("running", "epoch 2/50, ETA 0:04:02 (at 2026-11-21 14:00:10)", "train digits/sat/seed0")),
     ("PENDING", JobLog("waiting", KILLED + LAST_STEP, "train digits/sat/seed0")),
     ("COMPLETING", JobLog("killed", KILLED + LAST_STEP, "train digits/sat/seed0")),
 ])  # fmt: skip
@@ -177,11 +178,11 @@ def jobs(tmp_path, monkeypatch) -> list[Job]:
     """Jobs of five rules, with their logs."""
     monkeypatch.chdir(tmp_path)
     texts = {
-        "train-a": f"{START}\n{STEPS}\n14:04:10 finished in 0:04:10\n",  # for other parameters
-        "train-b": f"14:00:01 train b: started on node18, process 7\n{STEPS}\n",
-        "train-c": "14:00:01 train c: started on node17, process 8, SLURM job 77\n",
-        "train-d": "14:00:01 train d: started on node17, process 9\n14:00:02 FAILED: no space\n  log: train-d.log\n",
-        "table_claims": "14:00:01 table claims: started on node17, process 10\n14:00:02 FAILED: once\n",
+        "train-a": f"{START}\n{STEPS}\n2026-11-21 14:04:10 finished in 0:04:10\n",  # for other parameters
+        "train-b": f"2026-11-21 14:00:01 train b: started on node18, process 7\n{STEPS}\n",
+        "train-c": "2026-11-21 14:00:01 train c: started on node17, process 8, SLURM job 77\n",
+        "train-d": f"2026-11-21 14:00:01 train d: started on node17, process 9\n{FAILED}\n  log: train-d.log\n",
+        "table_claims": f"2026-11-21 14:00:01 table claims: started on node17, process 10\n{FAILED}\n",
     }
     for name, text in texts.items():
         Path(f"{name}.log").write_text(text)
@@ -222,9 +223,11 @@ Once nothing runs any more, go on with: make reproduce"""
 
 def test_running_jobs_are_aligned(jobs):
     longer = Path("train-d.log")
-    longer.write_text(f"14:00:01 train d for long: started on node17, process 9, SLURM job 78\n{STEPS}\n")
+    longer.write_text(f"2026-11-21 14:00:01 train d for long: started on node17, process 9, SLURM job 78\n{STEPS}\n")
     text = status_text(jobs, jobs, {"77": "RUNNING", "78": "RUNNING"}, "snakemake")
-    assert "  train c           has begun\n  train d for long  epoch 2/50, ETA 0:04:02 (at 14:00:10)\n" in text
+    assert (
+        "  train c           has begun\n  train d for long  epoch 2/50, ETA 0:04:02 (at 2026-11-21 14:00:10)\n" in text
+    )
 
 
 def test_where_nothing_runs_the_status_says_so_and_how_to_go_on(jobs):
@@ -263,8 +266,10 @@ def test_what_snakemake_announces_as_failed_is_collected_unless_it_is_started_ag
 
 def test_of_a_group_of_jobs_those_are_named_whose_logs_say_that_they_failed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("a.log").write_text(f"{START}\n{STEPS}\n14:04:10 finished in 0:04:10\n")
-    Path("b.log").write_text("14:00:00 b: started on node17, process 1\n14:00:11 FAILED: no space; free some\n")
+    Path("a.log").write_text(f"{START}\n{STEPS}\n2026-11-21 14:04:10 finished in 0:04:10\n")
+    Path("b.log").write_text(
+        "2026-11-21 14:00:00 b: started on node17, process 1\n2026-11-21 14:00:11 FAILED: no space; free some\n"
+    )
     Path("slurm.log").write_text("srun: error: task 0: Exited with exit code 1\n")
     listener = FailedJobs()
     members = [
@@ -286,7 +291,7 @@ def test_of_a_group_of_jobs_those_are_named_whose_logs_say_that_they_failed(tmp_
 
 def test_the_last_screen_says_for_each_job_which_why_where_and_then_how_to_go_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("a.log").write_text(f"{START}\n14:00:11 FAILED: no space; free some\n  log: a.log\n")
+    Path("a.log").write_text(f"{START}\n2026-11-21 14:00:11 FAILED: no space; free some\n  log: a.log\n")
     Path("b.log").write_text(f"{START}\n{STEPS}\n")
     Path("c.log").write_text("cat: x.csv: No such file or directory\n")
     Path("slurm.log").write_text("srun: error: node17: task 0: Out Of Memory\n")
@@ -332,13 +337,13 @@ def test_a_job_that_slurm_refuses_is_named_with_slurm_s_words_and_without_the_lo
     words = "sbatch: error: Too much sbatch: error: Not available"
     why = f"    SLURM does not take what profiles/slurm asks for: {words}\n\nGo on"
     assert f"  train/digits/sat/seed0\n{why}" in failure_text([job], "snakemake")
-    log.write_text(f"{START}\n14:00:11 finished in 0:00:02\n")
+    log.write_text(f"{START}\n2026-11-21 14:00:11 finished in 0:00:02\n")
     assert f"  train digits/sat/seed0\n{why}" in failure_text([job], "snakemake")
 
 
 def test_the_log_of_an_earlier_run_is_not_taken_for_that_of_a_job_that_never_began(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("a.log").write_text(f"{START}\n14:00:11 FAILED: last week something else\n")
+    Path("a.log").write_text(f"{START}\n2026-11-21 14:00:11 FAILED: last week something else\n")
     listener = FailedJobs()
     announce(listener, event="job_info", jobid=1, log=["a.log"])
     word = "Job submission failed with exception: The given account nobody appears to be invalid. Available:\nscience"
@@ -346,7 +351,7 @@ def test_the_log_of_an_earlier_run_is_not_taken_for_that_of_a_job_that_never_beg
     announce(listener, event="job_info", jobid=3, log=["a.log"])
     announce(listener, **error(3, "train", "a.log", message="the node failed"))
     announce(listener, event="job_info", jobid=2, log=["b.log"])
-    Path("b.log").write_text(f"{START}\n14:00:11 FAILED: no space\n")
+    Path("b.log").write_text(f"{START}\n2026-11-21 14:00:11 FAILED: no space\n")
     announce(listener, **error(2, "train", "b.log", message="no"))
     text = failure_text(list(listener.found.values()), "snakemake")
     assert "last week" not in text and "a.log" not in text and "    no space\n" in text
@@ -383,7 +388,7 @@ def test_the_command_is_named_as_it_was_typed(environment, words, expected, tmp_
 
 
 def test_while_snakemake_runs_what_failed_may_be_started_again(tmp_path):
-    (log := tmp_path / "a.log").write_text(f"{START}\n14:00:11 FAILED: no space\n")
+    (log := tmp_path / "a.log").write_text(f"{START}\n2026-11-21 14:00:11 FAILED: no space\n")
     failed = Job("train", {}, (), (), None, 1, log=str(log))
     text = status_text([failed], [failed], {}, "snakemake", driven=True)
     assert "\nFailed (so far; a Snakemake that runs may start them again):\n" in text

@@ -159,6 +159,16 @@ def test_a_finished_run_is_not_trained_again(data, tmp_path):
         assert science(run.run()) == science(first)
 
 
+def test_a_run_that_goes_on_on_another_machine_says_on_which_it_was_computed(data, tmp_path, monkeypatch):
+    machines = [{"processor": "one", "threads": 1}, {"processor": "one", "threads": 1}, {"processor": "other"}]
+    for here in machines[:2]:
+        monkeypatch.setattr(loop, "device_facts", lambda here=here: here)
+        with RunState(tmp_path, "digest") as state, pytest.raises(Interrupted):
+            tiny.training(tiny.spec(), data, state, stop=lambda: True).run()
+    monkeypatch.setattr(loop, "device_facts", lambda: machines[2])
+    assert tiny.train(tiny.spec(), data, tmp_path).devices == machines[1:]
+
+
 def test_interrupted_says_when_and_where_and_leaves_the_network_as_it_was_after_that_step(data, tmp_path):
     with RunState(tmp_path, "digest") as state:
         run = tiny.training(tiny.spec(), data, state, stop=lambda: True)

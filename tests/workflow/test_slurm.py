@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, missing, running
 from compare_results import difference
-from flow import NOTHING, RESULTS, ask, copy_of, files
-from slurm import Driver, fill_in_profile
+from flow import NOTHING, RESULTS, ask, copy_of, edit, files
+from slurm import PROFILE, Driver, fill_in_profile
 
 pytestmark = [pytest.mark.skipif(bool(missing()), reason=missing()), pytest.mark.timeout(1800)]
 
@@ -86,3 +86,17 @@ def test_tables_and_figures_are_made_where_the_driver_is(on_slurm):
     _, jobs, _ = on_slurm
     rules = {rule for rule, _ in submitted(jobs) if not rule.startswith("evaluations-")}
     assert rules == ON_NODES - {"evaluate"}
+
+
+def test_a_data_parallel_training_has_a_gpu_for_each_of_its_processes(cluster, snapshot, tmp_path):
+    """As docs/slurm.md has it for ImageNet."""
+    folder = fill_in_profile(copy_of(snapshot, tmp_path / "checkout"))
+    edit(folder / PROFILE, "  train:\n    gpu: 1\n", "  train:\n    gpu: 2\n    processes: 2\n")
+    edit(folder / PROFILE, "\nresources:\n  gpu: 1\n", "\nresources:\n  gpu: 2\n")
+    before = {job["JobId"] for job in cluster.jobs()}
+    code, output = Driver(cluster, folder, str(RESULTS / "runs/digits/sat/seed0/best.safetensors")).wait()
+    assert code == 0, output
+    jobs = dict(submitted([job for job in cluster.jobs() if job["JobId"] not in before]))
+    assert jobs.keys() == {"prepare_data", "train"} and jobs["train"]["TresPerJob"] == "gres:gpu:2"
+    record = json.loads((folder / RESULTS / "provenance/runs/digits/sat/seed0.json").read_text())
+    assert record["processes"] == 2 and record["device"]["visible"] == "0,1"

@@ -6,13 +6,14 @@ import math
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
-from flow import RESULTS, files, sha256
+from flow import REPOSITORY, RESULTS, files, sha256
 
 TABLES = (
     *("robustness", "differences", "autoattack", "phases", "energies", "attack-energies", "generation"),
@@ -132,8 +133,7 @@ def certificates(results: Path) -> dict[Path, dict]:
 def test_every_artefact_has_one_certificate_with_its_true_checksum(finished, results):
     certified = [Path(name) for record in certificates(results).values() for name in record["outputs"]]
     artefacts = [RESULTS / name for name in files(results) if name.parts[0] not in NO_ARTEFACTS]
-    collected = [RESULTS / f"claims.{suffix}" for suffix in ("csv", "html", "tex")]  # of the studies, each certified
-    assert sorted(certified + collected) == sorted(artefacts)
+    assert sorted(certified) == sorted(artefacts)
     for path, record in certificates(results).items():
         for name, digest in {**record["inputs"], **record["outputs"]}.items():
             assert sha256(finished / name) == digest, f"{path}: {name}"
@@ -151,6 +151,25 @@ def test_every_certificate_has_parameters_code_versions_device_and_time(results)
     assert run["parameters"]["seed"] == 1
     assert run["parameters"]["method"] == {"name": "trades", "parameters": {"beta": 6.0}}
     assert run["device"]["threads"] == 1
+
+
+def test_claims_of_several_studies_are_collected_under_one_header(tmp_path):
+    options = [
+        "--spec",
+        "{}",
+        "--log",
+        str(tmp_path / "log"),
+        "--certificate",
+        str(tmp_path / "provenance/claims.json"),
+    ]
+    for suffix, texts in {"csv": ("row,text\na,1\n", "row,text\nb,2\n"), "tex": "ab", "html": "cd"}.items():
+        paths = [tmp_path / f"{study}.{suffix}" for study in ("first", "second")]
+        for path, text in zip(paths, texts, strict=True):
+            path.write_text(text)
+        options += [f"--studies_{suffix}", *map(str, paths), f"--{suffix}", str(tmp_path / f"claims.{suffix}")]
+    subprocess.run([sys.executable, REPOSITORY / "scripts/collect_claims.py", *options], check=True)
+    found = {suffix: (tmp_path / f"claims.{suffix}").read_text() for suffix in ("csv", "tex", "html")}
+    assert found == {"csv": "row,text\na,1\nb,2\n", "tex": "ab", "html": "cd"}
 
 
 def test_the_collected_claims_are_those_of_the_only_study(results):

@@ -16,6 +16,7 @@ from robustlens.console import log
 from robustlens.data.prepared import PreparedDataset
 from robustlens.errors import RobustlensError
 from robustlens.lock import take
+from robustlens.provenance import device_facts
 
 CHECKSUM = hashlib.sha256().digest_size
 
@@ -34,7 +35,8 @@ class FinishedBatches:
 
     file: the SHA-256 of a Parquet table, and that table. Its name has the digest of the evaluation: no other one reads
     it. warnings: what the batches gave rise to; those of batches that were done before are added to it. every:
-    seconds between two savings, and how much work a job that is killed may lose.
+    seconds between two savings, and how much work a job that is killed may lose. devices: what they were computed on
+    (`device_facts`), several where the evaluation went on on another machine.
     Raises RobustlensError for a damaged file, and when another process has it.
     """
 
@@ -42,6 +44,7 @@ class FinishedBatches:
         self.file, self.warnings, self.every = file, warnings, every
         self.saved = time.monotonic()
         self.batches: dict[str, pd.DataFrame] = {}
+        self.devices: list[dict] = []
 
     def __enter__(self) -> "FinishedBatches":
         try:
@@ -57,6 +60,8 @@ class FinishedBatches:
             partial.unlink()  # of a process that was killed while it saved
         if self.file.exists():
             self._load()
+        if (here := device_facts()) not in self.devices:
+            self.devices.append(here)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -72,7 +77,7 @@ class FinishedBatches:
 
     def _save(self) -> None:
         table = pd.concat(self.batches, names=["batch", "row"])
-        table.attrs = {"warnings": self.warnings}
+        table.attrs = {"warnings": self.warnings, "devices": self.devices}
         content = table.to_parquet()
         with replacing(self.file) as path:
             path.write_bytes(hashlib.sha256(content).digest() + content)
@@ -88,5 +93,6 @@ class FinishedBatches:
             )
         table = pd.read_parquet(io.BytesIO(content))
         self.warnings += table.attrs.pop("warnings")
+        self.devices = table.attrs.pop("devices")
         self.batches = {name: batch.droplevel("batch") for name, batch in table.groupby(level="batch", sort=False)}
         log.info("%d batches were done before", len(self.batches))

@@ -78,6 +78,11 @@ def recipe(name: str) -> str:
     return RECIPES.get(name) or _titles.get(name, name)
 
 
+def drawn(label: str) -> str:
+    """A label as matplotlib is to be given it: a dollar sign begins no formula."""
+    return label.replace("$", r"\$")
+
+
 def attack(name: str) -> str:
     """The label of an attack; an attack that is not listed keeps its identifier."""
     return ATTACKS.get(name, name)

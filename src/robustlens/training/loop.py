@@ -25,6 +25,7 @@ from robustlens.errors import RobustlensError
 from robustlens.models.inference import InferenceModel
 from robustlens.models.weights import build
 from robustlens.parameters import create, fraction
+from robustlens.provenance import device_facts
 from robustlens.seeds import derive, generator
 from robustlens.training.augmentation import crop_and_flip
 from robustlens.training.averaging import Averaging, with_fresh_batchnorm
@@ -76,6 +77,7 @@ class Progress:
     history: list[dict] = field(default_factory=list)
     timing: list[dict] = field(default_factory=list)
     seconds: float = 0.0
+    devices: list[dict] = field(default_factory=list)
 
 
 class Training:
@@ -151,6 +153,8 @@ class Training:
         Raises Interrupted when asked to stop, RobustlensError for a loss that is not finite.
         """
         self._restore()
+        if (here := device_facts()) not in self.progress.devices:
+            self.progress.devices.append(here)
         self.processes.wait()
         self.saved_at, self.questions = time.monotonic(), Questions(self.processes, SECONDS_BETWEEN_QUESTIONS)
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
@@ -163,6 +167,7 @@ class Training:
             history=pd.DataFrame(self.progress.history),
             energies=self._energy_table() if self.processes.first else pd.DataFrame(),
             timing=pd.DataFrame(self.progress.timing),
+            devices=self.progress.devices,
         )
 
     def _epoch(self) -> None:

@@ -77,7 +77,7 @@ def _draw(axes: Axes, runs: pd.DataFrame, recipe: str, dodge: float) -> None:
         fmt=marker(recipe),
         markersize=4.5 if few else 2,
         elinewidth=1.0 if few else 0.4,
-        label=names.recipe(recipe),
+        label=names.drawn(names.recipe(recipe)),
     )
     if few:
         axes.set_xticks(table.columns)

@@ -37,7 +37,7 @@ def build(history: list[Path], scale: str, title: str) -> Drawing:
             color=colour(recipe),
             edgecolors="white",
             linewidths=0.4,
-            label=names.recipe(recipe),
+            label=names.drawn(names.recipe(recipe)),
         )
     axes.set_ylim(bottom=0)
     axes.set_xlabel("robust accuracy of training minus validation images (points)")

@@ -28,9 +28,9 @@ def build(history: list[Path], scale: str, title: str) -> Drawing:
     error, energy = figure.subplots(2, 1, sharex=True)
     for recipe in shown:
         epochs, accuracy = _curves(runs, recipe, "validation", "robust_accuracy")
-        band(error, epochs, 100 * (1 - accuracy), colour(recipe), label=names.recipe(recipe))
+        band(error, epochs, 100 * (1 - accuracy), colour(recipe), label=names.drawn(names.recipe(recipe)))
         epochs, delta = _curves(runs, recipe, "train", "delta_marginal")
-        band(energy, epochs, delta, colour(recipe), label=names.recipe(recipe))
+        band(energy, epochs, delta, colour(recipe), label=names.drawn(names.recipe(recipe)))
     energy.axhline(0, color=GREY, linewidth=0.6, zorder=0)
     error.set_ylabel("robust error (%)\nvalidation images")
     energy.set_ylabel("mean $\\Delta E(x)$\ntraining images")

@@ -80,7 +80,7 @@ def _frame(tracked: pd.DataFrame, epoch: int, shade: Normalize, title: str) -> n
     _limit(axes, tracked)
     axes.set_ylabel("$E(x)$")
     recipe = names.recipe(tracked["recipe"].iloc[0])
-    axes.set_title(f"{recipe} on {title}, training images: epoch {epoch}")
+    axes.set_title(names.drawn(f"{recipe} on {title}, training images: epoch {epoch}"))
     figure.colorbar(ScalarMappable(shade, COLOURS), ax=axes, label=LOSS, extend="max", pad=0.02)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

@@ -34,7 +34,7 @@ def build(samples: list[Path], scale: str, title: str, per_class: int = 3) -> Dr
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, path, mosaic in zip(panels, samples, mosaics, strict=False):
         axes.imshow(mosaic.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_title(names.recipe(run_of(path)[1]))
+        axes.set_title(names.drawn(names.recipe(run_of(path)[1])))
     for axes in panels:
         axes.axis("off")
     text = (

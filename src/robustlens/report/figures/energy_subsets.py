@@ -59,7 +59,7 @@ def _histograms(part: SubFigure, measured: pd.DataFrame) -> None:
     panels = part.subplots(1, len(recipes), sharex=True, squeeze=False)[0]
     for axes, recipe in zip(panels, recipes, strict=True):
         _histogram(axes, measured[measured["recipe"] == recipe])
-        axes.set_title(names.recipe(recipe), pad=14)  # above the labels of the thresholds
+        axes.set_title(names.drawn(names.recipe(recipe)), pad=14)  # above the labels of the thresholds
     panels[0].set_ylabel("images (%)")
     part.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
 
@@ -104,7 +104,7 @@ def _differences(axes: Axes, runs: pd.DataFrame, recipes: list[str]) -> list[str
     axes.axvline(0, color=GREY, linewidth=0.6, zorder=0)
     for place in range(1, len(recipes)):
         axes.axhline(place - 0.5, color=GREY, linewidth=0.2, zorder=0)
-    axes.set_yticks(range(len(recipes)), [names.recipe(recipe) for recipe in recipes])
+    axes.set_yticks(range(len(recipes)), [names.drawn(names.recipe(recipe)) for recipe in recipes])
     axes.set_ylim(len(recipes) - 0.5, -0.5)
     axes.set_xlabel("difference (points)")
     axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3, columnspacing=1.0, handletextpad=0.3)
