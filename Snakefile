@@ -29,6 +29,8 @@ os.environ.update(
 
 
 include: "rules/common.smk"
+include: "rules/specs.smk"
+include: "rules/files.smk"
 
 
 TARGET = config.pop("target", None)  # a file that `snakemake plan` is to plan
@@ -50,7 +52,8 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/generate.smk"
-include: "rules/energy.smk"
+include: "rules/energy_tables.smk"
+include: "rules/energy_figures.smk"
 include: "rules/report.smk"
 include: "rules/plan.smk"
 

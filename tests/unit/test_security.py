@@ -33,7 +33,8 @@ from robustlens.report.webpage import render_html
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "schemas" / "config.schema.yaml"
 DEFINITIONS = yaml.safe_load(SCHEMA.read_text())["$defs"]
-CODE = [*(ROOT / "src").rglob("*.py"), *(ROOT / "scripts").glob("*.py"), ROOT / "rules" / "common.smk"]
+FUNCTIONS = [ROOT / "rules" / f"{name}.smk" for name in ("common", "files", "specs")]
+CODE = [*(ROOT / "src").rglob("*.py"), *(ROOT / "scripts").glob("*.py"), *FUNCTIONS]
 
 # The code -----------------------------------------------------------------------------------------------------------
 
