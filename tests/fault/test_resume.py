@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import tiny
+from flow import files
 from processes import REPOSITORY, Child, run_script, until
 from study import progress
 
@@ -96,6 +97,21 @@ def test_a_folder_that_can_not_be_written_is_named(folder, run):
         run.arguments[1] = json.dumps(short)
     code, output = run.start().wait()
     assert code == 1 and f"FAILED: {folder}/" in output and "be written (" in output and "writable" in output
+
+
+def test_clean_state_removes_what_is_unfinished_and_what_killed_jobs_left_and_nothing_else(tmp_path):
+    unfinished = [
+        "tiny/state/digits-sat-seed0-0a/state.safetensors",
+        "tiny/runs/a/.best.safetensors.17.part.safetensors",
+    ]
+    others = ["tiny/runs/a/best.safetensors", "downloads/cifar10/.cifar-10.tar.gz.part", "tiny/a.17.part.csv"]
+    for name in unfinished + others:
+        (tmp_path / "results" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "results" / name).touch()
+    for _ in range(2):
+        command = ["make", "--file", REPOSITORY / "Makefile", "clean-state"]
+        subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    assert files(tmp_path / "results") == sorted(map(Path, others))
 
 
 def test_a_damaged_state_is_refused_with_what_to_do(run, undisturbed):
