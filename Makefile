@@ -25,7 +25,7 @@ test: environment ## linters and all tests; PYTEST="-k name" adds arguments
 	$(UV) run --locked ruff format --check .
 	$(UV) run --locked snakefmt --check Snakefile rules
 	$(UV) run --locked snakemake --lint
-	$(UV) run --locked pytest $(PYTEST)
+	$(UV) run --locked pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(PYTEST)
 
 benchmark: environment ## speed and memory against peers (docs/benchmarks.md); BENCHMARK="--quick" adds arguments
 	$(UV) run --locked python tests/benchmark $(BENCHMARK)
@@ -43,6 +43,7 @@ readme: ## the README's numbers from the finished run, docs/configuration.md fro
 	$(UV) run --locked python scripts/update_readme.py
 	$(UV) run --locked python scripts/document_configuration.py
 
-clean-state: ## forget unfinished trainings and evaluations, and what killed jobs left (finished results stay)
+clean-state: ## while nothing runs: forget unfinished work and what killed jobs left (finished results stay)
 	rm -rf results/*/state
-	if [ -d results ]; then find results/ -type f -regex '.*/\.[^/]+\.[0-9]+\.part[^/]*' -delete; fi
+	if [ -d results ]; then find results/ \( -type f -regex '.*/\.[^/]+\.[0-9]+\.part[^/]*' -o -type d -name '.reading-*' \) \
+		-prune -exec rm -rf {} +; fi

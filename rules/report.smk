@@ -54,10 +54,11 @@ rule make_report:
     input:
         sheets=dataset_sheets(),
         tables=[table for study in CONFIG["studies"] for table in study_tables(study)],
-        pages=[page for study in CONFIG["studies"] for page in study_tables(study, "html")],
+        beside_tables=[page for study in CONFIG["studies"] for page in study_tables(study, "html")],
         figures=[figure for study in CONFIG["studies"] for figure in study_figures(study)],
         animations=[animation for study in CONFIG["studies"] for animation in study_animations(study)],
-        claims=expand("results/{scale}/claims.{suffix}", scale=CONFIG["scale"], suffix=["csv", "html", "tex"]),
+        claims=f"results/{CONFIG['scale']}/claims.csv",
+        beside_claims=expand("results/{scale}/claims.{suffix}", scale=CONFIG["scale"], suffix=["html", "tex"]),
         templates=report_templates(),
     output:
         html=report("results/{scale}/report.html", category="report"),
@@ -74,7 +75,7 @@ rule make_report:
     shell:
         'python "$ROBUSTLENS/scripts/make_report.py" --spec {params.spec:q} --log {log:q} --sheets {input.sheets:q}'
         " --tables {input.tables:q} --figures {input.figures:q} --animations {input.animations:q}"
-        " --claims {input.claims[0]:q}"
+        " --claims {input.claims:q}"
         " --html {output.html:q} --tex {output.tex:q} --certificate {output.certificate:q}"
 
 
@@ -95,4 +96,4 @@ rule compile_report:
         "Typeset the report"
     shell:
         'python "$ROBUSTLENS/scripts/compile_report.py" --spec {params.spec:q} --log {log:q} --tex {input.tex:q}'
-        " --pdf {output.pdf:q} --certificate {output.certificate:q}"
+        " --figures {input.figures:q} --pdf {output.pdf:q} --certificate {output.certificate:q}"

@@ -9,11 +9,12 @@ from robustlens.report.latex import compile_pdf
 
 arguments = parser(__doc__)
 arguments.add_argument("--tex", required=True, type=Path)
+arguments.add_argument("--figures", required=True, type=Path, nargs="+", help="what report.tex includes, as PDF")
 arguments.add_argument("--pdf", required=True, type=Path)
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
 
 with job("report.pdf", args.log):
-    certificate = Certificate(json.loads(args.spec), [args.tex])
+    certificate = Certificate(json.loads(args.spec), [args.tex, *args.figures])
     compile_pdf(args.tex, args.pdf)
     certificate.write(args.certificate, [args.pdf])

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-START = re.compile(r"\S+ \S+ (?P<name>.+): started on (?P<host>[^,]+), process \d+(?:, SLURM job (?P<slurm>\d+))?$")
-PROGRESS = re.compile(r"(?P<time>\S+ \S+) (?P<step>.+ \d+/\d+, ETA \S+)")
-FAILED = re.compile(r"\S+ \S+ FAILED: (?P<reason>.*)")
-FINISHED = re.compile(r"\S+ \S+ finished in ")
+WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+START = re.compile(WHEN + r" (?P<name>.+): started on (?P<host>[^,]+), process \d+(?:, SLURM job (?P<slurm>\d+))?$")
+PROGRESS = re.compile(rf"(?P<time>{WHEN}) (?P<step>.+ \d+/\d+, ETA \S+)")
+FAILED = re.compile(WHEN + r" FAILED: (?P<reason>.*)")
+FINISHED = re.compile(WHEN + " finished in ")
 
 
 @dataclass(frozen=True)

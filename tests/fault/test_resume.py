@@ -103,6 +103,7 @@ def test_clean_state_removes_what_is_unfinished_and_what_killed_jobs_left_and_no
     unfinished = [
         "tiny/state/digits-sat-seed0-0a/state.safetensors",
         "tiny/runs/a/.best.safetensors.17.part.safetensors",
+        "tiny/data/a/.reading-x7/images.npy",
     ]
     others = ["tiny/runs/a/best.safetensors", "downloads/cifar10/.cifar-10.tar.gz.part", "tiny/a.17.part.csv"]
     for name in unfinished + others:

@@ -516,16 +516,16 @@ def data(**changes) -> Job:
 
 def test_each_job_has_the_best_estimate_that_there_is(quick, tmp_path):
     inception = features("reference_features", "inception", "test")
-    figure, cat = job("figure_delta", {"figure": "delta"}), job("collect_claims")
+    figure, saved = job("figure_delta", {"figure": "delta"}), job("save_configuration")
     download, heavy = job("download", {"archives": []}), job("new_rule", {"a": 1}, benchmark="b")
-    jobs = [data(), training(), inception, figure, cat, download, heavy]
+    jobs = [data(), training(), inception, figure, saved, download, heavy]
     made = estimate.Estimator(jobs, jobs, CPU)
     assert {one.rule: made(one).source for one in jobs} == {
         "prepare_data": "assumed",
         "train": "probe",
         "reference_features": "rate",
         "figure_delta": "start-up",
-        "collect_claims": "start-up",
+        "save_configuration": "start-up",
         "download": "unknown",
         "new_rule": "unknown",
     }

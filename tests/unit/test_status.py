@@ -52,7 +52,9 @@ def typed_by_hand(monkeypatch):
     (f"{START}, SLURM job 77\n", JobLog("killed", f"{KILLED}{START}, SLURM job 77", "train digits/sat/seed0")),
     ("cat: a.csv: No such file or directory\n\n", JobLog("unknown", "cat: a.csv: No such file or directory")),
     ("", JobLog("unknown", "its log is empty")),
-], ids=["finished", "failed", "failed at length", "killed", "killed at once", "killed in SLURM", "other", "empty"]
+    ("14:00:00 a: started on node17, process 1", JobLog("unknown", "14:00:00 a: started on node17, process 1")),
+], ids=["finished", "failed", "failed at length", "killed", "killed at once", "killed in SLURM", "other", "empty",
+        "without dates"]
 )  # fmt: skip
 def test_a_log_that_nobody_writes_any_more_tells_how_its_job_ended(text, expected, file):
     file.write_text(text)
@@ -293,13 +295,13 @@ def test_the_last_screen_says_for_each_job_which_why_where_and_then_how_to_go_on
     monkeypatch.chdir(tmp_path)
     Path("a.log").write_text(f"{START}\n2026-11-21 14:00:11 FAILED: no space; free some\n  log: a.log\n")
     Path("b.log").write_text(f"{START}\n{STEPS}\n")
-    Path("c.log").write_text("cat: x.csv: No such file or directory\n")
+    Path("c.log").write_text("sh: x.json: No such file or directory\n")
     Path("slurm.log").write_text("srun: error: node17: task 0: Out Of Memory\n")
     word = "SLURM-job '77' failed, SLURM status is: 'OUT_OF_MEMORY'. For further error details see the log."
     failed = [
         FailedJob("train", ("a.log", "slurm.log"), word),
         FailedJob("train", ("b.log", "slurm.log"), word),
-        FailedJob("collect_claims", ("c.log",), ""),
+        FailedJob("save_configuration", ("c.log",), ""),
         FailedJob("evaluate", ("d.log", "slurm.log"), word),
         FailedJob("evaluate", (), ""),
     ]
@@ -315,8 +317,8 @@ def test_the_last_screen_says_for_each_job_which_why_where_and_then_how_to_go_on
     SLURM says OUT_OF_MEMORY; {KILLED}{LAST_STEP}
     log: b.log
     log: slurm.log
-  rule collect_claims
-    cat: x.csv: No such file or directory
+  rule save_configuration
+    sh: x.json: No such file or directory
     log: c.log
   rule evaluate
     SLURM says OUT_OF_MEMORY; {nothing}

@@ -151,17 +151,13 @@ def test_every_certificate_has_parameters_code_versions_device_and_time(results)
     assert run["parameters"]["seed"] == 1
     assert run["parameters"]["method"] == {"name": "trades", "parameters": {"beta": 6.0}}
     assert run["device"]["threads"] == 1
+    for computed in (run, certificates(results)[results / "provenance/evaluations/digits/sat/seed0/robustness.json"]):
+        assert computed["devices"] == [{key: fact for key, fact in computed["device"].items() if key != "visible"}]
 
 
 def test_claims_of_several_studies_are_collected_under_one_header(tmp_path):
-    options = [
-        "--spec",
-        "{}",
-        "--log",
-        str(tmp_path / "log"),
-        "--certificate",
-        str(tmp_path / "provenance/claims.json"),
-    ]
+    certificate = tmp_path / "provenance/claims.json"
+    options = ["--spec", "{}", "--log", str(tmp_path / "log"), "--certificate", str(certificate)]
     for suffix, texts in {"csv": ("row,text\na,1\n", "row,text\nb,2\n"), "tex": "ab", "html": "cd"}.items():
         paths = [tmp_path / f"{study}.{suffix}" for study in ("first", "second")]
         for path, text in zip(paths, texts, strict=True):
@@ -170,6 +166,7 @@ def test_claims_of_several_studies_are_collected_under_one_header(tmp_path):
     subprocess.run([sys.executable, REPOSITORY / "scripts/collect_claims.py", *options], check=True)
     found = {suffix: (tmp_path / f"claims.{suffix}").read_text() for suffix in ("csv", "tex", "html")}
     assert found == {"csv": "row,text\na,1\nb,2\n", "tex": "ab", "html": "cd"}
+    assert len(json.loads(certificate.read_text())["inputs"]) == 6
 
 
 def test_the_collected_claims_are_those_of_the_only_study(results):

@@ -208,7 +208,7 @@ def _answer(session: requests.Session, url: str, start: int) -> requests.Respons
     try:  # plain http to this machine must not take the way over a proxy
         return session.get(url, headers=headers, proxies={"http": ""}, stream=True, timeout=TIMEOUT)
     except OSError as error:  # those of requests, and of its settings in the environment (REQUESTS_CA_BUNDLE)
-        cause = error.args[0] if error.args else error
+        cause = error.strerror or (error.args[0] if error.args else error)
         reason = str(getattr(cause, "reason", cause))
         passing = isinstance(error, requests.ConnectionError | requests.Timeout)
         raise (_Interrupted if passing else _Refused)(reason) from None

@@ -60,8 +60,6 @@ class FinishedBatches:
             partial.unlink()  # of a process that was killed while it saved
         if self.file.exists():
             self._load()
-        if (here := device_facts()) not in self.devices:
-            self.devices.append(here)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -71,6 +69,8 @@ class FinishedBatches:
         """The batch of that name: as it was saved, or as it is computed now."""
         if name not in self.batches:
             self.batches[name] = compute()
+            if (here := device_facts()) not in self.devices:
+                self.devices.append(here)
             if time.monotonic() - self.saved >= self.every:
                 self._save()
         return self.batches[name]

@@ -153,8 +153,6 @@ class Training:
         Raises Interrupted when asked to stop, RobustlensError for a loss that is not finite.
         """
         self._restore()
-        if (here := device_facts()) not in self.progress.devices:
-            self.progress.devices.append(here)
         self.processes.wait()
         self.saved_at, self.questions = time.monotonic(), Questions(self.processes, SECONDS_BETWEEN_QUESTIONS)
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
@@ -172,6 +170,8 @@ class Training:
 
     def _epoch(self) -> None:
         now, epoch, started = self.progress, self.progress.epoch + 1, time.monotonic()
+        if (here := device_facts()) not in now.devices:
+            now.devices.append(here)
         batches = self._batches(epoch)
         while now.step < len(batches):
             with seeded(derive(self.seed, "dropout", self._steps_done(epoch), self.processes.rank), self.device):

@@ -19,7 +19,8 @@ class TrainedRun:
         chosen by clean accuracy. With weight averaging, see `averaging`.
     history: two rows an epoch (train subset, validation). energies: per sample, at the chosen epochs. timing: seconds
         and images/s of each epoch, the only part that differs between repeats.
-    devices: what it was computed on (`device_facts`); several where it was resumed on another machine.
+    devices: what it was computed on (`device_facts`), by its first process; several where it was resumed on another
+        machine.
     """
 
     best: dict[str, Tensor]

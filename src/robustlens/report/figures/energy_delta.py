@@ -32,8 +32,8 @@ def build(history: list[Path], scale: str, title: str) -> Drawing:
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
     for axes, recipe in zip(panels, recipes, strict=False):
         _draw(axes, runs[runs["recipe"] == recipe], recipe)
-        heading = names.drawn(names.recipe(recipe)) + (" (own axis)" if recipe in own else "")
-        axes.set_title(textwrap.fill(heading, TITLE_WIDTH), fontsize=8)
+        heading = names.recipe(recipe) + (" (own axis)" if recipe in own else "")
+        axes.set_title(names.drawn(textwrap.fill(heading, TITLE_WIDTH)), fontsize=8)
     _share([axes for axes, recipe in zip(panels, recipes, strict=False) if recipe not in own])
     for axes in panels[len(recipes) :]:
         axes.set_visible(False)

@@ -114,7 +114,7 @@ def _violins(axes: Axes, values: dict[str, dict[str, np.ndarray]], accuracy: pd.
             ends = (place - 0.25, place) if side == "low" else (place, place + 0.25)
             axes.hlines(np.median(part), *ends, color=BLACK, linewidth=0.8)
     axes.axhline(0, color=GREY, linewidth=0.6, zorder=0)
-    labels = ["\n".join(textwrap.wrap(names.drawn(names.recipe(recipe)), 18)) for recipe in values]
+    labels = [names.drawn("\n".join(textwrap.wrap(names.recipe(recipe), 18))) for recipe in values]
     axes.set_xticks(places, labels, fontsize=7, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.6, len(values) - 0.4)
     above = {"transform": axes.get_xaxis_transform(), "ha": "center", "fontsize": 7}
