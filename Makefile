@@ -25,7 +25,7 @@ test: environment ## linters and all tests; PYTEST="-k name" adds arguments
 	$(UV) run --locked ruff format --check .
 	$(UV) run --locked snakefmt --check Snakefile rules
 	$(UV) run --locked snakemake --lint
-	$(UV) run --locked pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(PYTEST)
+	$(UV) run --locked pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder $(PYTEST)
 
 benchmark: environment ## speed and memory against peers (docs/benchmarks.md); BENCHMARK="--quick" adds arguments
 	$(UV) run --locked python tests/benchmark $(BENCHMARK)

@@ -5,27 +5,34 @@ those of failures on SLURM, which mostly wait.
 """
 
 import os
-from pathlib import Path
 
-import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-TOGETHER = ("workflow/test_slurm_failures.py", "workflow", "fault")  # what takes minutes; of the rest, a file at a time
+LONGEST = ("tests/workflow/test_slurm_failures.py", "tests/workflow/", "tests/fault/")
+
+
+def together(name: str) -> str:
+    """What the test of that name shares a process with: the rest of its group or of its file."""
+    return next((group for group in LONGEST if name.startswith(group)), name.partition("::")[0])
+
+
+class Groups(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return together(nodeid)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Groups(config, log)
 
 
 def pytest_addoption(parser):
     parser.addoption("--fail-on-skip", action="store_true", help="a skipped test fails the session (for CI)")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
 def pytest_collection_modifyitems(items):
-    def group(item: pytest.Item) -> str:
-        place = item.path.relative_to(Path(__file__).parent).as_posix()
-        return next((name for name in TOGETHER if place.startswith(name)), place)
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: TOGETHER.index(group(item)) if group(item) in TOGETHER else len(TOGETHER))
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(together(item.nodeid), len(order)))
 
 
 def pytest_sessionfinish(session):
