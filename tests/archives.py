@@ -133,7 +133,7 @@ def python3_pickle(value: object) -> bytes:
 
 def idx(array: np.ndarray) -> bytes:
     """An idx file, gzipped: type 8 is uint8, the lengths are big-endian."""
-    return gzip.compress(struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes())
+    return gzip.compress(struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes(), mtime=0)
 
 
 def mat(**arrays: np.ndarray) -> bytes:

@@ -355,9 +355,9 @@ def test_an_svhn_file_that_is_wrong_is_refused(arrays, reason, tmp_path):
         ("t10k-labels-idx1-ubyte.gz", archives.idx(np.array([1, 2], np.uint8)), "2 labels for 3 images"),
         ("t10k-labels-idx1-ubyte.gz", archives.idx(np.zeros((3, 28, 28), np.uint8)), "bytes with 1 axes"),
         ("t10k-images-idx3-ubyte.gz", archives.idx(np.zeros((3, 27, 28), np.uint8)), "should hold"),
-        ("t10k-images-idx3-ubyte.gz", archives.gzip.compress(b"\0\0\x08\x03\0\0\0\x02" + bytes(800)), "holds"),
-        ("t10k-images-idx3-ubyte.gz", archives.gzip.compress(b"\0\0\x0d\x03" + bytes(12)), "not an idx file"),
-        ("t10k-images-idx3-ubyte.gz", archives.gzip.compress(b"\0\0"), "not an idx file"),
+        ("t10k-images-idx3-ubyte.gz", archives.gzip.compress(b"\0\0\x08\x03\0\0\0\x02" + bytes(800), mtime=0), "holds"),
+        ("t10k-images-idx3-ubyte.gz", archives.gzip.compress(b"\0\0\x0d\x03" + bytes(12), mtime=0), "not an idx file"),
+        ("t10k-images-idx3-ubyte.gz", archives.gzip.compress(b"\0\0", mtime=0), "not an idx file"),
     ],
 )
 def test_an_mnist_file_that_is_wrong_is_refused(file, contents, reason, tmp_path):
