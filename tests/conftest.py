@@ -5,10 +5,13 @@ those of failures on SLURM, which mostly wait.
 """
 
 import os
+import signal
 
 from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; the tests' processes would, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 LONGEST = ("tests/workflow/test_slurm_failures.py", "tests/workflow/", "tests/fault/")
 
 
