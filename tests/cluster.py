@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-COMMANDS = ("sacct", "sacctmgr", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
+COMMANDS = ("sacct", "sacctmgr", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun", "sshare")
 DAEMONS = ("munged", "slurmctld", "slurmd")
 WITH_ACCOUNTING = ("slurmdbd", "mariadbd", "mariadb-install-db")
 MEGABYTES = 64_000  # claimed, not there

@@ -1,7 +1,9 @@
 """Snakemake with profiles/slurm on a SLURM of the tests' own (cluster.py)."""
 
+import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from cluster import Cluster
@@ -26,18 +28,27 @@ def fill_in_profile(folder: Path, account: str = "science", partition: str = "ma
     return folder
 
 
-class Driver:
-    """`snakemake --workflow-profile profiles/slurm <arguments>` in a checkout, its output in a file.
+def command(arguments: Sequence[str], overlay: Path | None = None) -> list[str]:
+    """What a user types. overlay: a configuration file that is merged over tests/tiny.yaml."""
+    snakemake = [sys.executable, "-m", "snakemake", *TINY, *([str(overlay)] if overlay else [])]
+    return [*snakemake, "--workflow-profile", "profiles/slurm", *OFTEN, *arguments]
 
-    overlay: a configuration file that is merged over tests/tiny.yaml.
-    """
+
+def submit_driver(cluster: Cluster, folder: Path, *arguments: str, overlay: Path | None = None) -> str:
+    """The same command as a job of the cluster; its number."""
+    typed = shlex.join(command(arguments, overlay))
+    where = ("--mem=1000", f"--chdir={folder}", f"--output={folder}/driver.txt")
+    return cluster("sbatch", "--parsable", *where, "--wrap", typed).stdout.strip()
+
+
+class Driver:
+    """`snakemake --workflow-profile profiles/slurm <arguments>` in a checkout, its output in a file."""
 
     def __init__(self, cluster: Cluster, folder: Path, *arguments: str, overlay: Path | None = None):
         self.file = folder / "driver.txt"
-        command = [sys.executable, "-m", "snakemake", *TINY, *([str(overlay)] if overlay else [])]
         with open(self.file, "w") as output:
             self.process = subprocess.Popen(
-                [*command, "--workflow-profile", "profiles/slurm", *OFTEN, *arguments],
+                command(arguments, overlay),
                 cwd=folder,
                 env=cluster.environment,
                 stdin=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from cluster import Cluster, missing, running
 from flow import RESULTS, ask, contents, copy_of, run
 from processes import processes_with, until
 from safetensors import safe_open
-from slurm import Driver, fill_in_profile
+from slurm import Driver, fill_in_profile, submit_driver
 
 pytestmark = [pytest.mark.skipif(bool(missing()), reason=missing()), pytest.mark.timeout(900)]
 
@@ -237,6 +237,22 @@ def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(case, undisturbed)
     assert case.jobs()[0]["JobState"] == "CANCELLED" and not (case.folder / WEIGHTS).exists()
     code, output = case.start().wait()
     assert code == 0, output
+    assert case.resumed() and case.trained_once() and contents(case.folder, MADE) == undisturbed
+
+
+def test_a_driver_that_is_a_job_itself_is_stopped_with_its_training_and_goes_on(case, undisturbed):
+    def submit() -> str:
+        return submit_driver(case.cluster, case.folder, "--", WEIGHTS, overlay=case.overlay)
+
+    first = submit()
+    case.until(lambda: case.epoch() >= 10)
+    os.kill(case.owner(), signal.SIGSTOP)  # as in start_and_freeze
+    case.cluster("scancel", "--signal=INT", "--full", first)
+    case.until(lambda: not case.cluster.job_ids())
+    assert [job["JobState"] for job in case.jobs()] == ["FAILED", "CANCELLED"] and not (case.folder / WEIGHTS).exists()
+    submit()
+    case.until(lambda: not case.cluster.job_ids())
+    assert [job["JobState"] for job in case.jobs()[2:]] == ["COMPLETED", "COMPLETED"]
     assert case.resumed() and case.trained_once() and contents(case.folder, MADE) == undisturbed
 
 
