@@ -6,6 +6,7 @@ snakemake --config scale=NAME    another scale; results go to results/NAME/
 snakemake plan [energy]          what that would run, and how long it would take; runs nothing
 """
 
+import gc
 import os
 import re
 import sys
@@ -14,6 +15,11 @@ from pathlib import Path
 from snakemake.utils import min_version
 
 min_version("9.27")
+
+# Every job is many objects that stay. Python would look through all of them for garbage again and again, which takes
+# a tenth of a dry run. It looks more rarely, and not at all at what is there before the first job.
+gc.freeze()
+gc.set_threshold(100_000)
 
 
 configfile: f"{workflow.basedir}/config.yaml"
