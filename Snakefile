@@ -16,10 +16,9 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-# Every job is many objects that stay. Python would look through all of them for garbage again and again, which takes
-# a tenth of a dry run. It looks more rarely, and not at all at what is there before the first job.
+# What is imported by now stays. Python need not look through it for garbage again and again while jobs are planned, which
+# took a tenth of a dry run.
 gc.freeze()
-gc.set_threshold(100_000)
 
 
 configfile: f"{workflow.basedir}/config.yaml"

@@ -7,6 +7,7 @@ those of failures on SLURM, which mostly wait.
 import os
 import signal
 
+import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,6 +26,7 @@ class Groups(LoadScopeScheduling):
         return together(nodeid)
 
 
+@pytest.hookimpl(optionalhook=True)  # without xdist (-p no:xdist) nobody asks
 def pytest_xdist_make_scheduler(config, log):
     return Groups(config, log)
 
