@@ -17,7 +17,7 @@ reproduce: environment ## everything at the embedded scale; SNAKEMAKE="--config 
 status: environment ## what is done, running, failed and left; with the same SNAKEMAKE="..." as for reproduce
 	@$(UV) run --locked python scripts/status.py $(SNAKEMAKE)
 
-# Named where a run failed, as the command that goes on.
+# Named where a run failed, as the command to resume with.
 reproduce status: export ROBUSTLENS_COMMAND = make reproduce$(if $(SNAKEMAKE), SNAKEMAKE="$(SNAKEMAKE)")
 
 test: environment ## linters and all tests; PYTEST="-k name" adds arguments

@@ -1,7 +1,7 @@
 """robustlens: adversarial-robustness papers, from raw data to LaTeX tables.
 
 snakemake                        everything at the embedded scale (config.yaml: `scale`)
-snakemake energy                 one study
+snakemake energy                 one study: a folder in studies/
 snakemake --config scale=NAME    another scale; results go to results/NAME/
 snakemake plan [energy]          what that would run, and how long it would take; runs nothing
 """
@@ -20,15 +20,11 @@ min_version("9.27")
 # took a tenth of a dry run.
 gc.freeze()
 
-
-configfile: f"{workflow.basedir}/config.yaml"
-
-
-# Jobs find the library, the scripts and (without --sdm conda) this very Python through the environment.
-sys.path.insert(0, f"{workflow.basedir}/src")
+# Jobs find the library, the studies, the scripts and (without --sdm conda) this very Python through the environment.
+sys.path[:0] = [f"{workflow.basedir}/src", str(workflow.basedir)]
 os.environ.update(
     ROBUSTLENS=str(workflow.basedir),
-    PYTHONPATH=f"{workflow.basedir}/src",
+    PYTHONPATH=f"{workflow.basedir}/src:{workflow.basedir}",
     PATH=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
 )
 
@@ -38,9 +34,12 @@ include: "rules/specs.smk"
 include: "rules/files.smk"
 
 
-TARGET = config.pop("target", None)  # a file that `snakemake plan` is to plan
-CONFIG = checked_configuration(config)
+STUDIES = declared_studies()
+ENTRIES = given_entries()
+TARGET = ENTRIES.pop("target", None)  # a file that `snakemake plan` is to plan
+CONFIG = checked_configuration(ENTRIES)
 DOWNLOADS = downloads(CONFIG)
+SELECTION = selection()
 check_results_folder()
 
 
@@ -50,36 +49,51 @@ wildcard_constraints:
     recipe=one_of([*CONFIG["recipes"], *CONFIG["models"]]),
     download="[a-z0-9-]+",
     seed="[0-9]+",
+    threat=one_of(CONFIG["threats"]),
     suite=one_of(CONFIG["suites"]),
+    study=one_of(CONFIG["studies"]),
+    table="[a-z0-9-]+",
+    figure="[a-z0-9-]+",
 
 
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/generate.smk"
-include: "rules/energy_tables.smk"
-include: "rules/energy_figures.smk"
+include: "rules/tables.smk"
+include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/plan.smk"
+include: "rules/former.smk"
+
+
+for stages in study_rules():
+
+    include: stages
 
 
 rule all:
     default_target: True
     input:
-        unless_planning(documents(), *[study_results(study) for study in CONFIG["studies"]]),
+        unless_planning(lambda: [*documents(), *(path for study in CONFIG["studies"] for path in study_results(study))]),
     message:
         "Everything of scale {CONFIG[scale]}"
 
 
-rule energy:
-    input:
-        unless_planning(study_results("energy")),
-    message:
-        "The energy study of scale {CONFIG[scale]}"
+for study in CONFIG["studies"]:
+
+    rule:
+        name:
+            target_of(study)
+        input:
+            unless_planning(lambda study=study: study_results(study)),
+        message:
+            "One study of scale {CONFIG[scale]}"
 
 
 onstart:
     logger.addHandler(FAILED_JOBS)
+    name_old_results()
 
 
 onsuccess:

@@ -3,26 +3,88 @@ import shutil
 
 from snakemake.logging import logger
 
-from robustlens import configuration
+from robustlens import configuration, former_layout
 from robustlens.errors import RobustlensError
 from robustlens.status import FailedJobs, failure_text, typed_command
+from robustlens.study import discovery
+from robustlens.study.selection import Kind, Selection
 
 LATEX_ENGINES = ("latexmk", "pdflatex", "tectonic")
 FAILED_JOBS = FailedJobs()  # hears of them from the start of a run on
 
+# What the stages declare beside their rules: the kinds of files that studies may ask for, and the modules that say how much
+# work their jobs are (for `snakemake plan`).
+FILES = {}
+PLANNED = {}
 
-def checked_configuration(raw):
-    """The complete configuration of the chosen scale, or one clear error."""
+
+def or_exit(function, *arguments):
+    """What the function returns, or the end of all with its error alone: a WorkflowError would add a place in a file."""
     try:
-        return configuration.load(raw, Path(workflow.basedir) / "schemas" / "config.schema.yaml")
+        return function(*arguments)
     except RobustlensError as error:
-        sys.exit(str(error))  # alone: a WorkflowError would add the place in this file
+        sys.exit(str(error))
+
+
+def declared_studies():
+    """The studies that have a folder."""
+    return or_exit(discovery.find, Path(workflow.basedir) / "studies")
+
+
+def study_folders():
+    return [Path(workflow.basedir) / "studies" / name.replace("-", "_") for name in STUDIES]
+
+
+def study_rules():
+    """The computing stages that studies bring."""
+    return [str(stages) for folder in study_folders() if (stages := folder / "rules.smk").is_file()]
+
+
+def given_entries():
+    """What `--config` says."""
+    return dict(workflow.config_settings.config)
+
+
+def checked_configuration(entries):
+    """The complete configuration of the chosen scale: our own files, those of `--configfile`, and `--config`."""
+    shipped = [Path(workflow.basedir) / "config.yaml", *(folder / "config.yaml" for folder in study_folders())]
+    schema = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
+    given = workflow.config_settings.configfiles
+    return or_exit(configuration.load, [f for f in shipped if f.is_file()], given, entries, schema, STUDIES)
+
+
+def selection():
+    """What the studies of this scale make; one without a folder has the tables that every study has."""
+    studies = {
+        name: STUDIES.get(name) or discovery.general(name, settings["cohorts"])
+        for name, settings in CONFIG["studies"].items()
+    }
+    return Selection(CONFIG, studies, FILES)
 
 
 def check_results_folder():
     """All that is produced goes to results/: a folder, a link to one, or nothing yet."""
     if os.path.lexists("results") and not os.path.isdir("results"):
         sys.exit(f"{os.path.abspath('results')} is not a folder: move it away; all that is produced goes there")
+
+
+def named_with_its_new_place(wildcards):
+    """An input function that ends all where a file of the former layout is asked for."""
+    target = f"results/{wildcards.scale}/{wildcards.former}"
+    sys.exit(f"{target}: now {former_layout.moved(target, CONFIG) or 'made by no study of this scale'}")
+
+
+def name_old_results():
+    """Results of the former layout, where there are some, are named when a run starts."""
+    if words := former_layout.found(Path("results"), CONFIG["scale"]):
+        print(words, flush=True)
+
+
+def target_of(study):
+    """What `snakemake <study>` makes: everything of that study."""
+    if workflow.is_rule(study):
+        sys.exit(f"studies/{study}: snakemake {study} already makes something else; rename the study")
+    return study
 
 
 def one_of(names):
@@ -35,16 +97,32 @@ def memory(megabytes):
     return lambda wildcards, attempt: megabytes * attempt
 
 
+def minutes(number):
+    """Time that grows with the attempt, where a cluster limits it."""
+    return lambda wildcards, attempt: number * attempt
+
+
 def gpus():
     """What a job that computes on the device asks for: 1 where this machine has a GPU that jobs may see, else 0."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
     return int(not hidden and any(Path(os.devnull).parent.glob("nvidia[0-9]*")))
 
 
-def first_results(wildcards):
+def first_runs(wildcards):
     """A higher priority for what the first table needs, so that there is something to look at within minutes."""
-    early = any(wildcards.recipe in study["attack_energies"]["recipes"] for study in CONFIG["studies"].values())
-    return 1 if early and wildcards.get("suite", "attack-energies") == "attack-energies" else 0
+    return int(f"{wildcards.dataset}/{wildcards.recipe}" in SELECTION.early)
+
+
+def first_evaluations(wildcards):
+    return int(evaluation_index(wildcards) in SELECTION.early)
+
+
+def first_tables(wildcards):
+    return int(SELECTION.find("tables", wildcards.study, wildcards.table).declared.early)
+
+
+def first_figures(wildcards):
+    return int(SELECTION.find("figures", wildcards.study, wildcards.figure).declared.early)
 
 
 def latex_engine():
@@ -54,7 +132,7 @@ def latex_engine():
 def documents():
     """The report: HTML always, PDF where it can be typeset."""
     names = ["report.html", "provenance/configuration.json", *(["report.pdf"] if latex_engine() else [])]
-    return expand("results/{scale}/{name}", scale=CONFIG["scale"], name=names)
+    return [f"results/{CONFIG['scale']}/{name}" for name in names]
 
 
 def planning():
@@ -63,13 +141,13 @@ def planning():
     return "plan" in workflow.dag_settings.targets
 
 
-def unless_planning(*lists):
-    """An input function: the files of the lists, or none where they are only planned."""
+def unless_planning(wanted):
+    """An input function: the files that `wanted()` lists, or none where they are only planned."""
 
     def files(wildcards):
         if TARGET and not planning():
             sys.exit("config.target: is what `snakemake plan` plans; to make a file, name it: snakemake FILE")
-        return [] if planning() else [path for files in lists for path in files]
+        return [] if planning() else wanted()
 
     return files
 
@@ -101,5 +179,5 @@ def closing_words():
 
 
 def failure_words():
-    """What a person wants to know when something failed: what, why, where to look, and how to go on."""
+    """What a person wants to know when something failed: what, why, where to look, and how to resume."""
     return f"\n{failure_text(list(FAILED_JOBS.found.values()), typed_command(sys.argv))}"

@@ -3,6 +3,10 @@
 #                   results/<scale>/data/<dataset>/sheet.json and {train,validation,test}_{images,labels,index}.npy
 #
 # The archives are not outputs: Snakemake deletes outputs before a job starts, and a user may have put them there by hand.
+# Datasets with the same images, such as two protocols on CIFAR-10, share what is prepared under the first one's name.
+
+PLANNED["download"] = "robustlens.planning.stages.download"
+PLANNED["prepare_data"] = "robustlens.planning.stages.prepare_data"
 
 
 localrules:
@@ -43,10 +47,13 @@ rule prepare_data:
         "results/{scale}/logs/data/{dataset}.log",
     benchmark:
         "results/{scale}/benchmarks/data/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=one_of(prepared_datasets()),
     conda:
         "../envs/robustlens.yaml"
     resources:
         mem_mb=memory(1000),
+        runtime=minutes(120),
     params:
         spec=data_spec,
         folder=subpath(output.sheet, parent=True),

@@ -4,10 +4,22 @@
 #                   results/<scale>/generation/<dataset>/<recipe>/seed<k>/grid.{parquet,npz} and grid-chains.parquet
 #                   results/<scale>/generation/<dataset>/reference.npz, and real-images.json: the scores of real images
 
+FILES["samples"] = Kind("generation/{dataset}/{recipe}/seed{seed}/samples.npz", models=True)
+FILES["scores"] = Kind("generation/{dataset}/{recipe}/seed{seed}/scores.json", models=True)
+FILES["real-image-scores"] = Kind("generation/{dataset}/real-images.json")
+FILES["grid"] = Kind("generation/{dataset}/{recipe}/seed{seed}/grid.parquet")
+FILES["grid-chains"] = Kind("generation/{dataset}/{recipe}/seed{seed}/grid-chains.parquet")
+FILES["grid-images"] = Kind("generation/{dataset}/{recipe}/seed{seed}/grid.npz")
+PLANNED["generate_samples"] = "robustlens.planning.stages.generate_samples"
+PLANNED["generate_grid"] = "robustlens.planning.stages.generate_grid"
+PLANNED["reference_features"] = "robustlens.planning.stages.reference_features"
+PLANNED["score_samples"] = "robustlens.planning.stages.score_samples"
+PLANNED["score_real_images"] = "robustlens.planning.stages.score_real_images"
+
 
 rule generate_samples:
     input:
-        sheet="results/{scale}/data/{dataset}/sheet.json",
+        sheet=dataset_sheet,
         weights=sampled_weights,
         features=inception_receipt,
     output:
@@ -22,10 +34,11 @@ rule generate_samples:
     threads: 1
     resources:
         mem_mb=memory(4000),
+        runtime=minutes(120),
         gpu=gpus(),
     params:
         spec=generate_spec,
-        data=subpath(input.sheet, parent=True),
+        data=dataset_folder,
     message:
         "Generate images from {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
@@ -36,7 +49,7 @@ rule generate_samples:
 
 rule generate_grid:
     input:
-        sheet="results/{scale}/data/{dataset}/sheet.json",
+        sheet=dataset_sheet,
         weights=sampled_weights,
         features=feature_source,
         reference="results/{scale}/generation/{dataset}/reference.npz",
@@ -54,11 +67,12 @@ rule generate_grid:
     threads: 1
     resources:
         mem_mb=memory(8000),
+        runtime=minutes(240),
         gpu=gpus(),
     params:
         spec=grid_spec,
         weights=feature_weights,
-        data=subpath(input.sheet, parent=True),
+        data=dataset_folder,
     message:
         "Generate images with many settings from {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
@@ -70,7 +84,7 @@ rule generate_grid:
 
 rule reference_features:
     input:
-        sheet="results/{scale}/data/{dataset}/sheet.json",
+        sheet=dataset_sheet,
         weights=feature_source,
     output:
         reference="results/{scale}/generation/{dataset}/reference.npz",
@@ -84,11 +98,12 @@ rule reference_features:
     threads: 1
     resources:
         mem_mb=memory(8000),
+        runtime=minutes(60),
         gpu=gpus(),
     params:
-        spec=reference_spec,
+        spec=feature_spec("reference_features"),
         weights=feature_weights,
-        data=subpath(input.sheet, parent=True),
+        data=dataset_folder,
     message:
         "See the reference images of {wildcards.dataset} through the feature network"
     shell:
@@ -99,7 +114,7 @@ rule reference_features:
 
 rule score_samples:
     input:
-        sheet="results/{scale}/data/{dataset}/sheet.json",
+        sheet=dataset_sheet,
         weights=feature_source,
         reference="results/{scale}/generation/{dataset}/reference.npz",
         samples="results/{scale}/generation/{dataset}/{recipe}/seed{seed}/samples.npz",
@@ -115,11 +130,12 @@ rule score_samples:
     threads: 1
     resources:
         mem_mb=memory(8000),
+        runtime=minutes(60),
         gpu=gpus(),
     params:
-        spec=score_spec,
+        spec=feature_spec("score_samples"),
         weights=feature_weights,
-        data=subpath(input.sheet, parent=True),
+        data=dataset_folder,
     message:
         "Score the images from {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}"
     shell:
@@ -130,7 +146,7 @@ rule score_samples:
 
 rule score_real_images:
     input:
-        sheet="results/{scale}/data/{dataset}/sheet.json",
+        sheet=dataset_sheet,
         weights=feature_source,
         reference="results/{scale}/generation/{dataset}/reference.npz",
     output:
@@ -145,11 +161,12 @@ rule score_real_images:
     threads: 1
     resources:
         mem_mb=memory(8000),
+        runtime=minutes(60),
         gpu=gpus(),
     params:
-        spec=score_spec,
+        spec=feature_spec("score_samples"),
         weights=feature_weights,
-        data=subpath(input.sheet, parent=True),
+        data=dataset_folder,
     message:
         "Score real images of {wildcards.dataset}, to compare with"
     shell:

@@ -28,9 +28,9 @@ rule save_configuration:
 
 rule collect_claims:
     input:
-        tex=study_claims("tex"),
-        csv=study_claims("csv"),
-        html=study_claims("html"),
+        tex=lambda wildcards: claims_files(".tex"),
+        csv=lambda wildcards: claims_files(".csv"),
+        html=lambda wildcards: claims_files(".html"),
     output:
         tex="results/{scale}/claims.tex",
         csv="results/{scale}/claims.csv",
@@ -52,13 +52,14 @@ rule collect_claims:
 
 rule make_report:
     input:
-        sheets=dataset_sheets(),
-        tables=[table for study in CONFIG["studies"] for table in study_tables(study)],
-        beside_tables=[page for study in CONFIG["studies"] for page in study_tables(study, "html")],
-        figures=[figure for study in CONFIG["studies"] for figure in study_figures(study)],
-        animations=[animation for study in CONFIG["studies"] for animation in study_animations(study)],
-        claims=f"results/{CONFIG['scale']}/claims.csv",
-        beside_claims=expand("results/{scale}/claims.{suffix}", scale=CONFIG["scale"], suffix=["html", "tex"]),
+        sheets=dataset_sheets,
+        tables=all_files("tables", ".tex"),
+        beside_tables=all_files("tables", ".html", ".csv"),
+        figures=all_files("figures", ".png"),
+        animations=all_files("animations", ".gif"),
+        claims=lambda wildcards: claims_files(".csv"),
+        beside_claims=lambda wildcards: claims_files(".tex", ".html"),
+        collected="results/{scale}/claims.csv",
         templates=report_templates(),
     output:
         html=report("results/{scale}/report.html", category="report"),
@@ -75,14 +76,14 @@ rule make_report:
     shell:
         'python "$ROBUSTLENS/scripts/make_report.py" --spec {params.spec:q} --log {log:q} --sheets {input.sheets:q}'
         " --tables {input.tables:q} --figures {input.figures:q} --animations {input.animations:q}"
-        " --claims {input.claims:q}"
+        " --claims {input.claims:q} --collected {input.collected:q}"
         " --html {output.html:q} --tex {output.tex:q} --certificate {output.certificate:q}"
 
 
 rule compile_report:
     input:
         tex="results/{scale}/report.tex",
-        figures=[figure for study in CONFIG["studies"] for figure in study_figures(study, "pdf")],
+        figures=all_files("figures", ".pdf"),
     output:
         pdf=report("results/{scale}/report.pdf", category="report"),
         certificate="results/{scale}/provenance/report-pdf.json",

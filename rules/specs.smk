@@ -3,17 +3,25 @@ import hashlib
 import json
 
 from robustlens.code_digest import code_digest
+from robustlens.training import optional
+
+
+def script_file(name):
+    return Path(workflow.basedir) / "scripts" / f"{name}.py"
 
 
 def job_spec(script, *modules, **parameters):
     """What a job needs to know, as JSON: its parameters and the digest of the code that it uses. `modules` are those
     that the script loads by name."""
-    entry = Path(workflow.basedir) / "scripts" / f"{script}.py"
-    return json.dumps(parameters | {"code": code_digest(entry, *modules)}, sort_keys=True)
+    return json.dumps(parameters | {"code": code_digest(script_file(script), *modules)}, sort_keys=True)
 
 
 def component_module(group, name):
     return f"robustlens.{group}.{name.replace('-', '_')}"
+
+
+def of_run(wildcards):
+    return {"dataset": wildcards.dataset, "recipe": wildcards.recipe, "seed": int(wildcards.seed)}
 
 
 def download_spec(wildcards):
@@ -33,7 +41,8 @@ def data_spec(wildcards):
             for archive in configuration.archives(CONFIG, wildcards.dataset)
         ],
         splits=dataset["splits"],
-        facts={"name": wildcards.dataset, "title": configuration.title(CONFIG, wildcards.dataset), **facts},
+        facts={"name": wildcards.dataset, **facts},
+        **({"classes": dataset["classes"]} if "classes" in dataset else {}),
     )
 
 
@@ -43,9 +52,17 @@ def train_spec(wildcards):
         "train",
         component_module("methods", spec["method"]["name"]),
         component_module("models", spec["architecture"]["family"]),
+        *optional.modules(spec),
         seed=int(wildcards.seed),
         **spec,
     )
+
+
+def classifier_architecture(wildcards):
+    """Of one of our runs, or of a third-party model."""
+    if wildcards.recipe in CONFIG["models"]:
+        return CONFIG["models"][wildcards.recipe]["architecture"]
+    return configuration.run_spec(CONFIG, wildcards.dataset, wildcards.recipe)["architecture"]
 
 
 def measure_spec(wildcards):
@@ -53,9 +70,7 @@ def measure_spec(wildcards):
     return job_spec(
         "measure_energies",
         component_module("models", architecture["family"]),
-        dataset=wildcards.dataset,
-        recipe=wildcards.recipe,
-        seed=int(wildcards.seed),
+        **of_run(wildcards),
         architecture=architecture,
         batch_size=CONFIG["datasets"][wildcards.dataset]["tracking"]["batch_size"],
     )
@@ -74,29 +89,22 @@ def import_spec(wildcards):
     )
 
 
-def classifier_architecture(wildcards):
-    """Of one of our runs, or of a model of others."""
-    if wildcards.recipe in CONFIG["models"]:
-        return CONFIG["models"][wildcards.recipe]["architecture"]
-    return configuration.run_spec(CONFIG, wildcards.dataset, wildcards.recipe)["architecture"]
-
-
 def evaluate_spec(wildcards):
-    suite = CONFIG["suites"][wildcards.suite]
-    attacks = configuration.suite_attacks(CONFIG, suite)
+    """Each attack has a digest of its own: a change of one attack's code computes that attack alone anew."""
     architecture = classifier_architecture(wildcards)
+    model = component_module("models", architecture["family"])
+    attacks = [
+        attack | {"code": code_digest(script_file("evaluate"), model, component_module("attacks", attack["family"]))}
+        for attack in configuration.suite_attacks(CONFIG, CONFIG["suites"][wildcards.suite])
+    ]
     return job_spec(
         "evaluate",
-        component_module("models", architecture["family"]),
-        *(component_module("attacks", attack["family"]) for attack in attacks),
-        dataset=wildcards.dataset,
-        recipe=wildcards.recipe,
-        seed=int(wildcards.seed),
+        **of_run(wildcards),
         suite=wildcards.suite,
         architecture=architecture,
-        threat=CONFIG["datasets"][wildcards.dataset]["threat"],
+        threat={"name": wildcards.threat, **CONFIG["threats"][wildcards.threat]},
         attacks=attacks,
-        batch_size=suite["batch_size"],
+        batch_size=CONFIG["datasets"][wildcards.dataset]["evaluation"]["batch_size"],
     )
 
 
@@ -106,9 +114,7 @@ def generate_spec(wildcards):
     return job_spec(
         "generate_samples",
         component_module("models", architecture["family"]),
-        dataset=wildcards.dataset,
-        recipe=wildcards.recipe,
-        seed=int(wildcards.seed),
+        **of_run(wildcards),
         architecture=architecture,
         sampler=settings["sampler"],
         per_class=settings["per_class"],
@@ -123,9 +129,7 @@ def grid_spec(wildcards):
         "generate_grid",
         component_module("models", own["family"]),
         component_module("models", theirs["family"]),
-        dataset=wildcards.dataset,
-        recipe=wildcards.recipe,
-        seed=int(wildcards.seed),
+        **of_run(wildcards),
         architecture=own,
         sampler=settings["sampler"],
         grid=settings["grid"],
@@ -143,64 +147,33 @@ def feature_architecture(dataset):
     return CONFIG["datasets"][dataset]["architecture"]
 
 
-def feature_spec(script, wildcards):
+def feature_spec(script):
     """What the jobs that look through the feature network need to know."""
-    settings = CONFIG["datasets"][wildcards.dataset]["generation"]
-    architecture = feature_architecture(wildcards.dataset)
-    return job_spec(
-        script,
-        component_module("models", architecture["family"]),
-        dataset=wildcards.dataset,
-        features=settings["features"],
-        architecture=architecture,
-        batch_size=settings["batch_size"],
-    )
-
-
-def reference_spec(wildcards):
-    return feature_spec("reference_features", wildcards)
-
-
-def score_spec(wildcards):
-    return feature_spec("score_samples", wildcards)
-
-
-def titles():
-    """What tables and figures call the datasets and the models of others."""
-    datasets = {name: configuration.title(CONFIG, name) for name in CONFIG["datasets"]}
-    return datasets | {name: model.get("title", name) for name, model in CONFIG["models"].items()}
-
-
-def table_spec(builder):
-    """The parameters of a table, as a function of the wildcards."""
-    builder_module = f"robustlens.report.tables.{builder}"
-    facts = {"table": builder, "scale": CONFIG["scale"], "titles": titles()}
-    if builder in ("energy_robustness", "energy_differences"):
-        facts["architectures"] = {
-            dataset: architecture_name(dataset) for dataset in CONFIG["studies"]["energy"]["datasets"]
-        }
-    if builder == "energy_generation":
-        facts["anchors"] = CONFIG["studies"]["energy"]["generation"]["datasets"]
-    return lambda wildcards: job_spec("make_table", builder_module, **facts)
-
-
-def figure_spec(builder, script="make_figure"):
-    """The parameters of a figure, as a function of the wildcards."""
-    builder_module = f"robustlens.report.figures.{builder}"
 
     def spec(wildcards):
-        facts = {"figure": builder, "scale": CONFIG["scale"], "title": titles()[wildcards.dataset], "titles": titles()}
-        of_recipe = {"recipe": wildcards.recipe} if builder == "energy_attack_histograms" else {}
-        return job_spec(script, builder_module, **facts, **of_recipe)
+        settings = CONFIG["datasets"][wildcards.dataset]["generation"]
+        architecture = feature_architecture(wildcards.dataset)
+        return job_spec(
+            script,
+            component_module("models", architecture["family"]),
+            dataset=wildcards.dataset,
+            features=settings["features"],
+            architecture=architecture,
+            batch_size=settings["batch_size"],
+        )
 
     return spec
 
 
-def architecture_name(dataset):
-    """How published/ names the architecture of a dataset's protocol: `resnet18` for the ResNet of the papers."""
-    architecture = CONFIG["datasets"][dataset]["architecture"]
-    resnet18 = {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 64, "block": "basic"}
-    return "resnet18" if architecture == resnet18 else None
+def item_spec(script):
+    """What a table, a figure, an animation or a ledger needs to know: its builder, and what that is told."""
+
+    def spec(wildcards):
+        item = item_of(wildcards)
+        context = SELECTION.context(item).to_json()
+        return job_spec(script, item.builder, builder=item.builder, context=context)
+
+    return spec
 
 
 def report_spec(wildcards):
@@ -210,16 +183,19 @@ def report_spec(wildcards):
         title="robustlens: " + ", ".join(CONFIG["studies"]),
         scale=CONFIG["scale"],
         configuration=hashlib.sha256(text.encode()).hexdigest()[:16],
+        titles=[configuration.title(CONFIG, name) for name in used_datasets()],
+        studies={name: {"title": study.title, "paper": study.paper} for name, study in SELECTION.studies.items()},
     )
 
 
 def plan_spec(wildcards):
-    given = workflow.config_settings.overwrite_config  # by --configfile and --config
     return job_spec(
         "plan",
         scale=CONFIG["scale"],
         studies=list(CONFIG["studies"]),
         targets=planned_targets(),
         snakefile=os.path.relpath(workflow.main_snakefile),
-        configuration=json.dumps({key: value for key, value in given.items() if key != "target"}),  # in this order
+        configfiles=[os.path.relpath(file) for file in workflow.config_settings.configfiles],
+        entries=ENTRIES,
+        stages=PLANNED,
     )

@@ -2,15 +2,22 @@
 # OUTPUTS           results/<scale>/runs/<dataset>/<recipe>/seed<k>/{best,last}.safetensors, {history,energies,timing}.parquet
 #                   results/<scale>/energies/<dataset>/<recipe>/seed<k>/training-images.parquet for a recipe by which
 #                   another one chooses the images that it leaves out
-#                   results/<scale>/runs/<dataset>/<model>/seed0/published.safetensors for a model that others trained
+#                   results/<scale>/runs/<dataset>/<model>/seed0/published.safetensors for a third-party model
 #
 # The training state is not an output, because Snakemake deletes outputs before a job starts and after it fails. It is
 # in results/<scale>/state/, in a folder whose name holds a digest of everything that defines the run.
 
+FILES["history"] = Kind("runs/{dataset}/{recipe}/seed{seed}/history.parquet")
+FILES["energies"] = Kind("runs/{dataset}/{recipe}/seed{seed}/energies.parquet")
+FILES["training-images"] = Kind("energies/{dataset}/{recipe}/seed{seed}/training-images.parquet")
+PLANNED["train"] = "robustlens.planning.stages.train"
+PLANNED["measure_energies"] = "robustlens.planning.stages.measure_energies"
+PLANNED["import_model"] = "robustlens.planning.stages.import_model"
+
 
 rule train:
     input:
-        sheet="results/{scale}/data/{dataset}/sheet.json",
+        sheet=dataset_sheet,
         measured=measured_energies,
     output:
         best="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/best.safetensors",
@@ -25,17 +32,18 @@ rule train:
         "results/{scale}/benchmarks/train/{dataset}/{recipe}/seed{seed}.tsv"
     wildcard_constraints:
         recipe=one_of(CONFIG["recipes"]),
-    priority: first_results
+    priority: first_runs
     conda:
         "../envs/robustlens.yaml"
     threads: 1
     resources:
         mem_mb=memory(1500),
+        runtime=minutes(720),
         gpu=gpus(),
         processes=1,
     params:
         spec=train_spec,
-        data=subpath(input.sheet, parent=True),
+        data=dataset_folder,
         run=subpath(output.best, parent=True),
         state="results/{scale}/state",
     message:
@@ -49,7 +57,7 @@ rule train:
 
 rule measure_energies:
     input:
-        sheet="results/{scale}/data/{dataset}/sheet.json",
+        sheet=dataset_sheet,
         weights="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/best.safetensors",
     output:
         table="results/{scale}/energies/{dataset}/{recipe}/seed{seed}/training-images.parquet",
@@ -63,10 +71,11 @@ rule measure_energies:
     threads: 1
     resources:
         mem_mb=memory(1500),
+        runtime=minutes(30),
         gpu=gpus(),
     params:
         spec=measure_spec,
-        data=subpath(input.sheet, parent=True),
+        data=dataset_folder,
     message:
         "Measure the energies of the training images of {wildcards.dataset}: {wildcards.recipe}, seed {wildcards.seed}"
     shell:
@@ -78,7 +87,7 @@ rule measure_energies:
 rule import_model:
     input:
         receipt="results/downloads/{model}/receipt.json",
-        sheet="results/{scale}/data/{dataset}/sheet.json",
+        sheet=dataset_sheet,
     output:
         weights="results/{scale}/runs/{dataset}/{model}/seed0/published.safetensors",
         certificate="results/{scale}/provenance/runs/{dataset}/{model}/seed0.json",
@@ -90,10 +99,11 @@ rule import_model:
         "../envs/robustlens.yaml"
     resources:
         mem_mb=memory(3000),
+        runtime=minutes(30),
     params:
         spec=import_spec,
         downloads=subpath(input.receipt, parent=True),
-        data=subpath(input.sheet, parent=True),
+        data=dataset_folder,
     message:
         "Read the published weights of {wildcards.model}"
     shell:

@@ -1,17 +1,23 @@
-"""Put the claims of all studies together, one after another: .tex, .csv (with one header) and .html."""
+"""Put the claims of all studies together, one after another: .tex, .csv (with the study of every row) and .html."""
 
+import csv
+import html
 import json
 from pathlib import Path
 
 from robustlens.atomic import replacing
 from robustlens.console import job, parser
+from robustlens.errors import RobustlensError
 from robustlens.provenance import Certificate
+from robustlens.report.chapter import study_of
+from robustlens.report.escape import latex
+from robustlens.report.table import CSV_HEADER
 
 FORMATS = ("tex", "csv", "html")
 
 arguments = parser(__doc__)
 for suffix in FORMATS:
-    arguments.add_argument(f"--studies_{suffix}", required=True, type=Path, nargs="+", help="those of each study")
+    arguments.add_argument(f"--studies_{suffix}", type=Path, nargs="*", default=[], help="those of each study")
     arguments.add_argument(f"--{suffix}", required=True, type=Path, help="file to write")
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
@@ -19,12 +25,33 @@ spec = json.loads(args.spec)
 studies = {suffix: getattr(args, f"studies_{suffix}") for suffix in FORMATS}
 collected = {suffix: getattr(args, suffix) for suffix in FORMATS}
 
+
+def write_texts(path: Path, ledgers: list[Path], heading: str) -> None:
+    """Under a heading for each study where there are several, so that the ledger of a single one stays as it is."""
+    texts = [ledger.read_text() for ledger in ledgers]
+    if len(texts) > 1:
+        said = {".tex": latex, ".html": html.escape}[path.suffix]
+        names = [heading.format(said(study_of(ledger))) for ledger in ledgers]
+        texts = [f"{name}\n{text}" for name, text in zip(names, texts, strict=True)]
+    with replacing(path) as temporary:
+        temporary.write_text("".join(texts))
+
+
+def write_rows(path: Path, ledgers: list[Path]) -> None:
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["study", *CSV_HEADER])
+        for ledger in ledgers:
+            with open(ledger, newline="") as rows:
+                header, *others = csv.reader(rows)
+            if tuple(header) != CSV_HEADER:
+                raise RobustlensError(f"{ledger}: not the columns of a table; delete it and run the same command again")
+            writer.writerows([study_of(ledger), *row] for row in others)
+
+
 with job("claims", args.log):
     certificate = Certificate(spec, [path for paths in studies.values() for path in paths])
-    texts = {suffix: [path.read_bytes() for path in paths] for suffix, paths in studies.items()}
-    first, *others = texts["csv"]
-    texts["csv"] = [first, *(text.split(b"\n", 1)[1] for text in others)]
-    for suffix, path in collected.items():
-        with replacing(path) as temporary:
-            temporary.write_bytes(b"".join(texts[suffix]))
+    write_rows(collected["csv"], studies["csv"])
+    write_texts(collected["tex"], studies["tex"], r"\subsection*{{{}}}")
+    write_texts(collected["html"], studies["html"], "<h2>{}</h2>")
     certificate.write(args.certificate, list(collected.values()))

@@ -9,7 +9,7 @@ from robustlens.report.latex import compile_pdf
 
 arguments = parser(__doc__)
 arguments.add_argument("--tex", required=True, type=Path)
-arguments.add_argument("--figures", required=True, type=Path, nargs="+", help="what report.tex includes, as PDF")
+arguments.add_argument("--figures", type=Path, nargs="*", default=[], help="what report.tex includes, as PDF")
 arguments.add_argument("--pdf", required=True, type=Path)
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()

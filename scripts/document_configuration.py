@@ -2,18 +2,30 @@
 
 import argparse
 import ast
+import json
 from pathlib import Path
 
 import yaml
 
+from robustlens.configuration.former import FORMER
 from robustlens.parameters import PACKAGE, component, names
 
 ROOT = Path(__file__).parent.parent
+SCHEMA = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
+NAME = SCHEMA["$defs"]["name"]["pattern"]
 GROUPS = {
     "methods": "Methods, for `recipes.<name>.method`",
     "attacks": "Attacks, for `attacks.<name>.family`",
     "models": "Architectures, for `architecture.family`",
     "data": "Dataset readers, for `datasets.<name>.reader`",
+}
+KINDS = {
+    "string": "Text",
+    "boolean": "True or false",
+    "integer": "A whole number",
+    "number": "A number",
+    ("integer", "null"): "A whole number",
+    ("number", "string"): "A number or a fraction",
 }
 
 
@@ -23,23 +35,57 @@ def main() -> None:
     parser.parse_args().output.write_text(page())
 
 
+MERGING = """
+## Several files
+
+`config.yaml` holds what all studies share, `studies/<study>/config.yaml` what one of them adds, and
+`snakemake --configfile FILE ...` what you want otherwise. All have the same form: entries for every scale at the top
+level, and under `scales.<name>` what one scale has in addition or otherwise. They are merged in this order, in which
+later ones have the last word:
+
+1. the top level of `config.yaml`, then of the studies' files in alphabetical order;
+2. `scales.<scale>` of these files, in the same order;
+3. each file given by `--configfile`, in the order of the command line: its top level, then its `scales.<scale>`;
+4. `--config KEY=VALUE`.
+
+`scale` is what the last of them says. A file of yours may define a scale of its own.
+
+How one mapping is merged over another:
+
+* Keys are merged one by one, and mappings below them in the same way. Lists and single values are replaced.
+* A mapping whose `family`, `kind`, `name` or `method` changes is replaced as a whole: parameters of PGD mean nothing to
+  another attack. So `recipes: {trades: {method: mail-trades}}` has the defaults of MAIL-TRADES, and no label of TRADES.
+* `null` removes a key, as if nobody had written it; its default applies then. `studies: {<study>: null}` takes a study
+  out of a scale. In a dataset that is `like` another one, `null` also keeps the other's entry away.
+* A suite whose `attacks` are replaced by a list without some of them loses their `samples` and `best_only`, too.
+
+The files of this repository may not contradict one another: where two of them define one threat, recipe, attack,
+dataset, model or suite, they must define it equally, and a study's file speaks of no other study. A key that stands
+twice in one mapping is an error.
+
+## Keys
+
+The result of merging has these keys; any other one is an error.
+"""
+
+
 def page() -> str:
     """The whole page, as Markdown."""
-    schema = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
     lines = [
         "# Configuration",
         "",
         "Written by `scripts/document_configuration.py` from `schemas/config.schema.yaml` and from the components.",
-        "",
-        "`config.yaml` holds entries that every scale shares, and under `scales` an overlay a scale: mappings are",
-        "merged key by key (one of another `name`, `kind`, `family` or `method` as a whole), everything else is",
-        "replaced. The result of that merge has these keys:",
-        "",
+        MERGING,
         "| key | what | default |",
         "|---|---|---|",
-        *(f"| `{key}` | {what} | {default} |" for key, what, default in rows(schema, schema, "")),
+        *(f"| `{key}` | {what} | {default} |" for key, what, default in rows(SCHEMA, "")),
         "",
-        "A recipe's `training` and `architecture` entries replace those of its dataset.",
+        "A recipe's `training` and `architecture` entries replace those of its dataset. A dataset that says",
+        "`like: <name>` takes over what it does not say itself: of a dataset with another reader neither `title`,",
+        "`archives` nor `classes`, and with `archives` of its own no `title`. Datasets that are read alike from the",
+        "same archives, with the same splits and classes, share their prepared images.",
+        "",
+        "A colour and a marker together tell recipes apart in figures; labels and titles must be printable by LaTeX.",
     ]
     for group, title in GROUPS.items():
         lines += ["", f"## {title}", ""]
@@ -47,40 +93,52 @@ def page() -> str:
             lines.append(f"* `{name}`: {summary(group, name)}{parameters(group, name)}")
     lines += ["", "## Sampler, for `datasets.<name>.generation.sampler`", ""]
     lines.append(f"* {summary('generation', 'sampler')}{parameters('generation', 'sampler')}")
+    lines += ["", "## Former keys", "", "They are errors that name the new key.", "", "| formerly | now |", "|---|---|"]
+    for key, now in FORMER.items():
+        lines.append(f"| `{key.removesuffix('.*').replace('*', '<name>')}` | {former(now)} |")
     return "\n".join(lines) + "\n"
 
 
-def rows(schema: dict, node: dict, path: str) -> list[tuple[str, str, str]]:
+def former(now: str) -> str:
+    return f"`{now.format('<name>')}`" if " " not in now else now
+
+
+def rows(node: dict, path: str) -> list[tuple[str, str, str]]:
     """(key, what it is, default) of everything below a node of the schema."""
     found = []
     for key, child in node.get("properties", {}).items():
-        resolved = {**schema["$defs"].get(child.get("$ref", "").removeprefix("#/$defs/"), {}), **child}
+        resolved = followed(child)
         where = f"{path}.{key}" if path else key
-        default = f"`{resolved['default']}`" if "default" in resolved else ""
+        default = f"`{json.dumps(resolved['default'])}`" if "default" in resolved else ""
         if "const" not in resolved:
-            found.append((where, describe(schema, resolved), default))
+            found.append((where, describe(resolved), default))
         if isinstance(resolved.get("additionalProperties"), dict):
-            entry = resolved["additionalProperties"]
-            entry = {**schema["$defs"].get(entry.get("$ref", "").removeprefix("#/$defs/"), {}), **entry}
-            found += rows(schema, entry, f"{where}.<name>")
-        found += rows(schema, resolved, where)
+            found += rows(followed(resolved["additionalProperties"]), f"{where}.<name>")
+        found += rows(resolved, where)
         for branch in resolved.get("oneOf", []):
-            found += rows(schema, branch, where)
+            found += rows(branch, where)
     return list(dict.fromkeys(found))
 
 
-def describe(schema: dict, node: dict) -> str:
+def followed(node: dict) -> dict:
+    """A node with what its `$ref` has that it does not have itself."""
+    while "$ref" in node:
+        target = SCHEMA["$defs"][node["$ref"].removeprefix("#/$defs/")]
+        node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+    return node
+
+
+def describe(node: dict) -> str:
     """The description of a key and what values it takes."""
     words = [node["description"].rstrip(".") + "."] if "description" in node else []
     kind = node.get("type", "")
     if "enum" in node:
-        words.append("One of " + ", ".join(f"`{value}`" for value in node["enum"]) + ".")
+        values = [f"`` {value} ``" if value in "`|" else f"`{value}`" for value in node["enum"]]
+        words.append("One of " + ", ".join(value.replace("|", "\\|") for value in values) + ".")
     elif kind == "array":
         words.append("A list.")
     elif kind and kind != "object":
-        words.append(
-            {"integer": "A whole number", "boolean": "true or false", "string": "A name"}.get(str(kind), "A number")
-        )
+        words.append("A name" if node.get("pattern") == NAME else KINDS[kind if isinstance(kind, str) else tuple(kind)])
         limits = [("minimum", "at least"), ("exclusiveMinimum", "above"), ("exclusiveMaximum", "below")]
         bounds = [f"{text} {node[limit]}" for limit, text in limits if limit in node]
         words[-1] += (", " + ", ".join(bounds) if bounds else "") + "."

@@ -10,8 +10,7 @@ from robustlens.console import Progress, job, parser
 from robustlens.data.prepared import load
 from robustlens.device import use_device
 from robustlens.generation.features import open_network
-from robustlens.generation.grid import run_grid, samplers
-from robustlens.generation.quality import score
+from robustlens.generation.grid import run_grid, samplers, scorer
 from robustlens.generation.reference import load_reference
 from robustlens.generation.sampler import Sampler
 from robustlens.models.inference import InferenceModel
@@ -19,17 +18,12 @@ from robustlens.models.weights import load_model
 from robustlens.provenance import Certificate
 from robustlens.seeds import derive
 
-KEPT = (
-    *("frechet", "frechet_two_half_spread", "score_mean", "kid_mean", "nearest_training_distance_median"),
-    *("n_generated", "features"),
-)
-
 arguments = parser(__doc__)
 arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared dataset")
 arguments.add_argument("--weights", required=True, type=Path, help="safetensors file of the classifier")
 arguments.add_argument("--feature_weights", required=True, type=Path, help="weights of the feature network")
 arguments.add_argument("--reference", required=True, type=Path, help="reference features of the dataset")
-arguments.add_argument("--settings", required=True, type=Path, help="Parquet file to write: a row a setting")
+arguments.add_argument("--settings", required=True, type=Path, help="Parquet file to write: one row per setting")
 arguments.add_argument("--chains", required=True, type=Path, help="Parquet file to write: energies on the way")
 arguments.add_argument("--images", required=True, type=Path, help=".npz file to write: a few images of each setting")
 arguments.add_argument("--certificate", required=True, type=Path)
@@ -50,11 +44,6 @@ with (
     pixels = train.pixels()
     settings = samplers(Sampler(**spec["sampler"]), spec["grid"]["values"])
     progress = Progress("setting", len(settings))
-
-    def scored(samples):
-        scores = score(samples.images, samples.labels, reference, network, pixels, batch_size=spec["batch_size"])
-        return {name: scores[name] for name in KEPT} | {"frechet_name": scores["names"]["frechet"]}
-
     grid = run_grid(
         settings,
         model,
@@ -63,7 +52,7 @@ with (
         spec["grid"]["per_class"],
         derive(spec["seed"], "generate"),
         spec["batch_size"],
-        scored,
+        scorer(reference, network, pixels, spec["batch_size"]),
         progress,
     )
     with replacing(args.settings) as path:

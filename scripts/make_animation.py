@@ -6,18 +6,19 @@ from pathlib import Path
 
 from robustlens.console import job, parser
 from robustlens.provenance import Certificate
-from robustlens.report import names
+from robustlens.report.builder import add_inputs, named_files, named_inputs
+from robustlens.report.context import Context
 
 arguments = parser(__doc__)
-arguments.add_argument("--energies", required=True, type=Path, nargs="+", help="energies files")
+add_inputs(arguments)
 arguments.add_argument("--gif", required=True, type=Path)
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
 spec = json.loads(args.spec)
+context = Context.from_json(spec["context"])
 
-names.learn(spec["titles"])
-with job(f"animation {spec['figure']}", args.log):
-    certificate = Certificate(spec, args.energies)
-    figure = importlib.import_module(f"robustlens.report.figures.{spec['figure']}")
-    figure.animate(args.energies, spec["title"], args.gif)
+with job(f"animation {context.study}-{context.name}", args.log):
+    certificate = Certificate(spec, named_files(args.input))
+    builder = importlib.import_module(spec["builder"])
+    builder.animate(context, **named_inputs(args.input, builder.animate), gif=args.gif)
     certificate.write(args.certificate, [args.gif])

@@ -1,4 +1,4 @@
-"""Put tables, figures and claims together: report.html and report.tex."""
+"""Put tables, figures and claims together, one chapter per study: report.html and report.tex."""
 
 import json
 from importlib.metadata import version
@@ -6,17 +6,24 @@ from pathlib import Path
 
 from robustlens.atomic import replacing
 from robustlens.console import job, parser
+from robustlens.errors import RobustlensError
 from robustlens.provenance import LIBRARIES, Certificate
+from robustlens.report.chapter import Chapter, study_of
 from robustlens.report.document import Document
 from robustlens.report.latex import render_tex
 from robustlens.report.webpage import render_html
 
 arguments = parser(__doc__)
-arguments.add_argument("--sheets", required=True, type=Path, nargs="+", help="sheet.json of every dataset")
-arguments.add_argument("--tables", required=True, type=Path, nargs="+")
-arguments.add_argument("--figures", required=True, type=Path, nargs="+")
-arguments.add_argument("--animations", type=Path, nargs="*", default=[])
-arguments.add_argument("--claims", required=True, type=Path)
+arguments.add_argument("--sheets", type=Path, nargs="*", default=[], help="sheet.json of every dataset")
+arguments.add_argument(
+    "--tables", type=Path, nargs="*", default=[], help=".tex of every table, .html and .csv beside it"
+)
+arguments.add_argument("--figures", type=Path, nargs="*", default=[], help=".png of every figure")
+arguments.add_argument("--animations", type=Path, nargs="*", default=[], help=".gif of the figures that move")
+arguments.add_argument(
+    "--claims", type=Path, nargs="*", default=[], help=".csv of every study's, .tex and .html beside"
+)
+arguments.add_argument("--collected", required=True, type=Path, help="the claims of all studies as one .csv")
 arguments.add_argument("--html", required=True, type=Path)
 arguments.add_argument("--tex", required=True, type=Path)
 arguments.add_argument("--certificate", required=True, type=Path)
@@ -24,19 +31,37 @@ args = arguments.parse_args()
 spec = json.loads(args.spec)
 
 with job("report", args.log):
-    tables = [path.with_suffix(suffix) for path in args.tables for suffix in (".tex", ".html")]
-    claims = [args.claims.with_suffix(suffix) for suffix in (".csv", ".tex", ".html")]
-    inputs = [*args.sheets, *tables, *args.figures, *args.animations, *claims]
-    certificate = Certificate(spec, inputs)
+    printed = [
+        path.with_suffix(suffix) for path in (*args.tables, *args.claims) for suffix in (".tex", ".html", ".csv")
+    ]
+    certificate = Certificate(spec, [*args.sheets, *printed, *args.figures, *args.animations, args.collected])
+    of_studies = {kind: {} for kind in ("tables", "figures", "animations", "claims")}
+    for kind, by_study in of_studies.items():
+        for path in getattr(args, kind):
+            study = study_of(path)
+            if study not in spec["studies"]:
+                raise RobustlensError(f"{path}: of the study {study!r}, which is none of {', '.join(spec['studies'])}")
+            by_study.setdefault(study, []).append(path)
+    chapters = [
+        Chapter(
+            study=study,
+            title=facts["title"],
+            paper=facts["paper"],
+            tables=of_studies["tables"].get(study, []),
+            figures=of_studies["figures"].get(study, []),
+            animations=of_studies["animations"].get(study, []),
+            claims=next(iter(of_studies["claims"].get(study, [])), None),
+        )
+        for study, facts in spec["studies"].items()
+    ]
+    titled = zip(spec["titles"], args.sheets, strict=True)
     provenance = {"configuration": spec["configuration"], "scale": spec["scale"]}
     document = Document(
         title=spec["title"],
         scale=spec["scale"],
-        datasets=[json.loads(path.read_text()) for path in args.sheets],
-        tables=args.tables,
-        figures=args.figures,
-        claims=args.claims,
-        animations=args.animations,
+        datasets=[json.loads(path.read_text()) | {"title": title} for title, path in titled],
+        chapters=chapters,
+        claims=args.collected,
         provenance=provenance | {name: version(name) for name in LIBRARIES},
     )
     for path, text in ((args.html, render_html(document)), (args.tex, render_tex(document, args.tex.parent))):

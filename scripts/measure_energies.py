@@ -3,15 +3,11 @@
 import json
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import torch
-
 from robustlens.atomic import replacing
 from robustlens.console import job, parser
 from robustlens.data.prepared import load
 from robustlens.device import use_device
-from robustlens.energy.energies import joint_energy, marginal_energy
+from robustlens.energy.measuring import measure
 from robustlens.models.inference import InferenceModel
 from robustlens.models.weights import load_model
 from robustlens.provenance import Certificate
@@ -32,22 +28,7 @@ with (
     certificate = Certificate(spec, [args.data / "sheet.json", args.weights])
     data = load(args.data, ["train"])
     model = InferenceModel(load_model(args.weights, spec["architecture"], data.channels, data.classes)).to(device)
-    train = data.splits["train"]
-    batches = []
-    for start in range(0, len(train.labels), spec["batch_size"]):
-        where = slice(start, start + spec["batch_size"])
-        x, y = (torch.from_numpy(np.array(part)).to(device) for part in (train.pixels(where), train.labels[where]))
-        with torch.no_grad():
-            logits = model(x)
-        columns = {
-            "label": y,
-            "prediction": logits.argmax(1),
-            "marginal": marginal_energy(logits),
-            "joint": joint_energy(logits, y),
-        }
-        batches.append(pd.DataFrame({name: values.cpu().numpy() for name, values in columns.items()}))
-    table = pd.concat(batches, ignore_index=True)
-    table.insert(0, "index", np.array(train.index))
+    table = measure(model, data.splits["train"], spec["batch_size"], device)
     with replacing(args.table) as path:
         table.to_parquet(path, index=False)
     certificate.write(args.certificate, [args.table])

@@ -7,6 +7,7 @@ from robustlens.atomic import replacing
 from robustlens.console import job, parser
 from robustlens.device import use_device
 from robustlens.planning.dry_run import dry_run
+from robustlens.planning.known import Known
 from robustlens.planning.plan import make_plan
 from robustlens.planning.text import plan_text
 
@@ -17,11 +18,11 @@ args = arguments.parse_args()
 spec = json.loads(args.spec)
 
 with job("plan", args.log):
-    snakefile, configuration, targets = spec["snakefile"], spec["configuration"], spec["targets"]
-    everything = dry_run(snakefile, configuration, targets, everything=True)
-    needed = dry_run(snakefile, configuration, targets)
+    asked = spec["snakefile"], spec["configfiles"], spec["entries"], spec["targets"]
+    everything, needed = dry_run(*asked, everything=True), dry_run(*asked)
     with use_device(max((one.threads for one in needed), default=1)) as device:
-        plan = make_plan(spec["scale"], targets, spec["studies"], everything, needed, device)
+        known = Known(everything, needed, spec["stages"], device)
+        plan = make_plan(spec["scale"], spec["targets"], spec["studies"], known)
     text = plan_text(plan)
     for path, content in ((args.text, text), (args.json, json.dumps(plan, indent=2) + "\n")):
         with replacing(path) as temporary:

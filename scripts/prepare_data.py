@@ -6,7 +6,7 @@ from pathlib import Path
 
 from robustlens.console import Progress, job, parser
 from robustlens.data.prepared import array_names
-from robustlens.data.source import split_positions, write_prepared
+from robustlens.data.source import split_positions, with_classes, write_prepared
 from robustlens.data.verification import verify
 from robustlens.parameters import create
 from robustlens.provenance import Certificate
@@ -27,6 +27,10 @@ with job(f"prepare {spec['facts']['name']}", args.log):
     with tempfile.TemporaryDirectory(dir=args.folder, prefix=".reading-") as scratch:
         reader = dict(spec["reader"])
         source = create("data", reader.pop("family"), reader).read(args.downloads, Path(scratch))
+        facts = spec["facts"]
+        if "classes" in spec:
+            source, of_source = with_classes(source, spec["classes"])
+            facts = facts | of_source
         positions = split_positions(source, spec["splits"])
         progress = Progress("MB", 0)
 
@@ -34,5 +38,5 @@ with job(f"prepare {spec['facts']['name']}", args.log):
             progress.total = total // 2**20
             progress(done // 2**20)
 
-        write_prepared(source, positions, args.folder, spec["facts"], report)
+        write_prepared(source, positions, args.folder, facts, report)
     certificate.write(args.certificate, [args.folder / name for name in [*array_names(), "sheet.json"]])

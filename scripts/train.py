@@ -13,16 +13,16 @@ from robustlens.data.prepared import load
 from robustlens.device import use_device
 from robustlens.models.weights import build
 from robustlens.provenance import Certificate
+from robustlens.training import optional
 from robustlens.training.engine import Engine
 from robustlens.training.loop import Training, run_digest, state_folder
 from robustlens.training.result import write_run
-from robustlens.training.selection import left_out, without
 from robustlens.training.state import RunState
 
 arguments = parser(__doc__)
 arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared dataset")
 arguments.add_argument(
-    "--measured", type=Path, nargs="*", default=[], help="energies of the training images, for a recipe with leave_out"
+    "--measured", type=Path, nargs="*", default=[], help="energies of the training images, for leave_out.measured_by"
 )
 arguments.add_argument("--state", required=True, type=Path, help="folder that holds the training states")
 arguments.add_argument("--run", required=True, type=Path, help="folder of the finished run")
@@ -43,9 +43,11 @@ with job(f"train {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", log), u
     certificate = Certificate(spec, [args.data / "sheet.json", *args.measured])
     signals = stop_on_signals()
     data = load(args.data, ["train", "validation"])
-    if args.measured:
-        positions = left_out(pd.read_parquet(args.measured[0]), spec["leave_out"], spec["seed"])
-        data = without(data, positions)
+    selection = optional.load("selection", spec)
+    if selection:
+        measured = pd.read_parquet(args.measured[0]) if args.measured else None
+        positions = selection.left_out(data, spec["leave_out"], spec["seed"], measured)
+        data = selection.without(data, positions)
         print(f"{len(positions)} training images are left out, {len(data.splits['train'].labels)} remain")
     engine = Engine.choose(spec["training"], device, build(spec["architecture"], data.channels, data.classes))
     digest = run_digest(spec, data, engine, args.processes, device)

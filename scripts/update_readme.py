@@ -1,18 +1,83 @@
-"""Copy the headline numbers of a finished run into README.md, between its markers."""
+"""Copy the headline numbers of a finished run, study by study, into README.md, between its markers."""
 
 import argparse
 import re
+import sys
 from pathlib import Path
 
 import pandas as pd
 
 MARKERS = ("<!-- numbers: begin -->", "<!-- numbers: end -->")
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--table", type=Path, default=Path("results/embedded/tables/energy-robustness.csv"))
-parser.add_argument("--claims", type=Path, default=Path("results/embedded/claims.csv"))
-parser.add_argument("--readme", type=Path, default=Path("README.md"))
-args = parser.parse_args()
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=Path("results/embedded"), help="those of a finished run")
+    parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    args = parser.parse_args()
+
+    tables = sorted(args.results.glob("studies/*/tables/robustness.csv"))
+    if not tables:
+        sys.exit(f"{args.results}: no study with a table of robustness; run `make reproduce` first")
+    blocks = []
+    for table in tables:
+        study = table.parent.parent
+        heading = [f"### {study.name}", ""] if len(tables) > 1 else []
+        blocks.append("\n".join([*heading, *numbers(table), *verdicts(study / "claims.csv")]))
+
+    begin, end = MARKERS
+    text = args.readme.read_text()
+    if not re.search(f"{begin}.*{end}", text, flags=re.DOTALL):
+        sys.exit(f"{args.readme}: no place for the numbers; add the lines {begin} and {end}")
+    block = begin + "\n" + "\n\n".join(blocks) + "\n" + end
+    args.readme.write_text(re.sub(f"{begin}.*{end}", lambda _: block, text, flags=re.DOTALL))
+
+
+def numbers(file: Path) -> list[str]:
+    """The table of the recipes with the most seeds, and where the others are."""
+    table = pd.read_csv(file, keep_default_na=False, na_values={c: "" for c in ("value", "std", "n_seeds", "n_images")})
+    table["text"] = [printed(value, std) for value, std in zip(table["value"], table["std"], strict=True)]
+    seeds = table.groupby(["group", "row"], sort=False)["n_seeds"].max().astype(int)
+    most = seeds.max()
+    shown, further = seeds[seeds == most], seeds[seeds < most]
+    columns = list(dict.fromkeys(table["column"]))
+    images = table.groupby("column", sort=False)["n_images"].max().astype(int)
+    first = columns[0].rpartition(": ")[0]
+    counted = [f"{c.rpartition(': ')[2]} on {images[c]:,}" for c in columns if c.rpartition(": ")[0] == first]
+    spread = f"mean ± standard deviation over {most} seeds" if most > 1 else "one seed"
+    labels = ["dataset", "recipe"] if any(table["group"]) else ["recipe"]
+    lines = [
+        f"Accuracy in %, {spread}; test images: {', '.join(counted)}.",
+        "",
+        row([*labels, *columns]),
+        "|---" * (len(labels) + len(columns)) + "|",
+    ]
+    for (group, recipe), cells in table.groupby(["group", "row"], sort=False):
+        if (group, recipe) in shown.index:
+            texts = cells.set_index("column")["text"].reindex(columns, fill_value=printed(float("nan"), 0))
+            lines.append(row([*([group] if len(labels) > 1 else []), recipe, *texts]))
+    if len(further):
+        count = f"{len(further)} further recipe" + ("s" if len(further) > 1 else "")
+        number, same = ("one seed", "seed") if further.max() == 1 else ("fewer seeds", "seeds")
+        is_in = "are" if len(further) > 1 else "is"
+        lines += ["", f"{count} with {number} {is_in} in `{file}`"]
+        differences = file.with_name("differences.csv")
+        lines[-1] += (
+            f" and, compared on the same {same} with what they change or with a baseline, in `{differences}`."
+            if differences.exists()
+            else "."
+        )
+    return lines
+
+
+def verdicts(file: Path) -> list[str]:
+    """How many of the paper's claims are supported, contradicted and open; nothing for a study that judges none."""
+    if not file.exists():
+        return []
+    claims = pd.read_csv(file)
+    found = claims[claims["column"] == "verdict"]["text"].value_counts()
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in found.items())
+    return ["", f"Claims of the paper: {counts} (`{file}` says which, by which rule)."]
 
 
 def printed(value: float, std: float) -> str:
@@ -22,35 +87,9 @@ def printed(value: float, std: float) -> str:
     return f"{value:.1f}" if pd.isna(std) else f"{value:.1f} ± {std:.1f}"
 
 
-table = pd.read_csv(args.table)
-table["text"] = [printed(value, std) for value, std in zip(table["value"], table["std"], strict=True)]
-seeds = table.groupby("row", sort=False)["n_seeds"].max().astype(int)
-main, further = seeds[seeds == seeds.max()], seeds[seeds < seeds.max()]
-columns = list(dict.fromkeys(table["column"]))
-images = table.groupby("column", sort=False)["n_images"].max().astype(int)
-counted = ", ".join(f"{column.split(': ')[1]} on {n:,}" for column, n in images.items() if column.startswith("Best"))
-lines = [
-    f"Accuracy in %, mean ± standard deviation over {seeds.max()} seeds; test images: {counted}.",
-    "",
-]
-lines += ["| recipe | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-for recipe, cells in table[table["row"].isin(main.index)].groupby("row", sort=False):
-    lines.append(f"| {recipe} | " + " | ".join(cells.set_index("column")["text"][columns]) + " |")
-if len(further):
-    number = "one seed" if further.max() == 1 else "fewer seeds"
-    differences = args.table.with_name("energy-differences.csv")
-    lines += [
-        "",
-        f"{len(further)} further recipes with {number} are in `{args.table}` and, compared on the same "
-        f"{'seed' if further.max() == 1 else 'seeds'} with what they change or with TRADES, in `{differences}`.",
-    ]
+def row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
-claims = pd.read_csv(args.claims)
-verdicts = claims[claims["column"] == "verdict"]["text"].value_counts()
-counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-lines += ["", f"Claims of the paper on these digits: {counts} (`{args.claims}` says which, by which rule)."]
 
-begin, end = MARKERS
-text = args.readme.read_text()
-block = begin + "\n" + "\n".join(lines) + "\n" + end
-args.readme.write_text(re.sub(f"{begin}.*{end}", lambda _: block, text, flags=re.DOTALL))
+if __name__ == "__main__":
+    main()

@@ -26,7 +26,7 @@ def compared(folder: Path) -> dict[str, Path]:
 
 
 def differences(one: Path, other: Path) -> Iterator[str]:
-    """What differs between the results of two runs: a line a file."""
+    """What differs between the results of two runs: one line per file."""
     ours, theirs = compared(one), compared(other)
     for name in sorted(ours.keys() | theirs.keys()):
         if name not in theirs or name not in ours:

@@ -1,11 +1,15 @@
 """Made-up results in the project's file formats: plausible enough to look at, small enough for tests."""
 
+import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from robustlens.report.context import Context, Recipe
 
 RECIPES = ("standard", "sat", "trades", "mart", "mail-trades", "weat-nat", "weat-adv")
 ROBUST = {
@@ -37,11 +41,44 @@ ATTACKS = {  # attack: what it does to E(x) and to E(x, y) of a standard model
     "cw": (4, 7),
 }
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")
+THREAT, OTHER_THREAT = "linf-3-16", "l2-1-2"
+THREATS = {
+    THREAT: {"norm": "linf", "epsilon": "3/16", "step_size": "3/64"},
+    OTHER_THREAT: {"norm": "l2", "epsilon": "1/2", "step_size": "1/8"},
+}
+LABELS = {  # recipe: label, and the recipe that it changes
+    "standard": ("Standard", None),
+    "sat": ("SAT", None),
+    "trades": ("TRADES", None),
+    "mart": ("MART", None),
+    "mail-trades": ("MAIL-TRADES", None),
+    "mail-at": ("MAIL-AT", None),
+    "gairat": ("GAIRAT", None),
+    "weat-nat": ("WEAT-nat", None),
+    "weat-adv": ("WEAT-adv", None),
+    "sat-awp": ("SAT + AWP", "sat"),
+    "trades-awp": ("TRADES + AWP", "trades"),
+    "weat-adv-awp": ("WEAT-adv + AWP", "weat-adv"),
+    "sat-no-high": ("without high-energy images", "sat"),
+    "sat-no-middle": ("without middle-energy images", "sat"),
+    "sat-no-low": ("without low-energy images", "sat"),
+    "sat-no-misclassified": ("without misclassified images", "sat"),
+    "sat-no-random": ("without random images", "sat"),
+    "sat-no-low-paper": ("without E(x) \u2264 \u221211.47", "sat"),
+}
+FEWER = [name for name, (label, _) in LABELS.items() if label.startswith("without")]
+ATTACK_LABELS = {
+    **{"clean": "clean", "fgsm": "FGSM", "pgd20": "PGD-20", "autoattack": "AutoAttack"},
+    **{"pgd": "PGD", "kl-pgd": "KL-PGD", "apgd-ce": "APGD-CE", "apgd-dlr": "APGD-DLR"},
+    **{"apgd-t": "APGD-T", "fab": "FAB", "square": "Square", "cw": "CW"},
+}
+RESNET18 = {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 64, "block": "basic"}
 
 
 @dataclass
 class Study:
-    """The files that were written, by kind, in the order of the recipes and seeds."""
+    """The files that were written, by kind, in the order of the recipes and seeds. robustness, attack_energies: indexes
+    of suites."""
 
     robustness: list[Path] = field(default_factory=list)
     attack_energies: list[Path] = field(default_factory=list)
@@ -61,23 +98,25 @@ def write_study(
     images: int = 60,
     features: str = "classifier",
 ) -> Study:
-    """Results of all recipes and seeds under `folder`, deterministic."""
+    """Results of all recipes and seeds under `folder`, deterministic. A recipe that is none of RECIPES does much what
+    the one does that it changes."""
     study = Study()
     for recipe in recipes:
         for seed in seeds:
             place = f"{dataset}/{recipe}/seed{seed}"
-            random = np.random.default_rng([RECIPES.index(recipe), seed])
-            run, evaluation = folder / "runs" / place, folder / "evaluations" / place
-            generation = folder / "generation" / place
-            for path in (run, evaluation, generation):
+            like = recipe if recipe in RECIPES else LABELS[recipe][1]
+            random = np.random.default_rng([RECIPES.index(like), seed, *([1] if like != recipe else [])])
+            run, generation = folder / "runs" / place, folder / "generation" / place
+            for path in (run, generation):
                 path.mkdir(parents=True)
-            study.history.append(_parquet(run / "history.parquet", _history(recipe, epochs, random)))
-            study.energies.append(_parquet(run / "energies.parquet", _energies(recipe, epochs, images, random)))
-            robustness = _robustness(recipe, images, random)
-            study.robustness.append(_parquet(evaluation / "robustness.parquet", robustness))
+            study.history.append(_parquet(run / "history.parquet", _history(like, epochs, random)))
+            study.energies.append(_parquet(run / "energies.parquet", _energies(like, epochs, images, random)))
+            robustness = _robustness(like, images, random)
+            study.robustness.append(write_evaluations(folder, robustness, recipe, seed, dataset))
             if recipe in ("standard", "sat"):
                 attacked = _attack_energies(recipe, images, random)
-                study.attack_energies.append(_parquet(evaluation / "attack-energies.parquet", attacked))
+                index = write_evaluations(folder, attacked, recipe, seed, dataset, "attack-energies")
+                study.attack_energies.append(index)
             if recipe != "standard":
                 study.scores.append(_scores(generation / "scores.json", recipe, features, random))
                 study.samples.append(generation / "samples.npz")
@@ -87,6 +126,53 @@ def write_study(
         folder / "generation" / dataset / "real-images.json", "real", features, np.random.default_rng(9)
     )
     return study
+
+
+def write_evaluations(
+    folder: Path,
+    frame: pd.DataFrame,
+    recipe: str,
+    seed: int = 0,
+    dataset: str = "digits",
+    suite: str = "robustness",
+    threat: str = THREAT,
+) -> Path:
+    """The index of a suite, and the files that it lists. frame: with the columns checkpoint and attack; an attack on
+    fewer images than the others is one on a subset."""
+    place = folder / "evaluations" / dataset / recipe / f"seed{seed}" / threat
+    groups = frame.groupby(["checkpoint", "attack"], sort=False)
+    entries, most = [], groups.size().max()
+    for (checkpoint, attack), rows in groups:
+        samples = len(rows) if len(rows) < most else None
+        file = place / checkpoint / (f"{attack}.{samples}.parquet" if samples else f"{attack}.parquet")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _parquet(file, rows.drop(columns=["checkpoint", "attack"]))
+        entry = {"checkpoint": checkpoint, "attack": attack, "samples": samples}
+        entry |= {"file": file.relative_to(place).as_posix(), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        entries.append(entry)
+    index = {"run": {"dataset": dataset, "recipe": recipe, "seed": seed}}
+    index |= {"threat": {"name": threat, **THREATS[threat]}, "suite": suite, "evaluations": entries}
+    path = place / f"{suite}.json"
+    path.write_text(json.dumps(index))
+    return path
+
+
+def evaluation(index: Path, checkpoint: str, attack: str) -> tuple[pd.DataFrame, str]:
+    """The rows of one attack that an index lists, and the path of their file."""
+    entries = json.loads(index.read_text())["evaluations"]
+    file = next(e["file"] for e in entries if (e["checkpoint"], e["attack"]) == (checkpoint, attack))
+    return pd.read_parquet(index.parent / file), (index.parent / file).as_posix()
+
+
+def context(name: str = "table", *, trained_on: Iterable[str] = ("digits",), **changes: object) -> Context:
+    """What a builder is told of the recipes and attacks above, all of them trained on these datasets under THREAT.
+    changes: fields of a Context; without `datasets` among them, datasets keep their names."""
+    recipes = {
+        recipe: Recipe(label, changes=base, leaves_out=recipe in FEWER, threats=dict.fromkeys(trained_on, THREAT))
+        for recipe, (label, base) in LABELS.items()
+    }
+    fields = {"name": name, "study": "energy", "scale": "embedded", "paper": "the energy paper", "recipes": recipes}
+    return Context(**fields | {"attacks": ATTACK_LABELS, "threats": THREATS} | changes)
 
 
 def _parquet(path: Path, frame: pd.DataFrame) -> Path:

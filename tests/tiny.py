@@ -1,14 +1,20 @@
-"""A dataset of a hundred digits and runs on it that take a fraction of a second."""
+"""A dataset of a hundred digits, one of 25 random images, and runs on them that take a fraction of a second."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 import torch
+from torch import Tensor
 
 from robustlens.configuration import merge
 from robustlens.data.digits import Digits
-from robustlens.data.prepared import PreparedDataset, load
+from robustlens.data.prepared import PreparedDataset, Split, load
 from robustlens.data.source import Source, split_positions, write_prepared
+from robustlens.training.images import Images
 from robustlens.training.loop import Interrupted, TrainedRun, Training
 from robustlens.training.state import RunState
 
@@ -39,6 +45,13 @@ SPEC = {
     "threat": {"norm": "linf", "epsilon": "4/16", "step_size": "1/16"},
     "tracking": {"train_samples": 16, "attack_steps": 2, "batch_size": 500, "energy_epochs": [1, 2]},
 }
+EMA = {"name": "ema", "decay": 0.8}
+SWA = {"name": "swa", "start_epoch": 2, "every_steps": 2}
+AWP = {"name": "awp", "gamma": 0.01, "start_epoch": 1}
+SMALL_CNN = {"architecture": {"family": "small-cnn", "dropout": 0.5}}
+# How near two ways to compute the same few steps in float64 come. It rounds at 1e-16; the gradient of a KL of almost
+# equal distributions loses three digits of that, and the steps after it another one.
+EQUAL = {"rtol": 1e-12, "atol": 1e-12}
 STEPS = 6  # 2 epochs of 3 batches: 16, 16 and 8 of the 40 training images
 
 
@@ -59,6 +72,22 @@ def dataset(folder: Path) -> PreparedDataset:
 
 def training(spec: dict[str, Any], data: PreparedDataset, state: RunState, **callbacks: Any) -> Training:
     return Training(spec, data, state, torch.device("cpu"), **callbacks)
+
+
+@contextlib.contextmanager
+def in_float64() -> Iterator[None]:
+    """Inside, or in a test that this decorates, the training loop computes in float64: networks, images and sums.
+
+    Rounding then hides nothing: see EQUAL.
+    """
+    batch = Images.batch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Images, "batch", lambda images, where: batch(images, where).double())
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(torch.float32)
 
 
 class StopAfter:
@@ -92,3 +121,43 @@ def train(spec: dict[str, Any], data: PreparedDataset, folder: Path, stop_after:
                 return run.run()
             except Interrupted:
                 continue
+
+
+# Random colour images ---------------------------------------------------------------------------------------------
+
+BATCH, STEPS_PER_EPOCH = 10, 3  # 10, 10 and 5 images
+PADDING = 1
+
+
+def random_images(shape: tuple[int, int, int], train: int = 25) -> PreparedDataset:
+    """Random images in three classes; 12 to validate with."""
+    random = np.random.default_rng(0)
+    splits = {}
+    for split, count in (("train", train), ("validation", 12)):
+        images = random.integers(0, 256, (count, *shape), dtype=np.uint8)
+        splits[split] = Split(images, np.arange(count) % 3, np.arange(count), levels=255)
+    return PreparedDataset({"classes": ["a", "b", "c"], "shape": list(shape), "sha256": {}}, splits)
+
+
+def colour_spec(method: str = "sat", **settings: object) -> dict[str, Any]:
+    """Three attack steps, crops and flips, and a learning rate that falls after the first epoch."""
+    augmentation = {"crop_padding": PADDING, "flip": True}
+    ours = {"batch_size": BATCH, "attack_steps": 3, "schedule": STEP, "augmentation": augmentation}
+    return spec(method, **(ours | settings)) | {
+        "threat": {"norm": "linf", "epsilon": "16/255", "step_size": "6/255"},
+        "architecture": {"family": "resnet", "blocks": [1, 1], "width": 16},
+    }
+
+
+def made(spec: dict[str, Any], data: PreparedDataset, folder: Path) -> Training:
+    return training(spec, data, RunState(folder, "digest"))
+
+
+def after_each_step(run: Training, epochs: int = 1) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """(epoch, a copy of the weights) after every step."""
+    for epoch in range(1, epochs + 1):
+        run.progress.epoch, run.progress.step = epoch - 1, 0
+        for batch in run._batches(epoch):
+            run._step(batch, epoch)
+            run.progress.step += 1
+            yield epoch, {name: t.clone() for name, t in run.model.state_dict().items()}

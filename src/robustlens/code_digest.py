@@ -2,7 +2,8 @@
 
 Snakemake re-runs a job when its parameters change, but does not see a change in an imported module. Every rule
 therefore carries `code_digest(...)` among its parameters: a hash over the syntax trees of an entry file and of
-everything of this package that it imports, directly or not. Comments, formatting and docstrings do not count.
+everything of this package, and of the studies, that it imports, directly or not. Comments, formatting and docstrings do
+not count.
 """
 
 import ast
@@ -13,21 +14,27 @@ from typing import NamedTuple
 
 SOURCE = Path(__file__).parent.parent
 PACKAGE = Path(__file__).parent.name
+ROOTS = {PACKAGE: SOURCE, "studies": SOURCE.parent}  # where the packages lie whose code counts
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 @cache
 def code_digest(*entries: str | Path) -> str:
-    """Twelve hexadecimal digits over the import closure of `entries` (module names of this package, or files)."""
+    """Twelve hexadecimal digits over the import closure of `entries`: modules of these packages, or files."""
     digest = hashlib.sha256()
     for path in sorted(closure(*entries)):
-        name = path.relative_to(SOURCE) if path.is_relative_to(SOURCE) else path.name
-        digest.update(f"{name}:{_read(path).digest}\n".encode())
+        digest.update(f"{_name(path)}:{_read(path).digest}\n".encode())
     return digest.hexdigest()[:12]
 
 
+def _name(path: Path) -> str:
+    """A file by its place in its package, so that a checkout may be moved; an entry that is in none by its name."""
+    places = ((root / package, root) for package, root in ROOTS.items())
+    return next((path.relative_to(root).as_posix() for place, root in places if path.is_relative_to(place)), path.name)
+
+
 def closure(*entries: str | Path) -> set[Path]:
-    """The files of this package (and the entries themselves) that running `entries` imports."""
+    """The files of these packages (and the entries themselves) that running `entries` imports."""
     waiting = [path for entry in entries for path in _entry_files(entry)]
     found: set[Path] = set()
     while waiting:
@@ -41,9 +48,10 @@ def closure(*entries: str | Path) -> set[Path]:
 def _entry_files(entry: str | Path) -> list[Path]:
     if isinstance(entry, Path):
         return [entry]
-    base = SOURCE.joinpath(*entry.split("."))
+    first, *_ = parts = entry.split(".")
+    base = ROOTS.get(first, SOURCE).joinpath(*parts)
     if not (base.with_suffix(".py").exists() or (base / "__init__.py").exists()):
-        raise ModuleNotFoundError(f"no module {entry} under {SOURCE}")
+        raise ModuleNotFoundError(f"no module {entry} under {ROOTS.get(first, SOURCE)}")
     return _module_files(entry)
 
 
@@ -51,11 +59,11 @@ def _entry_files(entry: str | Path) -> list[Path]:
 def _module_files(name: str) -> list[Path]:
     """The files that `import name` runs: the package files above it, and its own. Other packages give none."""
     parts = name.split(".")
-    if parts[0] != PACKAGE:
+    if parts[0] not in ROOTS:
         return []
     files = []
     for depth in range(1, len(parts) + 1):
-        base = SOURCE.joinpath(*parts[:depth])
+        base = ROOTS[parts[0]].joinpath(*parts[:depth])
         if (base / "__init__.py").exists():
             files.append(base / "__init__.py")
         elif base.with_suffix(".py").exists():
@@ -64,7 +72,7 @@ def _module_files(name: str) -> list[Path]:
 
 
 class _Code(NamedTuple):
-    """What counts of a file: a digest of its syntax tree, and the files of this package that it imports."""
+    """What counts of a file: a digest of its syntax tree, and the files of these packages that it imports."""
 
     digest: str
     imports: list[Path]

@@ -1,4 +1,4 @@
-"""How a job stands, from the log that `robustlens.console.job` writes."""
+"""The state of a job, from the log that `robustlens.console.job` writes."""
 
 import fcntl
 import re
@@ -19,9 +19,9 @@ FINISHED = re.compile(WHEN + " finished in ")
 class JobLog:
     """What the log of a job says.
 
-    state: `running`, `finished`, `failed`, `killed` (it ended without a last word), `waiting` (SLURM will start it
-    again), or `unknown`, where a command that is no script of ours wrote the log.
-    says: in one line, how far a job is that runs; why it failed or what else there is to say of its end.
+    state: `running`, `finished`, `failed`, `killed` (it ended without a last line), `waiting` (SLURM will start it
+    again), or `unknown`, if the log was written by a command that is no script of ours.
+    says: in one line, how far a running job is, why it failed, or how else it ended.
     """
 
     state: str
@@ -30,12 +30,12 @@ class JobLog:
 
 
 def read_log(path: Path, slurm: Mapping[str, str] | None = None) -> JobLog | None:
-    """What a log says; None where there is none. slurm: the states of one's jobs there, by `slurm_states`."""
+    """What a log says; None if there is no log. slurm: the states of the user's jobs there, from `slurm_states`."""
     try:
         with open(path, errors="replace") as file:
             locked = _locked(file)
             lines = [line.strip() for line in file if line.strip()]
-            locked = locked or _locked(file)  # it may have begun after the first look
+            locked = locked or _locked(file)  # the job may have begun after the first look
     except FileNotFoundError:
         return None
     start = START.match(lines[0]) if lines else None
@@ -59,7 +59,7 @@ def _last(pattern: re.Pattern, lines: list[str]) -> re.Match | None:
 
 
 def _locked(file: TextIO) -> bool:
-    """Whether the process that writes this file lives, as far as its lock is seen from here."""
+    """Whether the process that writes this file is alive, as far as its lock can be seen from this machine."""
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -71,10 +71,10 @@ def _locked(file: TextIO) -> bool:
 
 
 def slurm_states() -> dict[str, str]:
-    """The states of one's jobs in SLURM, by their numbers: on many clusters no machine sees the locks of another."""
+    """The states of the user's jobs in SLURM, by their numbers: on many clusters no machine sees another's locks."""
     command = ["squeue", "--me", "--noheader", "--format=%A %T"]
     try:
         asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
-        return {}  # no SLURM here, or it does not answer
+        return {}  # there is no SLURM here, or it does not answer
     return dict(line.split() for line in asked.stdout.splitlines())

@@ -4,6 +4,7 @@ The certificate of results/<scale>/a/b/file is results/<scale>/provenance/a/b.js
 results/<scale>/provenance/a/b/*.json: the one that lists the file among its outputs.
 """
 
+import copy
 import json
 import os
 import platform
@@ -44,10 +45,18 @@ class Certificate:
         self.started = time.monotonic()
         self.inputs = {str(file): _verified(file) for file in sorted(map(Path, inputs))}
 
-    def write(self, path: Path, outputs: list[Path], **facts: object) -> None:
+    def part(self, spec: dict, inputs: Iterable[Path]) -> "Certificate":
+        """The certificate of one of several artefacts that the job makes, with parameters of its own and some of the
+        job's inputs, which are not read again. Its time starts now."""
+        part = copy.copy(self)
+        part.spec, part.started = spec, time.monotonic()
+        part.inputs = {str(file): self.inputs[str(file)] for file in sorted(map(Path, inputs))}
+        return part
+
+    def write(self, path: Path, outputs: list[Path], **facts: object) -> dict:
         """Parameters (with code digest and seed), library versions, device, threads, wall time and the SHA-256 of
         every input (at the start) and output file, as JSON; of GPUs also which of them the job was allowed to see
-        (`visible`; None: all). facts: what else is to be known of this job.
+        (`visible`; None: all). facts: what else is to be known of this job. Returns what was written.
         """
         record = {
             "parameters": self.spec,
@@ -60,6 +69,7 @@ class Certificate:
         }
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(record, indent=2, default=str) + "\n")
+        return record
 
 
 def _verified(file: Path) -> str:

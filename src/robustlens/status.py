@@ -1,4 +1,4 @@
-"""How a run of the workflow stands, in words: for `make status`, and for the last screen of a run that failed."""
+"""The state of a run of the workflow in words: for `make status`, and for the last screen of a run that failed."""
 
 import logging
 import os
@@ -13,6 +13,8 @@ from robustlens.job_log import JobLog, read_log
 from robustlens.planning.dry_run import Job
 
 STATES = ("done", "running", "failed", "left")
+# What the rules that all studies share are called; any other rule by its own name.
+STAGES = {"make_table": "tables", "make_figure": "figures", "make_animation": "animations"}
 FAILURES_SHOWN = 10
 # What the SLURM plugin says of a job that it could not submit.
 REFUSED = re.compile(
@@ -27,7 +29,7 @@ REFUSED = re.compile(
 def status_text(
     everything: Sequence[Job], needed: Sequence[Job], slurm: Mapping[str, str], command: str, driven: bool = False
 ) -> str:
-    """Counts a stage, what runs, what failed, and how to go on.
+    """The counts of each stage, what runs, what failed, and how to resume.
 
     everything, needed: the jobs of the workflow, and those of them that are to run. slurm: by `slurm_states`.
     command: what was typed to run the workflow. driven: Snakemake runs, or was killed and left its lock.
@@ -37,7 +39,7 @@ def status_text(
     states = {job.key(): _state(logs.get(job.key())) if job.key() in waiting else "done" for job in everything}
     counts: dict[str, Counter] = {}
     for job in everything:
-        counts.setdefault(_stage(job.rule), Counter())[states[job.key()]] += 1
+        counts.setdefault(STAGES.get(job.rule, job.rule), Counter())[states[job.key()]] += 1
     running = [(logs[job.key()], job) for job in everything if states[job.key()] == "running"]
     failed = [(logs[job.key()], job) for job in everything if states[job.key()] == "failed"]
 
@@ -50,20 +52,14 @@ def status_text(
     again = " (so far; a Snakemake that runs may start them again)" if driven else ""
     lines += ["", f"Failed{again}:"] if failed else []
     lines += [line for log, job in failed for line in _failure(log.name, log.says, [job.log])]
-    when = "Once nothing runs any more, go on" if running else "Go on"
-    return "\n".join([*lines, "", f"{'When no Snakemake runs any more, go on' if driven else when} with: {command}"])
+    when = "Once nothing runs any more, resume" if running else "Resume"
+    return "\n".join([*lines, "", f"{'When no Snakemake runs any more, resume' if driven else when} with: {command}"])
 
 
 def _state(log: JobLog | None) -> str:
-    """Of a job that is to run: `left` is also one that has finished, but for other parameters."""
+    """Of a job that is to run: one that has finished, but with other parameters, is `left`, too."""
     known = {"running": "running", "failed": "failed", "killed": "failed"}
     return known.get(log.state, "left") if log else "left"
-
-
-def _stage(rule: str) -> str:
-    """A rule, or of those that there are many of their kind."""
-    kind = rule.partition("_")[0]
-    return f"{kind}s" if kind in ("table", "figure") else rule
 
 
 def _table(counts: Mapping[str, Counter]) -> list[str]:
@@ -80,14 +76,14 @@ def _table(counts: Mapping[str, Counter]) -> list[str]:
 
 @dataclass(frozen=True)
 class FailedJob:
-    """What Snakemake announces of a job that failed. logs: the rule's own first, then those of SLURM. group: of jobs
-    that were submitted as one, of which Snakemake does not say which one failed."""
+    """What Snakemake announces about a job that failed. logs: the rule's own first, then those of SLURM. group: the
+    name of the jobs that were submitted together with it; Snakemake does not say which of them failed."""
 
     rule: str
     logs: tuple[str, ...]
     message: str = ""
     group: str = ""
-    begun: bool = True  # else the log that is there is of an earlier run
+    begun: bool = True  # else an existing log is that of an earlier run
 
     def own_log(self) -> JobLog | None:
         return read_log(Path(self.logs[0])) if self.logs and self.begun else None
@@ -99,12 +95,12 @@ class FailedJob:
 
 class FailedJobs(logging.Handler):
     """A handler for Snakemake's logger that collects the jobs that fail, and forgets those that are started again. It
-    hears what `--quiet` keeps from the terminal and from Snakemake's log file."""
+    also receives what `--quiet` keeps from the terminal and from Snakemake's log file."""
 
     def __init__(self):
         super().__init__()
         self.found: dict[int, FailedJob] = {}
-        self.earlier: dict[str, tuple] = {}  # the logs that there were when a job was submitted
+        self.earlier: dict[str, tuple] = {}  # the logs that existed when a job was submitted
 
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(record, "event", None)
@@ -122,7 +118,7 @@ class FailedJobs(logging.Handler):
 
 
 def _written(log: str) -> tuple | None:
-    """What changes when a file is made anew; None where there is none."""
+    """What changes when a file is written anew; None if there is no file."""
     try:
         facts = os.stat(log)
     except OSError:
@@ -135,7 +131,7 @@ def _files(logs: Sequence[str | None]) -> tuple[str, ...]:
 
 
 def failure_text(failed: Sequence[FailedJob], command: str) -> str:
-    """For each job that failed: which, why, the log to open; last the command that goes on. Of many jobs only the
+    """For each job that failed: which, why, and the log to open; then the command to resume with. Of many jobs only the
     first, so that all is on one screen."""
     guilty = {job.group for job in failed if job.group and job.ended_badly()}
     failed = [job for job in failed if job.group not in guilty or job.ended_badly()]
@@ -144,11 +140,11 @@ def failure_text(failed: Sequence[FailedJob], command: str) -> str:
         lines += _failure(*_explained(job))
     if len(failed) > FAILURES_SHOWN:
         lines.append(f"  and {len(failed) - FAILURES_SHOWN} more: `make status` lists all")
-    return "\n".join([*lines, "", f"Go on from here with the same command: {command}"])
+    return "\n".join([*lines, "", f"Resume with the same command: {command}"])
 
 
 def _explained(job: FailedJob) -> tuple[str, str, list[str]]:
-    """Its name, the reason in one line, and the logs to open: also that of SLURM unless our own says why."""
+    """Its name, the reason in one line, and the logs to open: that of SLURM, too, unless our own says why."""
     log = job.own_log()
     name = (log.name if log else "") or _place(job)
     if refused := REFUSED.search(job.message):
@@ -163,7 +159,7 @@ def _explained(job: FailedJob) -> tuple[str, str, list[str]]:
 
 
 def _place(job: FailedJob) -> str:
-    """A job by the place of its log, as in train/digits/sat/seed0: that of a job that did not begin is not there."""
+    """A job that wrote no log, by the path of the log, as in train/digits/sat/seed0."""
     _, folder, place = (job.logs[0] if job.logs else "").rpartition("/logs/")
     return place.removesuffix(".log") if folder else f"rule {job.rule}"
 
@@ -173,8 +169,8 @@ def _failure(name: str, reason: str, logs: Sequence[str]) -> list[str]:
 
 
 def typed_command(words: Sequence[str]) -> str:
-    """The command line that started Snakemake (words: its `sys.argv`), for a person to type again: by `make` and by
-    `uv run` where they started it."""
+    """The command line that started Snakemake (words: its `sys.argv`), for a person to type again: with `make` or
+    `uv run` if they started it."""
     if given := os.environ.get("ROBUSTLENS_COMMAND"):
         return given
     program, *arguments = words

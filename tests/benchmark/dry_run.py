@@ -40,8 +40,9 @@ def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
 
 def many_seeds(checkout: Path) -> dict:
     """An overlay: the study of the paper scale with as many seeds as make RUNS trainings of its main recipes."""
-    study = yaml.safe_load((checkout / "config.yaml").read_text())["scales"]["paper"]["studies"]["energy"]
-    seeds = math.ceil(RUNS / (len(study["datasets"]) * len(study["recipes"])))
+    settings = yaml.safe_load((checkout / "studies/energy/config.yaml").read_text())
+    study = settings["scales"]["paper"]["studies"]["energy"]
+    seeds = math.ceil(RUNS / (len(study["datasets"]) * len(study["cohorts"]["main"]["recipes"])))
     return {"scales": {"paper": {"studies": {"energy": {"seeds": list(range(seeds))}}}}}
 
 

@@ -146,8 +146,10 @@ def test_jobs_are_counted_by_snakemake_s_table_and_memory_is_that_of_the_process
 
 
 def test_the_generated_configuration_has_as_many_runs_as_asked_for(tmp_path):
-    study = {"datasets": ["a", "b"], "recipes": list("abcdefg"), "seeds": [0]}
-    (tmp_path / "config.yaml").write_text(json.dumps({"scales": {"paper": {"studies": {"energy": study}}}}))
+    study = {"datasets": ["a", "b"], "seeds": [0], "cohorts": {"main": {"recipes": list("abcdefg")}}}
+    file = tmp_path / "studies/energy/config.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"scales": {"paper": {"studies": {"energy": study}}}}))
     seeds = dry_run.many_seeds(tmp_path)["scales"]["paper"]["studies"]["energy"]["seeds"]
     assert 2 * 7 * len(seeds) >= dry_run.RUNS > 2 * 7 * (len(seeds) - 1)
 

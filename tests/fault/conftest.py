@@ -11,7 +11,7 @@ from flow import copy_of, copy_sources, run
 from kills import ONE_RUN, TARGETS, Victim
 from study import Study
 
-ONE_SEED = {"studies": {"energy": {"recipes": ["sat", "trades"], "seeds": [0], "further": {"recipes": []}}}}
+ONE_SEED = {"studies": {"energy": {"seeds": [0], "cohorts": {"main": {"recipes": ["sat", "trades"]}, "further": None}}}}
 
 
 @pytest.fixture(scope="session")

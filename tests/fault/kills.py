@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from flow import RESULTS, ask, files, snakemake_process
+from flow import ENERGY, RESULTS, THREAT, ask, files, snakemake_process
 from processes import Child, processes_with, until
 from study import Study, progress
 
@@ -23,17 +23,20 @@ ONE_RUN = {
     "datasets": {"digits": {"training": {"epochs": EPOCHS}, "tracking": {"energy_epochs": [1, EPOCHS]}}},
     "studies": {
         "energy": {
-            **{"recipes": ["trades"], "seeds": [0], "attack_energies": {"recipes": ["trades"]}},
-            **{"further": {"recipes": []}, "subsets": {"recipes": []}},
+            "seeds": [0],
+            "cohorts": {
+                **{"main": {"recipes": ["trades"]}, "attack-energies": {"recipes": ["trades"]}},
+                **{"further": None, "subsets": None},
+            },
         }
     },
 }
-TRAIN, EVALUATE = "train/digits/trades/seed0", "evaluate/digits/trades/seed0/robustness"
+TRAIN, EVALUATE = "train/digits/trades/seed0", f"evaluate/digits/trades/seed0/{THREAT}/robustness"
 RUN = RESULTS / "runs/digits/trades/seed0"
 WEIGHTS = [RUN / name for name in ("best.safetensors", "last.safetensors")]
 METRICS = [RUN / name for name in ("history.parquet", "energies.parquet")]
-EVALUATION = RESULTS / "evaluations/digits/trades/seed0/robustness.parquet"
-TABLE = [RESULTS / f"tables/energy-robustness.{suffix}" for suffix in ("tex", "csv", "html")]
+EVALUATION = RESULTS / f"evaluations/digits/trades/seed0/{THREAT}/robustness.json"
+TABLE = [ENERGY / f"tables/robustness.{suffix}" for suffix in ("tex", "csv", "html")]
 SCIENCE = [*WEIGHTS, *METRICS, EVALUATION, *TABLE]
 TRAINING = ["--", *map(str, METRICS)]
 TARGETS = [*TRAINING, str(TABLE[0])]

@@ -16,13 +16,10 @@ from flow import RESULTS, Outcome, ask, files
 from processes import Child, run_script
 from safetensors import safe_open
 
-import robustlens.data.source
-import robustlens.generation.quality
-import robustlens.report.figures
-import robustlens.report.tables
-
-for package in (robustlens.report.figures, robustlens.report.tables):  # so that a forked job need import nothing
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+PACKAGES = ("robustlens.report.tables", "studies.energy.tables", "studies.energy.figures", "studies.energy.claims")
+for name in PACKAGES:  # so that a forked job need import nothing
+    package = importlib.import_module(name)
+    for module in pkgutil.iter_modules(package.__path__, f"{name}."):
         importlib.import_module(module.name)
 
 COMMAND = re.compile(r'^Shell command: (python "\$ROBUSTLENS/scripts/(\w+)\.py" .+)$', re.MULTILINE)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from damage import cut_short, emptied, one_bit, replaced
-from flow import RESULTS, contents, copy_of, run, sha256, untouched
+from flow import ENERGY, RESULTS, THREAT, contents, copy_of, run, sha256, untouched
 from kills import EVALUATION, SCIENCE, TABLE, TARGETS, WEIGHTS
 from study import TYPESET, Job, Study
 
@@ -17,21 +17,21 @@ from robustlens.errors import RobustlensError
 from robustlens.provenance import Certificate
 
 FEW = 5
-UNCERTIFIED = {Path("published/energy.yaml")}  # ours to edit
+UNCERTIFIED = {Path("studies/energy/published.yaml")}  # ours to edit
 JOBS = (
     "train/digits/sat-no-random/seed0",
     "measure_energies/digits/sat/seed0",
-    "evaluate/digits/sat/seed0/robustness",
+    f"evaluate/digits/sat/seed0/{THREAT}/robustness",
     "generate/digits/trades/seed0",
     "generate_grid/digits/trades/seed0",
     "reference_features/digits",
     "score/digits/trades/seed0",
     "score/digits/real-images",
-    "tables/energy-claims",
-    "tables/energy-generation",
-    "figures/energy-grid-digits-trades",
-    "figures/energy-samples-digits",
-    "figures/energy-plane-digits-sat-gif",
+    "studies/energy/claims",
+    "studies/energy/tables/generation",
+    "studies/energy/figures/grid-digits-trades",
+    "studies/energy/figures/samples-digits",
+    "studies/energy/figures/plane-digits-sat-gif",
     "claims",
     "report",
     *TYPESET,
@@ -39,7 +39,7 @@ JOBS = (
 SPLITS = {
     "train/digits/trades/seed0": {"train", "validation"},
     "measure_energies/digits/sat/seed0": {"train"},
-    "evaluate/digits/sat-no-random/seed0/brief": {"test"},
+    f"evaluate/digits/sat-no-random/seed0/{THREAT}/brief": {"test"},
     "generate/digits/trades/seed0": {"train"},
     "generate_grid/digits/trades/seed0": {"train"},
     "reference_features/digits": {"test"},
@@ -128,14 +128,14 @@ def test_a_damaged_certificate_is_named_and_what_it_is_of_is_not_read(finished):
     certificate = RESULTS / "provenance/runs/digits/sat/seed0.json"
     for damage in (cut_short, emptied, lambda _: b"[1, 2]", lambda _: b'{"outputs": 3}'):
         with damaged(finished.folder / certificate, damage):
-            code, output = finished.run(finished.job("evaluate/digits/sat/seed0/robustness"))
+            code, output = finished.run(finished.job(f"evaluate/digits/sat/seed0/{THREAT}/robustness"))
         assert code == 1 and f"FAILED: {certificate}: damaged (" in output
         assert "delete it with the files that it is of and run the same command again" in output
 
 
 def test_a_missing_page_of_a_table_is_named_with_what_to_do(finished):
     """Snakemake would make it anew, unless it goes while the job starts."""
-    page = RESULTS / "tables/energy-phases.html"
+    page = ENERGY / "tables/phases.html"
     (finished.folder / page).rename(finished.folder / "kept")
     code, output = finished.run(finished.job("report"))
     (finished.folder / "kept").rename(finished.folder / page)

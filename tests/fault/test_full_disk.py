@@ -1,4 +1,4 @@
-"""A disk that is full at each file that a job writes: it is named, nothing partial stays, the same command goes on."""
+"""A disk full at each file that a job writes: it is named, nothing partial stays, the same command completes."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from flow import RESULTS, contents, files, sha256
+from flow import RESULTS, THREAT, contents, files, sha256
 from kills import EVALUATE, EVALUATION, SCIENCE, TRAIN, WEIGHTS
 from study import TYPESET, Job, Study, progress
 
@@ -18,14 +18,14 @@ JOBS = (
     "data/digits",
     "train/digits/trades/seed0",
     "measure_energies/digits/sat/seed0",
-    "evaluate/digits/sat-no-random/seed0/brief",
+    f"evaluate/digits/sat-no-random/seed0/{THREAT}/brief",
     "generate/digits/trades/seed0",
     "generate_grid/digits/trades/seed0",
     "reference_features/digits",
     "score/digits/trades/seed0",
-    "tables/energy-robustness",
-    "figures/energy-samples-digits",
-    "figures/energy-plane-digits-sat-gif",
+    "studies/energy/tables/robustness",
+    "studies/energy/figures/samples-digits",
+    "studies/energy/figures/plane-digits-sat-gif",
     "claims",
     "report",
     *TYPESET,
@@ -75,7 +75,7 @@ def test_every_file_that_a_job_writes_is_named_when_the_disk_is_full(name, finis
 
 @pytest.fixture
 def imported(one_run) -> Iterator[dict[str, Job]]:
-    """By their scripts: the download of a model of others, which is one of our own, and its import."""
+    """By their scripts: the download of a third-party model, which is one of our own, and its import."""
     source = one_run.folder / WEIGHTS[0]
     archive = {"file": "theirs.safetensors", "sha256": sha256(source), "urls": [source.as_uri()]}
     architecture = json.loads((one_run.results / "provenance/runs/digits/trades/seed0.json").read_text())["parameters"]
@@ -121,7 +121,7 @@ def test_a_disk_that_is_full_for_the_model_of_others_is_named_and_the_same_comma
 
 
 def test_a_log_that_does_not_fit_costs_no_result(finished):
-    job = finished.job("tables/energy-robustness")
+    job = finished.job("studies/energy/tables/robustness")
     log, expected = finished.results / f"logs/{job.name}.log", contents(finished.folder, job.outputs[1:])
     log.unlink()
     log.symlink_to("/dev/full")

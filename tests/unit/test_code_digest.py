@@ -35,8 +35,8 @@ def source(tmp_path, monkeypatch) -> Path:
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(module, "SOURCE", tmp_path)
     monkeypatch.setattr(module, "PACKAGE", "pack")
+    monkeypatch.setattr(module, "ROOTS", {"pack": tmp_path})
     forget()
     yield tmp_path
     forget()
@@ -118,7 +118,7 @@ def test_a_renamed_module_counts_and_the_order_of_entries_does_not(source):
 def test_where_the_repository_lies_does_not_count(source, tmp_path_factory, monkeypatch):
     here = code_digest(source / "script.py", "pack.alone")
     copy = shutil.copytree(source, tmp_path_factory.mktemp("elsewhere") / "copy")
-    monkeypatch.setattr(module, "SOURCE", copy)
+    monkeypatch.setattr(module, "ROOTS", {"pack": copy})
     forget()
     assert code_digest(copy / "script.py", "pack.alone") == here
 
@@ -141,13 +141,16 @@ def test_a_relative_import_is_refused(source):
 
 @pytest.fixture
 def package(tmp_path, monkeypatch) -> Path:
-    """A copy of robustlens and of its scripts that a test may edit."""
-    shutil.copytree(REPOSITORY / "src" / "robustlens", tmp_path / "src" / "robustlens")
-    shutil.copytree(REPOSITORY / "scripts", tmp_path / "scripts")
-    monkeypatch.setattr(module, "SOURCE", tmp_path / "src")
+    """A copy of robustlens, of the studies and of the scripts that a test may edit."""
+    for name in ("src/robustlens", "studies", "scripts"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name)
+    monkeypatch.setattr(module, "ROOTS", {"robustlens": tmp_path / "src", "studies": tmp_path})
     forget()
     yield tmp_path
     forget()
+
+
+TRAININGS = {"train sat", "train trades", "train with an average"}
 
 
 def digests(package: Path) -> dict[str, str]:
@@ -161,21 +164,30 @@ def digests(package: Path) -> dict[str, str]:
         "train trades": code_digest(scripts / "train.py", base + "methods.trades", base + "models.resnet"),
         "evaluate": code_digest(scripts / "evaluate.py", base + "models.resnet", *attacks),
         "evaluate pgd": code_digest(scripts / "evaluate.py", base + "models.resnet", base + "attacks.pgd"),
-    }
+        "train with an average": code_digest(scripts / "train.py", base + "methods.sat", base + "models.resnet",
+                                             base + "training.averaging"),
+        "table": code_digest(scripts / "make_table.py", "studies.energy.tables.phases"),
+        "claims": code_digest(scripts / "judge_claims.py", "studies.energy.claims"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("file", "changed"), [
     ("attacks/fab.py", {"evaluate"}),
-    ("attacks/pgd.py", {"train sat", "train trades", "evaluate", "evaluate pgd"}),
+    ("attacks/pgd.py", {*TRAININGS, "evaluate", "evaluate pgd"}),
     ("methods/trades.py", {"train trades"}),
     ("methods/weat.py", set()),
-    ("training/loop.py", {"train sat", "train trades"}),
-    ("models/resnet.py", {"train sat", "train trades", "evaluate", "evaluate pgd"}),
+    ("training/loop.py", TRAININGS),
+    ("training/averaging.py", {"train with an average"}),
+    ("training/weight_perturbation.py", set()),
+    ("training/selection.py", set()),
+    ("models/resnet.py", {*TRAININGS, "evaluate", "evaluate pgd"}),
     ("evaluation/guards.py", {"evaluate", "evaluate pgd"}),
     ("data/digits.py", {"prepare"}),
-    ("data/prepared.py", {"prepare", "train sat", "train trades", "evaluate", "evaluate pgd"}),
-    ("configuration.py", set()),
-    ("report/table.py", set()),
+    ("configuration/reading.py", set()),
+    ("report/table.py", {"table", "claims"}),
+    ("report/figure.py", set()),
+    ("../../studies/energy/phases.py", {"table", "claims"}),
+    ("../../studies/energy/claims/training.py", {"claims"}),
 ])  # fmt: skip
 def test_editing_a_file_of_the_package_changes_the_jobs_that_use_it(file, changed, package):
     before = digests(package)

@@ -256,8 +256,10 @@ def results(tmp_path_factory) -> Path:
         *weights,
         "--state",
         "state",
-        "--table",
-        "evaluation/table.parquet",
+        "--folder",
+        "evaluations",
+        "--index",
+        "evaluations/robustness.json",
     )
     return folder
 
@@ -269,15 +271,33 @@ PREPARATION = {
     "facts": {"name": "digits", "title": "digits", "licence": "CC BY 4.0"},
 }
 SPEC = tiny.spec("trades", {"beta": 6.0}, epochs=2) | {"code": "0123456789ab"}
-EVALUATION = {key: SPEC[key] for key in ("dataset", "recipe", "seed", "architecture", "threat", "code")} | {
+EVALUATION = {key: SPEC[key] for key in ("dataset", "recipe", "seed", "architecture", "code")} | {
     "suite": "robustness",
+    "threat": {"name": "near", **SPEC["threat"]},
     "batch_size": 500,
     "attacks": [
-        {"name": "clean", "family": "clean", "parameters": {}, "samples": None, "best_only": False},
-        {"name": "pgd2", "family": "pgd", "parameters": {"steps": 2}, "samples": None, "best_only": False},
-        {"name": "apgd-t", "family": "apgd-t", "parameters": {"steps": 2}, "samples": 12, "best_only": True},
+        {"name": "clean", "family": "clean", "parameters": {}, "samples": None, "best_only": False, "code": "01"},
+        {
+            "name": "pgd2",
+            "family": "pgd",
+            "parameters": {"steps": 2},
+            "samples": None,
+            "best_only": False,
+            "code": "01",
+        },
+        {
+            "name": "apgd-t",
+            "family": "apgd-t",
+            "parameters": {"steps": 2},
+            "samples": 12,
+            "best_only": True,
+            "code": "02",
+        },
     ],
 }
+
+
+EVALUATED = {"best/clean": 1737, "best/pgd2": 1737, "best/apgd-t.12": 12, "last/clean": 1737, "last/pgd2": 1737}
 
 
 def certificate(results: Path, name: str) -> dict:
@@ -288,18 +308,17 @@ def test_the_scripts_leave_their_files_and_nothing_else(results):
     files = {str(path.relative_to(results)) for path in results.rglob("*") if path.is_file()}
     arrays = {f"data/{split}_{part}.npy" for split in ("train", "validation", "test")
               for part in ("images", "labels", "index")}  # fmt: skip
-    states = {path.suffix: path.relative_to(results) for path in (results / "state").iterdir()}
-    state, lock = states.pop(""), states.pop(".lock")
-    assert states == {}
+    (state,) = (path.relative_to(results) for path in (results / "state").iterdir())  # of the training alone
     assert files == arrays | {
         "data/sheet.json",
         *(f"run/{name}.safetensors" for name in ("best", "last")),
         *(f"run/{name}.parquet" for name in ("history", "energies", "timing")),
-        "evaluation/table.parquet",
+        "evaluations/robustness.json",
+        *(f"evaluations/{place}.parquet" for place in EVALUATED),
+        *(f"provenance/{place}.json" for place in EVALUATED),
         *(f"logs/{name}.log" for name in ("prepare_data", "train", "robustness")),
         *(f"provenance/{name}.json" for name in ("prepare_data", "train", "robustness")),
         *(f"{state}/{name}" for name in ("lock", "owner.json", "state.safetensors")),
-        str(lock),  # of the evaluation
     }
     assert str(state) == f"state/digits-tiny-seed0-{certificate(results, 'train')['digest']}"
 
@@ -309,7 +328,7 @@ def test_the_scripts_leave_their_files_and_nothing_else(results):
     ("train", SPEC, ["data/sheet.json"], [f"run/{file}" for file in (
         "best.safetensors", "energies.parquet", "history.parquet", "last.safetensors", "timing.parquet")]),
     ("robustness", EVALUATION, ["data/sheet.json", "run/best.safetensors", "run/last.safetensors"],
-     ["evaluation/table.parquet"]),
+     ["evaluations/robustness.json"]),
 ])  # fmt: skip
 def test_every_artefact_has_its_certificate(name, spec, inputs, outputs, results):
     record = certificate(results, name)
@@ -350,22 +369,15 @@ def test_a_run_s_tables_have_the_columns_of_the_contract(results):
     assert certificate(results, "train")["best_epoch"] in (1, 2)
 
 
-def test_an_evaluation_has_a_row_a_checkpoint_attack_and_image(results):
-    table = pd.read_parquet(results / "evaluation" / "table.parquet")
-    assert list(table.columns[:3]) == ["checkpoint", "attack", "index"]
-    assert set(table.columns[3:]) == {
-        *("label", "prediction_natural", "prediction_adversarial", "distance", "broken_by"),
-        *("marginal_natural", "joint_natural", "marginal_adversarial", "joint_adversarial"),
-    }
-    sizes = table.groupby(["checkpoint", "attack"], sort=False).size()
-    assert sizes.to_dict() == {
-        ("best", "clean"): 1737,
-        ("best", "pgd2"): 1737,
-        ("best", "apgd-t"): 12,
-        ("last", "clean"): 1737,
-        ("last", "pgd2"): 1737,
-    }
-    clean = table[table["attack"] == "clean"]
+def test_an_evaluation_has_one_row_per_image(results):
+    tables = {place: pd.read_parquet(results / f"evaluations/{place}.parquet") for place in EVALUATED}
+    for table in tables.values():
+        assert set(table.columns) >= {
+            *("index", "label", "prediction_natural", "prediction_adversarial", "distance", "broken_by"),
+            *("marginal_natural", "joint_natural", "marginal_adversarial", "joint_adversarial"),
+        }
+    assert {place: len(table) for place, table in tables.items()} == EVALUATED
+    clean = tables["best/clean"]
     assert (clean["distance"] == 0).all() and (clean["prediction_natural"] == clean["prediction_adversarial"]).all()
 
 

@@ -2,23 +2,19 @@
 
 import hashlib
 import json
-import logging
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-import archives
 import numpy as np
 import pytest
 from processes import REPOSITORY
 
 from robustlens.data.digits import Digits
-from robustlens.data.disk_space import filling
 from robustlens.data.prepared import PreparedDataset, array_names, checksum, load
-from robustlens.data.source import Source, split_positions, write_prepared
+from robustlens.data.source import LEFT_OUT, Source, split_positions, with_classes, write_prepared
 from robustlens.errors import RobustlensError
+from robustlens.planning.datasets import expected
 
 # Digits -----------------------------------------------------------------------------------------------------------
 
@@ -117,6 +113,112 @@ def test_a_split_that_just_fits_has_every_class_everywhere():
 def test_a_split_that_does_not_fit_is_refused(train, validation, test, message):
     with pytest.raises(RobustlensError, match=message):
         split_positions(labelled(LABELS), splits(train, validation, test))
+
+
+# Some of the classes ----------------------------------------------------------------------------------------------
+
+# Of the numbers 0..4 in a mixed order; 1 and 4 are the classes that are kept, with 40 and 20 images.
+KEPT = [4, 1]
+
+
+def some(test: int = 0) -> Source:
+    return with_classes(labelled(LABELS, test), KEPT)[0]
+
+
+def test_kept_classes_are_numbered_anew_in_the_order_of_their_numbers_and_no_image_is_moved():
+    whole = labelled(LABELS, test=50)
+    part, _ = with_classes(whole, KEPT)
+    assert part.images is whole.images and part.test == 50 and part.levels == whole.levels
+    assert part.classes == ["b", "e"] and part.labels.dtype == np.int64
+    assert part.labels.tolist() == [{1: 0, 4: 1}.get(label, LEFT_OUT) for label in LABELS.tolist()]
+    assert whole.classes == ["a", "b", "c", "d", "e"] and set(whole.labels) == {0, 1, 2, 3, 4}
+
+
+def test_the_sheet_s_entry_tells_which_classes_were_kept_and_which_were_not():
+    _, entry = with_classes(labelled(LABELS), KEPT)
+    names = ["a", "b", "c", "d", "e"]
+    assert entry == {"classes_of_source": {"kept": [1, 4], "names": names, "without": ["a", "c", "d"]}}
+
+
+def test_with_all_classes_kept_the_splits_are_those_of_the_source():
+    part, entry = with_classes(labelled(LABELS), [2, 0, 4, 1, 3])
+    assert np.array_equal(part.labels, LABELS) and entry["classes_of_source"]["without"] == []
+    for name, positions in split_positions(labelled(LABELS), splits(100, 50)).items():
+        assert np.array_equal(positions, split_positions(part, splits(100, 50))[name])
+
+
+def test_splits_of_some_classes_are_stratified_positions_in_the_source():
+    split = split_positions(some(), splits(30, 15))
+    counts = {name: np.bincount(LABELS[positions], minlength=5).tolist() for name, positions in split.items()}
+    assert counts == {"train": [0, 20, 0, 0, 10], "validation": [0, 10, 0, 0, 5], "test": [0, 10, 0, 0, 5]}
+    assert sorted(np.concatenate(list(split.values()))) == np.flatnonzero(np.isin(LABELS, KEPT)).tolist()
+
+
+def test_the_official_test_images_of_some_classes_are_kept_apart():
+    kept = np.flatnonzero(np.isin(LABELS, KEPT))
+    split = split_positions(some(test=50), splits(None, 10))
+    assert split["test"].tolist() == kept[kept >= 150].tolist()
+    assert len(split["validation"]) == 10
+    assert sorted([*split["train"], *split["validation"]]) == kept[kept < 150].tolist()
+
+
+def test_too_few_images_of_the_classes_that_are_kept_are_counted_without_the_others():
+    with pytest.raises(RobustlensError, match="leave no test image for each class of the 60 there are"):
+        split_positions(some(), splits(45, 15))
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        ([0, 5, -1], r"classes: -1, 5: not of this dataset, whose classes are 0\.\.4; give numbers of these"),
+        ([0, 3, 3, 0], "classes: 0, 3: there more than once; give each number once"),
+        ([2], "classes: 1 of 5 kept, too few to tell apart; give at least two, or leave `classes` out"),
+        ([], "classes: 0 of 5 kept"),
+    ],
+)
+def test_classes_that_can_not_be_kept_are_refused(kept, message):
+    with pytest.raises(RobustlensError, match=message):
+        with_classes(labelled(LABELS), kept)
+
+
+def prepare(folder: Path, classes: list[int]) -> subprocess.CompletedProcess:
+    """Digits of some classes, by the script."""
+    facts, wanted = {"name": "digits"}, splits(200, 100, 100)
+    spec = {"reader": {"family": "digits"}, "archives": [], "splits": wanted, "facts": facts, "classes": classes}
+    names = {"downloads": "", "folder": "data", "certificate": "certificate.json", "log": "log"}
+    places = [part for name, place in names.items() for part in (f"--{name}", folder / place)]
+    command = [sys.executable, REPOSITORY / "scripts" / "prepare_data.py", "--spec", json.dumps(spec), *places]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True)
+
+
+def test_the_script_prepares_some_classes_whose_images_can_be_found_again(tmp_path):
+    done = prepare(tmp_path, [7, 1, 3])
+    assert done.returncode == 0, done.stderr
+    digits, data = Digits().read(tmp_path, tmp_path), load(tmp_path / "data")
+    assert data.sheet["classes"] == ["1", "3", "7"] and data.classes == 3
+    of_source = {"kept": [1, 3, 7], "names": digits.classes, "without": ["0", "2", "4", "5", "6", "8", "9"]}
+    assert data.sheet["classes_of_source"] == of_source
+    assert data.sheet["sizes"] == {"train": 200, "validation": 100, "test": 100}
+    for split in data.splits.values():
+        assert np.array_equal(split.images, digits.images[split.index])
+        assert np.array_equal(np.array([1, 3, 7])[split.labels], digits.labels[split.index])
+    certificate = json.loads((tmp_path / "certificate.json").read_text())
+    assert certificate["parameters"]["classes"] == [7, 1, 3]
+    assert certificate["parameters"]["facts"] == {"name": "digits"}
+
+
+def test_the_script_refuses_a_class_that_digits_does_not_have(tmp_path):
+    done = prepare(tmp_path, [1, 10])
+    assert done.returncode == 1 and not (tmp_path / "data" / "sheet.json").exists()
+    assert "[prepare digits] FAILED: classes: 10: not of this dataset, whose classes are 0..9" in done.stderr
+
+
+def test_a_plan_expects_as_many_images_as_classes_of_equal_size_have():
+    spec = {"reader": {"family": "cifar10"}, "splits": splits(None, 1000), "classes": [0, 1, 2, 8]}
+    assert expected(spec).classes == 4
+    assert expected(spec).sizes == {"train": 19_000, "validation": 1000, "test": 4000}
+    digits = expected({"reader": {"family": "digits"}, "splits": splits(200, 100), "classes": [0, 1, 2]})
+    assert digits.sizes == {"train": 200, "validation": 100, "test": 239}  # 3 tenths of 1,797 are 539
 
 
 # Files ------------------------------------------------------------------------------------------------------------
@@ -228,121 +330,3 @@ def test_a_sheet_that_was_cut_short_is_named(folder):
     (folder / "sheet.json").write_text(text[: len(text) // 2])
     with pytest.raises(RobustlensError, match=f"{folder / 'sheet.json'}: damaged .*delete {folder}"):
         load(folder)
-
-
-# Disks ------------------------------------------------------------------------------------------------------------
-
-own_mounts = pytest.mark.skipif(
-    shutil.which("unshare") is None
-    or subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode != 0,
-    reason="no file systems can be mounted here (unshare -rm)",
-)
-
-
-def on_a_small_disk(folder: Path, kilobytes: int, *command: str | Path) -> subprocess.CompletedProcess:
-    """A Python command while `folder` is a disk of that size, on which in the end no unfinished file may be left."""
-    folder.mkdir()
-    script = 'mount -t tmpfs -o size="$0"k none "$1"; "${@:2}"; code=$?; find "$1" -name "*.part*"; exit $code'
-    inside = ["unshare", "-rm", "bash", "-uc", script, str(kilobytes), folder, sys.executable, *command]
-    return subprocess.run(list(map(str, inside)), capture_output=True, text=True)
-
-
-# Others fill the disk after the first chunk of the images.
-MEANWHILE = """
-import sys
-from pathlib import Path
-import numpy as np
-from robustlens.data import source
-from robustlens.errors import RobustlensError
-
-folder = Path(sys.argv[1])
-
-def fill(*_):
-    with open(folder / "of others", "ab", buffering=0) as file:
-        try:
-            while file.write(bytes(4096)):
-                pass
-        except OSError:
-            pass
-
-images = np.ones((400, 3, 16, 16), np.uint8)
-all_of_them = source.Source(images, np.zeros(400, int), ["one"])
-positions = {"train": np.arange(300), "validation": np.arange(300, 350), "test": np.arange(350, 400)}
-source.CHUNK_BYTES = 50_000
-try:
-    source.write_prepared(all_of_them, positions, folder, {}, fill)
-except RobustlensError as error:
-    print(error)
-"""
-
-# A disk that says it has all the room, as it does to someone whose share of it is used up.
-IMAGES = """
-import shutil, sys
-from pathlib import Path
-from types import SimpleNamespace
-from robustlens.errors import RobustlensError
-from robustlens.parameters import create
-
-scratch, downloads, reader = sys.argv[1:]
-shutil.disk_usage = lambda folder: SimpleNamespace(free=10**12)
-try:
-    create("data", reader, {}).read(Path(downloads), Path(scratch))
-except RobustlensError as error:
-    print(error)
-"""
-
-
-@own_mounts
-def test_a_disk_that_is_full_before_the_end_is_told_with_what_is_needed(tmp_path):
-    done = on_a_small_disk(tmp_path / "data", 400, "-c", MEANWHILE, tmp_path / "data")
-    # 400 images of 768 bytes. A memory map would end in signal 7 (SIGBUS).
-    said = f"{tmp_path / 'data'}: could not be written (No space left on device); at least 307.2 kB are needed there: "
-    assert done.returncode == 0 and done.stderr == "", done.stderr
-    assert done.stdout.startswith(said) and done.stdout.count("\n") == 1
-
-
-@own_mounts
-@pytest.mark.parametrize(
-    ("reader", "make", "needed"),
-    [("afhq", archives.afhq, "903.2 kB"), ("tiny-imagenet-200", archives.tiny_imagenet_200, "61.4 kB")],
-)  # 6 images of 3 x 224 x 224, and 5 of 3 x 64 x 64
-def test_a_disk_that_is_too_small_to_read_the_images_to_is_told(reader, make, needed, tmp_path):
-    made = make()
-    if reader == "afhq":
-        names = [name for name in made.files["afhq.zip"] if name.endswith(".jpg")]
-        made.files["afhq.zip"] = dict.fromkeys(names, archives.jpeg(224, 224, 0))
-    made.write(tmp_path / "downloads")
-    done = on_a_small_disk(tmp_path / "disk", 48, "-c", IMAGES, tmp_path / "disk", tmp_path / "downloads", reader)
-    assert done.returncode == 0 and done.stderr == "", done.stderr
-    said = f"{tmp_path / 'disk'}: could not be written (No space left on device); at least {needed} are needed there: "
-    assert done.stdout.startswith(said)
-
-
-@own_mounts
-def test_the_script_says_at_once_that_a_disk_is_too_small_for_the_splits(tmp_path):
-    data, splits = tmp_path / "data", {"train": 200, "validation": 200, "test": None, "seed": 0}
-    spec = {"reader": {"family": "digits"}, "archives": [], "splits": splits, "facts": {"name": "digits"}}
-    places = ["--downloads", tmp_path, "--folder", data, "--certificate", tmp_path / "sheet", "--log", tmp_path / "log"]
-    script = REPOSITORY / "scripts" / "prepare_data.py"
-    done = on_a_small_disk(data, 64, script, "--spec", json.dumps(spec), *places)
-    assert done.returncode == 1 and done.stdout == ""
-    # 1,797 images of 64 bytes, on 65,536 bytes
-    reason = (
-        "at least 115.0 kB are needed there, 49.5 kB more than are free; free space, then run the same command again"
-    )
-    assert done.stderr == f"[prepare digits] FAILED: {data}: {reason}\n  log: {tmp_path / 'log'}\n"
-
-
-def test_too_little_room_for_what_comes_afterwards_is_a_warning(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=5_000_000_000))
-    with caplog.at_level(logging.WARNING):
-        with filling(tmp_path, 2_000_000_000, later=2_000_000_000):
-            pass
-        assert caplog.messages == []
-        with filling(tmp_path, 4_000_000_000, later=2_000_000_000):
-            pass
-    (said,) = caplog.messages
-    assert said.startswith(f"{tmp_path}: 5.0 GB are free; 4.0 GB are needed now and up to 2.0 GB afterwards: ")
-    reason = r"at least 6\.0 GB are needed there, 1\.0 GB more than are free; free space, then"
-    with pytest.raises(RobustlensError, match=reason), filling(tmp_path, 6_000_000_000):
-        pass

@@ -1,12 +1,11 @@
 """The pages that are written by commands say what the commands would write now."""
 
 import importlib.util
+import itertools
 import re
-from pathlib import Path
 
-from robustlens import configuration
-
-ROOT = Path(__file__).parents[2]
+from configured import REPOSITORY as ROOT
+from configured import own
 
 
 def test_the_configuration_page_is_in_step_with_schema_and_components():
@@ -17,10 +16,9 @@ def test_the_configuration_page_is_in_step_with_schema_and_components():
 
 
 def test_the_plan_in_the_docs_and_the_table_of_scales_have_as_many_trainings_as_the_configuration():
-    raw = configuration.read_yaml(ROOT / "config.yaml") | {"scale": "paper"}
-    study = configuration.load(raw, ROOT / "schemas" / "config.schema.yaml")["studies"]["energy"]
-    parts = (study, study["further"], study["subsets"])
-    trainings = sum(len(part["datasets"]) * len(part["recipes"]) * len(part["seeds"]) for part in parts)
+    cohorts = own(scale="paper")["studies"]["energy"]["cohorts"].values()
+    names = ("datasets", "recipes", "seeds")
+    trainings = len({run for cohort in cohorts for run in itertools.product(*(cohort[name] for name in names))})
     plan = (ROOT / "docs" / "plan-of-paper.md").read_text()
     assert re.search(r"^  train +(\d+)$", plan, re.MULTILINE)[1] == str(trainings)
     assert f"| `paper` | {trainings} " in (ROOT / "docs" / "scales.md").read_text()

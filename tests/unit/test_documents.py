@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import re
 import shutil
@@ -7,22 +8,24 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from synthetic import write_study
+from matplotlib.figure import Figure
+from PIL import Image
 
-from robustlens.analysis.claims_energy import CLAIMS
 from robustlens.errors import RobustlensError
 from robustlens.report import latex
+from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.chapter import Chapter
 from robustlens.report.document import Document
-from robustlens.report.figure import save
-from robustlens.report.figures import energy_samples, energy_weight
+from robustlens.report.figure import Drawing, save
 from robustlens.report.latex import compile_pdf, render_tex
-from robustlens.report.tables import energy_autoattack, energy_claims
+from robustlens.report.table import Table
 from robustlens.report.webpage import render_html
 
 needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+HOSTILE = r"100 % of $x$ & <b>_all_</b> {^~} \input{x} #1, \"two\" ]"
 SHEET = {
     "name": "digits",
-    "title": "digits",
+    "title": "scikit-learn digits",
     "citation": "scikit-learn & friends",
     "classes": list("0123456789"),
     "shape": [1, 8, 8],
@@ -30,44 +33,102 @@ SHEET = {
 }
 
 
+def accuracy(value, attack, images):
+    return Cell(value=value, std=1.0, digits=1, unit="%", n_seeds=3, n_images=images, sources=(f"{attack}.parquet",))
+
+
+def robustness(study):
+    columns = tuple(Column(attack, "Best checkpoint") for attack in ("clean", "PGD-20"))
+    values = {"A_1": (90.0, 40.0), "B & C": (80.0, 50.0)}
+    rows = tuple(
+        Row(label, (accuracy(clean, "clean", 1397), accuracy(attacked, "pgd20", 1397)))
+        for label, (clean, attacked) in values.items()
+    )
+    return Table(f"{study}-robustness", "Accuracy on x < y. More of it.", "recipe", columns, rows)
+
+
+def ledger(study, verdicts):
+    columns = (Column("statement", wide=1.0), Column("verdict"))
+    rows = tuple(
+        Row(claim, (Cell(text="It is so."), Cell(text=verdict, verdict=verdict))) for claim, verdict in verdicts.items()
+    )
+    return Table(f"{study}-claims", "Claims.", "claim", columns, rows)
+
+
+def write(table, folder, name):
+    table.write(**{kind: folder / f"{name}.{kind}" for kind in ("tex", "csv", "html")})
+    return folder / f"{name}.tex"
+
+
+def draw(folder, name, title):
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([0, 1])
+    save(Drawing(figure, title, f"Of {title}."), folder / f"{name}.pdf", folder / f"{name}.png")
+    return folder / f"{name}.png"
+
+
 @pytest.fixture(scope="module")
 def document(tmp_path_factory):
+    """Two studies with a figure and a table of the same names, and one that makes nothing yet."""
     folder = tmp_path_factory.mktemp("report")
-    study = write_study(folder, recipes=("sat", "weat-adv"), seeds=(0, 1), epochs=12, images=40)
-    stages = energy_autoattack.build(study.robustness, "embedded")
-    claims = energy_claims.build(
-        "embedded",
-        robustness=study.robustness,
-        attack_energies=study.attack_energies,
-        history=study.history,
-        energies=study.energies,
-        scores=study.scores,
-    )
-    tables = folder / "tables"
-    for table in (stages, claims):
-        table.write(**{kind: tables / f"{table.name}.{kind}" for kind in ("tex", "csv", "html")})
-    drawings = {"samples": energy_samples.build(study.samples[:1], "embedded", "digits")}
-    drawings["weight"] = energy_weight.build([p for p in study.energies if "weat" in str(p)], "embedded", "digits")
-    for name, drawing in drawings.items():
-        save(drawing, folder / "figures" / f"{name}.pdf", folder / "figures" / f"{name}.png")
+    ledgers = {
+        "light": {"rises": "supported", "falls_late": "contradicted", "stays": "open", "more": "supported"},
+        "dark": {"dims": "open"},
+    }
+    chapters, collected = [], "study,group,row,column,text\n"
+    for study, verdicts in ledgers.items():
+        results = folder / "studies" / study
+        gif = results / "figures" / "phases-digits.gif"
+        tables = [write(robustness(study), results / "tables", "robustness")]
+        figures = [draw(results / "figures", "phases-digits", f"Phases, {study} {HOSTILE}")]
+        Image.new("1", (2, 2)).save(gif)
+        claims = write(ledger(study, verdicts), results, "claims")
+        title = f"{study.capitalize()}: {HOSTILE}"
+        chapters.append(Chapter(study, title, f"the {study} paper", tables, figures, [gif], claims))
+        collected += "".join(f"{study},,{claim},verdict,{verdict}\n" for claim, verdict in verdicts.items())
+    (folder / "claims.csv").write_text(collected)
     return Document(
         title="A report_with 100 % & <specials>",
         scale="embedded",
         datasets=[SHEET],
-        tables=[tables / "energy_autoattack.tex"],
-        figures=[folder / "figures" / f"{name}.png" for name in drawings],
-        claims=tables / "energy_claims.tex",
+        chapters=[*chapters, Chapter("free", "free", "free")],
+        claims=folder / "claims.csv",
         provenance={"configuration": "0123456789ab", "torch": "2.13.0+cpu", "path_like": "a_b"},
     )
 
 
-def test_introduction_says_what_the_data_are_and_counts_the_verdicts(document):
+def test_introduction_says_what_the_data_are_and_counts_the_verdicts_of_all_studies(document):
     text = " ".join(document.introduction)
     assert "200 to train, 150 to validate and select checkpoints, 1397 to test" in text
-    claims = document.claims.with_suffix(".html").read_text()
-    counts = [len(re.findall(f'class="{verdict}"', claims)) for verdict in ("supported", "contradicted", "open")]
-    assert sum(counts) == len(CLAIMS)
-    assert "leave {} supported, {} contradicted, {} open".format(*counts) in text
+    assert "Of 5 claims of 2 papers, these results support 2, contradict 1 and leave 2 open." in text
+    assert "the paper" not in text
+
+
+def test_the_claims_of_a_single_study_are_those_of_its_paper(document, tmp_path):
+    claims = tmp_path / "claims.csv"
+    claims.write_text("study,group,row,column,text\ndark,,dims,verdict,open\n")
+    one = dataclasses.replace(document, claims=claims)
+    assert "Of 1 claim of the dark paper, these results support 0" in one.introduction[-1]
+    claims.write_text("study,group,row,column,text\n")
+    assert len(one.introduction) == 2  # what it is, and its dataset
+
+
+def test_a_chapter_counts_its_own_verdicts_and_names_what_is_contradicted(document):
+    light, dark, free = document.chapters
+    assert light.verdicts == [
+        "Of 4 claims of the light paper, these results support 2, contradict 1 and leave 1 open.",
+        "Contradicted by these results: falls_late.",
+    ]
+    assert dark.verdicts == ["Of 1 claim of the dark paper, these results support 0, contradict 0 and leave 1 open."]
+    assert free.verdicts == ["No claims are judged in this study."]
+
+
+def test_claims_judged_on_several_datasets_are_counted_and_named_on_each(tmp_path):
+    rows = [",".join((group, "falls", "verdict", "contradicted")) for group in ("digits", "CIFAR-10")]
+    (tmp_path / "claims.csv").write_text("\n".join(["group,row,column,text", *rows]) + "\n")
+    verdicts = Chapter("light", "Light", "the light paper", claims=tmp_path / "claims.csv").verdicts
+    assert "Of 2 claims of the light paper, counted once for every dataset" in verdicts[0]
+    assert verdicts[1] == "Contradicted by these results: falls (digits), falls (CIFAR-10)."
 
 
 @needs_latex
@@ -79,6 +140,34 @@ def test_report_compiles_twice_to_the_same_bytes(document, tmp_path):
     assert (tmp_path / "one.pdf").read_bytes() == (tmp_path / "two.pdf").read_bytes()
     assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.pdf", "report.tex", "two.pdf"]
+
+
+@needs_latex
+def test_three_runs_of_pdflatex_give_what_latexmk_gives(document, tmp_path, monkeypatch):
+    """The pages in the contents are right without latexmk, too, where the contents push all chapters to later pages."""
+    tex = tmp_path / "report.tex"
+    many = [Chapter(f"study-{number}", f"Title {number}", "free") for number in range(30)]
+    tex.write_text(render_tex(dataclasses.replace(document, chapters=[*document.chapters, *many]), tmp_path))
+    which, made = shutil.which, []
+    for hidden in ((), ("latexmk",)):
+        monkeypatch.setattr(latex.shutil, "which", lambda name, hidden=hidden: None if name in hidden else which(name))
+        compile_pdf(tex, tmp_path / "report.pdf")
+        made.append((tmp_path / "report.pdf").read_bytes())
+    assert made[0] == made[1]
+
+
+def test_print_has_contents_and_a_chapter_per_study_with_its_parts_in_order(document, tmp_path):
+    text = render_tex(document, tmp_path)
+    parts = [line for line in text.splitlines() if line.startswith((r"\section", r"\subsection", r"\tableofcontents"))]
+    brief, *others = (rf"\subsection{{{part}}}" for part in ("Results in brief", "Tables", "Figures", "Claims"))
+    light, dark = (rf"\section{{{latex.latex(chapter.heading)}}}" for chapter in document.chapters[:2])
+    assert parts == [
+        *(r"\tableofcontents", r"\section{What this is}", light, brief, *others, dark, brief, *others),
+        *(r"\section{free}", brief, r"\section{Provenance}"),
+    ]
+    labels = re.findall(r"\\label\{([^}]*)\}", text)
+    assert len(labels) == 2 * (1 + 1 + 1 + 1) == len(set(labels))
+    assert {"fig:light-phases-digits", "fig:dark-phases-digits", "tab:light-headlines"} <= set(labels)
 
 
 @needs_latex
@@ -108,7 +197,7 @@ def test_without_any_latex_the_error_names_the_packages(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("installed", "expected"),
     [
-        ({"pdflatex", "tectonic"}, ["pdflatex", "pdflatex"]),
+        ({"pdflatex", "tectonic"}, ["pdflatex"] * 3),
         ({"tectonic"}, ["tectonic"]),
         ({"latexmk", "pdflatex", "tectonic"}, ["latexmk"]),
     ],
@@ -147,27 +236,72 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_page_is_one_whole_file(document):
-    text = render_html(document)
+def page_of(text):
     page = Page()
     page.feed(text)
+    return page
+
+
+def test_page_is_one_whole_file(document):
+    text = render_html(document)
+    page = page_of(text)
     assert page.open == [] and page.outside == [] and "script" not in page.tags
     assert len(set(page.ids)) == len(page.ids)
     assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
-    assert page.tags.count("img") == 2
-    assert "A report_with 100 % &amp; &lt;specials&gt;" in text
+    assert page.tags.count("img") == 4  # two figures and two animations
+    assert "A report_with 100 % &amp; &lt;specials&gt;" in text and "<b>" not in text
     assert "no evidence about CIFAR-10" in text and "prefers-color-scheme: dark" in text
     assert render_html(document) == text
 
 
-def test_report_and_analysis_never_import_torch():
-    modules = [
-        ".".join(path.relative_to(source).with_suffix("").parts)
-        for source in [Path(latex.__file__).parents[2]]
-        for package in ("report", "analysis")
-        for path in sorted((source / "robustlens" / package).rglob("*.py"))
+def test_the_contents_of_the_page_lead_to_the_chapters_and_to_all_that_is_in_them(document):
+    links = page_of(render_html(document)).links
+    parts = ("headlines", "tables", "robustness", "figures", "phases-digits", "claims")
+    chapters = [[study, *(f"{study}-{part}" for part in parts)] for study in ("light", "dark")]
+    wanted = ["about", *chapters[0], *chapters[1], "free", "provenance"]
+    assert links == [f"#{anchor}" for anchor in wanted]
+
+
+def test_the_page_tells_each_study_first_what_came_out_and_last_its_claims(document):
+    text = render_html(document)
+    places = [
+        text.index(part)
+        for study in ("light", "dark")
+        for part in (
+            f'<section id="{study}">',
+            f"of the {study} paper, these results",
+            f'id="{study}-headlines"',
+            f'<section id="{study}-tables">',
+            f'<section id="{study}-figures">',
+            f'<section id="{study}-claims">',
+        )
     ]
+    assert places == sorted(places)
+    assert text.index('<section id="provenance">') > places[-1]
+
+
+@pytest.mark.parametrize("study", ["about", "provenance"])
+def test_ids_stay_unique_where_a_study_or_a_table_is_called_as_a_part_of_the_page(document, tmp_path, study):
+    tables = [write(robustness(study), tmp_path, name) for name in ("tables", "claims", "same")]
+    figures = [draw(tmp_path, "same", "Same")]
+    chapters = [Chapter(study, "One", "the one", tables, figures)]
+    page = page_of(render_html(dataclasses.replace(document, chapters=chapters)))
+    assert len(set(page.ids)) == len(page.ids)
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    assert {study, f"{study}-2", f"{study}-tables-2", f"{study}-same-2"} <= set(page.ids)
+
+
+def test_report_analysis_and_the_studies_builders_never_import_torch():
+    repository = Path(__file__).parents[2]
+    packages = [repository / "src/robustlens/report", repository / "src/robustlens/analysis"]
+    packages += [path for kind in ("tables", "figures", "claims") for path in repository.glob(f"studies/*/{kind}")]
+    modules = [
+        ".".join(path.relative_to(repository).with_suffix("").parts).removeprefix("src.")
+        for package in packages
+        for path in sorted(package.rglob("*.py"))
+    ]
+    assert "robustlens.report.chapter" in modules and any(name.startswith("studies.") for name in modules)
     code = (
         f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; assert 'torch' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=repository)

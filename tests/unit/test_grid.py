@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from robustlens.generation.grid import run_grid, samplers
-from robustlens.generation.sampler import Sampler
+from robustlens.generation import grid as grid_module
+from robustlens.generation.grid import run_grid, samplers, scorer
+from robustlens.generation.sampler import Sampler, Samples
 from robustlens.generation.samples import generate
 from robustlens.models.resnet import ResidualNetwork
 
@@ -51,3 +52,21 @@ def test_every_row_is_a_run_of_the_sampler_alone():
             ours = chain[chain["step"] == step]["joint"].item()
             mean = alone.chain[alone.chain["step"] == step]["joint"].to_numpy().mean()  # classes are equally many
             assert ours == pytest.approx(mean)
+
+
+def test_a_grid_keeps_the_scores_that_its_tables_show(monkeypatch):
+    calls = []
+
+    def score(*arguments, **settings):
+        calls.append((arguments, settings))
+        numbers = {name: number for number, name in enumerate(grid_module.KEPT)}
+        return numbers | {"kid_per_class": None, "names": {"frechet": "FID", "kid": "KID"}}
+
+    monkeypatch.setattr(grid_module, "score", score)
+    samples = Samples(np.zeros((2, 1, 6, 6)), np.array([0, 1]), chain=None)
+    scores = scorer("reference", "network", "training images", 7)(samples)
+    ((images, labels, *rest), settings), *more = calls
+    assert more == [] and settings == {"batch_size": 7} and rest == ["reference", "network", "training images"]
+    assert images is samples.images and labels is samples.labels
+    assert scores.pop("frechet_name") == "FID"
+    assert list(scores) == list(grid_module.KEPT) and list(scores.values()) == list(range(len(scores)))

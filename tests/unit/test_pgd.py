@@ -163,7 +163,7 @@ def test_result_is_in_the_ball_and_in_the_pixel_range(norm: str, start: str, los
     assert found.max() <= 1
     delta = (found - x).double().flatten(1).numpy()
     size = np.abs(delta).max(axis=1) if norm == "linf" else np.sqrt((delta**2).sum(axis=1))
-    assert (size <= EPSILON[norm] + 1e-6).all()
+    assert (size <= EPSILON[norm] + 1e-6).all()  # float32 rounds each of the 12 pixels at 6e-8
 
 
 def first_image(start: str, norm: str, seed: int = 0) -> np.ndarray:
@@ -324,8 +324,8 @@ def test_random_points_are_images(norm: str):
 def test_a_targeted_attack_descends_the_loss_of_another_class_step_by_step():
     """A linear classifier, in loops: every step goes down the cross-entropy of the drawn class, by hand in float64."""
     torch.manual_seed(3)
-    weight = torch.randn(4, 6)
-    x, y = torch.rand(9, 1, 2, 3), torch.arange(9) % 4
+    weight = torch.randn(4, 6, dtype=torch.float64)
+    x, y = torch.rand(9, 1, 2, 3, dtype=torch.float64), torch.arange(9) % 4
     threat = Threat("linf", epsilon=0.2, step_size=0.05)
     attack = PGD(steps=3, start="image", targeted=True)
     x_adv = attack(lambda images: images.flatten(1) @ weight.T, x, y, threat, torch.Generator().manual_seed(1))
@@ -333,16 +333,16 @@ def test_a_targeted_attack_descends_the_loss_of_another_class_step_by_step():
     targets = [(int(label) + int(step)) % 4 for label, step in zip(y, drawn, strict=True)]
     assert all(target != label for target, label in zip(targets, y.tolist(), strict=True)) and len(set(targets)) > 1
     for image in range(9):
-        point, centre = (x[image].flatten().double().tolist() for _ in range(2))
+        point, centre = (x[image].flatten().tolist() for _ in range(2))
         for _ in range(3):
-            logits = [sum(w * p for w, p in zip(row, point, strict=True)) for row in weight.double().tolist()]
+            logits = [sum(w * p for w, p in zip(row, point, strict=True)) for row in weight.tolist()]
             total = sum(math.exp(logit) for logit in logits)
             excess = [math.exp(logit) / total - (k == targets[image]) for k, logit in enumerate(logits)]
             for pixel in range(6):
                 slope = sum(e * weight[k, pixel].item() for k, e in enumerate(excess))
                 moved = point[pixel] - 0.05 * math.copysign(1, slope)
                 point[pixel] = min(max(moved, centre[pixel] - 0.2, 0.0), centre[pixel] + 0.2, 1.0)
-        assert x_adv[image].flatten().tolist() == pytest.approx(point, abs=1e-5)
+        assert x_adv[image].flatten().tolist() == pytest.approx(point, abs=1e-12)
 
 
 def test_a_targeted_kl_attack_is_refused():

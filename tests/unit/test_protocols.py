@@ -4,24 +4,27 @@ Their values are those of the research sheets, or the catalogue's where a paper'
 """
 
 import copy
-from pathlib import Path
 
 import pytest
 import yaml
+from configured import load_files, own
 
-from robustlens.configuration import archives, entry, load, run_spec, title
+from robustlens.configuration import archives, entry, run_spec, title
 from robustlens.errors import RobustlensError
 from robustlens.parameters import fraction
 
-ROOT = Path(__file__).parent.parent.parent
-SCHEMA = ROOT / "schemas" / "config.schema.yaml"
-
+THREATS = {
+    "linf": {"norm": "linf", "epsilon": "8/255", "step_size": "2/255"},
+    "linf-half": {"norm": "linf", "epsilon": "4/255", "step_size": "1/255"},
+    "linf-mnist": {"norm": "linf", "epsilon": 0.3, "step_size": 0.01},
+    "l2": {"norm": "l2", "epsilon": "128/255", "step_size": "32/255"},
+}
 # The invariance paper trains like this; a protocol below says what it does otherwise.
 BASE = yaml.safe_load("""
 reader: {family: cifar10}
 splits: {validation: 1000}
 architecture: {family: resnet}
-threat: {norm: linf, epsilon: 8/255, step_size: 2/255}
+threat: linf
 training:
   epochs: 100
   batch_size: 128
@@ -43,7 +46,7 @@ PROTOCOLS = {
         ("linf", 8 / 255, 2 / 255, 10, {"name": "swa", "start_epoch": 76, "every_steps": 500}),
     ),
     "invariance, CIFAR-10, l2": (
-        "threat: {norm: l2, epsilon: 128/255, step_size: 32/255}",
+        "threat: l2",
         ("l2", 128 / 255, 32 / 255, 10, {"name": "none"}),
     ),
     "invariance, Imagenette": (
@@ -54,7 +57,7 @@ PROTOCOLS = {
         """
         reader: {family: mnist}
         architecture: {family: small-cnn}
-        threat: {epsilon: 0.3, step_size: 0.01}
+        threat: linf-mnist
         training:
           learning_rate: 0.01
           weight_decay: 0
@@ -77,14 +80,14 @@ PROTOCOLS = {
         """
         reader: {family: imagenet}
         architecture: {family: imagenet-resnet, depth: 50}
-        threat: {epsilon: 4/255, step_size: 1/255}
+        threat: linf-half
         """,
         ("linf", 4 / 255, 1 / 255, 10, {"name": "none"}),
     ),
     "proxy, CIFAR-10, l2, averaged weights": (
         """
         architecture: {family: wide-resnet, depth: 34, widen_factor: 10}
-        threat: {norm: l2, epsilon: 128/255, step_size: 32/255}
+        threat: l2
         training: {averaging: {name: ema, decay: 0.995}}
         """,
         ("l2", 128 / 255, 32 / 255, 10, {"name": "ema", "decay": 0.995}),
@@ -120,22 +123,15 @@ TITLES = {
 
 def configuration(changes: str) -> dict:
     """A configuration whose dataset `base` is BASE and whose dataset `own` is like it, but for the changes."""
+    datasets = {"base": copy.deepcopy(BASE), "own": {"like": "base", **yaml.safe_load(changes)}}
     raw = {
         "scale": "papers",
+        "threats": THREATS,
         "recipes": {"sat": {"method": "sat"}, "trades": {"method": "trades"}},
         "attacks": {"pgd20": {"family": "pgd", "steps": 20}, "autoattack": {"family": "autoattack"}},
-        "scales": {
-            "papers": {
-                "datasets": {"base": copy.deepcopy(BASE), "own": {"like": "base", **yaml.safe_load(changes)}},
-                "suites": {
-                    "robustness": {"attacks": ["pgd20", "autoattack"]},
-                    "attack-energies": {"attacks": ["pgd20"]},
-                },
-                "studies": {},
-            }
-        },
+        "scales": {"papers": {"datasets": datasets, "suites": {"robustness": {"attacks": ["pgd20", "autoattack"]}}}},
     }
-    return load(raw, SCHEMA)
+    return load_files({"config.yaml": raw}, studies={})
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -168,10 +164,12 @@ def test_averaging_of_another_name_does_not_keep_the_entries_of_the_first():
 
 
 def test_the_paper_scale_has_the_threats_and_augmentation_that_the_catalogue_gives_for_the_energy_paper():
-    config = load({**yaml.safe_load((ROOT / "config.yaml").read_text()), "scale": "paper"}, SCHEMA)
+    config = own(scale="paper")
     assert {"cifar10", "cifar100", "svhn", "tiny-imagenet-200"} <= config["datasets"].keys()
     for name, dataset in config["datasets"].items():
         catalogue = entry(dataset["reader"]["family"])
         (threat,) = [threat for threat in catalogue["threats"] if "energy" in threat["papers"]]
-        assert dataset["threat"] == {key: value for key, value in threat.items() if key != "papers"}, name
+        assert config["threats"][dataset["threat"]] == {
+            key: value for key, value in threat.items() if key != "papers"
+        }, name
         assert dataset["training"]["augmentation"] == catalogue["augmentation"], name

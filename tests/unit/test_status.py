@@ -1,33 +1,13 @@
-"""How jobs stand, from their logs, and what is said of it."""
+"""What a person is told about the states of jobs."""
 
-import fcntl
 import logging
-import os
-import signal
 from pathlib import Path
 
 import pytest
-from processes import Child, until
+from log_texts import FAILED, KILLED, LAST_STEP, START, STEPS
 
-from robustlens import job_log
-from robustlens.console import Progress, job
-from robustlens.errors import RobustlensError
-from robustlens.job_log import JobLog, read_log, slurm_states
 from robustlens.planning.dry_run import Job
 from robustlens.status import FailedJob, FailedJobs, failure_text, status_text, typed_command
-
-START = "2026-11-21 14:00:00 train digits/sat/seed0: started on node17, process 4242"
-FAILED = "2026-11-21 14:00:02 FAILED: no space"
-STEPS = """\
-2026-11-21 14:00:05 epoch 1/50, ETA 0:04:58  loss 2.388  validation robust accuracy 0.100
-2026-11-21 14:00:10 epoch 2/50, ETA 0:04:02  loss 2.279  validation robust accuracy 0.100"""
-LAST_STEP = STEPS.splitlines()[1]
-KILLED = "ended on node17 without a word: killed (out of memory, out of time) or cancelled; its log ends with: "
-
-
-@pytest.fixture
-def file(tmp_path) -> Path:
-    return tmp_path / "job.log"
 
 
 @pytest.fixture(autouse=True)
@@ -37,176 +17,45 @@ def typed_by_hand(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-# One log ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("text", "expected"), [
-    (f"{START}\n{STEPS}\n2026-11-21 14:04:10 finished in 0:04:10\n", JobLog("finished", "its log says that it finished",
-                                                                  "train digits/sat/seed0")),
-    (f"{START}\n{STEPS}\n2026-11-21 14:00:11 FAILED: no space; free some\n  log: job.log\n",
-     JobLog("failed", "no space; free some", "train digits/sat/seed0")),
-    (f"{START}\n2026-11-21 14:00:11 FAILED: a.tex does not compile\n! Undefined control sequence.\n  log: job.log\n",
-     JobLog("failed", "a.tex does not compile", "train digits/sat/seed0")),
-    (f"{START}\n{STEPS}\n", JobLog("killed", KILLED + LAST_STEP, "train digits/sat/seed0")),
-    (f"{START}\n", JobLog("killed", KILLED + START, "train digits/sat/seed0")),
-    (f"{START}, SLURM job 77\n", JobLog("killed", f"{KILLED}{START}, SLURM job 77", "train digits/sat/seed0")),
-    ("cat: a.csv: No such file or directory\n\n", JobLog("unknown", "cat: a.csv: No such file or directory")),
-    ("", JobLog("unknown", "its log is empty")),
-    ("14:00:00 a: started on node17, process 1", JobLog("unknown", "14:00:00 a: started on node17, process 1")),
-], ids=["finished", "failed", "failed at length", "killed", "killed at once", "killed in SLURM", "other", "empty",
-        "without dates"]
-)  # fmt: skip
-def test_a_log_that_nobody_writes_any_more_tells_how_its_job_ended(text, expected, file):
-    file.write_text(text)
-    assert read_log(file) == expected
-
-
-def test_a_job_without_a_log_has_none(file):
-    assert read_log(file) is None
-
-
-def test_a_log_that_is_not_text_is_read_all_the_same(file):
-    file.write_bytes(START.encode() + b"\n2026-11-21 14:00:01 \xff\xfe odd\n")
-    assert read_log(file).state == "killed" and "odd" in read_log(file).says
-
-
-@pytest.mark.parametrize(("text", "says"), [
-    (f"{START}\n{STEPS}\n", "epoch 2/50, ETA 0:04:02 (at 2026-11-21 14:00:10)"),
-    (f"{START}\n{STEPS}\n2026-11-21 14:00:12 something else\n", "epoch 2/50, ETA 0:04:02 (at 2026-11-21 14:00:10)"),
-    (f"{START}\n", "has begun"),
-])  # fmt: skip
-def test_a_log_that_is_locked_is_that_of_a_job_that_runs(text, says, file):
-    file.write_text(text)
-    with open(file) as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert read_log(file) == JobLog("running", says, "train digits/sat/seed0")
-    assert read_log(file).state == "killed"
-
-
-def test_a_job_that_begins_while_its_log_is_read_is_not_taken_for_killed(file, monkeypatch):
-    file.write_text(f"{START}\n")
-    looks = iter([False, True])
-    monkeypatch.setattr(job_log, "_locked", lambda _file: next(looks))
-    assert read_log(file).state == "running"
-
-
-def test_a_job_has_ended_as_it_says_although_its_process_is_not_yet_gone(file):
-    file.write_text(f"{START}\n2026-11-21 14:00:11 FAILED: no space\n")
-    with open(file) as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert read_log(file).state == "failed"
-
-
-def test_reading_a_log_leaves_no_lock_behind(file):
-    file.write_text(f"{START}\n")
-    read_log(file)
-    with open(file) as held:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-@pytest.mark.parametrize(("state", "expected"), [
-    ("RUNNING", JobLog("running", "epoch 2/50, ETA 0:04:02 (at 2026-11-21 14:00:10)", "train digits/sat/seed0")),
-    ("PENDING", JobLog("waiting", KILLED + LAST_STEP, "train digits/sat/seed0")),
-    ("COMPLETING", JobLog("killed", KILLED + LAST_STEP, "train digits/sat/seed0")),
-])  # fmt: skip
-def test_where_locks_are_not_seen_from_other_machines_slurm_tells_what_runs(state, expected, file):
-    file.write_text(f"{START}, SLURM job 77\n{STEPS}\n")
-    assert read_log(file, {"78": "RUNNING", "77": state}) == expected
-    assert read_log(file, {"78": "RUNNING"}).state == "killed"
-
-
-def test_the_states_of_slurm_are_those_that_squeue_lists(tmp_path, monkeypatch):
-    squeue = tmp_path / "squeue"
-    squeue.write_text('#!/bin/sh\n[ "$*" = "--me --noheader --format=%A %T" ] && printf "77 RUNNING\\n78 PENDING\\n"\n')
-    squeue.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert slurm_states() == {"77": "RUNNING", "78": "PENDING"}
-    squeue.write_text("#!/bin/sh\necho squeue: error: no controller >&2\nexit 1\n")
-    assert slurm_states() == {}
-    squeue.unlink()
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert slurm_states() == {}
-
-
-# What `console.job` writes ----------------------------------------------------------------------------------------
-
-
-def work(file: Path, steps: int, reason: str = "", forever: bool = False) -> None:
-    """A job that reports its steps, and then fails, ends well, or waits to be killed."""
-    with job("train digits/sat/seed0", file):
-        progress = Progress("epoch", 50)
-        for step in range(1, steps + 1):
-            progress(step)
-        while forever:
-            signal.pause()
-        if reason:
-            raise RobustlensError(reason)
-
-
-def test_the_logs_that_jobs_write_are_understood(file, tmp_path):
-    assert Child(tmp_path / "1", work, file, 3).wait()[0] == 0
-    assert read_log(file) == JobLog("finished", "its log says that it finished", "train digits/sat/seed0")
-    assert Child(tmp_path / "2", work, file, 3, "x: broken; mend it").wait()[0] == 1
-    assert read_log(file) == JobLog("failed", "x: broken; mend it", "train digits/sat/seed0")
-
-
-def test_a_job_runs_until_its_process_is_killed(file, tmp_path):
-    child = Child(tmp_path / "output", work, file, 3, "", True)
-    until(lambda: file.exists() and "epoch 3/50" in file.read_text())
-    running = read_log(file)
-    assert (running.state, running.name) == ("running", "train digits/sat/seed0")
-    assert running.says.startswith("epoch 3/50, ETA 0:00:0")
-    assert f"process {child.pid}" in file.read_text()
-    child.signal(signal.SIGKILL)
-    child.wait()
-    killed = read_log(file)
-    assert killed.state == "killed" and " epoch 3/50, ETA 0:00:0" in killed.says
-
-
-def test_a_job_names_its_number_in_slurm(file, tmp_path, monkeypatch):
-    monkeypatch.setenv("SLURM_JOB_ID", "77")
-    child = Child(tmp_path / "output", work, file, 1, "", True)
-    until(lambda: file.exists() and "epoch 1/50" in file.read_text())
-    child.signal(signal.SIGKILL)
-    child.wait()
-    assert read_log(file).state == "killed" and read_log(file, {"77": "RUNNING"}).state == "running"
-
-
 # `make status` ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def jobs(tmp_path, monkeypatch) -> list[Job]:
-    """Jobs of five rules, with their logs."""
+    """Jobs of seven rules, with their logs."""
     monkeypatch.chdir(tmp_path)
     texts = {
         "train-a": f"{START}\n{STEPS}\n2026-11-21 14:04:10 finished in 0:04:10\n",  # for other parameters
         "train-b": f"2026-11-21 14:00:01 train b: started on node18, process 7\n{STEPS}\n",
         "train-c": "2026-11-21 14:00:01 train c: started on node17, process 8, SLURM job 77\n",
         "train-d": f"2026-11-21 14:00:01 train d: started on node17, process 9\n{FAILED}\n  log: train-d.log\n",
-        "table_claims": f"2026-11-21 14:00:01 table claims: started on node17, process 10\n{FAILED}\n",
+        "make_table-a": f"2026-11-21 14:00:01 table energy/a: started on node17, process 10\n{FAILED}\n",
     }
     for name, text in texts.items():
         Path(f"{name}.log").write_text(text)
-    names = ["prepare_data", "train-a", "train-b", "train-c", "train-d", "table_claims", "table_phases"]
+    names = ["prepare_data", "train-a", "train-b", "train-c", "train-d", "make_table-a", "make_table-b"]
+    names += ["make_figure", "make_animation", "weigh"]  # the last one is a stage that a study brings
     logged = [
         Job(name.partition("-")[0], {"name": name}, (), (), None, 1, log=str(tmp_path / f"{name}.log"))
         for name in names
     ]
-    return [*logged, Job("collect", {}, (), (), None, 1)]
+    return [*logged, Job("collect_claims", {}, (), (), None, 1)]
 
 
 def test_a_status_counts_each_stage_and_lists_what_runs_and_what_failed(jobs):
-    needed = [job for job in jobs if job.rule not in ("prepare_data", "table_claims")]
+    needed = [job for job in jobs if job.wildcards.get("name") not in ("prepare_data", "make_table-a")]
     assert (
         status_text(jobs, needed, {"77": "RUNNING"}, "make reproduce")
         == f"""\
-                 done  running   failed     left
-prepare_data        1        -        -        -
-train               -        1        2        1
-tables              1        -        -        1
-collect             -        -        -        1
-total               2        1        2        3
+                   done  running   failed     left
+prepare_data          1        -        -        -
+train                 -        1        2        1
+tables                1        -        -        1
+figures               -        -        -        1
+animations            -        -        -        1
+weigh                 -        -        -        1
+collect_claims        -        -        -        1
+total                 2        1        2        6
 
 Running:
   train c  has begun
@@ -219,7 +68,7 @@ Failed:
     no space
     log: train-d.log
 
-Once nothing runs any more, go on with: make reproduce"""
+Once nothing runs any more, resume with: make reproduce"""
     )
 
 
@@ -234,7 +83,7 @@ def test_running_jobs_are_aligned(jobs):
 
 def test_where_nothing_runs_the_status_says_so_and_how_to_go_on(jobs):
     text = status_text(jobs, jobs[:1], {}, "snakemake energy")
-    assert text.splitlines()[-3:] == ["Nothing is running.", "", "Go on with: snakemake energy"]
+    assert text.splitlines()[-3:] == ["Nothing is running.", "", "Resume with: snakemake energy"]
     assert "Failed" not in text
 
 
@@ -281,7 +130,7 @@ def test_of_a_group_of_jobs_those_are_named_whose_logs_say_that_they_failed(tmp_
     for member in members:
         announce(listener, **error(member["jobid"], "evaluate", *member["log"], indent=True))
     text = failure_text(list(listener.found.values()), "snakemake")
-    assert text.startswith("1 job failed:\n  b\n    no space; free some\n    log: b.log\n\nGo on")
+    assert text.startswith("1 job failed:\n  b\n    no space; free some\n    log: b.log\n\nResume")
 
     Path("b.log").unlink()  # and so it is not known which one
     text = failure_text(list(listener.found.values()), "snakemake")
@@ -326,7 +175,7 @@ def test_the_last_screen_says_for_each_job_which_why_where_and_then_how_to_go_on
   rule evaluate
     {nothing}
 
-Go on from here with the same command: make reproduce"""
+Resume with the same command: make reproduce"""
     )
 
 
@@ -337,7 +186,7 @@ def test_a_job_that_slurm_refuses_is_named_with_slurm_s_words_and_without_the_lo
     )
     job = FailedJob("train", (str(log), "slurm.log"), word)
     words = "sbatch: error: Too much sbatch: error: Not available"
-    why = f"    SLURM does not take what profiles/slurm asks for: {words}\n\nGo on"
+    why = f"    SLURM does not take what profiles/slurm asks for: {words}\n\nResume"
     assert f"  train/digits/sat/seed0\n{why}" in failure_text([job], "snakemake")
     log.write_text(f"{START}\n2026-11-21 14:00:11 finished in 0:00:02\n")
     assert f"  train digits/sat/seed0\n{why}" in failure_text([job], "snakemake")
@@ -369,7 +218,7 @@ def test_of_many_failed_jobs_the_first_ten_fit_on_the_last_screen():
 
 def test_where_no_job_failed_only_the_way_on_is_said():
     text = failure_text([], "snakemake -c2")
-    assert text == "Not everything was done.\n\nGo on from here with the same command: snakemake -c2"
+    assert text == "Not everything was done.\n\nResume with the same command: snakemake -c2"
     assert failure_text([FailedJob("a", (), "")], "").startswith("1 job failed:\n")
 
 
@@ -394,4 +243,4 @@ def test_while_snakemake_runs_what_failed_may_be_started_again(tmp_path):
     failed = Job("train", {}, (), (), None, 1, log=str(log))
     text = status_text([failed], [failed], {}, "snakemake", driven=True)
     assert "\nFailed (so far; a Snakemake that runs may start them again):\n" in text
-    assert text.endswith("When no Snakemake runs any more, go on with: snakemake")
+    assert text.endswith("When no Snakemake runs any more, resume with: snakemake")

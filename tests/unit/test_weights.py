@@ -1,4 +1,4 @@
-"""Weights files: ours, and those of others in the layouts in which they are published."""
+"""Weights files: ours, and third-party ones in the layouts in which they are published."""
 
 import argparse
 import os

@@ -16,6 +16,8 @@ from processes import Child
 REPOSITORY = Path(__file__).parent.parent.parent
 TINY = ("--configfile", "tests/tiny.yaml")
 RESULTS = Path("results/tiny")
+ENERGY = RESULTS / "studies/energy"
+THREAT = "linf-12-16"  # of the tiny scale
 NOTHING = "Nothing to be done"
 
 
@@ -56,7 +58,7 @@ def ask(folder: Path, *arguments: str) -> Outcome:
 
 def _command_line(folder: Path, arguments: list[str]) -> None:
     os.chdir(folder)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "robustlens"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("robustlens", "studies")]:
         del sys.modules[name]  # the checkout in `folder` has its own
     snakemake.cli.main(arguments)
 

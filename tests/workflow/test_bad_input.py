@@ -29,14 +29,14 @@ MISTAKES = {
                               "mean 'pgd'?"),
     "unknown architecture": (DIGITS % "architecture: {family: resnett}", f"{PLACE}.architecture: unknown architecture "
                              "'resnett'; did you mean 'resnet'?"),
-    "unknown recipe": (STUDY % "recipes: [sat, weatadv]", "config.studies.energy.recipes: unknown recipe 'weatadv'; "
-                       "did you mean 'weat-adv'?"),
+    "unknown recipe": (STUDY % "cohorts: {main: {recipes: [sat, weatadv]}}", "config.studies.energy.cohorts.main"
+                       ".recipes: unknown recipe 'weatadv'; did you mean 'weat-adv'?"),
     "unknown dataset": (STUDY % "datasets: [digit]", "config.studies.energy.datasets: unknown dataset 'digit'; did you "
                         "mean 'digits'?"),
     "energies of an epoch that is not": (DIGITS % "tracking: {energy_epochs: [1, 9]}", f"{PLACE}.tracking"
                                          ".energy_epochs: 9 is after the last epoch"),
-    "features of an evaluated run": (STUDY % "recipes: [standard, sat, trades], seeds: [0, 1000]", f"{PLACE}.generation"
-                                     ".features: seed 1000 of standard is an evaluated run"),
+    "features of an evaluated run": (STUDY % "seeds: [0, 1000], cohorts: {main: {recipes: [standard, sat, trades]}}",
+                                     f"{PLACE}.generation.features: seed 1000 of standard is an evaluated run"),
     "no mapping": ("scales: 3", "config.scales: 3 is not a mapping"),
 }  # fmt: skip
 
@@ -132,7 +132,7 @@ cp -a results/tiny/runs made
 
 @own_mounts
 def test_a_full_disk_is_named_with_the_file_and_the_same_command_completes_when_there_is_room(tree, finished):
-    for name in ("runs", "state", "evaluations", "generation", "figures", "tables", "logs", "provenance/runs"):
+    for name in ("runs", "state", "evaluations", "generation", "studies", "logs", "provenance/runs"):
         shutil.rmtree(tree / RESULTS / name)
     run_folder = Path("digits/trades/seed0")
     code, output = with_mounts(tree, FULL_DISK, "-c2", str(RESULTS / "runs" / run_folder / "best.safetensors"))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from flow import NOTHING, REPOSITORY, RESULTS, ask, copy_of, edit, files, pending, untouched
+from flow import ENERGY, NOTHING, REPOSITORY, RESULTS, THREAT, ask, copy_of, edit, files, pending, untouched
 
 TOOLS = Path(sys.executable).parent
-TABLE = f"{RESULTS}/tables/energy-robustness.tex"
+TABLE = str(ENERGY / "tables/robustness.tex")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_with_everything_there_no_target_has_anything_to_do(targets, done):
 
 def test_the_study_s_target_makes_its_tables_figures_and_claims_and_no_report(sources):
     asked = pending(sources, "energy")
-    assert {"tables/energy-claims", "figures/energy-delta-digits", "train/digits/standard/seed1000"} <= asked
+    assert {"studies/energy/claims", "studies/energy/figures/delta-digits", "train/digits/standard/seed1000"} <= asked
     assert not {job for job in asked if job.startswith(("report", "configuration"))}
 
 
@@ -37,8 +37,10 @@ def test_a_table_alone_asks_for_what_it_needs(sources):
     runs = {f"digits/{recipe}/seed{seed}" for recipe in ("sat", "trades", "weat-adv") for seed in (0, 1)}
     further = {f"digits/{recipe}/seed0" for recipe in ("gairat", "trades-awp")}
     expected = {f"train/{run}" for run in runs | further}
-    expected |= {f"evaluate/{run}/robustness" for run in runs} | {f"evaluate/{run}/brief" for run in further}
-    assert pending(sources, TABLE) == expected | {"data/digits", "tables/energy-robustness"}
+    expected |= {f"evaluate/{run}/{THREAT}/robustness" for run in runs} | {
+        f"evaluate/{run}/{THREAT}/brief" for run in further
+    }
+    assert pending(sources, TABLE) == expected | {"data/digits", "studies/energy/tables/robustness"}
 
 
 @pytest.mark.parametrize("scale", yaml.safe_load((REPOSITORY / "config.yaml").read_text())["scales"])
@@ -64,7 +66,7 @@ def test_rulegraph_draws_every_rule_that_runs(done):
     code, output = ask(done, "--rulegraph")
     rules = re.findall(r"^rule (\w+):", "\n".join(path.read_text() for path in (done / "rules").glob("*.smk")), re.M)
     graph = output[output.index("digraph") :]
-    others = {"plan", "download", "import_model"}  # of what is not asked for here: plans, archives, models of others
+    others = {"plan", "download", "import_model"}  # of what is not asked for here: plans, archives, third-party models
     assert code == 0 and set(rules) - others == set(re.findall(r'label = "(\w+)"', graph)) - {"all"}
 
 
@@ -75,7 +77,7 @@ def test_list_changes_names_nothing_when_nothing_changed(what, done):
 
 
 def test_list_changes_of_the_parameters_names_the_weights_of_a_recipe_that_was_changed(tree):
-    edit(tree / "config.yaml", "trades, beta: 6.0}", "trades, beta: 5.0}")
+    edit(tree / "config.yaml", "trades, beta: 6.0", "trades, beta: 5.0")
     code, output = ask(tree, "--list-changes", "params")
     assert code == 0 and f"{RESULTS}/runs/digits/trades/seed0/best.safetensors" in output
     assert "sat/seed0/best.safetensors" not in output
@@ -92,8 +94,8 @@ def test_delete_all_output_would_delete_every_artefact_and_as_a_dry_run_deletes_
 
 
 def test_touch_accepts_results_of_other_code(tree):
-    edit(tree / "src/robustlens/report/tables/energy_energies.py", "Mean marginal", "Average marginal")
-    assert "tables/energy-energies" in pending(tree)
+    edit(tree / "studies/energy/tables/energies.py", "Mean marginal", "Average marginal")
+    assert "studies/energy/tables/energies" in pending(tree)
     code, output = ask(tree, "--touch", "-c1")
     assert code == 0, output
     assert pending(tree) == set()
@@ -109,7 +111,7 @@ def test_snakemake_s_own_report_holds_the_documents_and_the_figures(tree):
     assert code == 0, output
     with zipfile.ZipFile(tree / "report.zip") as archive:
         names = {Path(name).name for name in archive.namelist()}
-    assert {"report.html", "energy-phases-digits.png", "energy-samples-digits.png"} <= names
+    assert {"report.html", "phases-digits.png", "samples-digits.png"} <= names
 
 
 @pytest.mark.parametrize("command", [

@@ -14,6 +14,7 @@ from compare_results import compared, differences
 from flow import REPOSITORY, RESULTS, snakemake_process
 
 # What the comparison must have seen; a folder that is missing from both runs would be no difference.
+TABLES = "studies/energy/tables"
 SEEN = {".tex", ".csv", ".html", ".png", ".pdf", ".gif", ".parquet", ".safetensors", ".npz", ".npy", ".json"}
 
 
@@ -34,7 +35,7 @@ def test_one_job_at_a_time_and_two_in_another_folder_give_the_same_bytes(one_cor
     one, other = folder / RESULTS, finished / RESULTS
     assert list(differences(one, other)) == []
     assert {Path(name).suffix for name in compared(one)} >= SEEN
-    assert {name.split("/")[0] for name in compared(one)} >= {"tables", "figures", "runs", "evaluations", "claims.csv"}
+    assert {name.split("/")[0] for name in compared(one)} >= {"studies", "runs", "evaluations", "claims.csv"}
 
 
 # The comparison itself ----------------------------------------------------------------------------------------------
@@ -55,7 +56,7 @@ def change_certificate(path: Path, **entries: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tables/energy-robustness.csv", "figures/energy-plane-digits-sat.gif", "claims.csv", "report.html"]
+    "name", [f"{TABLES}/robustness.csv", "studies/energy/figures/plane-digits-sat.gif", "claims.csv", "report.html"]
 )
 def test_a_byte_more_is_found(name, pair):
     append(pair[1] / name)
@@ -63,14 +64,14 @@ def test_a_byte_more_is_found(name, pair):
 
 
 def test_a_file_more_and_a_file_less_are_found(pair):
-    (pair[1] / "tables/energy-robustness.csv").rename(pair[1] / "tables/another.csv")
+    (pair[1] / f"{TABLES}/robustness.csv").rename(pair[1] / f"{TABLES}/another.csv")
     found = list(differences(*pair))
-    assert found == [f"tables/another.csv: only in {pair[1]}", f"tables/energy-robustness.csv: only in {pair[0]}"]
+    assert found == [f"{TABLES}/another.csv: only in {pair[1]}", f"{TABLES}/robustness.csv: only in {pair[0]}"]
 
 
 def test_seconds_may_differ_and_nothing_else_of_their_files(pair):
     grid, timing = "generation/digits/trades/seed0/grid.parquet", "runs/digits/sat/seed0/timing.parquet"
-    certificate = "provenance/tables/energy-robustness.json"
+    certificate = "provenance/studies/energy/tables/robustness.json"
     for name in (grid, timing):
         table = pd.read_parquet(pair[1] / name)
         table.assign(seconds=1e6).to_parquet(pair[1] / name, index=False)

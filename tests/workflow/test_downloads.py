@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from flow import NOTHING, RESULTS, copy_of, jobs, run, sha256
+from flow import ENERGY, NOTHING, RESULTS, THREAT, copy_of, jobs, run, sha256
 from serving import Page, Site, serving
 
 ARCHIVE = "cifar-10-python.tar.gz"
@@ -99,7 +99,7 @@ def test_an_archive_that_is_swapped_for_another_is_not_read(snapshot, tmp_path):
     assert not list((folder / RESULTS / "data/mine").glob("*.npy"))
 
 
-def test_a_model_of_others_goes_through_evaluation_generation_and_tables(tree, site, tmp_path):
+def test_a_third_party_model_goes_through_evaluation_generation_and_tables(tree, site, tmp_path):
     published = tree / RESULTS / "runs/digits/trades/seed1/best.safetensors"
     site.pages["/theirs"] = Page(published.read_bytes())
     theirs = {
@@ -109,21 +109,21 @@ def test_a_model_of_others_goes_through_evaluation_generation_and_tables(tree, s
         "weights": {"file": "theirs.safetensors", "sha256": sha256(published), "urls": [f"{site.url}/theirs"]},
     }
     config = overlay(tmp_path / "theirs.yaml", models={"theirs": theirs}, studies={"energy": {"models": ["theirs"]}})
-    tables = [str(RESULTS / f"tables/energy-{name}.tex") for name in ("robustness", "generation")]
-    figure = str(RESULTS / "figures/energy-samples-digits.png")
+    tables = [str(ENERGY / f"tables/{name}.tex") for name in ("robustness", "generation")]
+    figure = str(ENERGY / "figures/samples-digits.png")
     code, output = run(tree, config, "-c2", "-p", "--", *tables, figure)
     assert code == 0, output
     run_names = {name for name in jobs(output) if name.startswith(("train", "evaluate", "generate", "score", "import"))}
     assert run_names == {
         "import_model/digits/theirs",
-        "evaluate/digits/theirs/seed0/robustness",
+        f"evaluate/digits/theirs/seed0/{THREAT}/robustness",
         "generate/digits/theirs/seed0",
         "score/digits/theirs/seed0",
     }
     evaluated = pd.read_parquet(tree / RESULTS / "evaluations/digits/theirs/seed0/robustness.parquet")
     assert set(evaluated["checkpoint"]) == {"published"} and set(evaluated["attack"]) >= {"clean", "autoattack"}
     for table in ("robustness", "generation"):
-        cells = pd.read_csv(tree / RESULTS / f"tables/energy-{table}.csv")
+        cells = pd.read_csv(tree / ENERGY / f"tables/{table}.csv")
         rows = cells[cells["row"] == "Theirs (2020)"]
         assert rows["value"].notna().sum() >= 3
     # Its clean accuracy is that of the run whose weights these are.

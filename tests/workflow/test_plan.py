@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flow import RESULTS, Outcome, ask, copy_of, files, run, untouched
 
-CLAIMS = f"{RESULTS}/tables/energy-claims.tex"
+CLAIMS = f"{RESULTS}/studies/energy/claims.tex"
 WRITTEN = {"plan.txt", "plan.json", "logs/plan.log"}
 
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from flow import NOTHING, RESULTS, ask, contents, edit, jobs, pending, run, untouched
+from flow import ENERGY, NOTHING, RESULTS, THREAT, ask, contents, edit, jobs, pending, run, untouched
 
 SEEDS = ("seed0", "seed1")
 RECIPES = ("sat", "trades", "weat-adv")
@@ -18,18 +18,22 @@ def of(place: str, *recipes: str, seeds: tuple[str, ...] = SEEDS, file: str = ""
     return {f"{place}/digits/{recipe}/{seed}{file}" for recipe, seed in itertools.product(recipes, seeds)}
 
 
+def evaluations(suite: str, *recipes: str, seeds: tuple[str, ...] = SEEDS) -> set[str]:
+    return of("evaluate", *recipes, seeds=seeds, file=f"/{THREAT}/{suite}")
+
+
 def tables(*names: str) -> set[str]:
-    return {f"tables/energy-{name}" for name in names}
+    return {f"studies/energy/tables/{name}" for name in names}
 
 
 def figures(*names: str) -> set[str]:
-    return {f"figures/energy-{name}" for name in names}
+    return {f"studies/energy/figures/{name}" for name in names}
 
 
-CLAIMS = {*tables("claims"), "claims"}
+CLAIMS = {"studies/energy/claims", "claims"}
 AFTER_TRADES = {
     *of("train", "trades"),
-    *of("evaluate", "trades", file="/robustness"),
+    *evaluations("robustness", "trades"),
     *of("generate", "trades"),
     *of("score", "trades"),
     *of("generate_grid", "trades", seeds=("seed0",)),
@@ -39,24 +43,24 @@ AFTER_TRADES = {
     *figures("violins-digits", "samples-digits", "class-distances-digits", "grid-digits-trades"),
     *REPORT,
 }
-TRADES_AWP = of("train", "trades-awp", seeds=("seed0",)) | of("evaluate", "trades-awp", seeds=("seed0",), file="/brief")
+TRADES_AWP = of("train", "trades-awp", seeds=("seed0",)) | evaluations("brief", "trades-awp", seeds=("seed0",))
 AFTER_WEAT = {
     *of("train", "weat-adv"),
-    *of("evaluate", "weat-adv", file="/robustness"),
+    *evaluations("robustness", "weat-adv"),
     *tables("robustness", "differences", "autoattack", "phases", "energies"),
     *CLAIMS,
-    *figures("phases-digits", "delta-digits", "correlation-digits", "violins-digits", "weight-digits-weat-adv"),
+    *figures("delta-digits", "correlation-digits", "violins-digits", "weight-digits-weat-adv"),
     *REPORT,
 }
 AFTER_ROBUSTNESS = {
-    *of("evaluate", *RECIPES, file="/robustness"),
+    *evaluations("robustness", *RECIPES),
     *tables("robustness", "differences", "autoattack", "phases", "energies", "subsets"),
     *CLAIMS,
     *figures("violins-digits", "subsets-digits"),
     *REPORT,
 }
 AFTER_ATTACK_ENERGIES = {
-    *of("evaluate", "sat", file="/attack-energies"),
+    *evaluations("attack-energies", "sat"),
     *tables("attack-energies"),
     *CLAIMS,
     *figures("attack-histograms-digits-sat"),
@@ -64,8 +68,8 @@ AFTER_ATTACK_ENERGIES = {
 }
 NEW_SEED = {
     *of("train", *RECIPES, seeds=("seed2",)),
-    *of("evaluate", *RECIPES, seeds=("seed2",), file="/robustness"),
-    *of("evaluate", "sat", seeds=("seed2",), file="/attack-energies"),
+    *evaluations("robustness", *RECIPES, seeds=("seed2",)),
+    *evaluations("attack-energies", "sat", seeds=("seed2",)),
     *of("generate", "trades", seeds=("seed2",)),
     *of("score", "trades", seeds=("seed2",)),
     *tables(
@@ -78,34 +82,54 @@ NEW_SEED = {
     *figures(*(f"plane-digits-{recipe}{suffix}" for recipe in ("sat", "trades") for suffix in ("", "-gif"))),
     *REPORT,
 }
+# What a label, and what a colour, of a recipe that is further beside the main ones is shown in.
+LABEL = {
+    *tables("robustness", "differences", "phases", "energies"),
+    *figures("delta-digits", "correlation-digits", "violins-digits"),
+    *REPORT,
+}
+COLOUR = {*figures("delta-digits", "correlation-digits", "violins-digits"), *REPORT}
 CONFIGURATION = {"configuration"}
 
-LIBRARY = "src/robustlens"
+LIBRARY, STUDY = "src/robustlens", "studies/energy"
+WEAT_ADV = "weat-adv: {method: weat, variant: adv"
 CHANGES = {
-    "a recipe's beta": ("config.yaml", "trades, beta: 6.0}", "trades, beta: 5.0}", AFTER_TRADES | CONFIGURATION),
-    "another recipe's beta": ("config.yaml", "variant: adv, beta: 6.0}", "variant: adv, beta: 5.0}",
+    "a recipe's beta": ("config.yaml", "trades, beta: 6.0", "trades, beta: 5.0", AFTER_TRADES | CONFIGURATION),
+    "another recipe's beta": (f"{STUDY}/config.yaml", f"{WEAT_ADV}, beta: 6.0", f"{WEAT_ADV}, beta: 5.0",
                               AFTER_WEAT | CONFIGURATION),
     "a seed more": ("tests/tiny.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2]", NEW_SEED | CONFIGURATION),
     "the images of an attack": ("tests/tiny.yaml", "pgd20: 100, ", "pgd20: 90, ", AFTER_ROBUSTNESS | CONFIGURATION),
     "an attack more": ("tests/tiny.yaml", "pgd20, auto", "pgd20, square, auto", AFTER_ROBUSTNESS | CONFIGURATION),
-    "an attack's parameter": ("config.yaml", "apgd, loss: dlr}", "apgd, loss: dlr, steps: 9}",
+    "an attack's parameter": (f"{STUDY}/config.yaml", "apgd, loss: dlr", "apgd, loss: dlr, steps: 9",
                               AFTER_ATTACK_ENERGIES | CONFIGURATION),
+    "the label of a recipe": (f"{STUDY}/config.yaml", "label: GAIRAT", "label: Gairat", LABEL | CONFIGURATION),
+    "the colour of a recipe": (f"{STUDY}/config.yaml", 'colour: "#000000"', 'colour: "#000001"', 
+                               COLOUR | CONFIGURATION),
     "the code of a method": (f"{LIBRARY}/methods/trades.py", "F.cross_entropy(natural, y) +",
                              "2.0 * F.cross_entropy(natural, y) +", AFTER_TRADES | TRADES_AWP),
+    "the code of AWP": (f"{LIBRARY}/training/weight_perturbation.py", "gamma = self.settings",
+                        "gamma = 1.0 * self.settings", TRADES_AWP | LABEL | CLAIMS),
+    "the code of averages, which no recipe here asks for": (f"{LIBRARY}/training/averaging.py", "use_buffers=True",
+                                                            "use_buffers=bool(1)", set()),
     "the code of FAB": (f"{LIBRARY}/attacks/fab.py", "attack.perturb(x, y)", "attack.perturb(x, y).clamp(0.0, 1.0)",
                         AFTER_ATTACK_ENERGIES),
     "the code of AutoAttack": (f"{LIBRARY}/attacks/autoattack.py", "x_adv = x.clone()", "x_adv = x + 0.0",
                                AFTER_ROBUSTNESS),
-    "the code of a table": (f"{LIBRARY}/report/tables/energy_autoattack.py", "after Square", "after all",
-                            tables("autoattack") | REPORT),
+    "the code of a general table": (f"{LIBRARY}/report/tables/autoattack.py", "after Square", "after all",
+                                    tables("autoattack") | REPORT),
+    "the code of a table of the study": (f"{STUDY}/tables/subsets.py", "DIGITS = 1", "DIGITS = 2",
+                                         tables("subsets") | REPORT),
+    "the list of a table's inputs": (f"{STUDY}/study.py", '"history": HISTORY, "evaluations": EVALUATIONS}),\n        '
+                                     'Table("attack', '"history": HISTORY, "evaluations": Files("evaluations", "main")'
+                                     '}),\n        Table("attack', tables("energies") | REPORT),
     "the code of the scores": (f"{LIBRARY}/generation/quality.py", "KERNEL_SUBSETS = 100", "KERNEL_SUBSETS = 99",
                                {*of("score", "trades"), "score/digits/real-images", *tables("generation"), *CLAIMS,
                                 *of("generate_grid", "trades", seeds=("seed0",)), *tables("generation-grid"),
                                 *figures("class-distances-digits", "grid-digits-trades"), *REPORT}),
-    "the report's template": (f"{LIBRARY}/report/templates/report.html", "<h2>Claims</h2>", "<h2>The claims</h2>",
-                              REPORT),
-    "a published number": ("published/energy.yaml", "mail-trades: [53.09", "mail-trades: [53.90",
+    "the report's template": (f"{LIBRARY}/report/templates/report.html", "<h1>", '<h1 class="title">', REPORT),
+    "a published number": (f"{STUDY}/published.yaml", "mail-trades: [53.09", "mail-trades: [53.90",
                            tables("robustness", "differences", "generation") | REPORT),
+    "a kind of file more": ("rules/train.smk", 'FILES["history"] =', 'FILES["more"] = FILES["history"] =', set()),
 }  # fmt: skip
 
 
@@ -123,7 +147,7 @@ def test_a_second_run_has_nothing_to_do(finished):
 
 def test_comments_docstrings_and_formatting_re_run_nothing(tree):
     """Every Python file as a parser prints it: without comments, in another format, with other docstrings."""
-    for file in [*(tree / "src").rglob("*.py"), *(tree / "scripts").glob("*.py")]:
+    for file in [*(tree / "src").rglob("*.py"), *(tree / "studies").rglob("*.py"), *(tree / "scripts").glob("*.py")]:
         text = file.read_text()
         code = ast.parse(text)
         for node in ast.walk(code):
@@ -131,7 +155,10 @@ def test_comments_docstrings_and_formatting_re_run_nothing(tree):
                 node.body[0].value.value = "Other words."
         file.write_text(f"# A comment.\n\n\n{ast.unparse(code)}\n")
         assert "# A comment" in file.read_text() != text
-    for name in ("Snakefile", "config.yaml", "tests/tiny.yaml", "schemas/config.schema.yaml", "envs/robustlens.yaml"):
+    for name in (
+        *("Snakefile", "config.yaml", "studies/energy/config.yaml"),
+        *("tests/tiny.yaml", "schemas/config.schema.yaml", "envs/robustlens.yaml"),
+    ):
         (tree / name).write_text((tree / name).read_text() + "\n# A comment.\n")
     for file in (tree / "rules").glob("*.smk"):
         file.write_text("# A comment.\n\n" + file.read_text())
@@ -147,9 +174,9 @@ def test_another_beta_retrains_its_recipe_and_leaves_every_other_file_alone(tree
     results = tree / RESULTS
     before, weights = untouched(results), [RESULTS / f"runs/digits/trades/{seed}/last.safetensors" for seed in SEEDS]
     old_weights = contents(tree, weights)
-    edit(tree / "config.yaml", "trades, beta: 6.0}", "trades, beta: 5.0}")
-    table = f"{RESULTS}/tables/energy-robustness.tex"
-    expected = of("train", "trades") | of("evaluate", "trades", file="/robustness") | tables("robustness")
+    edit(tree / "config.yaml", "trades, beta: 6.0", "trades, beta: 5.0")
+    table = str(ENERGY / "tables/robustness.tex")
+    expected = of("train", "trades") | evaluations("robustness", "trades") | tables("robustness")
     assert pending(tree, table) == expected
 
     code, output = run(tree, "-c2", "-p", table)
@@ -157,7 +184,7 @@ def test_another_beta_retrains_its_recipe_and_leaves_every_other_file_alone(tree
     assert jobs(output) == expected
     after = untouched(results)
     changed = {name for name in after if after[name] != before.get(name)}
-    assert all("trades" in str(name) or "energy-robustness" in str(name) for name in changed), changed
+    assert all("trades" in str(name) or "tables/robustness" in str(name) for name in changed), changed
     assert before.keys() <= after.keys()
     new_weights = contents(tree, weights)
     assert all(old_weights[name] != new_weights[name] for name in old_weights)
@@ -167,17 +194,20 @@ def test_another_beta_retrains_its_recipe_and_leaves_every_other_file_alone(tree
 def test_another_caption_makes_its_table_and_the_report_again_and_leaves_every_other_file_alone(tree):
     results = tree / RESULTS
     before = untouched(results)
-    edit(tree / LIBRARY / "report/tables/energy_energies.py", "Mean marginal and joint energies", "Both mean energies")
+    edit(tree / STUDY / "tables/energies.py", "Mean marginal and joint energies", "Both mean energies")
     code, output = run(tree, "-c2", "-p")
     assert code == 0, output
     assert jobs(output) == tables("energies") | REPORT
     after = untouched(results)
     assert before.keys() == after.keys()
     changed = {str(name) for name in after if after[name] != before[name]}
-    made = [f"tables/energy-energies.{suffix}" for suffix in ("tex", "csv", "html")]
+    made = [f"studies/energy/tables/energies.{suffix}" for suffix in ("tex", "csv", "html")]
     made += [f"report.{suffix}" for suffix in ("tex", "html", "pdf")][: len(REPORT) + 1]
     kept_apart = ("provenance/", "logs/", "benchmarks/")
     assert {name for name in changed if not name.startswith(kept_apart)} == set(made)
-    for name in ("tables/energy-energies.tex", "tables/energy-energies.html", "report.tex", "report.html"):
+    for name in (
+        *("studies/energy/tables/energies.tex", "studies/energy/tables/energies.html"),
+        *("report.tex", "report.html"),
+    ):
         assert "Both mean energies" in (results / name).read_text()
-    assert before[Path("tables/energy-energies.csv")][1] == after[Path("tables/energy-energies.csv")][1]
+    assert before[Path("studies/energy/tables/energies.csv")][1] == after[Path("studies/energy/tables/energies.csv")][1]

@@ -40,7 +40,7 @@ def submitted(jobs: list[dict]) -> list[tuple[str, dict]]:
 
 def test_every_table_figure_and_number_has_the_bytes_of_a_local_run(on_slurm, finished):
     folder, _, _ = on_slurm
-    kinds = ("tables", "figures", "evaluations", "energies", "generation", "runs")
+    kinds = ("studies", "evaluations", "energies", "generation", "runs")
     made = [RESULTS / kind / name for kind in kinds for name in files(finished / RESULTS / kind)]
     assert len(made) > 100
     assert {path: difference(folder / path, finished / path) for path in made} == dict.fromkeys(made)

@@ -1,4 +1,4 @@
-"""What clusters do to a training: each time it goes on where it was, and ends with the bytes of one left in peace."""
+"""What clusters do to a training: each time it resumes where it was, and ends with the bytes of one left in peace."""
 
 import json
 import os
@@ -70,7 +70,7 @@ class Case:
         return next((self.folder / RESULTS / "state").glob("digits-sat-seed0-*/state.safetensors"), None)
 
     def epoch(self) -> int:
-        """How many epochs the saved state has behind it."""
+        """How many epochs are finished in the saved state."""
         if self.state() is None:
             return 0
         with safe_open(self.state(), framework="numpy") as saved:
@@ -225,7 +225,7 @@ def test_what_slurm_refuses_ends_with_its_words_and_what_asked_for_it(case):
     code, output = case.start("--set-resources", "train:mem_mb=99999999").wait()
     last_screen = output[output.index("1 job failed:") :]
     assert code == 1 and "SLURM does not take what profiles/slurm asks for: sbatch: error: Memory" in last_screen
-    assert "Go on from here with the same command:" in last_screen
+    assert "Resume with the same command:" in last_screen
 
 
 def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(case, undisturbed):

@@ -17,7 +17,7 @@ from flow import REPOSITORY, RESULTS, files, sha256
 
 TABLES = (
     *("robustness", "differences", "autoattack", "phases", "energies", "attack-energies", "generation"),
-    *("subsets", "generation-grid", "claims"),
+    *("subsets", "generation-grid"),
 )
 FIGURES = (
     *("phases-digits", "plane-digits-sat", "plane-digits-trades", "delta-digits", "correlation-digits"),
@@ -58,13 +58,11 @@ def test_the_first_run_from_nothing_succeeds_and_says_where_the_report_is(first_
 
 
 def test_every_promised_file_is_there(results):
-    promised = [f"tables/energy-{name}.{suffix}" for name in TABLES for suffix in ("tex", "csv", "html")]
-    promised += [f"figures/energy-{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png")]
-    promised += [f"figures/energy-{name}.gif" for name in ANIMATIONS]
+    promised = [f"studies/energy/tables/{name}.{suffix}" for name in TABLES for suffix in ("tex", "csv", "html")]
+    promised += [f"studies/energy/figures/{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png")]
+    promised += [f"studies/energy/figures/{name}.gif" for name in ANIMATIONS]
     promised += [
-        "claims.csv",
-        "claims.tex",
-        "claims.html",
+        *(f"{place}claims.{suffix}" for place in ("", "studies/energy/") for suffix in ("csv", "tex", "html")),
         "report.html",
         "report.tex",
         "provenance/configuration.json",
@@ -72,7 +70,7 @@ def test_every_promised_file_is_there(results):
     promised += ["report.pdf"] if LATEX else []
     missing = [name for name in promised if not (results / name).is_file() or not (results / name).stat().st_size]
     assert missing == []
-    assert {path.suffix for path in (results / "tables").iterdir()} == {".tex", ".csv", ".html"}
+    assert {path.suffix for path in (results / "studies/energy/tables").iterdir()} == {".tex", ".csv", ".html"}
 
 
 def test_no_temporary_file_is_left(results):
@@ -80,9 +78,9 @@ def test_no_temporary_file_is_left(results):
 
 
 def test_every_number_of_a_table_names_the_files_it_came_from(finished, results):
-    for table in (results / "tables").glob("*.csv"):
+    for table in (results / "studies/energy").rglob("*.csv"):
         numbers = [row for row in rows(table) if row["value"]]
-        assert numbers or table.stem == "energy-claims"
+        assert numbers or table.stem == "claims"
         for row in numbers:
             named = row["files"].split(";")
             assert named != [""] and all((finished / name).is_file() for name in named), (table, row)
@@ -93,7 +91,7 @@ def test_the_robustness_table_is_what_a_loop_over_the_evaluations_gives(finished
     further = {"GAIRAT": "gairat", "TRADES + AWP": "trades-awp"}
     attacks = {"clean": "clean", "PGD-20": "pgd20", "AutoAttack": "autoattack"}
     checked = 0
-    for row in rows(results / "tables/energy-robustness.csv"):
+    for row in rows(results / "studies/energy/tables/robustness.csv"):
         group, _, attack = row["column"].partition(": ")
         checkpoint = {"Best checkpoint": "best", "Last checkpoint": "last"}[group]
         if row["row"] in further and attack == "AutoAttack":

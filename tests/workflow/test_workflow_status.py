@@ -132,10 +132,10 @@ def test_a_training_is_followed_while_it_runs_and_explained_when_it_is_killed(tr
     failure = rf"  train digits/trades/seed0\n    {why}{step} .*\n    log: {log.relative_to(tree)}\n"
     command = f"snakemake {' '.join(TINY)} longer.yaml -c1"
     assert process.returncode == 1
-    assert re.match(rf"1 job failed:\n{failure}\nGo on .*: .*{command} --quiet all -- {TRADES}\n", last_screen(output))
+    assert re.match(rf"1 job failed:\n{failure}\nResume .*: .*{command} --quiet all -- {TRADES}\n", last_screen(output))
     text = status(tree, "longer.yaml", "-c1", TRADES)
     assert counts(text) == [1, 0, 1, 0]
-    assert re.search(rf"\nNothing is running.\n\nFailed:\n{failure}\nGo on with: .*{command} {TRADES}\n$", text)
+    assert re.search(rf"\nNothing is running.\n\nFailed:\n{failure}\nResume with: .*{command} {TRADES}\n$", text)
 
 
 def test_the_last_screen_names_what_failed_for_good_and_not_what_a_retry_completed(tree, driver):
@@ -156,7 +156,7 @@ def test_the_last_screen_names_what_failed_for_good_and_not_what_a_retry_complet
     assert (first, name) == ("1 job failed:", "  train digits/sat/seed0")
     assert why.startswith("    epoch 1 ended with a training loss of nan") and "`learning_rate` (now 1e+30)" in why
     assert where == f"    log: {RESULTS}/logs/train/digits/sat/seed0.log"
-    assert again.startswith("Go on from here with the same command: ")
+    assert again.startswith("Resume with the same command: ")
     assert again.endswith(f"snakemake {' '.join([*TINY, *arguments])}")
 
     text = status(tree, "longer.yaml", "diverges.yaml", "-c1", TRADES, SAT)

@@ -1,5 +1,6 @@
 """Per-run files as one table. The place of a file says what it holds: .../<dataset>/<recipe>/seed<k>/..."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable
@@ -7,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from robustlens.errors import RobustlensError
 
 RUN = ["dataset", "recipe", "seed"]
+PLACE = ["checkpoint", "attack", *RUN, "threat", "source"]  # what the place of an evaluation says
 
 
 def run_of(path: Path) -> tuple[str, str, int]:
@@ -41,8 +45,55 @@ def read_runs(paths: Iterable[Path], columns: list[str] | None = None) -> pd.Dat
     return pd.concat(frames, ignore_index=True)
 
 
+def read_evaluations(indexes: Iterable[Path], columns: list[str] | None = None) -> pd.DataFrame:
+    """The rows of all evaluations that the indexes of suites list, one per attacked image, in that order. A file that
+    several indexes list is read once.
+
+    The columns: checkpoint, attack, those of the files, dataset, recipe, seed, threat (its name) and source (the file).
+    columns: of those of the files, read only these.
+    Raises RobustlensError for an index that can't be read, and for a listed file that is missing or was altered.
+    """
+    files: dict[Path, list] = {}
+    for path in map(Path, indexes):
+        try:
+            index = json.loads(path.read_bytes())
+            run = [index["run"][name] for name in RUN]
+            for entry in index["evaluations"]:
+                place = [entry["checkpoint"], entry["attack"], *run, index["threat"]["name"]]
+                files.setdefault(path.parent / entry["file"], [path, entry["sha256"], place])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise RobustlensError(
+                f"{path}: not an index of evaluations ({error}); delete it and run the same command again"
+            ) from error
+    if not files:
+        raise RobustlensError("no evaluation to read: the list of indexes is empty")
+    own = None if columns is None else [name for name in columns if name not in ("checkpoint", "attack")]
+    tables = [_evaluation(file, index, digest, own) for file, (index, digest, _) in files.items()]
+    frame = pa.concat_tables(tables, promote_options="default").to_pandas()
+    places = pd.DataFrame([[*place, file.as_posix()] for file, (_, _, place) in files.items()], columns=PLACE)
+    rows = np.repeat(np.arange(len(files)), [table.num_rows for table in tables])
+    of_rows = places.iloc[rows].reset_index(drop=True)
+    return pd.concat([of_rows[PLACE[:2]], frame, of_rows[PLACE[2:]]], axis=1)
+
+
+def _evaluation(file: Path, index: Path, digest: str, columns: list[str] | None) -> pa.Table:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise RobustlensError(
+            f"{file}: listed in {index}, but can't be read ({error.strerror}); delete {index} and run the same command "
+            "again"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise RobustlensError(
+            f"{file}: not the file that was made (its SHA-256 differs from {index}); delete both and run the same "
+            "command again"
+        )
+    return pq.read_table(pa.BufferReader(content), columns=columns)
+
+
 def read_scores(paths: Iterable[Path]) -> pd.DataFrame:
-    """One row a scores.json, its entries as columns, with dataset, recipe, seed and source."""
+    """One row per scores.json, its entries as columns, with dataset, recipe, seed and source."""
     rows = []
     for path in paths:
         dataset, recipe, seed = run_of(path)
@@ -60,7 +111,7 @@ def with_deltas(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def accuracies(evaluations: pd.DataFrame) -> pd.DataFrame:
-    """A row a (dataset, recipe, seed, checkpoint, attack): accuracy (0..1), images and source.
+    """One row per (dataset, recipe, seed, checkpoint, attack): accuracy (0..1), images and source.
 
     An image counts as right when the prediction on its attacked version is its label.
     """
@@ -83,7 +134,7 @@ def one_dataset(frame: pd.DataFrame) -> str:
 
 
 def seeds_by_images(frame: pd.DataFrame, value: str) -> pd.DataFrame:
-    """`value` with a row a seed and a column an image (its index); only images that every seed has."""
+    """`value` with one row per seed and one column per image (its index); only images that every seed has."""
     return frame.pivot(index="seed", columns="index", values=value).astype(np.float64).dropna(axis=1)
 
 

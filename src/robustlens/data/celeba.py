@@ -43,7 +43,7 @@ class CelebA:
 
 
 def _classes(path: Path) -> dict[str, str]:
-    """The class of each image. The file: a count, the attributes' names, a line an image with its name and 1 or -1s."""
+    """The class of each image. The file: a count, the attributes' names, one line per image (name, 1 or -1s)."""
     rows = [line.split() for line in _lines(path)]
     if len(rows) < 2 or not {"Male", "Smiling"} <= set(rows[1]) or rows[0] != [str(len(rows) - 2)]:
         raise RobustlensError(f"{path}: not the number of images, their attributes and a line for each; {RENEW}")

@@ -73,7 +73,7 @@ def fetch(archive: dict, folder: Path, progress: Report | None = None) -> Path:
         except OSError as error:
             raise RobustlensError(
                 f"{path}: could not be written ({error.strerror or error}); free space or make the folder writable, "
-                "then run the same command again: the download goes on where it stopped"
+                "then run the same command again: the download resumes where it stopped"
             ) from error
     verify(path, archive)
     return path
@@ -135,7 +135,7 @@ def _from_url(url: str, archive: dict, partial: "_Partial", report: Report) -> N
     Raises _Refused after too many failures in a row (what has arrived is kept) or for wrong contents (it is not).
     """
     failures, furthest, anew = 0, partial.size, False
-    resumed = f", going on after {furthest} bytes" if furthest else ""
+    resumed = f", resuming after {furthest} bytes" if furthest else ""
     log.info("%s: downloading from %s%s", archive["file"], url, resumed, extra={"terminal": True})
     while True:
         try:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,13 +16,15 @@ from robustlens.data.prepared import checksum
 from robustlens.errors import RobustlensError
 
 CHUNK_BYTES = 64 * 2**20
+LEFT_OUT = -1  # the label of images that no split takes
 
 
 @dataclass(frozen=True)
 class Source:
     """All images of a dataset, its official test split last.
 
-    images: uint8 (N, C, H, W), values 0..levels; may be memory-mapped. labels: int64 (N,). classes: one name a class.
+    images: uint8 (N, C, H, W), values 0..levels; may be memory-mapped. labels: int64 (N,), the number of the class or
+    LEFT_OUT. classes: one name a class.
     test: how many of the last images are the official test split; 0 where there is none.
     levels: the value that stands for 1.0.
     """
@@ -34,16 +36,58 @@ class Source:
     levels: int = 255
 
 
+def with_classes(source: Source, kept: list[int]) -> tuple[Source, dict]:
+    """The source with some of its classes, and what the prepared dataset's sheet says of that.
+
+    kept: their numbers, as in `source.labels`, in any order. They become 0, 1, ... in the order of the numbers. Images
+    of other classes get the label LEFT_OUT; none is moved or copied, so positions are still those in `source`.
+    The sheet's entry `classes_of_source` has the numbers that are `kept`, the `names` of all classes, and the names of
+    those that the dataset is `without`.
+    Raises RobustlensError for a number that is not of a class or is there twice, and for fewer than two classes.
+    """
+    kept = _checked_classes(kept, len(source.classes))
+    numbers = np.full(len(source.classes), LEFT_OUT, np.int64)
+    numbers[kept] = np.arange(len(kept))
+    sheet = {
+        "kept": kept,
+        "names": source.classes,
+        "without": [name for name, number in zip(source.classes, numbers, strict=True) if number == LEFT_OUT],
+    }
+    smaller = replace(source, labels=numbers[source.labels], classes=[source.classes[number] for number in kept])
+    return smaller, {"classes_of_source": sheet}
+
+
+def _checked_classes(kept: list[int], count: int) -> list[int]:
+    """Sorted. count: how many classes there are."""
+    unknown = sorted(set(kept) - set(range(count)))
+    if unknown:
+        raise RobustlensError(
+            f"classes: {', '.join(map(str, unknown))}: not of this dataset, whose classes are 0..{count - 1}; give "
+            "numbers of these"
+        )
+    twice = sorted(number for number in set(kept) if kept.count(number) > 1)
+    if twice:
+        raise RobustlensError(f"classes: {', '.join(map(str, twice))}: there more than once; give each number once")
+    if len(kept) < 2:
+        raise RobustlensError(
+            f"classes: {len(kept)} of {count} kept, too few to tell apart; give at least two, or leave `classes` out "
+            "for all of them"
+        )
+    return sorted(kept)
+
+
 def split_positions(source: Source, splits: dict) -> dict[str, np.ndarray]:
     """Disjoint sorted positions for `train`, `validation` and `test`.
 
     splits: the configuration's entry. `validation` images are held out of the training images; `train` and `test` may
     be fewer than there are, or none where a dataset is for evaluation only. All draws are stratified, from `seed`. The
-    test images are the official test split, or, in a dataset without one, those that the other two leave.
+    test images are the official test split, or, in a dataset without one, those that the other two leave. Images with
+    the label LEFT_OUT are in none.
     Raises RobustlensError for a split that there are too few images for, or too small to have every class.
     """
-    official = len(source.labels) - source.test
-    everything, seed = np.arange(len(source.labels)), splits["seed"]
+    everything, seed = np.flatnonzero(source.labels != LEFT_OUT), splits["seed"]
+    official_test = everything >= len(source.labels) - source.test
+    for_training = everything[~official_test]
     train, validation = splits["train"], splits["validation"]
     if train is None:
         if source.test == 0:
@@ -51,16 +95,16 @@ def split_positions(source: Source, splits: dict) -> dict[str, np.ndarray]:
                 "splits: this dataset has no official test split: say in `train` how many images to train on; "
                 "those that `train` and `validation` leave are the test split"
             )
-        train = official - validation
-    held_out, rest = _draw(source.labels, everything[:official], validation, seed, "validation")
+        train = len(for_training) - validation
+    held_out, rest = _draw(source.labels, for_training, validation, seed, "validation")
     chosen, left = _draw(source.labels, rest, train, seed, "train")
-    test = everything[official:] if source.test else left
+    test = everything[official_test] if source.test else left
     if splits["test"] is not None:
         test, _ = _draw(source.labels, test, splits["test"], seed, "test")
-    if len(np.unique(source.labels[test])) < len(np.unique(source.labels)):
+    if len(np.unique(source.labels[test])) < len(np.unique(source.labels[everything])):
         raise RobustlensError(
             f"splits: {train} training and {validation} validation images leave no test image for each class of the "
-            f"{len(source.labels)} there are; lower `train` or `validation`"
+            f"{len(everything)} there are; lower `train` or `validation`"
         )
     return {"train": np.sort(chosen), "validation": np.sort(held_out), "test": np.sort(test)}
 

@@ -1,5 +1,4 @@
-"""What an evaluation has behind it: a job that is killed, or whose results Snakemake deletes with those of its group,
-goes on after the last batch that was saved."""
+"""The batches of an evaluation that are finished, so that a job that is killed resumes after the last one it saved."""
 
 import hashlib
 import io
@@ -15,29 +14,28 @@ from robustlens.atomic import replacing
 from robustlens.console import log
 from robustlens.data.prepared import PreparedDataset
 from robustlens.errors import RobustlensError
-from robustlens.lock import take
 from robustlens.provenance import device_facts
 
 CHECKSUM = hashlib.sha256().digest_size
 
 
-def evaluation_digest(spec: dict, data: PreparedDataset, weights: dict[str, str], device: torch.device) -> str:
-    """Sixteen hexadecimal digits over all that defines an evaluation: its specification (with the digest of the code it
-    uses), the checksums of data and weights, and the kind of device (sums of a processor follow its threads)."""
+def evaluation_digest(parameters: dict, data: PreparedDataset, weights: str, device: torch.device) -> str:
+    """Sixteen hexadecimal digits over all that defines an evaluation: its parameters (with the digest of its code), the
+    checksums of data and weights, and the kind of device (sums on a processor depend on its threads)."""
     threads = torch.get_num_threads() if device.type == "cpu" else None
-    text = json.dumps([spec, data.sheet["sha256"], weights, device.type, threads], sort_keys=True)
+    text = json.dumps([parameters, data.sheet["sha256"], weights, device.type, threads], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class FinishedBatches:
-    """The batches of one evaluation that are done, in a file that is no output of the job, and that no other process
-    has while this object is used as a context manager.
+    """The finished batches of one evaluation, in a file that is no output of the job. Only one process may have it at
+    a time: the one that holds the lock of the evaluation.
 
-    file: the SHA-256 of a Parquet table, and that table. Its name has the digest of the evaluation: no other one reads
-    it. warnings: what the batches gave rise to; those of batches that were done before are added to it. every:
-    seconds between two savings, and how much work a job that is killed may lose. devices: what they were computed on
-    (`device_facts`), several where the evaluation went on on another machine.
-    Raises RobustlensError for a damaged file, and when another process has it.
+    file: the SHA-256 of a Parquet table, and that table. Its name has the digest of the evaluation, so that no other
+    one reads it. warnings: what the batches gave rise to; those of batches that were saved earlier are added to it.
+    every: seconds between two savings, and how much work a job that is killed may lose. devices: what the batches were
+    computed on (`device_facts`), several if the evaluation was resumed on another machine.
+    Raises RobustlensError for a damaged file.
     """
 
     def __init__(self, file: Path, warnings: list[str], every: float):
@@ -45,25 +43,10 @@ class FinishedBatches:
         self.saved = time.monotonic()
         self.batches: dict[str, pd.DataFrame] = {}
         self.devices: list[dict] = []
-
-    def __enter__(self) -> "FinishedBatches":
-        try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = take(self.file.with_suffix(".lock"))
-        except BlockingIOError:
-            raise RobustlensError(
-                f"{self.file}: this evaluation is being made by another process; wait for it, or stop it and run again"
-            ) from None
-        except OSError as error:
-            raise RobustlensError(f"{self.file}: can't be written ({error.strerror}); make it writable") from error
-        for partial in self.file.parent.glob(f".{self.file.name}.*.part*"):
+        for partial in file.parent.glob(f".{file.name}.*.part*"):
             partial.unlink()  # of a process that was killed while it saved
-        if self.file.exists():
+        if file.exists():
             self._load()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._lock.close()
 
     def get(self, name: str, compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """The batch of that name: as it was saved, or as it is computed now."""
@@ -74,6 +57,10 @@ class FinishedBatches:
             if time.monotonic() - self.saved >= self.every:
                 self._save()
         return self.batches[name]
+
+    def remove(self) -> None:
+        """Delete the file, because the whole evaluation is in place."""
+        self.file.unlink(missing_ok=True)
 
     def _save(self) -> None:
         table = pd.concat(self.batches, names=["batch", "row"])

@@ -1,7 +1,9 @@
 """Attack a classifier and write down what happened to every image."""
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import numpy as np
@@ -37,11 +39,11 @@ def attack_split(
     device: torch.device | str = "cpu",
     remembered: Callable[[str, Callable[[], pd.DataFrame]], pd.DataFrame] = lambda _, compute: compute(),
 ) -> pd.DataFrame:
-    """One row an image: index, label, predictions, energies, distance, broken_by (see the README's file formats).
+    """One row per image: index, label, predictions, energies, distance, broken_by (see the README's file formats).
 
     samples: attack only a class-balanced subset of that size. The random numbers of a batch depend on the seed, the
-    attack's name and the batch's first position, not on what was attacked before. remembered: gives the batch of a name
-    (the attack's, and that position) that was computed before, or computes it.
+    attack's name and the batch's first position, not on what was attacked earlier. remembered: gets the name of a batch
+    (the attack's, and that position) and a function that computes it; returns the batch.
     Raises RobustlensError for a model in train mode, images outside [0, 1], logits that are not finite or are
     probabilities, adversarial images outside the ball, and an attack that changes the model.
     """
@@ -57,8 +59,7 @@ def attack_split(
     if buffers_digest(model) != before:
         raise RobustlensError(f"{name}: the attack changed the model's weights or BatchNorm statistics")
     table = pd.concat(batches, ignore_index=True)
-    table.insert(0, "attack", name)
-    table.insert(1, "index", table.pop("index"))
+    table.insert(0, "index", table.pop("index"))
     return table
 
 
@@ -102,14 +103,22 @@ def _attack_batch(
     return pd.DataFrame(columns | {"broken_by": broken_by, "index": split.index[where]})
 
 
-def collected_warnings(names: Iterable[str]) -> list[str]:
-    """Attach to the named loggers and return the list that their warnings will be appended to."""
+@contextlib.contextmanager
+def collected_warnings(names: Iterable[str]) -> Iterator[list[str]]:
+    """A list that the warnings of the named loggers are appended to inside. Python gives a warning (`py.warnings`) once
+    per place in the code; inside it is given once, even if it was given earlier."""
     messages: list[str] = []
 
     class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             messages.append(record.getMessage())
 
-    for name in names:
-        logging.getLogger(name).addHandler(Collector(logging.WARNING))
-    return messages
+    collector, loggers = Collector(logging.WARNING), [logging.getLogger(name) for name in names]
+    for logger in loggers:
+        logger.addHandler(collector)
+    try:
+        with warnings.catch_warnings():
+            yield messages
+    finally:
+        for logger in loggers:
+            logger.removeHandler(collector)

@@ -9,7 +9,7 @@ from robustlens.generation.scores import frechet_distance, inception_score, kern
 
 KERNEL_SUBSET_SIZE = 1000  # of the usual protocol of KID; fewer where there are fewer images
 KERNEL_SUBSETS = 100
-KERNEL_SUBSETS_OF_CLASS = 10  # fewer, for there may be 200 classes
+KERNEL_SUBSETS_OF_CLASS = 10  # fewer, because there may be 200 classes
 
 
 def score(

@@ -26,7 +26,7 @@ class Reference(NamedTuple):
 def see_reference(
     images: np.ndarray, labels: np.ndarray, network: FeatureNetwork, split: str, batch_size: int
 ) -> Reference:
-    """The reference made of images float32 (n, C, H, W) in [0, 1]: once a dataset, for it serves every classifier."""
+    """The reference made of images float32 (n, C, H, W) in [0, 1]: once per dataset, for all classifiers."""
     features, logits = network.features(images, batch_size)
     return Reference(features, logits, np.asarray(labels), moments(features), split)
 

@@ -18,8 +18,8 @@ from robustlens.parameters import Fractional, NonNegative, NonNegativeInt, OneOf
 class Samples(NamedTuple):
     """images: float32 (N, C, H, W) in [0, 1]; labels: int64 (N,), sorted.
 
-    chain: a row per (step, label), step 0 being the starting point; columns step, label, joint, marginal, the last two
-    the means of E(x, y) and E(x) over the samples of that label after that step.
+    chain: one row per (step, label), step 0 being the starting point; columns step, label, joint and marginal: the
+    means of E(x, y) and E(x) over the samples of that label after that step.
     """
 
     images: np.ndarray

@@ -53,7 +53,7 @@ def two_half_spread(features: ArrayLike, reference: Moments, seed: int) -> float
     """|F_1 - F_2| of the Fréchet distances to the reference of two random halves of the features (n, d).
 
     It shows how far the distance depends on which samples were drawn. The halves' own distances are larger than that
-    of all samples, for the bias grows as n shrinks.
+    of all samples, because the bias grows as n shrinks.
     """
     features = _checked(features, at_least=4)
     order = np.random.default_rng(seed).permutation(len(features))

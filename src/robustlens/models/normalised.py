@@ -7,7 +7,7 @@ from torch import Tensor, nn
 class Normalised(nn.Module):
     """The network on (x - mean) / std. The constants belong to the architecture: they are not among the weights.
 
-    mean, std: one number a channel.
+    mean, std: one number per channel.
     """
 
     def __init__(self, network: nn.Module, mean: list[float], std: list[float]):

@@ -68,7 +68,7 @@ def to_plain(state: Mapping[str, Tensor], expected_keys: Collection[str]) -> dic
 
 
 def stored_normalisation(state: Mapping[str, Tensor], expected_keys: Collection[str]) -> list[dict[str, list[float]]]:
-    """The input normalisations in a published state dict, each {"mean": one number a channel, "std": ...}.
+    """The input normalisations in a published state dict, each {"mean": one number per channel, "std": ...}.
 
     A normalisation that changes nothing (mean 0, std 1) is none. Raises RobustlensError for a mean without a std.
     """

@@ -20,7 +20,7 @@ def build(architecture: dict, channels: int, classes: int) -> nn.Module:
     """A network with fresh weights, with `features(x)` (B, d) and the last layer `linear`.
 
     architecture: {"family": file of `models/`, **its parameters}, and "normalisation": {"mean": [...], "std": [...]}
-        (one number a channel) where inputs are normalised inside the model.
+        (one number per channel) where inputs are normalised inside the model.
     Raises RobustlensError for a normalisation of another number of channels.
     """
     normalisation = architecture.get("normalisation")
@@ -32,7 +32,7 @@ def build(architecture: dict, channels: int, classes: int) -> nn.Module:
         if len(normalisation[name]) != channels:
             raise RobustlensError(
                 f"architecture.normalisation.{name}: has {len(normalisation[name])} numbers for images of {channels} "
-                "channels; give one a channel"
+                "channels; give one per channel"
             )
     return Normalised(network, normalisation["mean"], normalisation["std"])
 
@@ -46,7 +46,7 @@ def save_weights(weights: dict[str, Tensor], path: Path) -> None:
 def load_model(path: Path, architecture: dict, channels: int, classes: int) -> nn.Module:
     """The network whose weights `path` holds, in eval mode.
 
-    path: a safetensors file of ours, or a file of others, safetensors or torch.save, in a layout of
+    path: a safetensors file of ours, or a third-party file, safetensors or torch.save, in a layout of
         `published_layouts`. It is never unpickled.
     Raises RobustlensError if the weights or their input normalisation don't fit, or if they need unpickling.
     """

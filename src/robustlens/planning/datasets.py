@@ -21,14 +21,20 @@ class Dataset:
 
 
 def expected(spec: dict) -> Dataset:
-    """What preparing a dataset will give. spec: the parameters of its `prepare_data` job."""
+    """What preparing a dataset will give. spec: the parameters of its `prepare_data` job.
+
+    Where it keeps some of the classes, the sizes are those of classes that have equally many images.
+    """
     reader, splits = spec["reader"], spec["splits"]
     entry = configuration.entry(reader["family"])
     channels, height, width = entry["shape"]
     shape = (channels, reader.get("size", height), reader.get("size", width))
-    official_train, official_test = entry["sizes"]["train"], entry["sizes"]["test"]
+    classes = len(spec["classes"]) if "classes" in spec else entry["classes"]
+    official_train, official_test = (
+        round(entry["sizes"][split] * classes / entry["classes"]) for split in ("train", "test")
+    )
     if reader.get("train") is False:  # ImageNet without its training images
         official_train = 0
     train = max(0, official_train - splits["validation"]) if splits["train"] is None else splits["train"]
     test = splits["test"] or official_test or official_train - train - splits["validation"]
-    return Dataset(shape, entry["classes"], {"train": train, "validation": splits["validation"], "test": test})
+    return Dataset(shape, classes, {"train": train, "validation": splits["validation"], "test": test})

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ class Job:
 
     spec: the parameters that the job's script gets, empty for a command that is no script of ours.
     benchmark: the file that Snakemake will write its time to. certificate: the file that the script will write its
-    parameters and its machine to. log: the file of its messages, with its folder. Each may be None. threads: of the
+    parameters and its machine to. log: the absolute path of the file of its messages. Each may be None. threads: of the
     processor.
     """
 
@@ -41,21 +41,35 @@ class Job:
         return (self.rule, *sorted(self.wildcards.items()))
 
 
-def dry_run(snakefile: str, configuration: str, targets: list[str], everything: bool = False) -> list[Job]:
+def dry_run(
+    snakefile: str,
+    configfiles: Sequence[str],
+    entries: Mapping[str, Any],
+    targets: Sequence[str],
+    everything: bool = False,
+) -> list[Job]:
     """The jobs that `snakemake <targets>` would run in this folder now, those without a command (`all`) left out.
 
-    configuration: what is merged over config.yaml, as JSON text. everything: also the jobs whose results are there.
-    Raises RobustlensError where Snakemake fails, with its message, and for a job that can't be read.
+    configfiles, entries: what Snakemake read from `--configfile` and `--config`. everything: also the jobs whose
+    results are there.
+    Raises RobustlensError if Snakemake fails, with its message, and for a job that can't be read.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        settings = Path(scratch, "configuration.json")
-        settings.write_text(configuration)
-        arguments = ["--cores", "all", "--snakefile", snakefile, "--configfile", str(settings)]
-        return announced_jobs(arguments, targets, everything)
+    arguments = ["--cores", "all", "--snakefile", snakefile]
+    arguments += ["--configfile", *configfiles] if configfiles else []
+    arguments += ["--config", *(f"{key}={_entry(value)}" for key, value in entries.items())] if entries else []
+    return announced_jobs(arguments, targets, everything)
+
+
+def _entry(value: Any) -> str:
+    """A value as `--config` reads it: all that is in a mapping, in a list or in quotes is text. The spaces keep it from
+    taking the quotes off the ends."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, (bool, int, float)) else f" {json.dumps(value, ensure_ascii=False)} "
 
 
 def announced_jobs(arguments: list[str], targets: Sequence[str] = (), everything: bool = False) -> list[Job]:
-    """The same for `snakemake <arguments> -- <targets>`. It may be asked while Snakemake runs."""
+    """The same for `snakemake <arguments> -- <targets>`. Snakemake may be running meanwhile."""
     with tempfile.TemporaryDirectory() as scratch:
         found = Path(scratch, "jobs.jsonl")
         command = [sys.executable, "-m", "snakemake", *arguments, "--dry-run", "--nolock", "--quiet", "host"]
@@ -80,7 +94,7 @@ def announced_jobs(arguments: list[str], targets: Sequence[str] = (), everything
 def read_jobs(lines: list[str]) -> list[Job]:
     """The jobs from what the logger plugin wrote.
 
-    Raises RobustlensError unless they are as many as Snakemake counts, and for a job that can't be read.
+    Raises RobustlensError if there are fewer or more than Snakemake counts, and for a job that can't be read.
     """
     records = [json.loads(line) for line in lines]
     announced = [record for record in records if "rule" in record]
@@ -119,10 +133,10 @@ def read_job(announced: dict[str, Any]) -> Job:
     )
 
 
-def needed_by(jobs: list[Job], prefixes: tuple[str, ...]) -> list[Job]:
-    """Those of the jobs that files whose names start with one of the prefixes come from, directly or not."""
+def needed_by(jobs: Sequence[Job], folder: str) -> list[Job]:
+    """The jobs that the files in a folder (its name with a slash at the end) need, directly or not."""
     makers = {output: job for job in jobs for output in job.outputs}
-    waiting = [job for job in jobs if any(output.startswith(prefixes) for output in job.outputs)]
+    waiting = [job for job in jobs if any(output.startswith(folder) for output in job.outputs)]
     found: dict[tuple, Job] = {}
     while waiting:
         job = waiting.pop()

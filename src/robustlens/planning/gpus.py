@@ -1,4 +1,4 @@
-"""GPUs that are not here, by the rates that programs were seen, or are taken, to reach on them."""
+"""GPUs that are not here: the rates that programs reach on them, as they were reported or are assumed."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from robustlens.planning.work import BFLOAT16, FLOAT32
 
 @dataclass(frozen=True)
 class Gpu:
-    """rates: lowest and highest FLOP/s that are delivered, by precision. source: where they are from."""
+    """rates: the lowest and the highest FLOP/s that are delivered, by precision. source: where they come from."""
 
     name: str
     rates: dict[str, tuple[float, float]]

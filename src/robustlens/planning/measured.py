@@ -14,15 +14,15 @@ from robustlens.errors import RobustlensError
 from robustlens.planning.dry_run import Job
 from robustlens.planning.work import Work
 
-# The wildcards that a measured job shares with the one to be estimated, the best choice first.
-ALIKE = (("dataset", "recipe", "suite", "seed"), ("dataset", "recipe", "suite"), ("dataset", "suite"), ("dataset",))
+# The wildcards that a measured job shares with the one to be estimated, after all of them and all but the seed.
+ALIKE = (("dataset", "recipe", "suite"), ("dataset", "suite"), ("dataset",))
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration, RobustlensError)
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a job took, and the FLOPs that it did by the parameters it had (0 without a network).
+    """What a job took, and the FLOPs of all its work by the parameters it had (0 without a network).
 
     whole: whether the seconds are those of the process, with the time that it took to start and to wait for a GPU.
     """
@@ -33,14 +33,14 @@ class Measurement:
     whole: bool = False
 
     def scaled(self, flops: float, start_up: float) -> float:
-        """Seconds of a process that does so many FLOPs: but for the start, in proportion."""
+        """Seconds of a process that does so many FLOPs: in proportion, except for the start."""
         work = max(0.0, self.seconds - start_up) if self.whole else self.seconds
         return start_up + (work * flops / self.flops if self.flops else work)
 
 
 def measurements(jobs: list[Job], work_of: Callable[[Job], Work | None], on_gpu: bool) -> list[Measurement]:
-    """Of those jobs that have run with a GPU, or without one. A file that can't be read, or one of older code with
-    other parameters, counts as none."""
+    """Of the jobs that have run with a GPU (`on_gpu`), or of those that have run without one. A file that can't be
+    read, or one of older code with other parameters, counts as none."""
     found = []
     for job in jobs:
         if job.certificate:
@@ -56,9 +56,9 @@ def measurements(jobs: list[Job], work_of: Callable[[Job], Work | None], on_gpu:
 def _took(job: Job, record: dict) -> tuple[float, bool]:
     """Seconds, and whether they are of the whole process.
 
-    The certificate's start where the job has its GPU. Of a training that was stopped and resumed they are those of the
-    last session; where all its epochs together took longer, even without what was tracked after them, that counts.
-    Snakemake's benchmark file, for want of them, has the whole process, and the last session, too.
+    The certificate's seconds start when the job has its GPU. Those of a training that was stopped and resumed are of
+    its last session; if all its epochs together took longer, even without what was tracked after them, that counts. A
+    certificate without seconds leaves Snakemake's benchmark file, which times the whole process of the last session.
     """
     if "wall_seconds" not in record:
         with open(job.benchmark, newline="") as file:
@@ -70,13 +70,14 @@ def _took(job: Job, record: dict) -> tuple[float, bool]:
 
 
 def by_measurements(job: Job, flops: float, measured: list[Measurement], start_up: float) -> tuple[float, bool] | None:
-    """Seconds of a job by the median of those most like it, but for their start-up in proportion to the FLOPs; and
-    whether it is this very job that was measured, with the same work. None where nothing like it was."""
-    for names in ALIKE:
-        alike = [m for m in measured if m.job.rule == job.rule and _same(m.job, job, names)]
-        if alike:
+    """Seconds of a job by the median of those most like it, in proportion to the FLOPs except for the start-up; and
+    whether it is this very job that was measured, with the same work. None if nothing like it was measured."""
+    of_rule = [m for m in measured if m.job.rule == job.rule]
+    every = tuple(job.wildcards)
+    for names in (every, tuple(name for name in every if name != "seed"), *ALIKE):
+        if alike := [m for m in of_rule if _same(m.job, job, names)]:
             seconds = statistics.median(m.scaled(flops, start_up) for m in alike)
-            return seconds, names == ALIKE[0] and alike[0].flops == flops
+            return seconds, names is every and alike[0].flops == flops
     return None
 
 

@@ -1,9 +1,9 @@
 """How many passes through the network an attack or a training step makes: counted, not listed.
 
 The attack or method itself is run on a stand-in network that counts and costs nothing, so that a new one is planned
-right the day its file is written. In units of a forward pass (F), a forward is 1 F, the gradient of an input another
-1 F, and that of all parameters and activations 2 F more than the forward (research/training-and-evaluation-peers.md,
-2.1).
+correctly from the day its file is written. In units of a forward pass (F), a forward is 1 F, the gradient of an input
+another 1 F, and that of all parameters and activations 2 F more than the forward
+(research/training-and-evaluation-peers.md, 2.1).
 """
 
 import time

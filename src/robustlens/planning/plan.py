@@ -10,29 +10,24 @@ import torch
 from robustlens.planning.dry_run import Job, needed_by
 from robustlens.planning.estimate import Estimate, Estimator
 from robustlens.planning.gpus import GPUS
-from robustlens.planning.storage import disk, downloads
+from robustlens.planning.known import Known
 
 
-def make_plan(
-    scale: str, targets: list[str], studies: list[str], everything: list[Job], needed: list[Job], device: torch.device
-) -> dict:
-    """A plan, ready for JSON.
-
-    everything: the jobs behind the targets, those that have run among them. needed: those that are to run now.
-    """
+def make_plan(scale: str, targets: list[str], studies: list[str], known: Known) -> dict:
+    """A plan, ready for JSON, of the jobs that are to run."""
     load = os.getloadavg()[0]
-    estimator = Estimator(everything, needed, device)
+    estimator, needed, device = Estimator(known), known.needed, known.device
     estimates = {job.key(): estimator(job) for job in needed}
 
     def hours_of(jobs: Iterable[Job]) -> dict:
         return hours([estimates[job.key()] for job in jobs])
 
-    per_study = {study: needed_by(needed, study_files(scale, study)) for study in studies}
+    per_study = {study: needed_by(needed, study_folder(scale, study)) for study in studies}
     return {
         "scale": scale,
         "targets": targets,
         "jobs": dict(Counter(job.rule for job in needed).most_common()),
-        "finished_jobs": len(everything) - len(needed),
+        "finished_jobs": len(known.jobs) - len(needed),
         "machine": {
             "here": estimator.here,
             "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
@@ -44,20 +39,29 @@ def make_plan(
         "total": hours_of(needed),
         "kinds": kinds(list(estimates.values())),
         "sources": dict(Counter(e.source for e in estimates.values())),
-        "disk": {"bytes": disk(needed, estimator.work_of), "free": shutil.disk_usage(".").free},
-        "downloads": downloads(needed),
+        "disk": {"bytes": disk(needed, known), "free": shutil.disk_usage(".").free},
+        "downloads": [file for job in needed for file in known.fetched(job)],
+        "notes": known.notes(),
         "estimates": [facts(estimate) for estimate in estimates.values()],
     }
 
 
-def study_files(scale: str, study: str) -> tuple[str, str]:
-    """What the names of the files begin with that a study is there for."""
-    return f"results/{scale}/tables/{study}-", f"results/{scale}/figures/{study}-"
+def study_folder(scale: str, study: str) -> str:
+    """Where a study's tables, figures and claims are."""
+    return f"results/{scale}/studies/{study}/"
+
+
+def disk(jobs: Iterable[Job], known: Known) -> dict[str, float]:
+    """Bytes by kind of file, the large ones; tables, figures and logs are small compared with them."""
+    found = Counter()
+    for job in jobs:
+        found.update(known.written(job))
+    return dict(found)
 
 
 def hours(estimates: list[Estimate]) -> dict:
     """jobs; processor_hours: of one core; gpu_hours: of the GPU that is here, or that was measured; exaflops and
-    gpus: what is left for a GPU that is not here, and the fewest and most hours that this takes on some of them."""
+    gpus: the work for a GPU that is not here, and the fewest and the most hours that it takes on some of them."""
     flops = Counter()
     for estimate in estimates:
         flops.update(estimate.flops)

@@ -2,13 +2,12 @@
 
 import textwrap
 
-from robustlens.planning.estimate import PREPARATION_RATE, PROCESSOR_HOURS
+from robustlens.planning.estimate import PROCESSOR_HOURS
 from robustlens.planning.gpus import GPUS
-from robustlens.planning.work import MANY_CLASSES, ROBUST_SHARE, ROBUST_SHARE_OF_MANY
 
 WIDTH = 110  # of the notes
-BUSY = 0.5  # load of a core by others, beyond which timings are doubted
-SMALL = 0.01  # kinds of jobs with less of the time than this are not listed
+BUSY = 0.5  # load of a core by other programs, beyond which timings are doubted
+SMALL = 0.01  # kinds of jobs that take a smaller share of the time than this are not listed
 SOURCES = {
     "measured": "this very job ran before",
     "alike": "jobs like it ran before; in proportion to the FLOPs",
@@ -16,8 +15,8 @@ SOURCES = {
     "rate": "FLOPs at four fifths of the rate of a convolution, timed just now",
     "gpus": "FLOPs at the rates of the GPUs, which are below",
     "start-up": "what Python takes to start, timed just now; the work itself is short",
-    "assumed": f"the bytes of the prepared images at {PREPARATION_RATE / 1e6:.0f} MB/s",
-    "unknown": "not estimated, and in no sum",
+    "assumed": "at a rate that is assumed, which the notes name",
+    "unknown": "not estimated; the sums have only what Python takes to start",
 }
 
 
@@ -57,13 +56,13 @@ def _time(plan: dict) -> list[str]:
         hours = _integer(machine["processor_hours"])
         parts.append(
             f"This machine has no GPU, and one of its cores would take about {hours} hours.\n"
-            f"Beyond {PROCESSOR_HOURS:.0f} a plan is for GPUs: the fewest and the most hours of one."
+            f"Beyond {PROCESSOR_HOURS:.0f} hours a plan is for GPUs: the fewest and the most hours of one."
         )
     return parts
 
 
 def _columns(plan: dict) -> dict:
-    """The columns of hours that this plan needs, each with what makes its text of `plan.hours`."""
+    """The columns of hours that this plan needs: by their titles, what makes their texts from `plan.hours`."""
     columns = {}
     if not plan["machine"]["here"]:
         columns["PFLOP"] = lambda hours: number(hours["exaflops"] * 1000)
@@ -126,12 +125,9 @@ def _downloads(plan: dict) -> str:
 
 def _notes(plan: dict) -> str:
     notes = [
-        "FLOPs: of the passes that the attacks, methods and loops make through the networks, two a multiply-add.",
-        f"Of the images that AutoAttack's attacks are run on, {ROBUST_SHARE:.0%} are taken to be robust "
-        f"({ROBUST_SHARE_OF_MANY:.0%} of more than {MANY_CLASSES} classes, none after training without an attack): "
-        "these cost nearly all of their time.",
-        "Left out: the time of downloads, of waiting for a GPU or a cluster, of tables and figures beyond their start. "
-        "A training that was interrupted goes on from its saved state, but is counted as a whole.",
+        "FLOPs: of the passes that the attacks, methods and loops make through the networks, two per multiply-add.",
+        *plan["notes"],
+        "Left out: the time of downloads, of waiting for a GPU or a cluster, of tables and figures beyond their start.",
     ]
     machine = plan["machine"]
     if machine["load"] > BUSY * machine["cores"] and {"probe", "rate"} & plan["sources"].keys():
@@ -141,15 +137,13 @@ def _notes(plan: dict) -> str:
         )
     if not machine["here"]:
         notes += [f"{gpu.name}: {gpu.source}." for gpu in GPUS]
-    if "prepared datasets" in plan["disk"]["bytes"]:
-        notes.append("A dataset of image files takes its disk space twice while it is prepared.")
     return "NOTES\n" + "\n".join(
         textwrap.fill(note, WIDTH, initial_indent="  ", subsequent_indent="    ") for note in notes
     )
 
 
 def table(titles: list[str] | None, body: list[list[str]], left: int) -> str:
-    """Aligned columns, the first `left` of them to the left."""
+    """Aligned columns, the first `left` of them on the left."""
     rows = ([titles] if titles else []) + body
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(

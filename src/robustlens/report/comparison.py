@@ -1,31 +1,43 @@
-"""Cells and notes for tables that compare recipes with each other, some of which have fewer seeds than others."""
+"""What tables that compare recipes share: the attacks that they show, differences, and notes on seeds."""
 
 from collections.abc import Iterable
 
 import pandas as pd
 
+from robustlens.analysis.evaluations import sources
 from robustlens.analysis.frames import paired
 from robustlens.analysis.statistics import crossed_interval
-from robustlens.report import names
 from robustlens.report.cells import Cell
+from robustlens.report.context import Context
 
+NO_ATTACK, WEAKEST = "clean", "fgsm"
 INTERVALS = (
     "In brackets 95 % intervals of differences paired by seed and test image: over seeds and images, both taken as "
     "random, or over the images only where one seed is compared."
 )
 
 
+def attacks_shown(evaluations: pd.DataFrame, context: Context) -> list[str]:
+    """The attacks of a table of accuracies, in the order of the context: all that were measured, but without FGSM
+    where another attack was, too."""
+    measured = list(evaluations["attack"].unique())
+    ordered = [*(attack for attack in context.attacks if attack in measured), *measured]
+    stronger = any(attack not in (NO_ATTACK, WEAKEST) for attack in measured)
+    return [attack for attack in dict.fromkeys(ordered) if attack != WEAKEST or not stronger]
+
+
 def difference_cell(first: pd.DataFrame, second: pd.DataFrame, digits: int, value: str = "points", **more) -> Cell:
     """Mean of first - second over the seeds and images that both have, with its interval; empty when there are none.
 
-    first, second: rows of one recipe, checkpoint and attack with the columns seed, index, source and `value`.
+    first, second: rows of one recipe, checkpoint and attack with the columns seed, index, source and `value`; or
+    falls, as `evaluations.falls` gives them.
     """
     difference = paired(first, second, value)
     if not difference.size:
         return Cell(digits=digits, unit="points", **more)
     interval = crossed_interval(difference)
     seeds = set(first["seed"]) & set(second["seed"])
-    sources = pd.concat([part[part["seed"].isin(seeds)]["source"] for part in (first, second)])
+    files = [sources(part[part["seed"].isin(seeds)]) for part in (first, second)]
     return Cell(
         value=interval.estimate,
         low=interval.low,
@@ -34,13 +46,13 @@ def difference_cell(first: pd.DataFrame, second: pd.DataFrame, digits: int, valu
         unit="points",
         n_seeds=difference.shape[0],
         n_images=difference.shape[1],
-        sources=tuple(sources.unique()),
+        sources=tuple(dict.fromkeys(file for of_part in files for file in of_part)),
         **more,
     )
 
 
-def seeds_notes(seeds: pd.Series, recipes: Iterable[str]) -> list[str]:
-    """What the numbers behind ± are, and which recipes have none. seeds: of each of the recipes' rows, as long."""
+def seeds_notes(seeds: pd.Series, recipes: Iterable[str], context: Context) -> list[str]:
+    """What the numbers behind ± are, and which recipes have none. seeds, recipes: of the same rows."""
     counts = pd.Series(seeds.to_numpy()).groupby(pd.Series(list(recipes)), sort=False).nunique()
     several, single = counts[counts > 1], counts[counts == 1]
     if several.empty:
@@ -48,5 +60,5 @@ def seeds_notes(seeds: pd.Series, recipes: Iterable[str]) -> list[str]:
     span = f"{several.min()}" if several.min() == several.max() else f"{several.min()} to {several.max()}"
     notes = [f"± is the standard deviation over {span} seeds (n \u2212 1)."]
     if len(single):
-        notes.append(f"One seed, so that no spread can be given: {', '.join(map(names.recipe, single.index))}.")
+        notes.append(f"One seed, so that no spread can be given: {', '.join(map(context.recipe_label, single.index))}.")
     return notes

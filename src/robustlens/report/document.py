@@ -1,35 +1,30 @@
 """What a report holds, before it is LaTeX or HTML."""
 
-import csv
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from robustlens.analysis.claims import VERDICTS
+from robustlens.report.chapter import Chapter, count, read_verdicts
 from robustlens.report.scale import warning
+from robustlens.report.table import Table
 
 TEMPLATES = Path(__file__).parent / "templates"  # not seen by the code digest: declare them as inputs
 
 
 @dataclass(frozen=True)
 class Document:
-    """The parts of a report. Of a table's or a figure's files any one is named; the others lie beside it:
-    .tex, .html and .csv of a table, .pdf and .png of a figure.
+    """The parts of a report.
 
-    animations: .gif files; the figure of the same name is its still, and stands in for it in print.
-    datasets: their sheets (`sheet.json`). provenance: what to print at the end, such as the configuration's digest and
-    the versions of the libraries.
+    datasets: their sheets (`sheet.json`). chapters: one per study, in order. claims: the CSV of the collected claims.
+    provenance: what to print at the end, such as the configuration's digest and the versions of the libraries.
     """
 
     title: str
     scale: str
     datasets: list[dict]
-    tables: list[Path]
-    figures: list[Path]
+    chapters: list[Chapter]
     claims: Path
-    animations: list[Path] = field(default_factory=list)
     provenance: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -44,8 +39,20 @@ class Document:
             "kept for each image and from training histories; the CSV beside each table names the files "
             "behind each cell.",
             *(_dataset_sentence(sheet) for sheet in self.datasets),
-            _verdict_sentence(self.claims.with_suffix(".csv")),
+            *self._verdicts(),
         ]
+
+    def headlines(self, chapter: Chapter) -> Table | None:
+        return chapter.headlines({sheet["name"]: sheet["title"] for sheet in self.datasets}, self.scale)
+
+    def _verdicts(self) -> list[str]:
+        """Over all studies."""
+        rows = read_verdicts(self.claims)
+        studies = list(dict.fromkeys(row["study"] for row in rows))
+        papers = {chapter.study: chapter.paper for chapter in self.chapters}
+        if not studies:
+            return []
+        return [count(rows, papers[studies[0]] if len(studies) == 1 else f"{len(studies)} papers")]
 
 
 def environment(**settings: object) -> Environment:
@@ -67,10 +74,3 @@ def _dataset_sentence(sheet: dict) -> str:
         f"{name}: {len(sheet['classes'])} classes, images of {shape} values; "
         f"{sizes['train']} to train, {sizes['validation']} to validate and select checkpoints, {sizes['test']} to test."
     )
-
-
-def _verdict_sentence(claims: Path) -> str:
-    with open(claims, newline="") as file:
-        verdicts = Counter(row["text"] for row in csv.DictReader(file) if row["column"] == "verdict")
-    counts = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS)
-    return f"Of {verdicts.total()} claims of the paper, these results leave {counts}."

@@ -36,46 +36,6 @@ STYLE = {
 # Okabe and Ito's palette, told apart by colour-blind readers too
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, RED, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#888888"
-OF_RECIPE = {
-    "standard": GREY,
-    "sat": RED,
-    "trades": BLUE,
-    "mart": ORANGE,
-    "mail-trades": PURPLE,
-    "weat-nat": SKY,
-    "weat-adv": GREEN,
-    "gairat": BLACK,
-    "mail-at": "#4B0082",
-    "sat-awp": "#7A3500",  # AWP: a darker shade of what it is added to
-    "trades-awp": "#003A5C",
-    "weat-adv-awp": "#00402E",
-    "weat-adv-normalised": "#4DBB9A",  # the ablations of WEAT: shades of its green, told apart by their markers
-    "weat-adv-attacked": "#00735A",
-    "weat-adv-ce": "#7FCFB7",
-    "weat-adv-kl": "#005C45",
-    "weat-adv-beta7": "#2FAE88",
-    "weat-adv-steady": "#008A65",
-}
-MARKERS = {
-    "standard": "o",
-    "sat": "o",
-    "trades": "s",
-    "mart": "D",
-    "mail-trades": "^",
-    "weat-nat": "<",
-    "weat-adv": ">",
-    "gairat": "X",
-    "mail-at": "v",
-    "sat-awp": "P",
-    "trades-awp": "P",
-    "weat-adv-awp": "P",
-    "weat-adv-normalised": "o",
-    "weat-adv-attacked": "s",
-    "weat-adv-ce": "^",
-    "weat-adv-kl": "v",
-    "weat-adv-beta7": "D",
-    "weat-adv-steady": "X",
-}
 NATURAL, ADVERSARIAL = SKY, RED
 
 styled = rc_context(STYLE)
@@ -90,14 +50,9 @@ class Drawing:
     caption: str
 
 
-def colour(recipe: str) -> str:
-    """The recipe's colour, the same in every figure; black for one that is not listed."""
-    return OF_RECIPE.get(recipe, BLACK)
-
-
-def marker(recipe: str) -> str:
-    """The recipe's marker, for figures that draw many recipes in one panel; with the colour it is the recipe's own."""
-    return MARKERS.get(recipe, "*")
+def drawn(label: str) -> str:
+    """A label as matplotlib must be given it: a dollar sign begins no formula."""
+    return label.replace("$", r"\$")
 
 
 def band(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: object) -> None:
@@ -111,7 +66,7 @@ def band(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: obj
 
 @styled
 def save(drawing: Drawing, pdf: Path, png: Path) -> None:
-    """The figure as PDF and PNG, by rename and without a date; title and caption are among the files' metadata."""
+    """Write the figure as PDF and PNG, by rename and without a date, with title and caption in their metadata."""
     said = {"Title": drawing.title}
     for part in drawing.figure.subfigs:
         part.patch.set_visible(False)  # white on white; its lower edge is at 0 or at -0, from one run to the next

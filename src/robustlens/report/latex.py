@@ -9,12 +9,14 @@ from pathlib import Path
 
 from robustlens.atomic import replacing
 from robustlens.errors import RobustlensError
+from robustlens.report.chapter import Chapter
 from robustlens.report.document import Document, environment
 from robustlens.report.escape import latex
 from robustlens.report.figure import title_and_caption
 
 PDFTEX = ("-interaction=nonstopmode", "-halt-on-error", "-file-line-error", "-no-shell-escape")
 ERROR = re.compile(r"^(!|.+:\d+: ).*")
+PASSES = 3  # the contents, which move what follows them, are right from the third on
 NO_DATES = {"SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1"}
 
 
@@ -28,18 +30,27 @@ def render_tex(document: Document, folder: Path) -> str:
         comment_start_string="<#",
         comment_end_string="#>",
     ).get_template("report.tex")
-    figures = []
-    for path in document.figures:
-        _, caption = title_and_caption(path.with_suffix(".png"))
-        relative = Path(os.path.relpath(path.with_suffix(".pdf"), folder)).as_posix()
-        figures.append({"path": relative, "caption": caption, "name": path.stem})
-    return template.render(
-        document=document,
-        tables=[path.with_suffix(".tex").read_text() for path in document.tables],
-        claims=document.claims.with_suffix(".tex").read_text(),
-        figures=figures,
-        latex=latex,
-    )
+    chapters = [_chapter(document, chapter, folder) for chapter in document.chapters]
+    return template.render(document=document, chapters=chapters, latex=latex)
+
+
+def _chapter(document: Document, chapter: Chapter, folder: Path) -> dict:
+    """What the template prints of a study."""
+    headlines = document.headlines(chapter)
+    return {
+        "heading": chapter.heading,
+        "verdicts": chapter.verdicts,
+        "headlines": headlines.to_latex() if headlines else None,
+        "tables": [path.with_suffix(".tex").read_text() for path in chapter.tables],
+        "figures": [_figure(chapter.study, path, folder) for path in chapter.figures],
+        "claims": chapter.claims.with_suffix(".tex").read_text() if chapter.claims else None,
+    }
+
+
+def _figure(study: str, path: Path, folder: Path) -> dict:
+    _, caption = title_and_caption(path.with_suffix(".png"))
+    relative = Path(os.path.relpath(path.with_suffix(".pdf"), folder)).as_posix()
+    return {"path": relative, "caption": caption, "label": f"{study}-{path.stem}"}
 
 
 def compile_pdf(tex: Path, out: Path) -> None:
@@ -73,7 +84,7 @@ def _commands(tex: Path, folder: str) -> list[list[str]]:
     if shutil.which("latexmk") and shutil.which("pdflatex"):
         return [["latexmk", "-norc", "-pdf", *PDFTEX, f"-outdir={folder}", tex.name]]
     if shutil.which("pdflatex"):
-        return [["pdflatex", *PDFTEX, f"-output-directory={folder}", tex.name]] * 2
+        return [["pdflatex", *PDFTEX, f"-output-directory={folder}", tex.name]] * PASSES
     if shutil.which("tectonic"):
         return [["tectonic", "--outdir", folder, tex.name]]
     raise RobustlensError(

@@ -18,11 +18,13 @@ class Text:
 
 @dataclass(frozen=True)
 class Line:
-    """A printed row. opens: the name of the group that begins with it, or ""."""
+    """A printed row. opens: the name of the group that begins with it, or "". below: cells that stand below the label
+    instead of beside it."""
 
     opens: str
     label: str
     texts: list[Text]
+    below: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,21 @@
 """Published numbers, each with its source and how far it can be trusted."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from robustlens.errors import RobustlensError
+from robustlens.parameters import nearest
+
+ANY_ARCHITECTURE = "any"
+SECTIONS = ("architectures", "labels", "blocks")
+NEEDED = ("source", "trust", "dataset", "architecture", "metrics", "values")
+OPTIONAL = ("note",)
+METRICS = {"pgd20": "pgd"}  # attacks that papers give another name
+UNCOMPARED = "normalisation"  # a network is the same one whatever its input is shifted and scaled by
 
 
 @dataclass(frozen=True)
@@ -19,23 +29,55 @@ class Published:
 
 
 class PublishedNumbers:
-    """The numbers of one file under `published/`, found by (dataset, architecture, recipe, metric)."""
+    """The numbers of a study's `published.yaml`, found by (dataset, architecture, recipe, metric).
 
-    def __init__(self, path: Path):
-        content = yaml.safe_load(Path(path).read_text())
+    path: None gives no numbers. Raises RobustlensError for a key or an architecture that is not known there, a row
+    with more or fewer values than metrics, and a number that is given twice.
+    """
+
+    def __init__(self, path: Path | None):
         self.numbers: dict[tuple[str, str, str, str], Published] = {}
-        for block in content["blocks"]:
-            for recipe, values in block["values"].items():
-                for metric, value in zip(block["metrics"], values, strict=True):
-                    self._add(path, block, recipe, metric, value)
+        content = yaml.safe_load(Path(path).read_text()) if path else {}
+        _check(content, SECTIONS, f"{path}")
+        self._architectures: Mapping[str, Mapping[str, Any]] = content.get("architectures", {})
+        self._labels: Mapping[str, str] = content.get("labels", {})
+        for number, block in enumerate(content.get("blocks", []), start=1):
+            self._read(block, f"{path}, block {number}")
 
-    def _add(self, path: Path, block: dict, recipe: str, metric: str, value: float | None) -> None:
+    def _read(self, block: Mapping[str, Any], where: str) -> None:
+        _check(block, (*NEEDED, *OPTIONAL), where)
+        missing = [key for key in NEEDED if key not in block]
+        if missing:
+            raise RobustlensError(f"{where}: {missing[0]!r} is missing")
+        known = [*self._architectures, ANY_ARCHITECTURE]
+        if block["architecture"] not in known:
+            name = block["architecture"]
+            raise RobustlensError(f"{where}: no architecture {name!r} is described{nearest(name, known)}")
+        for recipe, values in block["values"].items():
+            if len(values) != len(block["metrics"]):
+                raise RobustlensError(
+                    f"{where}: {recipe} has {len(values)} values for {len(block['metrics'])} metrics; write null for a "
+                    "number that is not known"
+                )
+            for metric, value in zip(block["metrics"], values, strict=True):
+                self._add(where, block, recipe, metric, value)
+
+    def _add(self, where: str, block: Mapping[str, Any], recipe: str, metric: str, value: float | None) -> None:
         key = (block["dataset"], block["architecture"], recipe, metric)
         if value is None:
             return
         if key in self.numbers:
-            raise RobustlensError(f"{path}: the number {key} stands there twice; keep one")
+            raise RobustlensError(f"{where}: the number {key} is given twice; keep one")
         self.numbers[key] = Published(value, block["source"], block["trust"], block.get("note", ""))
+
+    def architecture(self, resolved: Mapping[str, Any] | None) -> str | None:
+        """What the file calls an architecture, given with all its parameters; None if it has no name for it."""
+        own = _compared(resolved or {})
+        return next((name for name, facts in self._architectures.items() if _compared(facts) == own), None)
+
+    def label(self, recipe: str) -> str:
+        """Of a recipe that only this file knows; without one it keeps its identifier."""
+        return self._labels.get(recipe, recipe)
 
     def find(self, dataset: str, architecture: str | None, recipe: str, metric: str) -> Published | None:
         """The published number, or None."""
@@ -44,3 +86,20 @@ class PublishedNumbers:
     def recipes(self, dataset: str, architecture: str, metric: str) -> list[str]:
         """The recipes with a number of this metric, in the order of the file."""
         return [key[2] for key in self.numbers if (key[0], key[1], key[3]) == (dataset, architecture, metric)]
+
+
+def metric(attack: str) -> str:
+    """What the files of published numbers call the accuracy under an attack."""
+    return METRICS.get(attack, attack)
+
+
+def _compared(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in architecture.items() if key != UNCOMPARED}
+
+
+def _check(content: Any, keys: Iterable[str], where: str) -> None:
+    if not isinstance(content, Mapping):
+        raise RobustlensError(f"{where}: must be a mapping with the keys {', '.join(keys)}")
+    for key in content:
+        if key not in keys:
+            raise RobustlensError(f"{where}: unknown key {key!r}{nearest(key, list(keys))}")

@@ -17,7 +17,7 @@ def over_seeds(
     n_images: int | None = None,
     published: Published | None = None,
 ) -> Cell:
-    """Mean and standard deviation of one value a seed; an empty cell (but for `published`) when there is none."""
+    """Mean and standard deviation of one value per seed; an empty cell (but for `published`) when there is none."""
     values = [float(value) for value in values]
     if not values:
         return Cell(published=published, digits=digits, unit=unit)
@@ -47,8 +47,8 @@ def accuracy_digits(images: int | None) -> int:
 def resolution_note(what: str, images: int, accuracy: float) -> str:
     """How many images stand behind a column and what difference they can show. accuracy: 0..1, typical."""
     return (
-        f"{what}: {images} test images a seed. At 95 % confidence they tell two accuracies near {100 * accuracy:.0f} % "
-        f"apart that differ by {resolvable_difference(images, accuracy):.1f} points or more."
+        f"{what}: {images} test images per seed. At 95 % confidence they tell two accuracies near "
+        f"{100 * accuracy:.0f} % apart that differ by {resolvable_difference(images, accuracy):.1f} points or more."
     )
 
 

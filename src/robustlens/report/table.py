@@ -44,7 +44,7 @@ class Table:
         return html_table(self.name, self.caption, self.corner, lay_out(self.columns, self.rows, self.notes))
 
     def to_csv(self) -> str:
-        """One row a cell; what is missing is empty, and files are separated by semicolons."""
+        """One row per cell; what is missing is empty, and files are separated by semicolons."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(CSV_HEADER)

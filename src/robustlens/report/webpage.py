@@ -1,37 +1,94 @@
 """The report as one HTML page that needs no other file and no script."""
 
 import base64
-from html import escape
+import re
+from collections.abc import Callable
+from html import escape, unescape
 from pathlib import Path
 
 from markupsafe import Markup
 
+from robustlens.report.chapter import Chapter
 from robustlens.report.document import TEMPLATES, Document, environment
 from robustlens.report.figure import title_and_caption
+
+FIRST_SENTENCE = re.compile(r"<figcaption>(.+?)(?:\.\s.*)?\.?</figcaption>", re.DOTALL)
 
 
 def render_html(document: Document) -> str:
     """The page: tables as their .html files, figures as PNG within the page."""
-    moving = {path.stem: path for path in document.animations}
-    figures = [_figure(path.with_suffix(".png"), moving.get(path.stem)) for path in document.figures]
-    tables = [Markup(path.with_suffix(".html").read_text()) for path in document.tables]
+    anchor = _anchors()
+    about, provenance = anchor("about"), anchor("provenance")
     return (
         environment(autoescape=True)
         .get_template("report.html")
         .render(
             document=document,
             style=Markup((TEMPLATES / "report.css").read_text()),
-            tables=tables,
-            claims=Markup(document.claims.with_suffix(".html").read_text()),
-            figures=figures,
+            about=about,
+            provenance=provenance,
+            chapters=[_chapter(document, chapter, anchor) for chapter in document.chapters],
         )
     )
 
 
-def _figure(png: Path, gif: Path | None) -> dict:
+def _anchors() -> Callable[[str], str]:
+    """A function that gives every part of the page an id of its own: the wanted one, or that with a number."""
+    taken: set[str] = set()
+
+    def anchor(wanted: str) -> str:
+        found, number = wanted, 1
+        while found in taken:
+            number += 1
+            found = f"{wanted}-{number}"
+        taken.add(found)
+        return found
+
+    return anchor
+
+
+def _chapter(document: Document, chapter: Chapter, anchor: Callable[[str], str]) -> dict:
+    """What the template prints of a study."""
+    study = chapter.study
+    parts = {"anchor": anchor(study)} | {part: anchor(f"{study}-{part}") for part in ("tables", "figures", "claims")}
+    headlines = document.headlines(chapter)
+    moving = {path.stem: path for path in chapter.animations}
+    return {
+        "study": study,
+        "title": chapter.title,
+        "heading": chapter.heading,
+        "verdicts": chapter.verdicts,
+        "parts": parts,
+        "headlines": _table(headlines.name, headlines.to_html(), anchor(headlines.name)) if headlines else None,
+        "tables": [_read(path, anchor(f"{study}-{path.stem}")) for path in chapter.tables],
+        "figures": [
+            _figure(path.with_suffix(".png"), moving.get(path.stem), anchor(f"{study}-{path.stem}"))
+            for path in chapter.figures
+        ],
+        "claims": _read(chapter.claims, anchor(f"{study}-ledger")) if chapter.claims else None,
+    }
+
+
+def _read(path: Path, anchor: str) -> dict:
+    return _table(path.stem, path.with_suffix(".html").read_text(), anchor)
+
+
+def _table(name: str, html: str, anchor: str) -> dict:
+    """A table under the id that it has on this page. Its whole caption is too long for the contents: they show its
+    name, with the first sentence when pointed at."""
+    said = FIRST_SENTENCE.search(html)
+    return {
+        "anchor": anchor,
+        "name": name.replace("-", " ").capitalize(),
+        "said": unescape(said[1]) if said else "",
+        "html": Markup(re.sub(r' id="[^"]*"', f' id="{anchor}"', html, count=1)),
+    }
+
+
+def _figure(png: Path, gif: Path | None, anchor: str) -> dict:
     title, caption = title_and_caption(png)
     image = Markup("\n").join(_image(path, title) for path in (png, gif) if path)
-    return {"name": png.stem, "title": title, "caption": caption, "image": image}
+    return {"anchor": anchor, "title": title, "caption": caption, "image": image}
 
 
 def _image(path: Path, title: str) -> Markup:

@@ -9,25 +9,21 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 class Averaging:
     """The average that a run's configuration asks for.
 
-    settings: `training.averaging`. `none`: there is none. `ema`: w <- decay w + (1 - decay) w_step after every step,
-    BatchNorm statistics likewise. `swa`: the equal average of the weights every `every_steps` steps from `start_epoch`
-    on; its BatchNorm statistics mean nothing until they are estimated anew on training images (`with_fresh_batchnorm`).
+    settings: `training.averaging`. `ema`: w <- decay w + (1 - decay) w_step after every step, BatchNorm statistics
+    likewise. `swa`: the equal average of the weights every `every_steps` steps from `start_epoch` on; its BatchNorm
+    statistics mean nothing until they are estimated anew on training images (`with_fresh_batchnorm`).
     """
 
     def __init__(self, settings: dict, network: nn.Module):
         self.settings, self.name = settings, settings["name"]
-        self.model: AveragedModel | None = None
         if self.name == "ema":
             self.model = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings["decay"]), use_buffers=True)
-        elif self.name == "swa":
+        else:
             self.model = AveragedModel(network)
 
     def after_step(self, network: nn.Module, epoch: int, step: int) -> None:
         """step: counted from 1 over the whole run."""
-        chosen = self.name == "ema" or (
-            self.name == "swa" and epoch >= self.settings["start_epoch"] and step % self.settings["every_steps"] == 0
-        )
-        if chosen:
+        if self.name == "ema" or (epoch >= self.settings["start_epoch"] and step % self.settings["every_steps"] == 0):
             self.model.update_parameters(network)
 
     def followed(self, network: nn.Module) -> nn.Module:
@@ -35,23 +31,21 @@ class Averaging:
         return self.model.module if self.name == "ema" else network
 
     def final(self, network: nn.Module) -> nn.Module:
-        """The network that a finished run leaves as `last`: the average, where anything was averaged."""
-        averaged = self.model is not None and int(self.model.n_averaged) > 0
-        return self.model.module if averaged else network
+        """The network that a finished run leaves as `last`: the average, if anything was averaged."""
+        return self.model.module if int(self.model.n_averaged) > 0 else network
 
     def state(self) -> dict[str, Tensor]:
-        return {} if self.model is None else self.model.state_dict()
+        return self.model.state_dict()
 
     def load(self, state: dict[str, Tensor]) -> None:
-        if self.model is not None:
-            self.model.load_state_dict(state)
+        self.model.load_state_dict(state)
 
-
-def with_fresh_batchnorm(network: nn.Module) -> nn.Module:
-    """A copy in train mode whose BatchNorm statistics will be the plain mean over the batches that it sees next."""
-    network = copy.deepcopy(network)
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.reset_running_stats()
-            module.momentum = None
-    return network.train()
+    @staticmethod
+    def with_fresh_batchnorm(network: nn.Module) -> nn.Module:
+        """A copy in train mode whose BatchNorm statistics will be the plain mean over the batches it sees next."""
+        network = copy.deepcopy(network)
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.reset_running_stats()
+                module.momentum = None
+        return network.train()

@@ -27,8 +27,8 @@ from robustlens.models.weights import build
 from robustlens.parameters import create, fraction
 from robustlens.provenance import device_facts
 from robustlens.seeds import derive, generator
+from robustlens.training import optional
 from robustlens.training.augmentation import crop_and_flip
-from robustlens.training.averaging import Averaging, with_fresh_batchnorm
 from robustlens.training.descent import Descent
 from robustlens.training.engine import Engine, FastNetwork
 from robustlens.training.images import Images
@@ -37,7 +37,6 @@ from robustlens.training.result import TrainedRun
 from robustlens.training.schedule import Schedule
 from robustlens.training.state import RunState
 from robustlens.training.tracking import ENERGIES, Tracker, summarise
-from robustlens.training.weight_perturbation import WeightPerturbation
 
 SAVE_EVERY_SECONDS = 300.0
 # Several processes ask one another whether to stop about this often; alone, a process asks itself after every step.
@@ -116,8 +115,8 @@ class Training:
         self.engine = Engine.choose(self.settings, device, model)
         self.model = self.engine.place(model, device)
         self.fast = self.engine.fast(self.model)
-        self.averaging = Averaging(self.settings["averaging"], self.model)
-        self.perturbation = WeightPerturbation(self.settings["weight_perturbation"], self.model, self.processes)
+        self.averaging = optional.averaging(spec, self.model)
+        self.perturbation = optional.perturbation(spec, self.model, self.processes)
         self.descent = Descent(self.model, self.settings["weight_decay"], fused=device.type == "cuda")
         last_batch = len(self.images) % self.settings["batch_size"] or self.settings["batch_size"]
         if last_batch < self.processes.count:
@@ -281,7 +280,7 @@ class Training:
         self, network: nn.Module, seen: Callable[[Tensor, Tensor, torch.Generator], Tensor]
     ) -> nn.Module:
         """A copy of the network with BatchNorm statistics of `seen` training images: their mean over one epoch."""
-        network = with_fresh_batchnorm(network)
+        network = self.averaging.with_fresh_batchnorm(network)
         fast = self.engine.fast(network)
         for step, batch in enumerate(self._batches(self.settings["epochs"] + 1)):
             where = self.processes.share(batch)

@@ -12,10 +12,10 @@ from robustlens.training.parallel import Processes
 class WeightPerturbation:
     """The perturbation that a run's configuration asks for.
 
-    settings: `training.weight_perturbation`. `none`: there is none. `awp`: after epoch `start_epoch` (counted from 1)
-    each step is taken at w + v, v = gamma ||w|| g / ||g|| for every weight tensor of two dimensions or more, g the
-    gradient of the very loss that is trained on; after the step v is taken off again. The released code takes one
-    SGD step of a copy of the network for g; the length of that step cancels.
+    settings: `training.weight_perturbation`. After epoch `start_epoch` (counted from 1) each step is taken at w + v,
+    v = gamma ||w|| g / ||g|| for every weight tensor of two dimensions or more, g the gradient of the very loss that
+    is trained on; after the step v is taken off again. The released code takes one SGD step of a copy of the network
+    for g; the length of that step cancels.
     """
 
     def __init__(self, settings: dict, model: nn.Module, processes: Processes):
@@ -25,7 +25,7 @@ class WeightPerturbation:
     @contextlib.contextmanager
     def around_step(self, loss: Callable[[], Tensor], epoch: int) -> Iterator[None]:
         """Inside, the network's weights are w + v; the BatchNorm statistics do not see the pass that finds v."""
-        if self.settings["name"] == "none" or epoch <= self.settings["start_epoch"]:
+        if epoch <= self.settings["start_epoch"]:
             yield
             return
         perturbation = self._perturbation(loss)

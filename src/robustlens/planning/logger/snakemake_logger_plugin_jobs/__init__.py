@@ -1,4 +1,4 @@
-"""A logger plugin of Snakemake that appends what it announces to a file: lines of JSON, one a job, and their counts.
+"""A logger plugin of Snakemake that appends what it announces to a file: one line of JSON per job, and their counts.
 
 A dry run announces all the jobs that a run would start. What it prints is for people; this is the interface that
 Snakemake documents for programs. `robustlens.planning.dry_run` puts this package on the path and asks for it.

@@ -1,0 +1,13 @@
+# REQUIRED INPUTS   none
+# OUTPUTS           none: files of the former layout of results/ are answered with their new place
+
+
+rule former_layout:
+    input:
+        named_with_its_new_place,
+    output:
+        "results/{scale}/{former}",
+    wildcard_constraints:
+        former=r"(tables|figures)/[^/]+|evaluations/.+\.parquet",
+    message:
+        "{wildcards.former} has another place now"

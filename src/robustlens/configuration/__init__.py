@@ -1,0 +1,65 @@
+"""The configuration: files merged, checked, completed with defaults.
+
+Everything here runs while the Snakefile is parsed: no torch, no pandas, no network.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from robustlens.configuration import checking, cohorts, references
+from robustlens.configuration.facts import (
+    CATALOGUE,
+    CHECKSUMS,
+    archives,
+    classes,
+    download_name,
+    entry,
+    prepared,
+    run_spec,
+    suite_attacks,
+    title,
+    trained_under,
+)
+from robustlens.configuration.reading import Config, combined, merge, read_yaml, without_nulls
+from robustlens.study.declaration import Study
+
+__all__ = [
+    "CATALOGUE",
+    "CHECKSUMS",
+    "Config",
+    "archives",
+    "classes",
+    "download_name",
+    "entry",
+    "load",
+    "merge",
+    "prepared",
+    "read_yaml",
+    "run_spec",
+    "suite_attacks",
+    "title",
+    "trained_under",
+]
+
+
+def load(
+    shipped: Sequence[Path],
+    given: Sequence[Path],
+    entries: Mapping[str, Any],
+    schema: Path,
+    studies: Mapping[str, Study],
+) -> Config:
+    """The complete configuration of the chosen scale.
+
+    shipped: config.yaml, then the files of the studies. given: those of `--configfile`. entries: of `--config`.
+    studies: the declared ones by name. `reading` says in which order all that is merged.
+    Raises RobustlensError with the place of the first problem and, for an unknown name, the nearest valid one.
+    """
+    config = combined(shipped, given, entries)
+    references.inherit(config)
+    config = without_nulls(config)
+    checking.check(config, read_yaml(schema))
+    references.check(config)
+    cohorts.complete(config, studies)
+    return config

@@ -1,0 +1,115 @@
+"""Keys, values and parameters of components: each is valid by itself, and defaults are filled in."""
+
+import copy
+import functools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+
+from robustlens.configuration.facts import OF_ATTACK, OF_RECIPE, training
+from robustlens.configuration.reading import Config
+from robustlens.errors import RobustlensError
+from robustlens.parameters import nearest, resolve
+
+
+def check(config: Config, schema: Config) -> None:
+    """Raise RobustlensError with the place of the first problem; otherwise the defaults are in `config` afterwards."""
+    validate(config, schema)
+    _resolve_components(config)
+    of_training = {"$ref": "#/$defs/training", "$defs": schema["$defs"]}
+    for name, recipe in config["recipes"].items():
+        for dataset in config["datasets"] if "training" in recipe else ():
+            validate(copy.deepcopy(training(config, dataset, name)), of_training, f"config.recipes.{name}.training")
+
+
+def validate(config: Config, schema: Config, where: str = "config") -> None:
+    """Raise on the deepest, first error, found at `where` of the configuration; fill in the defaults otherwise."""
+    errors = list(_validator()(schema).iter_errors(config))
+    if errors:
+        raise RobustlensError(_explain(max(errors, key=lambda error: len(error.absolute_path)), where))
+
+
+@functools.cache
+def _validator() -> type:
+    base = jsonschema.Draft202012Validator
+    check = base.VALIDATORS["properties"]
+
+    def properties(instance_validator: Any, subschemas: Config, instance: Any, schema: Config) -> Iterator:
+        if isinstance(instance, dict):
+            for name, subschema in subschemas.items():
+                if "default" in subschema:
+                    instance.setdefault(name, copy.deepcopy(subschema["default"]))
+        yield from check(instance_validator, subschemas, instance, schema)
+
+    def number(_: Any, value: Any) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+    def integer(_: Any, value: Any) -> bool:  # JSON's 60.0 is no number of epochs
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    types = base.TYPE_CHECKER.redefine("number", number).redefine("integer", integer)
+    return jsonschema.validators.extend(base, {"properties": properties}, type_checker=types)
+
+
+def _explain(error: jsonschema.ValidationError, where: str) -> str:
+    if error.validator == "oneOf" and error.context:
+        name_or_kind = [e for e in error.context if e.validator != "const"]
+        matching = [
+            e
+            for e in name_or_kind
+            if not any(_branch(o) == _branch(e) and o.validator == "const" for o in error.context)
+        ]
+        if matching:
+            return _explain(matching[0], where)
+    place = where + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
+    if error.validator == "additionalProperties":
+        valid = list(error.schema.get("properties", {}))
+        unknown = [key for key in error.instance if key not in valid]
+        return f"{place}: unknown key {unknown[0]!r}{nearest(unknown[0], valid)}"
+    if error.validator == "required":
+        return f"{place}: {error.message}"
+    expected = error.schema.get("description", "").rstrip(".")
+    return f"{place}: {error.message}" + (f" ({expected})" if expected else "")
+
+
+def _branch(error: jsonschema.ValidationError) -> int:
+    return error.relative_schema_path[0]
+
+
+# Components -----------------------------------------------------------------------------------------------------------
+
+
+def _resolve_components(config: Config) -> None:
+    """Check the parameters that components declare, and write their defaults into the configuration."""
+    for name, recipe in config["recipes"].items():
+        parameters = {k: v for k, v in recipe.items() if k not in OF_RECIPE}
+        recipe.update(resolve("methods", recipe["method"], parameters, f"config.recipes.{name}"))
+        if "architecture" in recipe:
+            _resolve_family("models", recipe["architecture"], f"config.recipes.{name}.architecture")
+    for name, attack in config["attacks"].items():
+        _resolve_family("attacks", attack, f"config.attacks.{name}", OF_ATTACK)
+    for name, dataset in config["datasets"].items():
+        _resolve_family("data", dataset["reader"], f"config.datasets.{name}.reader")
+        _resolve_family("models", dataset["architecture"], f"config.datasets.{name}.architecture")
+        if "generation" in dataset:
+            _resolve_sampler(dataset["generation"], f"config.datasets.{name}.generation")
+    for name, model in config["models"].items():
+        _resolve_family("models", model["architecture"], f"config.models.{name}.architecture")
+
+
+def _resolve_sampler(generation: Config, where: str) -> None:
+    sampler = generation["sampler"]
+    sampler.update(resolve("generation", "sampler", sampler, f"{where}.sampler"))
+    for name, values in generation.get("grid", {}).get("values", {}).items():
+        for value in values:
+            resolve("generation", "sampler", {name: value}, f"{where}.grid.values")
+
+
+def _resolve_family(
+    group: str, component: Config, where: str, others: tuple[str, ...] = ("family", "normalisation")
+) -> None:
+    """others: keys of the component that are none of its parameters."""
+    parameters = {key: value for key, value in component.items() if key not in others}
+    component.update(resolve(group, component["family"], parameters, where))

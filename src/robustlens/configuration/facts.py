@@ -1,0 +1,144 @@
+"""What others ask of a loaded configuration."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+from robustlens.configuration.reading import Config, merge, read_yaml
+
+CATALOGUE = Path(__file__).parent.parent / "data" / "catalogue"
+CHECKSUMS = ("sha256", "sha1", "md5")
+# Keys of a recipe and of an attack that are none of their component's parameters.
+OF_RECIPE = ("method", "training", "architecture", "threat", "leave_out", "changes", "label", "colour", "marker")
+OF_ATTACK = ("family", "label")
+
+
+@cache
+def entry(reader: str) -> Config:
+    """What the catalogue says of the dataset that a reader reads: title, licence, citation, classes, archives, ..."""
+    return read_yaml(CATALOGUE / f"{reader.replace('-', '_')}.yaml")
+
+
+def readers() -> list[str]:
+    """Those that the catalogue has an entry of."""
+    return [path.stem.replace("_", "-") for path in CATALOGUE.glob("*.yaml")]
+
+
+def run_spec(config: Config, dataset: str, recipe: str) -> Config:
+    """All that defines the runs of a recipe on a dataset, except the seed: architecture, method, training, threat and
+    tracking, with the recipe's own entries in place of the dataset's."""
+    protocol, chosen = config["datasets"][dataset], config["recipes"][recipe]
+    return {
+        "dataset": dataset,
+        "recipe": recipe,
+        "architecture": chosen.get("architecture", protocol["architecture"]),
+        "method": {
+            "name": chosen["method"],
+            "parameters": {key: value for key, value in chosen.items() if key not in OF_RECIPE},
+        },
+        "training": training(config, dataset, recipe),
+        "threat": config["threats"][trained_under(config, dataset, recipe)],
+        "tracking": protocol["tracking"],
+        **({"leave_out": chosen["leave_out"]} if "leave_out" in chosen else {}),
+    }
+
+
+def training(config: Config, dataset: str, recipe: str) -> Config:
+    """The training protocol of a run: the dataset's, with the recipe's own entries in place of its."""
+    return merge(config["datasets"][dataset]["training"], config["recipes"][recipe].get("training", {}))
+
+
+def trained_under(config: Config, dataset: str, recipe: str) -> str:
+    """The name of the threat that a recipe trains under on a dataset; for a third-party model, the dataset's."""
+    return config["recipes"].get(recipe, {}).get("threat", config["datasets"][dataset]["threat"])
+
+
+def suite_attacks(config: Config, suite: Config) -> list[Config]:
+    """The attacks of an evaluation suite: name, family, parameters, number of images (None for all), and whether the
+    last checkpoint is spared."""
+    return [
+        {
+            "name": name,
+            "family": config["attacks"][name]["family"],
+            "parameters": {k: value for k, value in config["attacks"][name].items() if k not in OF_ATTACK},
+            "samples": suite["samples"].get(name),
+            "best_only": name in suite["best_only"],
+        }
+        for name in suite["attacks"]
+    ]
+
+
+# Datasets -------------------------------------------------------------------------------------------------------------
+
+
+def archives(config: Config, dataset: str) -> list[Config]:
+    """The archives of a dataset: its catalogue entry's, with what the configuration says of them instead. Another
+    checksum replaces the catalogue's size too."""
+    settings = config["datasets"][dataset]
+    complete = []
+    for archive in entry(settings["reader"]["family"])["archives"]:
+        own = settings["archives"].get(archive["file"], {})
+        identity = ("bytes", *CHECKSUMS) if any(kind in own for kind in CHECKSUMS) else ()
+        complete.append({key: value for key, value in archive.items() if key not in identity} | own)
+    return complete
+
+
+def download_name(config: Config, dataset: str) -> str:
+    """The folder of a dataset's archives: datasets with the same archives share it."""
+    settings = config["datasets"][dataset]
+    source = settings["reader"]["family"], settings["archives"]
+    if not settings["archives"]:
+        return settings["reader"]["family"]
+    return _first(config, lambda other: (other["reader"]["family"], other["archives"]) == source)
+
+
+def prepared(config: Config, dataset: str) -> str:
+    """The first dataset of the configuration whose prepared images are the same: read alike from the same archives,
+    with the same splits and classes. These share one folder."""
+    images = _images(config["datasets"][dataset])
+    return _first(config, lambda other: _images(other) == images)
+
+
+def _images(settings: Config) -> list:
+    return [settings.get(key) for key in ("reader", "archives", "splits", "classes")]
+
+
+def _first(config: Config, holds: Callable[[Config], bool]) -> str:
+    return next(name for name, settings in config["datasets"].items() if holds(settings))
+
+
+def classes(config: Config, dataset: str) -> int:
+    """How many classes the prepared dataset has."""
+    settings = config["datasets"][dataset]
+    return len(settings["classes"]) if "classes" in settings else entry(settings["reader"]["family"])["classes"]
+
+
+def title(config: Config, dataset: str) -> str:
+    """What tables and figures call a dataset: its own title, or the catalogue's with the classes that were removed."""
+    settings = config["datasets"][dataset]
+    if "title" in settings:
+        return settings["title"]
+    catalogue = entry(settings["reader"]["family"])
+    return title_of_classes(catalogue["title"], settings.get("classes"), catalogue["classes"])
+
+
+def title_of_classes(whole: str, kept: Sequence[int] | None, count: int) -> str:
+    """The title of a dataset that keeps some of the `count` classes of the dataset `whole` (None: all of them)."""
+    removed = sorted(set(range(count)) - set(kept)) if kept is not None else []
+    if not removed:
+        return whole
+    if len(removed) > len(kept):
+        return f"classes {_numbers(sorted(kept))} of {whole}"
+    return f"{whole} without class{'es' if len(removed) > 1 else ''} {_numbers(removed)}"
+
+
+def _numbers(numbers: list[int]) -> str:
+    """Three and more that follow one another are written as a range."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1].append(number)
+        else:
+            ranges.append([number])
+    written = [[f"{r[0]}\u2013{r[-1]}"] if len(r) > 2 else map(str, r) for r in ranges]
+    return ", ".join(text for texts in written for text in texts)

@@ -1,0 +1,158 @@
+"""Entries that name other entries: every name is defined, and what depends on another entry fits it."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from robustlens.configuration import facts
+from robustlens.configuration.reading import Config, merge
+from robustlens.errors import RobustlensError
+from robustlens.parameters import nearest
+from robustlens.report.escape import latex
+
+
+def known(used: Iterable[str], defined: Collection[str], what: str, where: str) -> None:
+    """Raise for a name that is not defined; what: of which kind it is."""
+    for name in used:
+        if name not in defined:
+            raise RobustlensError(f"{where}: unknown {what} {name!r}{nearest(name, list(defined))}")
+
+
+def inherit(config: Config) -> None:
+    """A dataset that is `like` another one takes over what it does not say itself, or removes by null.
+
+    Of a dataset with another reader it takes over neither title, archives nor classes, and with archives of its own no
+    title. With classes of its own, it has the other's title with what was removed.
+    """
+    datasets = config.get("datasets")
+    if not isinstance(datasets, dict):
+        return
+    for name, dataset in datasets.items():
+        seen = [name]
+        while isinstance(dataset, dict) and "like" in dataset:
+            model, where = dataset["like"], f"config.datasets.{name}.like"
+            if not isinstance(model, str):
+                raise RobustlensError(f"{where}: {model!r} is not the name of a dataset")
+            known([model], datasets, "dataset", where)
+            if model in seen:
+                raise RobustlensError(f"{where}: {' is like '.join([*seen, model])}: a circle")
+            seen.append(model)
+            own = {key: value for key, value in dataset.items() if key != "like"}
+            dataset = _taken_over(datasets[model], own)
+        datasets[name] = dataset
+
+
+def _taken_over(other: Any, own: Config) -> Any:
+    if not isinstance(other, dict):
+        return merge(other, own)
+    lost: tuple[str, ...] = ()
+    if "reader" in own and merge(other.get("reader"), own["reader"]) != other.get("reader"):
+        lost = ("title", "archives", "classes")
+    elif own.get("archives"):
+        lost = ("title",)
+    other = {key: value for key, value in other.items() if key not in lost}
+    if "classes" in own and "title" not in own and "title" in other:
+        other["title"] = _title_of_classes(other, own["classes"])
+    return merge(other, own)
+
+
+def _title_of_classes(other: Config, kept: Any) -> Any:
+    """Nothing of all this has been checked yet: what is wrong stays as it is, and is refused later."""
+    family = other["reader"].get("family") if isinstance(other.get("reader"), dict) else None
+    numbers = isinstance(kept, list) and all(isinstance(number, int) for number in kept)
+    if not (numbers and isinstance(other["title"], str) and family in facts.readers()):
+        return other["title"]
+    return facts.title_of_classes(other["title"], kept, facts.entry(family)["classes"])
+
+
+def check(config: Config) -> None:
+    """Raise RobustlensError for the first name that is not defined or entry that does not fit another one."""
+    for name, suite in config["suites"].items():
+        known(suite["attacks"], config["attacks"], "attack", f"config.suites.{name}.attacks")
+        for part in ("samples", "best_only"):
+            known(suite[part], suite["attacks"], "attack", f"config.suites.{name}.{part}")
+    for name, model in config["models"].items():
+        known([model["dataset"]], config["datasets"], "dataset", f"config.models.{name}.dataset")
+        if name in config["recipes"]:
+            raise RobustlensError(f"config.models.{name}: a recipe has this name; choose another")
+    for name, recipe in config["recipes"].items():
+        _check_recipe(config, name, recipe)
+    for name, dataset in config["datasets"].items():
+        _check_dataset(config, name, dataset)
+    _check_texts(config)
+
+
+def _check_recipe(config: Config, name: str, recipe: Config) -> None:
+    where = f"config.recipes.{name}"
+    if "threat" in recipe:
+        known([recipe["threat"]], config["threats"], "threat", f"{where}.threat")
+    seen = [name]
+    while "changes" in config["recipes"][seen[-1]]:
+        changed = config["recipes"][seen[-1]]["changes"]
+        known([changed], config["recipes"], "recipe", f"config.recipes.{seen[-1]}.changes")
+        if changed in seen:
+            raise RobustlensError(f"{where}.changes: {' changes '.join([*seen, changed])}: a circle")
+        seen.append(changed)
+    by = recipe.get("leave_out", {}).get("measured_by")
+    if by is not None:
+        known([by], config["recipes"], "recipe", f"{where}.leave_out.measured_by")
+        if "leave_out" in config["recipes"][by]:
+            raise RobustlensError(
+                f"{where}.leave_out.measured_by: {by} leaves images out itself; name a recipe that trains "
+                "on all of them"
+            )
+
+
+def _check_dataset(config: Config, name: str, dataset: Config) -> None:
+    where = f"config.datasets.{name}"
+    known([dataset["threat"]], config["threats"], "threat", f"{where}.threat")
+    if "classes" in dataset:
+        catalogue = facts.entry(dataset["reader"]["family"])
+        for number in dataset["classes"]:
+            if number >= catalogue["classes"]:
+                last = catalogue["classes"] - 1
+                raise RobustlensError(
+                    f"{where}.classes: {catalogue['title']} has no class {number}; its classes are 0 to {last}"
+                )
+        dataset["classes"] = sorted(dataset["classes"])  # their order means nothing
+    _check_archives(config, name, dataset, where)
+    epochs = dataset["training"]["epochs"]
+    late = [epoch for epoch in dataset["tracking"]["energy_epochs"] if epoch > epochs]
+    if late:
+        raise RobustlensError(f"{where}.tracking.energy_epochs: {late[0]} is after the last epoch, {epochs}")
+    features = dataset.get("generation", {}).get("features", {})
+    if "recipe" in features:
+        known([features["recipe"]], config["recipes"], "recipe", f"{where}.generation.features.recipe")
+
+
+def _check_archives(config: Config, name: str, dataset: Config, where: str) -> None:
+    """Archives are those of the catalogue, and another dataset's do not pass for the original."""
+    catalogue = facts.entry(dataset["reader"]["family"])
+    by_name = {archive["file"]: archive for archive in catalogue["archives"]}
+    known(dataset["archives"], by_name, "archive", f"{where}.archives")
+    for file, own in dataset["archives"].items():
+        published = any(by_name[file].get(kind) for kind in facts.CHECKSUMS)
+        another = any(own[kind] != by_name[file].get(kind) for kind in facts.CHECKSUMS if kind in own)
+        if published and another and "title" not in dataset:
+            raise RobustlensError(
+                f"{where}.archives.{file}: an archive with another checksum than {catalogue['title']}'s is another "
+                "dataset: give it a `title` of its own"
+            )
+    for archive in facts.archives(config, name):
+        check_checksum(archive, f"{where}.archives.{archive['file']}")
+
+
+def check_checksum(archive: Config, where: str) -> None:
+    """Nothing is used that can't be verified."""
+    if not any(archive.get(kind) for kind in facts.CHECKSUMS):
+        raise RobustlensError(f"{where}: no checksum is known for it; add its `sha256` (sha256sum FILE prints it)")
+
+
+def _check_texts(config: Config) -> None:
+    """Labels and titles are printed in tables, which LaTeX must be able to."""
+    sections = (("recipes", "label"), ("attacks", "label"), ("datasets", "title"), ("models", "title"))
+    for section, key in sections:
+        for name, settings in config[section].items():
+            try:
+                latex(settings.get(key, ""))
+            except RobustlensError as error:
+                raise RobustlensError(f"config.{section}.{name}.{key}: {error}") from error

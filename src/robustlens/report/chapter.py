@@ -1,0 +1,85 @@
+"""One study's part of a report, and what its ledger of claims comes to."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robustlens.analysis.claims import CONTRADICTED, OPEN, SUPPORTED
+from robustlens.errors import RobustlensError
+from robustlens.report.headlines import headlines
+from robustlens.report.table import Table
+
+HEADLINES = "robustness"  # the table, of those that every study may have, that the headline numbers are from
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """Of a table's or a figure's files any one is named; the others lie beside it: .tex, .html and .csv of a table and
+    of the claims, .pdf and .png of a figure.
+
+    study: its name. title, paper: as it declares them. animations: .gif files; the figure of the same name is its
+    still, and stands in for it in print. claims: None where the study judges none.
+    """
+
+    study: str
+    title: str
+    paper: str
+    tables: list[Path] = field(default_factory=list)
+    figures: list[Path] = field(default_factory=list)
+    animations: list[Path] = field(default_factory=list)
+    claims: Path | None = None
+
+    @property
+    def heading(self) -> str:
+        """The title; a study without a folder is called by its name alone."""
+        return self.title if self.title == self.study else f"{self.study}: {self.title}"
+
+    def headlines(self, titles: Mapping[str, str], scale: str) -> Table | None:
+        """See `robustlens.report.headlines`; None for a study without that table, too."""
+        for path in self.tables:
+            if path.stem == HEADLINES:
+                return headlines(path.with_suffix(".csv"), f"{self.study}-headlines", titles, scale)
+        return None
+
+    @property
+    def verdicts(self) -> list[str]:
+        """Sentences: how many claims are supported, contradicted and open, and which are contradicted."""
+        if self.claims is None:
+            return ["No claims are judged in this study."]
+        rows = read_verdicts(self.claims.with_suffix(".csv"))
+        datasets = {row["group"] for row in rows}
+        each = ", counted once for every dataset that they are judged on" if len(datasets) > 1 else ""
+        refuted = [_name(row) for row in rows if row["text"] == CONTRADICTED]
+        found = [f"Contradicted by these results: {', '.join(refuted)}."] if refuted else []
+        return [count(rows, f"{self.paper}{each}"), *found]
+
+
+def read_verdicts(claims: Path) -> list[dict[str, str]]:
+    """The rows of a ledger that hold a verdict: "row" is the claim, "group" its dataset where there are several, and
+    "text" the verdict."""
+    with open(claims, newline="") as file:
+        return [row for row in csv.DictReader(file) if row["column"] == "verdict"]
+
+
+def count(rows: Iterable[Mapping[str, str]], paper: str) -> str:
+    """A sentence that counts the verdicts of `rows`; paper: whose claims they are, such as "the energy paper"."""
+    verdicts = Counter(row["text"] for row in rows)
+    claims = "1 claim" if verdicts.total() == 1 else f"{verdicts.total()} claims"
+    return (
+        f"Of {claims} of {paper}, these results support {verdicts[SUPPORTED]}, contradict {verdicts[CONTRADICTED]} and "
+        f"leave {verdicts[OPEN]} open."
+    )
+
+
+def study_of(path: Path) -> str:
+    """The study that a result is of: the folder below `studies/` in its path. Raises RobustlensError without one."""
+    for folder in path.parents:
+        if folder.parent.name == "studies":
+            return folder.name
+    raise RobustlensError(f"{path}: not a study's result; those are in results/<scale>/studies/<study>/")
+
+
+def _name(row: Mapping[str, str]) -> str:
+    return f"{row['row']} ({row['group']})" if row["group"] else row["row"]

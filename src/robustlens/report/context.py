@@ -1,0 +1,85 @@
+"""What a builder knows beside its files: how what occurs in them is called and drawn."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+
+BLACK = "#000000"
+ORDERED = ("datasets", "recipes", "attacks", "threats", "architectures")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe, or a third-party model. colour, marker: as matplotlib takes them. changes: the recipe that it varies.
+    leaves_out: whether it trains on fewer images. threats: by dataset, the name of the threat it was trained under."""
+
+    label: str
+    colour: str = BLACK
+    marker: str = "*"
+    changes: str | None = None
+    leaves_out: bool = False
+    threats: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Of one table, figure or ledger of claims; everything in it occurs among the builder's inputs.
+
+    name: of the table or figure, as its files are called. study, paper: the study's name, and what sentences call its
+    paper. datasets: titles. attacks: labels. threats: norm, epsilon and step size as configured.
+    architectures: of the datasets, where published numbers are compared with.
+    """
+
+    name: str
+    study: str
+    scale: str
+    paper: str
+    datasets: Mapping[str, str] = field(default_factory=dict)
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+    attacks: Mapping[str, str] = field(default_factory=dict)
+    threats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    architectures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The name of what is built, unique among all studies."""
+        return f"{self.study}-{self.name}"
+
+    def dataset_title(self, name: str) -> str:
+        """What readers see; like a recipe or an attack that is not listed, it keeps its identifier."""
+        return self.datasets.get(name, name)
+
+    def datasets_titles(self, names: Iterable[str]) -> str:
+        """Several, as a list in a sentence."""
+        return ", ".join(map(self.dataset_title, names))
+
+    def recipe_label(self, name: str) -> str:
+        return self.recipes[name].label if name in self.recipes else name
+
+    def attack_label(self, name: str) -> str:
+        return self.attacks.get(name, name)
+
+    def colour(self, recipe: str) -> str:
+        """The same in every figure."""
+        return self.recipes[recipe].colour if recipe in self.recipes else BLACK
+
+    def marker(self, recipe: str) -> str:
+        """For figures that draw many recipes in one panel; with the colour it is the recipe's own."""
+        return self.recipes[recipe].marker if recipe in self.recipes else "*"
+
+    def to_json(self) -> dict[str, Any]:
+        """For a job's specification: mappings as lists of pairs, because their order is that of rows and columns, and a
+        specification sorts its keys. Of a recipe only what is no default."""
+        defaults = {f.name: f.default if f.default is not MISSING else {} for f in fields(Recipe)}
+        recipes = {
+            name: {key: value for key, value in vars(recipe).items() if value != defaults[key]}
+            for name, recipe in self.recipes.items()
+        }
+        ordered = {**{name: getattr(self, name) for name in ORDERED}, "recipes": recipes}
+        return {**vars(self), **{name: [list(pair) for pair in ordered[name].items()] for name in ORDERED}}
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> "Context":
+        ordered = {name: dict(facts[name]) for name in ORDERED}
+        recipes = {name: Recipe(**recipe) for name, recipe in ordered["recipes"].items()}
+        return cls(**{**facts, **ordered, "recipes": recipes})

@@ -1,0 +1,71 @@
+"""The claims of a paper and what a study's results say of each."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from robustlens.analysis.claims import Claim, Outcome, judge
+from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.context import Context
+from robustlens.report.scale import warning
+from robustlens.report.table import Table
+
+COLUMNS = (
+    Column("statement", wide=0.75),
+    Column("verdict", below=True),
+    Column("estimate", below=True),
+    Column("rule and measurement", wide=1.25),
+)
+NOTE = (
+    "A claim says that a number is above a bound, which is 0 where the rule names no other. It is supported when the "
+    "number's whole interval, in brackets, lies above the bound, contradicted when all of it lies below, and open "
+    "otherwise. One seed cannot show how much training again would change a number: measured on a single one, a claim "
+    "is open whatever its interval. Intervals are at 95 % where the rule says nothing else, and not adjusted for the "
+    "number of claims. What the paper says of some of its datasets is not judged on its others."
+)
+
+
+def build(context: Context, claims: Sequence[Claim], paper_datasets: Sequence[str], data: Mapping[str, Any]) -> Table:
+    """The ledger. claims: all of the paper; paper_datasets: those that it has results on.
+
+    data: dataset -> what the claims are judged on. Its attribute `notes`, if it has one, is sentences that are printed
+    below the table.
+    """
+    rows = [
+        _row(claim, judge(claim, of_dataset), context.dataset_title(dataset) if len(data) > 1 else "")
+        for dataset, of_dataset in data.items()
+        for claim in claims_on(dataset, claims, paper_datasets)
+    ]
+    title = f"Claims of {context.paper} and what the results on {context.datasets_titles(data)} say of them."
+    notes = dict.fromkeys(note for of_dataset in data.values() for note in getattr(of_dataset, "notes", ()))
+    words = f"{title} {warning(context.scale)}".strip()
+    return Table(context.label, words, "claim", COLUMNS, tuple(rows), (NOTE, *notes))
+
+
+def claims_on(dataset: str, claims: Sequence[Claim], paper_datasets: Sequence[str]) -> list[Claim]:
+    """Without the claims that the paper makes of others of its datasets. On a dataset that is none of its own, all."""
+    return [c for c in claims if not c.datasets or dataset in c.datasets or dataset not in paper_datasets]
+
+
+def _row(claim: Claim, outcome: Outcome, group: str) -> Row:
+    measured = not math.isnan(outcome.estimate)
+    numbers = {"value": outcome.estimate, "low": outcome.low, "high": outcome.high} if measured else {}
+    cells = (
+        Cell(text=f"{claim.statement} ({claim.source})"),
+        Cell(text=outcome.verdict, verdict=outcome.verdict, sources=outcome.sources),
+        Cell(**numbers, digits=_digits(outcome), unit=outcome.unit, sources=outcome.sources),
+        Cell(text=f"{claim.rule} {_measurement(outcome) if measured else outcome.detail}."),
+    )
+    return Row(claim.id, cells, group)
+
+
+def _measurement(outcome: Outcome) -> str:
+    return f"Measured{f', in {outcome.unit}' if outcome.unit else ''}: {outcome.detail}"
+
+
+def _digits(outcome: Outcome) -> int:
+    """Decimals that show two digits of the interval's half width, between 0 and 4."""
+    width = (outcome.high - outcome.low) / 2
+    if not math.isfinite(width) or width <= 0:
+        return 2
+    return min(max(1 - math.floor(math.log10(width)), 0), 4)

@@ -1,0 +1,115 @@
+"""How much more accurate every recipe is than the one that it changes, or than TRADES; and by how much in the paper."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from robustlens.analysis.evaluations import largest, with_points
+from robustlens.analysis.frames import read_evaluations
+from robustlens.report import threats
+from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.comparison import INTERVALS, attacks_shown, difference_cell
+from robustlens.report.context import Context
+from robustlens.report.published import Published, PublishedNumbers, metric
+from robustlens.report.scale import caption
+from robustlens.report.summary import accuracy_digits
+from robustlens.report.table import Table
+
+BASE = "trades"
+READ = ["checkpoint", "attack", "index", "label", "prediction_adversarial"]
+
+
+def build(context: Context, *, evaluations: list[Path], published: Path | None = None) -> Table:
+    """evaluations: indexes of suites; published: the study's published numbers, whose differences stand beside ours."""
+    everything, numbers = largest(read_evaluations(evaluations, READ)), PublishedNumbers(published)
+    # Third-party models have one checkpoint, `published`: they are other networks, and no seed of ours is theirs.
+    runs = with_points(everything[everything["checkpoint"] == "best"])
+    attacks = attacks_shown(runs, context)
+    rows, compared = [], []
+    for name, of_group in threats.groups(runs, context):
+        dataset, recipes = of_group["dataset"].iloc[0], list(of_group["recipe"].unique())
+        architecture = numbers.architecture(context.architectures.get(dataset))
+        bases = {recipe: base for recipe in recipes if (base := compared_with(recipe, recipes, context))}
+        compared += bases.values()
+        for base in sorted(set(bases.values()), key=lambda name: [BASE, *recipes].index(name)):
+            group = (f"{name}: " if name else "") + f"minus {context.recipe_label(base)}"
+            for recipe in (name for name in bases if bases[name] == base):
+                papers = {
+                    attack: _published_difference(numbers, dataset, architecture, recipe, metric(attack))
+                    for attack in attacks
+                    if base == BASE
+                }
+                first, second = (of_group[of_group["recipe"] == name] for name in (recipe, base))
+                cells = tuple(_cell(first, second, attack, papers.get(attack)) for attack in attacks)
+                rows.append(Row(context.recipe_label(recipe), cells, group))
+    datasets = (runs if len(runs) else everything)["dataset"].unique()
+    title = f"Accuracy on {context.datasets_titles(datasets)} {_minus(compared, context)}"
+    notes = (*_notes(runs, rows, compared, attacks, context), *threats.notes(runs, context))
+    columns = tuple(Column(context.attack_label(attack)) for attack in attacks)
+    return Table(context.label, caption(title, context.scale), "recipe", columns, tuple(rows), notes)
+
+
+def compared_with(recipe: str, recipes: Sequence[str], context: Context) -> str | None:
+    """The one of `recipes` that a recipe is compared with: the one that it changes, or else BASE; None if neither is
+    there."""
+    changes = context.recipes[recipe].changes if recipe in context.recipes else None
+    return next((name for name in (changes, BASE) if name in recipes and name != recipe), None)
+
+
+def _minus(compared: Sequence[str], context: Context) -> str:
+    """What is subtracted, as the end of the caption."""
+    how = "in points, without and under attack, best checkpoints."
+    if not compared:
+        return f"minus that of another recipe: {how}"
+    if BASE not in compared:
+        return f"minus that of the recipe that is changed: {how}"
+    base = context.recipe_label(BASE)
+    if set(compared) == {BASE}:
+        return f"minus that of {base}: {how}"
+    return f"minus that of {base} or, for a recipe that changes another one, of that one: {how}"
+
+
+def _cell(runs: pd.DataFrame, base: pd.DataFrame, attack: str, paper: Published | None) -> Cell:
+    own, other = (part[part["attack"] == attack] for part in (runs, base))
+    images = int(own.groupby("seed").size().min()) if len(own) else None
+    return difference_cell(own, other, accuracy_digits(images), published=paper)
+
+
+def _published_difference(
+    numbers: PublishedNumbers, dataset: str, architecture: str | None, recipe: str, of: str
+) -> Published | None:
+    """Of two published numbers of one source; numbers of two sources have two protocols and are not subtracted."""
+    first, second = (numbers.find(dataset, architecture, name, of) for name in (recipe, BASE))
+    if first is None or second is None or first.source != second.source:
+        return None
+    source = f"{first.source}, the difference of two of its numbers"
+    return Published(first.value - second.value, source, first.trust, first.note)
+
+
+def _notes(
+    runs: pd.DataFrame, rows: list[Row], compared: Sequence[str], attacks: Sequence[str], context: Context
+) -> list[str]:
+    base = context.recipe_label(BASE)
+    if not rows:
+        return [
+            f"Nothing can be compared here: no recipe changes another one of this table, and {base} is not among them."
+        ]
+    single = dict.fromkeys(row.label for row in rows if any(cell.n_seeds == 1 for cell in row.cells))
+    others = f"; all others are compared with {base}" if BASE in compared else ""
+    notes = [
+        f"A recipe that changes another one is compared with that one on the seeds that both have{others}.",
+        INTERVALS,
+    ]
+    if len(single) == len({row.label for row in rows}):
+        notes.append("One seed of each recipe is compared.")
+    elif single:
+        notes.append(f"One seed is compared of {', '.join(single)}.")
+    images = (
+        runs.groupby(["attack", "dataset", "recipe", "seed", "threat"]).size().groupby("attack").agg(["min", "max"])
+    )
+    spans = [
+        f"{context.attack_label(attack)} {low}" + (f" to {high}" if high > low else "")
+        for attack, (low, high) in images.reindex(attacks).iterrows()
+    ]
+    return [*notes, f"Test images per seed: {', '.join(spans)}."]

@@ -1,0 +1,51 @@
+"""What tables and figures say of the threats that their evaluations were made under."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from robustlens.report.context import Context
+
+NORMS = {"linf": "L∞", "l2": "L2"}
+
+
+def label(threat: str, context: Context) -> str:
+    """A threat as readers see it, such as "L∞, ε = 8/255"; one that the context doesn't list keeps its identifier."""
+    facts = context.threats.get(threat)
+    return f"{NORMS.get(facts['norm'], facts['norm'])}, ε = {facts['epsilon']}" if facts else threat
+
+
+def labels(evaluations: pd.DataFrame, context: Context) -> dict[tuple[str, str], str]:
+    """(dataset, threat) -> the threat's label where the dataset is evaluated under several, otherwise ""."""
+    pairs = list(evaluations.groupby(["dataset", "threat"], sort=False).groups)
+    datasets = [dataset for dataset, _ in pairs]
+    return {(d, threat): label(threat, context) if datasets.count(d) > 1 else "" for d, threat in pairs}
+
+
+def groups(evaluations: pd.DataFrame, context: Context) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each dataset and threat, in the order of the datasets, with what a table calls the group: the
+    dataset's title if there are several datasets, and the threat if the dataset is evaluated under several."""
+    told_apart, datasets = labels(evaluations, context), evaluations["dataset"].unique()
+    for dataset in datasets:
+        rows = evaluations[evaluations["dataset"] == dataset]
+        for threat in rows["threat"].unique():
+            parts = [context.dataset_title(dataset)] * (len(datasets) > 1) + [told_apart[dataset, threat]]
+            yield ", ".join(filter(None, parts)), rows[rows["threat"] == threat]
+
+
+def notes(evaluations: pd.DataFrame, context: Context) -> list[str]:
+    """A sentence for every dataset, training threat and evaluation threat that differ, which names the recipes.
+
+    evaluations: with the columns dataset, recipe and threat. Recipes whose training threat the context doesn't know
+    are left out.
+    """
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for dataset, recipe, threat in evaluations.groupby(["dataset", "recipe", "threat"], sort=False).groups:
+        trained = context.recipes[recipe].threats.get(dataset) if recipe in context.recipes else None
+        if trained not in (None, threat):
+            found.setdefault((dataset, trained, threat), []).append(context.recipe_label(recipe))
+    return [
+        f"Trained under {label(trained, context)}, but evaluated under {label(threat, context)} on "
+        f"{context.dataset_title(dataset)}: {', '.join(recipes)}."
+        for (dataset, trained, threat), recipes in found.items()
+    ]

@@ -1,0 +1,243 @@
+"""What the studies' declarations mean under a configuration: the tables and figures that are made, the files that each
+is made from, and what its builder is told."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from robustlens.configuration import Config, title, trained_under
+from robustlens.errors import RobustlensError
+from robustlens.parameters import nearest
+from robustlens.report.context import Context, Recipe
+from robustlens.study.declaration import Claims, Figure, Files, Published, Study, Table, files_of
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file that a stage makes of a run. path: below results/<scale>/, with the names of a `Run` in braces.
+    models: whether there is one of a third-party model, too."""
+
+    path: str
+    models: bool = False
+
+
+class Run(NamedTuple):
+    """A run as a cohort names it: evaluated by `suite` (or by none) under `threat`."""
+
+    dataset: str
+    recipe: str
+    seed: int
+    threat: str
+    suite: str | None
+
+
+@dataclass(frozen=True)
+class Item:
+    """A table, a figure or the ledger of claims that a study makes. name: of its files.
+    runs, files: of each input, in the same order; published numbers have neither."""
+
+    study: Study
+    declared: Table | Figure | Claims
+    name: str
+    runs: Mapping[str, list[Run]]
+    files: Mapping[str, list[str]]
+
+    @property
+    def builder(self) -> str:
+        """The module that builds it."""
+        folder = f"studies.{self.study.name.replace('-', '_')}"
+        if isinstance(self.declared, Claims):
+            return f"{folder}.claims"
+        kind = "figures" if isinstance(self.declared, Figure) else "tables"
+        return self.declared.builder or f"{folder}.{kind}.{self.declared.name.replace('-', '_')}"
+
+    @property
+    def published(self) -> str | None:
+        """The input that is the study's published numbers."""
+        return next((name for name, what in self.declared.inputs.items() if isinstance(what, Published)), None)
+
+
+class Selection:
+    """The studies of one configuration.
+
+    kinds: by the names that `Files` use; stages may add to them until something is asked. Raises RobustlensError where
+    a declaration names a kind that no stage makes.
+    """
+
+    def __init__(self, config: Config, studies: Mapping[str, Study], kinds: Mapping[str, Kind]):
+        self.config, self.studies, self.kinds = config, studies, kinds
+
+    # What is made ---------------------------------------------------------------------------------------------------
+
+    def tables(self, study: str) -> dict[str, Item]:
+        return self._made[study]["tables"]
+
+    def figures(self, study: str) -> dict[str, Item]:
+        return self._made[study]["figures"]
+
+    def animations(self, study: str) -> dict[str, Item]:
+        return {name: item for name, item in self.figures(study).items() if item.declared.animation}
+
+    def claims(self, study: str) -> Item | None:
+        return self._made[study]["claims"]
+
+    def find(self, kind: str, study: str, name: str) -> Item:
+        """The table or figure (kind: "tables", "figures") of that name; an unknown one is an error that names the
+        nearest valid one."""
+        if study not in self._made:
+            raise RobustlensError(f"this scale has no study {study!r}{nearest(study, list(self._made))}")
+        items = self._made[study][kind]
+        if name not in items:
+            raise RobustlensError(f"the study {study} has no {kind[:-1]} {name!r}{nearest(name, list(items))}")
+        return items[name]
+
+    @cached_property
+    def _made(self) -> dict[str, dict[str, Any]]:
+        return {name: self._of(study) for name, study in self.studies.items()}
+
+    def _of(self, study: Study) -> dict[str, Any]:
+        tables = {table.name: item for table in study.tables if (item := self._item(study, table, table.name))}
+        figures = {item.name: item for figure in study.figures for item in self._drawn(study, figure)}
+        claims = self._item(study, study.claims, "claims") if study.claims and self._cohorts(study) else None
+        return {"tables": tables, "figures": figures, "claims": claims}
+
+    def _item(self, study: Study, declared: Table | Figure | Claims, name: str, **only: str) -> Item | None:
+        """None where an input has no files and is not optional."""
+        runs, files = {}, {}
+        for key, what in declared.inputs.items():
+            if isinstance(what, Published):
+                continue
+            found: dict[str, Run] = {}
+            for part in files_of(what):
+                of_part = [run for run in self.runs(study, part) if all(getattr(run, k) == v for k, v in only.items())]
+                if not (of_part or part.optional or isinstance(declared, Claims)):
+                    return None
+                found |= {self.path(part.kind, run): run for run in of_part}
+            runs[key], files[key] = list(found.values()), list(found)
+        return Item(study, declared, name, runs, files)
+
+    def _drawn(self, study: Study, figure: Figure) -> Iterator[Item]:
+        """A figure for each dataset, or dataset and recipe, of its first input, where the other inputs have it too."""
+        first = next(iter(figure.inputs.values()))
+        runs = [run for part in files_of(first) for run in self.runs(study, part)]
+        for values in dict.fromkeys(tuple(getattr(run, name) for name in figure.per) for run in runs):
+            only = dict(zip(figure.per, values, strict=True))
+            if item := self._item(study, figure, "-".join((figure.name, *values)), **only):
+                yield item
+
+    # Runs and files -------------------------------------------------------------------------------------------------
+
+    def runs(self, study: Study, files: Files) -> list[Run]:
+        """The runs that files are of, ordered by cohort, dataset, recipe (third-party models last) and seed."""
+        found = [run for name in files.cohorts for run in self._cohort_runs(study, name, files)]
+        if files.where:
+            found = [run for run in found if files.where(self.settings(run.recipe))]
+        if files.changed_by:
+            cohort = self._cohorts(study).get(files.changed_by, {})
+            changed = {self.settings(recipe).get("changes") for recipe in cohort.get("recipes", [])}
+            found = [run for run in found if run.recipe in changed]
+        if files.through:
+            named = [(run, self._named(run.recipe, files.through)) for run in found]
+            found = [self._run(run.dataset, recipe, run.seed) for run, recipe in named if recipe]
+        return list(dict.fromkeys(found))
+
+    def _cohort_runs(self, study: Study, name: str, files: Files) -> Iterator[Run]:
+        cohort = self._cohorts(study).get(name)
+        if cohort is None:
+            return
+        seeds = cohort["seeds"][:1] if files.first_seed else cohort["seeds"]
+        asked = {"threat": cohort.get("threat"), "suite": cohort.get("suite")}
+        for dataset in cohort["datasets"]:
+            for recipe in cohort["recipes"]:
+                yield from (self._run(dataset, recipe, seed, **asked) for seed in seeds)
+        if self._kind(study, files.kind).models:
+            for model in cohort["models"]:
+                yield self._run(self.config["models"][model]["dataset"], model, 0, **asked)
+
+    def _run(self, dataset: str, recipe: str, seed: int, threat: str | None = None, suite: str | None = None) -> Run:
+        return Run(dataset, recipe, seed, threat or trained_under(self.config, dataset, recipe), suite)
+
+    def _cohorts(self, study: Study) -> Mapping[str, Any]:
+        return self.config["studies"][study.name]["cohorts"]
+
+    def _kind(self, study: Study, name: str) -> Kind:
+        if name not in self.kinds:
+            problem = f"no stage makes files of the kind {name!r}{nearest(name, list(self.kinds))}"
+            raise RobustlensError(f"studies/{study.name.replace('-', '_')}/study.py: {problem}")
+        return self.kinds[name]
+
+    def settings(self, recipe: str) -> dict[str, Any]:
+        """What `where` is given: a recipe as configured, or a third-party model, and its name."""
+        return {**self.config["recipes"].get(recipe, {}), "name": recipe}
+
+    def _named(self, recipe: str, setting: str) -> str | None:
+        value: Any = self.settings(recipe)
+        for key in setting.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+    def path(self, kind: str, run: Run) -> str:
+        return f"results/{self.config['scale']}/{self.kinds[kind].path.format(**run._asdict())}"
+
+    @cached_property
+    def early(self) -> set[str]:
+        """The files that tables and figures which are wanted early are made from, and their runs as dataset/recipe."""
+        items = [i for made in self._made.values() for i in (*made["tables"].values(), *made["figures"].values())]
+        wanted = [item for item in items if item.declared.early]
+        files = {path for item in wanted for paths in item.files.values() for path in paths}
+        runs = {run for item in wanted for runs in item.runs.values() for run in runs}
+        return files | {f"{run.dataset}/{run.recipe}" for run in runs}
+
+    # What builders are told -----------------------------------------------------------------------------------------
+
+    def context(self, item: Item) -> Context:
+        """Of a table, figure or ledger: labels and titles of what occurs among its inputs, and of nothing else. Only
+        figures are told of colours and markers, and ledgers, whose sentences name recipes themselves, of no labels."""
+        runs = list(dict.fromkeys(run for of_input in item.runs.values() for run in of_input))
+        datasets = dict.fromkeys(run.dataset for run in runs)
+        evaluated = [run for run in runs if run.suite is not None] if self._reads(item, "evaluations") else []
+        suites = dict.fromkeys(run.suite for run in evaluated)
+        attacks = dict.fromkeys(attack for suite in suites for attack in self.config["suites"][suite]["attacks"])
+        names = dict.fromkeys(run.recipe for run in runs)
+        recipes = {name: self._recipe(item, name, evaluated) for name in names}
+        threats = {run.threat for run in evaluated} | {name for r in recipes.values() for name in r.threats.values()}
+        return Context(
+            name=item.name,
+            study=item.study.name,
+            scale=self.config["scale"],
+            paper=item.study.paper,
+            datasets=self._titles(list(datasets)),
+            recipes=recipes,
+            attacks={} if isinstance(item.declared, Claims) else self._attacks(attacks),
+            threats={name: dict(self.config["threats"][name]) for name in sorted(threats)} if evaluated else {},
+            architectures={name: self.config["datasets"][name]["architecture"] for name in datasets}
+            if item.published
+            else {},
+        )
+
+    def _attacks(self, names: Iterable[str]) -> dict[str, str]:
+        return {name: self.config["attacks"][name].get("label", name) for name in names}
+
+    def _reads(self, item: Item, kind: str) -> bool:
+        return any(part.kind == kind for what in item.declared.inputs.values() for part in files_of(what))
+
+    def _titles(self, datasets: list[str]) -> dict[str, str]:
+        """Two datasets of one title, such as two protocols on the same images, are told apart by their names."""
+        titles = {name: title(self.config, name) for name in datasets}
+        shared = [text for text in titles.values() if list(titles.values()).count(text) > 1]
+        return {name: f"{text} ({name})" if text in shared else text for name, text in titles.items()}
+
+    def _recipe(self, item: Item, name: str, evaluated: list[Run]) -> Recipe:
+        settings = self.settings(name)
+        model = self.config["models"].get(name)
+        label = model.get("title", name) if model else settings.get("label", name)
+        shown = ("colour", "marker") if isinstance(item.declared, Figure) else ()
+        datasets = dict.fromkeys(run.dataset for run in evaluated if run.recipe == name)
+        return Recipe(
+            label=name if isinstance(item.declared, Claims) else label,
+            changes=settings.get("changes"),
+            leaves_out="leave_out" in settings,
+            threats={dataset: trained_under(self.config, dataset, name) for dataset in datasets},
+            **{key: settings[key] for key in shown if key in settings},
+        )

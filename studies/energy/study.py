@@ -1,0 +1,165 @@
+"""Shedding More Light on Robust Classifiers under the lens of Energy-based Models (ECCV 2024): what is made of it.
+
+`python -m pytest tests/studies` holds these declarations against the functions that they name.
+"""
+
+from robustlens.study.declaration import Claims, Cohort, Figure, Files, Published, Study, Table
+
+SUITE = "robustness"
+LIBRARY = "robustlens.report.tables"
+
+COHORTS = {
+    "main": Cohort("The recipes of the main tables.", suite=SUITE),
+    "further": Cohort("Further baselines and ablations.", suite=SUITE, beside="main"),
+    "subsets": Cohort(
+        "Recipes that leave training images out; each `changes` one of `main`.", suite=SUITE, beside="main"
+    ),
+    "attack-energies": Cohort(
+        "Whose energies are compared under many attacks.", suite="attack-energies", within="main"
+    ),
+    "generation": Cohort("What images are generated from.", within="main", needs=("generation",)),
+    "generation-grid": Cohort(
+        "What images are generated from with every setting of the datasets' grids.",
+        within="main",
+        needs=("generation", "generation.grid"),
+    ),
+}
+
+
+def shown_image_by_image(recipe) -> bool:
+    return recipe["name"] in ("sat", "trades")
+
+
+def weighted_by_energy(recipe) -> bool:
+    return recipe.get("method") == "weat"
+
+
+EVALUATIONS = Files("evaluations", "main", "further")
+ATTACKED = Files("evaluations", "attack-energies")
+HISTORY = Files("history", "main", "further")
+SCORES = Files("scores", "generation")
+
+STUDY = Study(
+    title="Shedding More Light on Robust Classifiers under the lens of Energy-based Models (ECCV 2024)",
+    paper="the energy paper",
+    cohorts=COHORTS,
+    tables=[
+        Table(
+            "robustness",
+            "Clean and robust accuracy",
+            {"evaluations": EVALUATIONS, "published": Published()},
+            builder=f"{LIBRARY}.robustness",
+        ),
+        Table(
+            "differences",
+            "Differences between recipes",
+            {"evaluations": EVALUATIONS, "published": Published()},
+            builder=f"{LIBRARY}.differences",
+        ),
+        Table(
+            "autoattack",
+            "AutoAttack, stage by stage",
+            {"evaluations": Files("evaluations", "main")},
+            builder=f"{LIBRARY}.autoattack",
+        ),
+        Table("phases", "Phases of training and overfitting", {"history": HISTORY, "evaluations": EVALUATIONS}),
+        Table("energies", "Energies at the last epoch", {"history": HISTORY, "evaluations": EVALUATIONS}),
+        Table("attack-energies", "Energies before and after each attack", {"evaluations": ATTACKED}, early=True),
+        Table(
+            "generation",
+            "Quality of the generated images",
+            {
+                "scores": SCORES,
+                "anchors": Files("real-image-scores", "generation"),
+                "published": Published(),
+            },
+        ),
+        Table(
+            "subsets",
+            "Training without some of the images",
+            {
+                "evaluations": (
+                    Files("evaluations", "main", changed_by="subsets"),
+                    Files("evaluations", "subsets"),
+                ),
+                "history": (
+                    Files("history", "main", changed_by="subsets"),
+                    Files("history", "subsets"),
+                ),
+            },
+        ),
+        Table("generation-grid", "Settings of the sampler", {"grid": Files("grid", "generation-grid")}),
+    ],
+    figures=[
+        Figure(
+            "phases",
+            "The three phases of adversarial training",
+            {"history": Files("history", "main", where=shown_image_by_image)},
+            per=("dataset",),
+        ),
+        Figure(
+            "plane",
+            "Joint and marginal energies, phase by phase",
+            {
+                "energies": Files("energies", "main", where=shown_image_by_image),
+                "history": Files("history", "main", where=shown_image_by_image),
+            },
+            per=("dataset", "recipe"),
+            animation=("energies",),
+        ),
+        Figure("delta", "Energy gap against epoch", {"history": HISTORY}, per=("dataset",)),
+        Figure("correlation", "Energy gap against overfitting", {"history": HISTORY}, per=("dataset",)),
+        Figure("violins", "Energy gaps of all classifiers", {"evaluations": EVALUATIONS}, per=("dataset",)),
+        Figure(
+            "attack-histograms", "Energies under many attacks", {"evaluations": ATTACKED}, per=("dataset", "recipe")
+        ),
+        Figure(
+            "weight",
+            "The weights of WEAT against energy",
+            {"energies": Files("energies", "main", where=weighted_by_energy)},
+            per=("dataset", "recipe"),
+        ),
+        Figure(
+            "subsets",
+            "Training without some of the images",
+            {
+                "energies": Files("training-images", "subsets", through="leave_out.measured_by"),
+                "evaluations": (
+                    Files("evaluations", "main", changed_by="subsets"),
+                    Files("evaluations", "subsets"),
+                ),
+            },
+            per=("dataset",),
+        ),
+        Figure(
+            "samples",
+            "Generated images",
+            {"samples": Files("samples", "generation", first_seed=True)},
+            per=("dataset",),
+        ),
+        Figure(
+            "class-distances", "Quality of the generated images, class by class", {"scores": SCORES}, per=("dataset",)
+        ),
+        Figure(
+            "grid",
+            "Settings of the sampler",
+            {
+                "grid": Files("grid", "generation-grid"),
+                "chains": Files("grid-chains", "generation-grid"),
+                "samples": Files("grid-images", "generation-grid"),
+            },
+            per=("dataset", "recipe"),
+        ),
+    ],
+    claims=Claims(
+        "Judge the claims of the energy paper",
+        {
+            "robustness": Files("evaluations", "main", "further", "subsets"),
+            "attack_energies": ATTACKED,
+            "history": Files("history", "main", "further", "subsets"),
+            "energies": Files("energies", "main", "further"),
+            "scores": SCORES,
+            "grid": Files("grid", "generation-grid"),
+        },
+    ),
+)

@@ -1,0 +1,276 @@
+import math
+from itertools import count
+
+import numpy as np
+import pandas as pd
+import pytest
+from figure_results import (
+    LOOKS,
+    NO_HIGH,
+    OTHER_THREAT,
+    SAT,
+    THREAT,
+    context,
+    evaluations_of,
+    measured,
+    write_evaluations,
+    write_subsets,
+)
+from scipy import stats
+from synthetic import write_study
+
+from robustlens.analysis.frames import read_evaluations
+from robustlens.errors import RobustlensError
+from robustlens.report.context import Recipe
+from robustlens.report.threats import notes
+from studies.energy.figures import attack_histograms, subsets, violins
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    recipes = ("standard", "sat", "trades", "mart", "weat-adv")
+    return write_study(tmp_path_factory.mktemp("study"), recipes=recipes, seeds=(0, 1), epochs=24, images=40)
+
+
+def test_attack_histograms_hold_every_image(study):
+    files = [path for path in study.attack_energies if "/standard/" in path.as_posix()]
+    figure = attack_histograms.build(context(), evaluations=files).figure
+    panels = figure.axes
+    assert len(panels) == 16
+    assert [axes.get_title() for axes in panels[:2]] == ["PGD", "KL-PGD"]
+    for axes in panels:
+        for patch in axes.patches:  # one filled outline per kind; its area over a bin's width is the sum of the heights
+            x, y = patch.get_path().vertices.T
+            area = abs(sum(x[i] * y[i + 1] - x[i + 1] * y[i] for i in range(len(x) - 1))) / 2
+            edges = np.unique(x)
+            assert area / ((edges[-1] - edges[0]) / (len(edges) - 1)) == pytest.approx(100)
+    with pytest.raises(RobustlensError, match="standard, sat"):
+        attack_histograms.build(context(), evaluations=study.attack_energies)
+
+
+def test_attack_histograms_need_the_last_checkpoint(study, tmp_path):
+    frame = evaluations_of(study.robustness[2]).query("checkpoint == 'best'")
+    index = write_evaluations(tmp_path, "mart", 0, frame)
+    with pytest.raises(RobustlensError, match="no attacks on the last checkpoint of mart on handwritten digits"):
+        attack_histograms.build(context(), evaluations=[index])
+
+
+def under_two_threats(folder, recipe="sat"):
+    """Suite indexes of one run under its own threat and under another one, under which nothing is classified right."""
+    rows = pd.DataFrame({"index": range(10), "label": 0, "prediction_adversarial": [0] * 4 + [1] * 6})
+    for energy in ("marginal", "joint"):
+        rows[f"{energy}_natural"] = np.linspace(-9, -8, 10)
+        rows[f"{energy}_adversarial"] = np.linspace(-8, -6, 10)
+    frame = pd.concat([rows.assign(attack="pgd20", checkpoint=checkpoint) for checkpoint in ("best", "last")])
+    other = frame.assign(marginal_adversarial=50.0, prediction_adversarial=1)
+    return [
+        write_evaluations(folder, recipe, 0, other, threat=OTHER_THREAT),
+        write_evaluations(folder, recipe, 0, frame, threat=THREAT),
+    ]
+
+
+def test_of_several_threats_a_figure_shows_the_one_of_the_training(tmp_path):
+    other, own = under_two_threats(tmp_path)
+    drawing = attack_histograms.build(context(), evaluations=[other, own])
+    assert "10 images and 1 seed together" in drawing.caption
+    assert drawing.caption == attack_histograms.build(context(), evaluations=[own]).caption
+    assert max(axes.get_xlim()[1] for axes in drawing.figure.axes) < 0
+    drawing = violins.build(context(), evaluations=[other, own])
+    assert [text.get_text() for text in drawing.figure.axes[0].texts] == ["40.0"]
+    assert "Threats differ" not in drawing.caption
+    trades, _ = under_two_threats(tmp_path, "trades")
+    assert "Threats differ" in violins.build(context(), evaluations=[own, trades]).caption
+
+
+def test_a_figure_says_that_it_shows_another_threat_than_that_of_the_training(tmp_path):
+    other, own = under_two_threats(tmp_path)
+    for builder in (attack_histograms, violins):
+        drawing = builder.build(context(), evaluations=[other])
+        assert any(note in drawing.caption for note in notes(read_evaluations([other]), context()))
+        assert drawing.caption != builder.build(context(), evaluations=[own]).caption
+
+
+def by_hand_accuracy(paths, attack):
+    right = []
+    for path in paths:
+        rows = evaluations_of(path).query("checkpoint == 'best' and attack == @attack")
+        right.append(sum(rows["prediction_adversarial"] == rows["label"]) / len(rows))
+    return 100 * sum(right) / len(right)
+
+
+def half_violins(axes):
+    """(side, place, low, high) of each half violin of a panel."""
+    found = []
+    for body in axes.collections:
+        if type(body).__name__ != "FillBetweenPolyCollection":
+            continue
+        x, y = body.get_paths()[0].vertices.T
+        flat = x.min() if np.isclose(x.min(), round(x.min())) else x.max()
+        found.append(("left" if x.min() < flat - 0.1 else "right", round(flat), y.min(), y.max()))
+    return found
+
+
+@pytest.fixture
+def far_off(study, tmp_path):
+    """The evaluations of the study, but attacks move the energies of standard training ten times as far."""
+    paths = []
+    for seed, path in enumerate(study.robustness[:2]):
+        frame = evaluations_of(path)
+        for energy in ("marginal", "joint"):
+            frame[f"{energy}_adversarial"] += 9 * (frame[f"{energy}_adversarial"] - frame[f"{energy}_natural"])
+        paths.append(write_evaluations(tmp_path / "far", "standard", seed, frame))
+    return [*paths, *study.robustness[2:]]
+
+
+def test_violins_stand_in_the_order_of_robust_accuracy_and_show_the_middle_of_the_values(study, far_off):
+    drawing = violins.build(context(), evaluations=far_off)
+    own, shared = drawing.figure.axes
+    files = {
+        recipe: [p for p in study.robustness if f"/{recipe}/" in p.as_posix()]
+        for recipe in ("sat", "trades", "mart", "weat-adv")
+    }
+    accuracy = {recipe: by_hand_accuracy(paths, "autoattack") for recipe, paths in files.items()}
+    order = sorted(accuracy, key=accuracy.get)
+    assert [label.get_text() for label in own.get_xticklabels()] == ["Standard"]
+    assert [label.get_text() for label in shared.get_xticklabels()] == [LOOKS[recipe][0] for recipe in order]
+    assert [text.get_text() for text in shared.texts] == [f"{accuracy[recipe]:.1f}" for recipe in order]
+    assert "under AutoAttack, of seeds 0, 1, which all our recipes have." in drawing.caption
+    assert "own: Standard." in drawing.caption
+    drawn = {(side, place): ends for side, place, *ends in half_violins(shared)}
+    assert len(drawn) == 8
+    for place, recipe in enumerate(order):
+        rows = pd.concat(map(evaluations_of, files[recipe])).query("checkpoint == 'best' and attack == 'pgd20'")
+        for side, energy in (("left", "marginal"), ("right", "joint")):
+            values = sorted(rows[f"{energy}_natural"] - rows[f"{energy}_adversarial"])
+            low, high = drawn[side, place]
+            inside = [v for v in values if low - 1e-9 <= v <= high + 1e-9]
+            assert inside[0] == pytest.approx(low) and inside[-1] == pytest.approx(high)
+            assert len(values) - len(inside) == 2  # of 80 values, 1 % is less than one at each end
+    assert [line.get_segments()[0][0][1] for line in own.collections if hasattr(line, "get_segments")]
+
+
+def test_violins_without_autoattack_everywhere_go_by_pgd_and_say_so(study, tmp_path):
+    frame = evaluations_of(study.robustness[4]).query("attack in ('clean', 'pgd20')")
+    brief = write_evaluations(tmp_path / "brief", "gairat", 0, frame, suite="brief")
+    drawing = violins.build(context(), evaluations=[*study.robustness, brief])
+    assert "under PGD-20 (not every classifier" in drawing.caption
+    printed = [text.get_text() for axes in drawing.figure.axes for text in axes.texts]
+    assert f"{by_hand_accuracy([brief], 'pgd20'):.1f}" in printed
+    clean = write_evaluations(tmp_path / "clean", "gairat", 0, frame[frame["attack"] == "clean"], suite="brief")
+    with pytest.raises(RobustlensError, match="pgd20"):
+        violins.build(context(), evaluations=[clean])
+
+
+def test_violins_are_ordered_by_the_seeds_that_all_our_recipes_have(tmp_path):
+    folders = (tmp_path / str(number) for number in count())
+
+    def run(recipe, seed, right, checkpoint="best", attacks=("pgd20",)):
+        rows = pd.DataFrame({"index": range(10), "label": 0, "marginal_natural": np.linspace(-9, -8, 10)})
+        rows["joint_natural"] = rows["marginal_adversarial"] = rows["marginal_natural"] + np.linspace(0.1, 0.2, 10)
+        rows["joint_adversarial"] = rows["marginal_natural"] + np.linspace(0.5, 1.5, 10)
+        rows["prediction_adversarial"] = [int(i >= right) for i in range(10)]
+        frame = pd.concat([rows.assign(attack=attack, checkpoint=checkpoint) for attack in attacks])
+        return write_evaluations(next(folders), recipe, seed, frame)
+
+    def printed(files):
+        drawing = violins.build(context(), evaluations=files)
+        axes = drawing.figure.axes[-1]
+        labels = [label.get_text() for label in axes.get_xticklabels()]
+        return list(zip(labels, [text.get_text() for text in axes.texts], strict=True)), drawing.caption
+
+    files = [run("sat", 0, 4), run("sat", 1, 9), run("sat", 2, 9), run("trades", 0, 5), run("trades", 2, 9)]
+    files += [run("mart", 2, 9), run("mart", 0, 6), run("wu2020", 7, 3, "published")]
+    found, text = printed(files)
+    assert found == [("wu2020", "30.0"), ("SAT", "65.0"), ("TRADES", "70.0"), ("MART", "75.0")]
+    assert "under PGD-20 (not every classifier was tested with AutoAttack), of seeds 0, 2, which all" in text
+    found, text = printed([*files, run("mail-at", 0, 1)])
+    assert found == [("MAIL-AT", "10.0"), ("wu2020", "30.0"), ("SAT", "40.0"), ("TRADES", "50.0"), ("MART", "60.0")]
+    assert "of seed 0, which all our recipes have." in text
+    found, text = printed([*files, run("mail-at", 3, 1)])
+    assert ("SAT", "73.3") in found and "because there is none that all our recipes have." in text
+    both = ("pgd20", "autoattack")  # of seed 1 there is no AutoAttack, but it is not compared
+    found, text = printed([run("sat", 0, 4, attacks=both), run("sat", 1, 9), run("mart", 0, 6, attacks=both)])
+    assert found == [("SAT", "40.0"), ("MART", "60.0")] and "under AutoAttack, of seed 0, which" in text
+    found, text = printed([run("wu2020", 7, 3, "published", both)])
+    assert found == [("wu2020", "30.0")] and "under AutoAttack." in text
+
+
+def test_violins_of_many_classifiers_take_rows_that_share_their_axis(study, far_off, tmp_path):
+    frame = evaluations_of(study.robustness[4])
+    paths = [write_evaluations(tmp_path / "many", f"recipe{number}", 0, frame) for number in range(17)]
+    figure = violins.build(context(), evaluations=[*far_off[:2], *paths]).figure
+    own, first, second = figure.axes
+    assert [len(axes.get_xticks()) for axes in (own, first, second)] == [1, 8, 9]
+    assert first.get_ylim() == second.get_ylim() != own.get_ylim()
+
+
+def test_subsets_shows_paired_differences_with_their_intervals(tmp_path):
+    runs = write_subsets(tmp_path, {"sat": SAT, "sat-no-high": NO_HIGH})
+    drawing = subsets.build(context(), energies=[measured(tmp_path)], evaluations=runs)
+    below = drawing.figure.axes[1]
+    differences = {  # by hand, image by image
+        "clean accuracy": [0] * 7 + [-1, -1, 0],
+        "accuracy under PGD-20": [-1, 0, 0, 0, -1, -1, 0, 0, 0, 0],
+        "robust overfitting: PGD-20, best minus last": [0, 1, 1, 1, 0, -1, 0, 0, 0, 0],
+    }
+    for drawn in below.containers:
+        values = 100 * np.array(differences.pop(drawn.get_label()))
+        mean, half = values.mean(), stats.t.ppf(0.975, 9) * values.std(ddof=1) / math.sqrt(10)
+        assert drawn.lines[0].get_xdata() == pytest.approx([mean])
+        (segment,) = drawn.lines[2][0].get_segments()
+        assert segment[:, 0] == pytest.approx([mean - half, mean + half])
+    assert not differences
+    assert [label.get_text() for label in below.get_yticklabels()] == ["without high-energy images"]
+    assert "minus SAT" in drawing.caption and "images only (one seed)" in drawing.caption
+
+
+def test_subsets_histogram_holds_every_image_and_the_papers_thresholds(tmp_path):
+    runs = write_subsets(tmp_path, {"sat": SAT, "sat-no-high": NO_HIGH})
+    above = subsets.build(context(), energies=[measured(tmp_path)], evaluations=runs).figure.axes[0]
+    heights = [sum(patch.get_height() for patch in container) for container in above.containers]
+    assert heights == pytest.approx([60, 40])
+    for energy, kind in ((-12.0, 0), (-9.1, 1), (-2.0, 1)):
+        held = [patch for patch in above.containers[kind] if patch.get_height() > 0]
+        ends = [(patch.get_x() - 1e-6, patch.get_x() + patch.get_width() + 1e-6) for patch in held]
+        assert any(low <= energy <= high for low, high in ends)
+    assert sorted(line.get_xdata()[0] for line in above.lines) == [-11.47, -3.87]
+
+
+def test_subsets_draws_a_histogram_for_each_classifier_that_measures(tmp_path):
+    runs = write_subsets(tmp_path, {"sat": SAT, "sat-no-high": NO_HIGH})
+    energies = [measured(tmp_path, "sat"), measured(tmp_path, "sat-early", 20.0)]
+    sat, early, _ = subsets.build(context(), energies=energies, evaluations=runs).figure.axes
+    assert [axes.get_title() for axes in (sat, early)] == ["SAT", "SAT, a few epochs"]
+    for axes, low, high in ((sat, -12, -2), (early, 8, 18)):
+        patches = [patch for container in axes.containers for patch in container]
+        assert min(patch.get_x() for patch in patches) == pytest.approx(low)
+        assert max(patch.get_x() + patch.get_width() for patch in patches) == pytest.approx(high)
+        assert sum(patch.get_height() for patch in patches) == pytest.approx(100)
+    assert sat.get_xlim() == early.get_xlim()
+
+
+def test_subsets_says_which_runs_are_missing(tmp_path):
+    energies = [measured(tmp_path)]
+    with pytest.raises(RobustlensError, match="leave_out"):
+        subsets.build(context(), energies=energies, evaluations=write_subsets(tmp_path, {"sat": SAT}))
+    with pytest.raises(RobustlensError, match="sat-no-high and sat have no seed"):
+        subsets.build(context(), energies=energies, evaluations=write_subsets(tmp_path, {"sat-no-high": NO_HIGH}))
+    only_best = {key: value for key, value in NO_HIGH.items() if key[1] == "best"}
+    with pytest.raises(RobustlensError, match="best and last"):
+        runs = write_subsets(tmp_path, {"sat": SAT, "sat-no-high": only_best})
+        subsets.build(context(), energies=energies, evaluations=runs)
+
+
+def test_subsets_goes_by_what_a_recipe_changes_and_not_by_its_name(tmp_path):
+    plain = context()
+    recipes = {
+        "arat": Recipe("AR-AT", threats={"digits": THREAT}),
+        "arat-no-predictor": Recipe("AR-AT without predictor", changes="arat", threats={"digits": THREAT}),
+        "arat-few": Recipe("AR-AT, few images", changes="arat", leaves_out=True, threats={"digits": THREAT}),
+        "sat-early": plain.recipes["sat-early"],
+    }
+    runs = write_subsets(tmp_path, {"arat": SAT, "arat-no-predictor": NO_HIGH, "arat-few": NO_HIGH})
+    drawing = subsets.build(context(recipes=recipes), energies=[measured(tmp_path)], evaluations=runs)
+    below = drawing.figure.axes[1]
+    assert [label.get_text() for label in below.get_yticklabels()] == ["AR-AT, few images"]
+    assert "minus AR-AT, differences" in drawing.caption

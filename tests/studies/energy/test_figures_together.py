@@ -1,0 +1,105 @@
+from dataclasses import replace
+
+import pytest
+from figure_results import (
+    NO_HIGH,
+    SAT,
+    SETTINGS,
+    context,
+    measured,
+    write_bent_histories,
+    write_class_scores,
+    write_grid,
+    write_subsets,
+    write_tracked,
+)
+from matplotlib.text import Text
+from synthetic import write_study
+
+from robustlens.report.escape import latex
+from robustlens.report.figure import save
+from studies.energy.figures import (
+    attack_histograms,
+    class_distances,
+    correlation,
+    delta,
+    grid,
+    phases,
+    plane,
+    samples,
+    subsets,
+    violins,
+    weight,
+)
+
+BUILDERS = {
+    "attack-histograms": attack_histograms,
+    "class-distances": class_distances,
+    "correlation": correlation,
+    "delta": delta,
+    "grid": grid,
+    "phases": phases,
+    "plane": plane,
+    "samples": samples,
+    "subsets": subsets,
+    "violins": violins,
+    "weight": weight,
+}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """{figure: its named inputs}."""
+    folder = tmp_path_factory.mktemp("results")
+    study = write_study(folder, recipes=("standard", "sat", "trades", "mart", "weat-adv"), seeds=(0, 1), epochs=24)
+    history = write_bent_histories(folder / "bent", "sat", [(5, 15), (6, 16)])
+    fewer = write_subsets(folder / "subsets", {"sat": SAT, "sat-no-high": NO_HIGH})
+    return {
+        "attack-histograms": {"evaluations": [path for path in study.attack_energies if "/sat/" in path.as_posix()]},
+        "class-distances": {"scores": write_class_scores(folder / "scores", {"sat": [{"0": 1.0, "1": 4.0}]})},
+        "correlation": {"history": study.history},
+        "delta": {"history": study.history},
+        "grid": write_grid(folder / "grid", SETTINGS),
+        "phases": {"history": history},
+        "plane": {"energies": write_tracked(folder / "tracked", "sat", (1, 6, 20)), "history": history},
+        "samples": {"samples": study.samples},
+        "subsets": {"energies": [measured(folder)], "evaluations": fewer},
+        "violins": {"evaluations": study.robustness},
+        "weight": {"energies": [path for path in study.energies if "/weat-adv/" in path.as_posix()]},
+    }
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_latex_can_print_what_a_figure_says(inputs, name):
+    drawing = BUILDERS[name].build(context(), **inputs[name])
+    assert latex(drawing.title) and latex(drawing.caption)
+    assert drawing.caption.endswith("no evidence about CIFAR-10.")
+
+
+IN_CAPTIONS_ALONE = ("plane", "grid", "weight")  # these say recipes and attacks nowhere else
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_dollar_sign_in_a_label_is_drawn_as_it_is(inputs, tmp_path, name):
+    plain, sign = context(), " $b^^$"  # as a formula it would be an error
+    told = context(
+        datasets={"digits": f"digits{sign}"},
+        recipes={key: replace(recipe, label=recipe.label + sign) for key, recipe in plain.recipes.items()},
+        attacks={key: label + sign for key, label in plain.attacks.items()},
+    )
+    drawing = BUILDERS[name].build(told, **inputs[name])
+    save(drawing, tmp_path / "f.pdf", tmp_path / "f.png")
+    texts = [text.get_text() for text in drawing.figure.findobj(Text)]
+    assert any(r"\$b^^\$" in text for text in texts) == (name not in IN_CAPTIONS_ALONE)
+    assert f"digits{sign}" in drawing.caption
+    if name == "plane":
+        plane.animate(told, energies=inputs[name]["energies"], gif=tmp_path / "plane.gif")
+
+
+@pytest.mark.parametrize("name", ["plane", "violins", "grid"])
+def test_a_figure_drawn_anew_has_the_same_bytes(inputs, tmp_path, name):
+    for folder in ("one", "two"):
+        drawing = BUILDERS[name].build(context(), **inputs[name])
+        save(drawing, tmp_path / folder / "f.pdf", tmp_path / folder / "f.png")
+    for file in ("f.pdf", "f.png"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()

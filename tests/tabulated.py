@@ -1,0 +1,46 @@
+"""What tests of tables share: cells by name, small evaluations written by hand, and an interval to compare with."""
+
+import csv
+import io
+import math
+from pathlib import Path
+
+import pandas as pd
+from scipy import stats
+from synthetic import THREAT, write_evaluations
+
+
+def cells(table):
+    """(row, column) -> the row of the CSV."""
+    return {(row["row"], row["column"]): row for row in csv.DictReader(io.StringIO(table.to_csv()))}
+
+
+def index_of(folder, recipe, seed, right, dataset="digits", threat=THREAT, suite="brief"):
+    """The index of a suite. right: (checkpoint, attack) -> {index: whether the image is classified correctly}."""
+    rows = [
+        {"checkpoint": c, "attack": a, "index": i, "label": 4, "prediction_adversarial": 4 if ok else 7}
+        for (c, a), images in right.items()
+        for i, ok in images.items()
+    ]
+    return write_evaluations(folder, pd.DataFrame(rows), recipe, seed, dataset, suite, threat)
+
+
+def files_of(index, *evaluations):
+    """The paths of the files of some evaluations, each a checkpoint and an attack."""
+    return [(Path(index).parent / checkpoint / f"{attack}.parquet").as_posix() for checkpoint, attack in evaluations]
+
+
+def write(folder, dataset, recipe, seed, name, frame):
+    """A file of a run."""
+    path = folder / dataset / recipe / f"seed{seed}" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_parquet(path, index=False)
+    return path
+
+
+def t_interval(values):
+    """Of the mean of independent values, by hand."""
+    n = len(values)
+    mean = sum(values) / n
+    half = stats.t.ppf(0.975, n - 1) * math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
+    return mean - half, mean + half

@@ -1,0 +1,40 @@
+import json
+
+from robustlens.report.context import BLACK, Context, Recipe
+
+FULL = Context(
+    "plane-digits-sat",
+    "energy",
+    "embedded",
+    "the energy paper",
+    {"digits": "handwritten digits", "svhn": "SVHN"},
+    {
+        "sat": Recipe("SAT", "#D55E00", "o", threats={"digits": "linf-3-16"}),
+        "sat-no-high": Recipe("without high-energy images", changes="sat", leaves_out=True),
+    },
+    {"pgd20": "PGD-20"},
+    {"linf-3-16": {"norm": "linf", "epsilon": "3/16", "step_size": "3/64"}},
+    {"digits": {"family": "resnet", "blocks": [1, 1], "width": 8, "block": "basic"}},
+)
+
+
+def test_a_context_comes_back_from_the_specification_of_a_job():
+    facts = json.loads(json.dumps(FULL.to_json(), sort_keys=True))  # as a job's specification is written
+    assert Context.from_json(facts) == FULL
+    bare = Context("t", "s", "paper", "the paper")
+    assert Context.from_json(json.loads(json.dumps(bare.to_json()))) == bare
+
+
+def test_what_is_listed_has_its_label():
+    assert (FULL.dataset_title("digits"), FULL.recipe_label("sat"), FULL.attack_label("pgd20")) == (
+        *("handwritten digits", "SAT", "PGD-20"),
+    )
+    assert (FULL.colour("sat"), FULL.marker("sat")) == ("#D55E00", "o")
+    assert FULL.datasets_titles(["svhn", "digits", "other"]) == "SVHN, handwritten digits, other"
+    assert FULL.label == "energy-plane-digits-sat"
+
+
+def test_what_is_not_listed_keeps_its_identifier_and_is_black():
+    assert (FULL.dataset_title("stl10"), FULL.recipe_label("mart"), FULL.attack_label("cw")) == ("stl10", "mart", "cw")
+    assert (FULL.colour("mart"), FULL.marker("mart")) == (BLACK, "*")
+    assert (FULL.colour("sat-no-high"), FULL.marker("sat-no-high")) == (BLACK, "*")

@@ -1,0 +1,132 @@
+"""The commands that the report's rules run: collect_claims.py and make_report.py."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.table import CSV_HEADER, Table
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+FORMATS = ("tex", "csv", "html")
+
+
+def run(folder, script, *options):
+    command = [sys.executable, SCRIPTS / f"{script}.py", *map(str, options)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def write_claims(folder, study, verdicts):
+    rows = tuple(Row(claim, (Cell(text=verdict, verdict=verdict),)) for claim, verdict in verdicts.items())
+    place = folder / "results/tiny/studies" / study
+    table = Table(f"{study}-claims", f"Claims of {study}.", "claim", (Column("verdict"),), rows)
+    table.write(**{kind: place / f"claims.{kind}" for kind in FORMATS})
+
+
+def collect(folder, *studies):
+    options = ["--spec", "{}", "--log", "log", "--certificate", "results/tiny/provenance/claims.json"]
+    for kind in FORMATS:
+        files = [f"results/tiny/studies/{study}/claims.{kind}" for study in studies]
+        options += [f"--studies_{kind}", *files, f"--{kind}", f"results/tiny/claims.{kind}"]
+    done = run(folder, "collect_claims", *options)
+    assert done.returncode == 0, done.stderr
+    return {kind: (folder / f"results/tiny/claims.{kind}").read_text() for kind in FORMATS}
+
+
+def test_claims_of_several_studies_are_collected_under_one_header_and_their_names(tmp_path):
+    write_claims(tmp_path, "light-2", {"rises": "open"})
+    write_claims(tmp_path, "dark", {"falls": "supported", "stays": "contradicted"})
+    found = collect(tmp_path, "light-2", "dark")
+    rows = list(csv.DictReader(found["csv"].splitlines()))
+    assert [(row["study"], row["row"], row["text"]) for row in rows] == [
+        ("light-2", "rises", "open"),
+        ("dark", "falls", "supported"),
+        ("dark", "stays", "contradicted"),
+    ]
+    assert found["csv"].startswith("study,group,row,column,") and found["csv"].count("study,") == 1
+    for kind, heading in (("tex", r"\subsection*{{{}}}"), ("html", "<h2>{}</h2>")):
+        parts = [
+            part
+            for study in ("light-2", "dark")
+            for part in (heading.format(study), (tmp_path / f"results/tiny/studies/{study}/claims.{kind}").read_text())
+        ]
+        assert found[kind] == "{}\n{}{}\n{}".format(*parts)
+    certificate = json.loads((tmp_path / "results/tiny/provenance/claims.json").read_text())
+    assert len(certificate["inputs"]) == 6 and len(certificate["outputs"]) == 3
+
+
+def test_the_claims_of_a_single_study_need_no_heading(tmp_path):
+    write_claims(tmp_path, "light", {"rises": "open"})
+    found = collect(tmp_path, "light")
+    for kind in ("tex", "html"):
+        assert found[kind] == (tmp_path / f"results/tiny/studies/light/claims.{kind}").read_text()
+
+
+def test_without_claims_there_is_a_header_and_nothing_else(tmp_path):
+    assert collect(tmp_path) == {"tex": "", "csv": ",".join(["study", *CSV_HEADER]) + "\n", "html": ""}
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A study with a table and claims, and one with a table alone."""
+    write_claims(tmp_path, "light", {"rises": "supported"})
+    for study in ("light", "dark"):
+        table = Table("x", f"Numbers of {study}.", "recipe", (Column("value"),), (Row("SAT", (Cell(value=1.0),)),))
+        table.write(**{kind: tmp_path / f"results/tiny/studies/{study}/tables/numbers.{kind}" for kind in FORMATS})
+    collect(tmp_path, "light")
+    return tmp_path
+
+
+def make_report(folder, studies, *more):
+    facts = {study: {"title": f"Title of {study}", "paper": f"the {study} paper"} for study in studies}
+    spec = {"title": "robustlens", "scale": "tiny", "configuration": "0123", "titles": [], "studies": facts}
+    options = ["--spec", json.dumps(spec), "--log", "log", "--collected", "results/tiny/claims.csv"]
+    options += ["--html", "results/tiny/report.html", "--tex", "results/tiny/report.tex"]
+    return run(folder, "make_report", *options, "--certificate", "results/tiny/provenance/report.json", *more)
+
+
+def test_files_go_to_the_chapter_of_their_study_in_the_order_of_the_specification(results):
+    tables = [f"results/tiny/studies/{study}/tables/numbers.tex" for study in ("light", "dark")]
+    claims = ["--claims", "results/tiny/studies/light/claims.csv"]
+    done = make_report(
+        results, ["dark", "light"], "--tables", *tables, *claims, "--figures", "--animations", "--sheets"
+    )
+    assert done.returncode == 0, done.stderr
+    page, printed = ((results / f"results/tiny/report.{kind}").read_text() for kind in ("html", "tex"))
+    expected = ["Title of dark", "No claims are judged", "Numbers of dark", "Title of light", "Of 1 claim of the light"]
+    expected += ["Numbers of light", "Claims of light", "Provenance"]
+    for text in (page[page.index("<main>") :], printed):
+        places = [text.rindex(part) for part in expected]
+        assert places == sorted(places)
+    certified = json.loads((results / "results/tiny/provenance/report.json").read_text())["inputs"]
+    beside = {str(Path(file).with_suffix(f".{kind}")) for file in (*tables, claims[1]) for kind in FORMATS}
+    assert set(certified) == {*beside, "results/tiny/claims.csv"}
+
+
+def test_a_file_of_a_study_that_the_report_does_not_know_is_an_error(results):
+    done = make_report(results, ["light"], "--tables", "results/tiny/studies/dark/tables/numbers.tex")
+    assert done.returncode == 1
+    assert "dark/tables/numbers.tex: of the study 'dark', which is none of light" in done.stderr
+
+
+def test_a_file_outside_the_folders_of_the_studies_is_an_error(results):
+    for path in (results / "results/tiny/studies/dark/tables").iterdir():
+        path.rename(results / "results" / path.name)
+    done = make_report(results, ["light"], "--tables", "results/numbers.tex")
+    assert done.returncode == 1
+    assert "results/numbers.tex: not a study's result" in done.stderr
+
+
+def test_a_table_that_was_altered_is_not_printed(results):
+    table = results / "results/tiny/studies/light/claims.csv"
+    table.write_text(table.read_text().replace("supported", "open"))
+    certificate = results / "results/tiny/provenance/studies/light/claims.json"
+    certificate.parent.mkdir(parents=True)
+    certificate.write_text(json.dumps({"outputs": {"results/tiny/studies/light/claims.csv": "0" * 64}}))
+    done = make_report(results, ["light"], "--claims", "results/tiny/studies/light/claims.csv")
+    assert done.returncode == 1
+    assert "light/claims.csv: not the file that was made" in done.stderr

@@ -1,0 +1,130 @@
+"""Hostile texts stay texts in LaTeX documents and web pages."""
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+from matplotlib.figure import Figure
+
+from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.chapter import Chapter
+from robustlens.report.document import Document
+from robustlens.report.escape import latex
+from robustlens.report.figure import Drawing, save
+from robustlens.report.latex import render_tex
+from robustlens.report.table import Table
+from robustlens.report.webpage import render_html
+
+TEXT = (
+    r"\write18{touch pwned} \input{/etc/passwd} \immediate\openout1=pwned ^^5cinput $(touch pwned)$ `touch pwned` "
+    "%comment #1 &x {unclosed ~ _ | \" ' ?` !` -- --- << >> ,, '' </textarea><script>alert(1)</script>"
+    "<img src=x onerror=alert(1)> {{7*7}} <<7*7>> {% x %} <% x %>"
+)
+# Every command of LaTeX that plain text may become.
+PRINTING = {rf"\{character}" for character in "{}&%$#_"} | {
+    *(r"\textbackslash", r"\textasciitilde", r"\textasciicircum", r"\textless", r"\textgreater", r"\textbar"),
+    *(r"\textquotedbl", r"\textquotesingle", r"\textasciigrave", r"\textendash", r"\pm", r"\times", r"\leq", r"\geq"),
+    *(r"\approx", r"\infty", r"\Delta", r"\varepsilon", r"\beta", r"\cdot"),
+}
+
+
+def control_sequences(tex: str) -> set[str]:
+    return set(re.findall(r"\\(?:[A-Za-z]+|.)", tex, re.DOTALL))
+
+
+def unescaped(tex: str) -> str:
+    """What LaTeX takes for more than a letter, outside formulas."""
+    plain = re.sub(r"\\(?:[A-Za-z]+\{\}|.)", "", re.sub(r"(?<!\\)\$[^$]*(?<!\\)\$", "", tex))
+    return re.sub(r"[^\\{}$&#^_~%]", "", plain.replace("{}", ""))
+
+
+def test_no_character_becomes_a_command_of_latex():
+    for number in [*range(0x20, 0x7F), *range(0xA0, 0x180)]:
+        tex = latex(chr(number))
+        assert control_sequences(tex) <= PRINTING and unescaped(tex) == "", tex
+    tex = latex(TEXT)
+    assert control_sequences(tex) <= PRINTING and unescaped(tex) == ""
+    assert control_sequences(r"\input{x}") - PRINTING and unescaped(r"\_ 5 % $x$ {") == "%{"
+
+
+@pytest.fixture
+def document(tmp_path) -> Document:
+    """A report in which every text that users bring is hostile."""
+    table = Table(
+        "table",
+        TEXT,
+        TEXT,
+        (Column(TEXT, TEXT), Column(TEXT, TEXT)),
+        (Row(TEXT, (Cell(text=TEXT), Cell(1.0, unit=TEXT, text=TEXT)), TEXT),),
+        (TEXT,),
+    )
+    claims = Table("claims", TEXT, TEXT, (Column("verdict", wide=1.0),), (Row(TEXT, (Cell(text=TEXT),)),))
+    for each in (table, claims):
+        each.write(**{kind: tmp_path / f"{each.name}.{kind}" for kind in ("tex", "csv", "html")})
+    collected = (tmp_path / "claims.csv").read_text().splitlines()
+    (tmp_path / "collected.csv").write_text(
+        "".join(f"{'study' if i == 0 else 'mine'},{line}\n" for i, line in enumerate(collected))
+    )
+    save(Drawing(Figure((1, 1)), TEXT, TEXT), tmp_path / "figure.pdf", tmp_path / "figure.png")
+    sheet = {"name": TEXT, "title": TEXT, "citation": TEXT, "classes": ["0"], "shape": [1, 8, 8]}
+    return Document(
+        title=TEXT,
+        scale="tiny",
+        datasets=[sheet | {"sizes": {"train": 1, "validation": 1, "test": 1}}],
+        chapters=[
+            Chapter(
+                study="mine",
+                title=TEXT,
+                paper=TEXT,
+                tables=[tmp_path / "table.tex"],
+                figures=[tmp_path / "figure.png"],
+                animations=[],
+                claims=tmp_path / "claims.csv",
+            )
+        ],
+        claims=tmp_path / "collected.csv",
+        provenance={TEXT: TEXT},
+    )
+
+
+class Elements(HTMLParser):
+    """The elements of a page, the names of their attributes, and its text."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements, self.attributes, self.text = set(), set(), ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.add(tag)
+        self.attributes |= {name for name, _ in attributes}
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_no_text_becomes_an_element_of_the_page(document):
+    page = Elements(render_html(document))
+    assert "script" not in page.elements and "textarea" not in page.elements
+    assert {name for name in page.attributes if name.startswith("on")} == set()
+    assert page.text.count(TEXT) >= 15 and "49" not in page.text.replace(TEXT, "")
+    assert Elements("<p onclick=x><script>").elements == {"p", "script"}
+
+
+@pytest.mark.skipif(
+    not all(map(shutil.which, ("pdflatex", "pdftotext"))), reason="pdflatex or poppler-utils are not installed"
+)
+def test_latex_prints_every_text_and_runs_none_even_where_it_may_write(document, tmp_path):
+    """pdfLaTeX with -shell-escape, which compile_pdf never gives it: a command that got through would run."""
+    (tmp_path / "report.tex").write_text(render_tex(document, tmp_path))
+    command = ["pdflatex", "-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert not list(tmp_path.rglob("pwned*"))
+    text = subprocess.run(
+        ["pdftotext", "report.pdf", "-"], cwd=tmp_path, capture_output=True, check=True, text=True
+    ).stdout
+    assert r"\write18{touch" in text and "<script>alert(1)</script>" in "".join(text.split())
+    assert "root:" not in text

@@ -1,0 +1,277 @@
+"""The work and the disk space of each stage, which its own planning module says."""
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from planned_jobs import (
+    CLEAN,
+    PGD,
+    REGISTERED,
+    SHEET,
+    SMALL,
+    STAGES,
+    TINY,
+    TINY_FLOPS,
+    TINY_PARAMETERS,
+    evaluation,
+    features,
+    job,
+    known,
+    samples,
+    small_data,
+    training,
+    weights,
+)
+
+from robustlens.errors import RobustlensError
+from robustlens.planning import stages
+from robustlens.planning.dry_run import Job
+from robustlens.planning.known import Known
+from robustlens.planning.plan import disk
+from robustlens.planning.stages import download
+from robustlens.planning.stages.evaluate import ROBUST_SHARE
+from robustlens.planning.work import Work
+
+
+def work(chosen: Job, *others: Job) -> Work:
+    return known(chosen, *others).work(chosen)
+
+
+# Registration
+
+
+def test_every_planning_module_is_registered_beside_the_rule_of_its_name():
+    written = {file.stem for file in Path(stages.__file__).parent.glob("*.py")} - {"__init__"}
+    assert {name.rpartition(".")[2] for name in REGISTERED.values()} == written == set(REGISTERED)
+    for name in REGISTERED.values():
+        importlib.import_module(name)
+
+
+PLANNING = """
+from robustlens.planning.networks import Network
+from robustlens.planning.work import Calls, Work
+
+NOTES = ("Weighing is assumed to be free.",)
+
+
+def work(job, known):
+    dataset = known.dataset(job)
+    network = Network.of(job.spec["architecture"], dataset.shape, dataset.classes)
+    return Work(network, (Calls("weighing", dataset.sizes["test"], forwards=2),))
+
+
+def written(job, known):
+    return {"weights of weights": 10.0 * len(known.sources_by("train", job))}
+"""
+
+
+def test_a_stage_of_a_study_is_planned_by_its_registration_alone(tmp_path, monkeypatch):
+    (tmp_path / "studies_of_a_test").mkdir()
+    (tmp_path / "studies_of_a_test/planning.py").write_text(PLANNING)
+    monkeypatch.syspath_prepend(tmp_path)
+    weigh = job("weigh", {"architecture": TINY}, inputs=(SHEET, weights("sat", 0, "best")))
+    registered = known(training(), weigh, stages=STAGES | {"weigh": "studies_of_a_test.planning"})
+    assert registered.work(weigh).flops == pytest.approx(TINY_FLOPS * 2 * 30)
+    assert disk([weigh], registered) == {"weights of weights": 10.0}
+    assert "Weighing is assumed to be free." in registered.notes()
+    unregistered = known(training(), weigh)
+    assert unregistered.work(weigh) is None and disk([weigh], unregistered) == {}
+    assert "Weighing is assumed to be free." not in unregistered.notes()
+
+
+def test_a_planning_module_that_can_t_be_imported_is_named_with_its_rule():
+    with pytest.raises(RobustlensError, match=r"rule weigh: its planning module studies.no.such .* PLANNED\['weigh'\]"):
+        known(stages={"weigh": "studies.no.such"})
+
+
+def test_a_table_has_no_network():
+    assert work(job("make_table", wildcards={"study": "energy", "table": "phases"})) is None
+
+
+# Datasets
+
+
+def prepared(name: str, size: int) -> Job:
+    splits = {"train": size, "validation": 200, "test": None, "seed": 0}
+    spec = {"reader": {"family": "digits"}, "splits": splits}
+    sheet = f"results/s/data/{name}/sheet.json"
+    return Job("prepare_data", {"dataset": name}, (), (sheet, f"results/s/data/{name}/train_images.npy"), "b", 1, spec)
+
+
+def test_a_job_s_dataset_is_the_prepared_one_among_its_inputs_whatever_its_own_entry_is_called():
+    """Two entries of the configuration share the images that are prepared under the name of one of them."""
+    spec = training().spec | {"dataset": "digits-wide"}
+    shared = replace(training(), spec=spec, inputs=("results/s/data/digits/sheet.json",))
+    jobs = [prepared("digits", 400), prepared("digits-wide", 17), shared]
+    found = Known(jobs, jobs, STAGES).dataset(shared)
+    assert (found.shape, found.classes, found.sizes["train"]) == ((1, 8, 8), 10, 400)
+
+
+def test_a_job_without_a_prepared_dataset_is_an_error_that_says_what_to_add():
+    lonely = replace(training(), inputs=("results/s/other/sheet.json",))
+    with pytest.raises(RobustlensError, match=r"rule train: .*results/s/other/sheet.json.*add the dataset's sheet"):
+        work(lonely)
+
+
+# Trainings
+
+# 50 training and 20 validation images with 3 attack steps of 2 passes, and the two predictions.
+TRACKING = 5 * (50 + 20) * (3 * 2 + 2)
+
+
+@pytest.mark.parametrize(
+    ("method", "step"), [("standard", 3), ("sat", 4 * 2 + 3), ("trades", 4 * 2 + 1 + 2 * 3), ("mart", 4 * 2 + 2 * 3)]
+)
+def test_a_training_s_operations_are_those_counted_by_hand(method, step):
+    found = work(training(method))
+    assert found.flops == pytest.approx(TINY_FLOPS * (5 * 100 * step + TRACKING))
+    assert found.flops_by("name") == pytest.approx(
+        {"training": TINY_FLOPS * 5 * 100 * step, "tracking": TINY_FLOPS * TRACKING}
+    )
+
+
+def test_only_the_training_is_in_bfloat16_and_that_not_where_float32_is_asked_for():
+    by_precision = work(training()).flops_by("precision")
+    assert by_precision == pytest.approx({"bfloat16": TINY_FLOPS * 5 * 100 * 11, "float32": TINY_FLOPS * TRACKING})
+    assert set(work(training(precision="float32")).flops_by("precision")) == {"float32"}
+
+
+def test_the_batchnorm_statistics_of_a_weight_average_take_two_more_epochs():
+    average = {"name": "swa", "start_epoch": 1, "every_steps": 1}
+    more = work(training(averaging=average)).flops - work(training()).flops
+    assert more == pytest.approx(TINY_FLOPS * 100 * (1 + 4 * 2 + 1))
+
+
+def test_every_step_after_the_first_epochs_of_weight_perturbation_computes_its_loss_twice():
+    perturbed = {"name": "awp", "gamma": 0.01, "start_epoch": 2}
+    more = work(training(weight_perturbation=perturbed)).flops - work(training()).flops
+    assert more == pytest.approx(TINY_FLOPS * 3 * 100 * 3)
+
+
+def test_a_run_writes_its_weights_twice_and_a_state_of_three_times_their_size():
+    runs = [training(), training(seed=1)]
+    found = disk(runs, known(*runs))
+    assert found == {"weights of runs": 2 * 2 * 4 * TINY_PARAMETERS, "training states": 2 * 3 * 4 * TINY_PARAMETERS}
+    averaged = training(averaging={"name": "ema", "decay": 0.9})
+    assert disk([averaged], known(averaged))["training states"] == 4 * 4 * TINY_PARAMETERS
+
+
+# Evaluations
+
+
+def test_an_evaluation_s_operations_are_those_counted_by_hand():
+    # Two checkpoints; 30 images, or 10, of which AutoAttack-like attacks leave the fooled half alone.
+    assert work(evaluation(CLEAN)).flops == pytest.approx(TINY_FLOPS * 2 * 30 * 2)
+    assert work(evaluation(PGD)).flops == pytest.approx(TINY_FLOPS * 2 * 30 * (2 + 5 * 2))
+    assert work(evaluation(PGD | {"samples": 10})).flops == pytest.approx(TINY_FLOPS * 2 * 10 * (2 + 5 * 2))
+    assert work(evaluation(PGD | {"best_only": True})).flops == pytest.approx(TINY_FLOPS * 30 * (2 + 5 * 2))
+
+
+def test_of_the_images_that_square_attacks_only_the_robust_ones_cost_its_queries():
+    """None are after a training without an attack."""
+    square = {"name": "square", "family": "square", "parameters": {"queries": 1000}}
+    by_hand = 30 * (2 + ROBUST_SHARE * 1003 + (1 - ROBUST_SHARE) * 1)
+    assert work(evaluation(square, checkpoints=["published"])).flops == pytest.approx(TINY_FLOPS * by_hand)
+    robust, fragile = (evaluation(square, checkpoints=["best"], recipe=recipe) for recipe in ("sat", "standard"))
+    assert work(robust, training("sat"), training("standard")).flops == pytest.approx(TINY_FLOPS * by_hand)
+    assert work(fragile, training("sat"), training("standard")).flops == pytest.approx(TINY_FLOPS * 30 * (2 + 1))
+
+
+@pytest.fixture
+def evaluated(tmp_path, monkeypatch) -> list[Job]:
+    """A training and its evaluation, for which two of four files are there: `clean` of both checkpoints."""
+    monkeypatch.chdir(tmp_path)
+    jobs = [training(), evaluation(CLEAN, PGD | {"samples": 10})]
+    for checkpoint in ("best", "last"):
+        file = Path(jobs[1].outputs[0]).parent / checkpoint / "clean.parquet"
+        file.parent.mkdir(parents=True)
+        file.touch()
+    return jobs
+
+
+def test_evaluations_that_are_there_are_not_made_again(evaluated):
+    run, chosen = evaluated
+    plan = known(run, chosen, needed=(chosen,))
+    assert plan.left(chosen).flops == pytest.approx(TINY_FLOPS * 2 * 10 * (2 + 5 * 2))
+    assert plan.written(chosen) == {"evaluations": 2 * 10 * 40}
+    assert plan.work(chosen).flops == pytest.approx(TINY_FLOPS * 2 * (10 * (2 + 5 * 2) + 30 * 2))
+    (Path(chosen.outputs[0]).parent / "last/pgd5.10.parquet").touch()
+    assert plan.left(chosen).flops == pytest.approx(TINY_FLOPS * 10 * (2 + 5 * 2))
+    (Path(chosen.outputs[0]).parent / "best/pgd5.10.parquet").touch()
+    assert plan.left(chosen).flops == 0 and plan.written(chosen) == {"evaluations": 0}
+
+
+def test_all_evaluations_of_a_run_that_is_trained_anew_are_made_again(evaluated):
+    run, chosen = evaluated
+    plan = known(run, chosen, needed=(run, chosen))
+    assert plan.left(chosen).flops == plan.work(chosen).flops
+    assert plan.written(chosen) == {"evaluations": 2 * (30 + 10) * 40}
+
+
+# Generated images and their scores
+
+
+def test_generated_images_cost_a_gradient_per_step_and_a_look_at_the_end():
+    assert work(samples()).flops == pytest.approx(TINY_FLOPS * 7 * 3 * (40 * 2 + 1))
+
+
+def test_features_cost_a_pass_per_image_of_the_network_that_is_asked_for():
+    def flops(*asked: str) -> float:
+        return work(features(*asked), samples()).flops
+
+    assert flops("reference_features", "classifier", "train") == pytest.approx(TINY_FLOPS * 100)
+    assert flops("reference_features", "inception", "test") == pytest.approx(11.42e9 * 30)
+    assert flops("score_samples", "inception", "train") == pytest.approx(11.42e9 * 7 * 3)
+    assert flops("score_real_images", "inception", "train") == pytest.approx(11.42e9 * 30)
+    assert flops("score_real_images", "inception", "test") == pytest.approx(11.42e9 * 20)
+
+
+def test_the_nearest_training_image_and_the_statistics_are_work_for_the_processor():
+    scores = work(features("score_samples", "classifier", "train"), samples())
+    nearest, covariances = 2 * 21 * 100 * 16, 2 * (2 * 21 + 100) * 2**2
+    assert scores.processor == pytest.approx(nearest + covariances + 3 * 13 * 2**3 + 300 * 2 * 21**2 * 2)
+
+
+def test_a_grid_costs_the_chains_of_all_its_settings():
+    spec = samples().spec | {"grid": {"per_class": 2, "values": {"steps": [10, 20]}}}
+    assert work(job("generate_grid", spec)).flops == pytest.approx(TINY_FLOPS * 2 * 3 * ((10 + 20) * 2 + 2))
+
+
+def test_energies_of_the_training_images_cost_a_pass_each():
+    assert work(job("measure_energies", {"architecture": TINY, "batch_size": 8})).flops == pytest.approx(
+        TINY_FLOPS * 100
+    )
+
+
+def test_images_and_features_take_the_bytes_of_their_arrays():
+    data = prepared("digits", 200)
+    jobs = [data, samples(), features("reference_features", "inception", "test")]
+    assert disk(jobs, known(*jobs)) == {
+        "prepared datasets": 1797 * (64 + 16),
+        "generated images": 7 * 3 * 16 * 4,
+        "reference features": 30 * (2048 + 1008) * 8,
+    }
+    assert disk([small_data()], known()) == {} and SMALL.bytes == 150 * 32
+
+
+# Downloads
+
+
+def test_downloads_are_the_archives_that_are_not_there_and_say_what_is_not_known(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("results/downloads/d").mkdir(parents=True)
+    Path("results/downloads/d/there.zip").touch()
+    archives = [
+        {"file": "there.zip", "bytes": 5, "urls": ["https://a.org/there.zip"]},
+        {"file": "known.zip", "bytes": 7, "urls": ["https://a.org/known.zip"]},
+        {"file": "by-hand.zip", "urls": []},
+    ]
+    spec = {"archives": archives, "folder": {"name": "images", "layout": "train/<class>"}}
+    found = download.fetched(job("download", spec, wildcards={"download": "d"}))
+    assert [(file["folder"], file["file"], file["bytes"], file["by_hand"]) for file in found] == [
+        ("d", "known.zip", 7, False),
+        ("d", "by-hand.zip", None, True),
+        ("d", "images", None, True),
+    ]

@@ -1,0 +1,202 @@
+"""Which runs, files, tables and figures a declaration means under a configuration."""
+
+import pytest
+
+from robustlens.errors import RobustlensError
+from robustlens.study.declaration import Claims, Cohort, Figure, Files, Published, Study, Table
+from robustlens.study.selection import Kind, Run, Selection
+
+KINDS = {
+    "history": Kind("runs/{dataset}/{recipe}/seed{seed}/history.parquet"),
+    "evaluations": Kind("evaluations/{dataset}/{recipe}/seed{seed}/{threat}/{suite}.json", models=True),
+    "real": Kind("generation/{dataset}/real.json"),
+    "measured": Kind("energies/{dataset}/{recipe}/seed{seed}/measured.parquet"),
+}
+CONFIG = {
+    "scale": "small",
+    "threats": {"near": {"norm": "linf", "epsilon": 0.1, "step_size": 0.02}, "far": {"norm": "l2", "epsilon": 1.0}},
+    "datasets": {
+        "digits": {"reader": {"family": "digits"}, "title": "Digits", "threat": "near", "architecture": {"width": 1}},
+        "twins": {"reader": {"family": "digits"}, "title": "Digits", "threat": "near", "architecture": {"width": 2}},
+    },
+    "recipes": {
+        "sat": {"method": "sat", "label": "SAT", "colour": "#D55E00", "marker": "o"},
+        "trades": {"method": "trades"},
+        "sat-l2": {"method": "sat", "threat": "far"},
+        "fewer": {"method": "sat", "changes": "sat", "leave_out": {"measured_by": "trades", "above": 1.0}},
+        "without-threes": {"method": "sat", "changes": "sat", "leave_out": {"classes": [3]}},
+    },
+    "models": {"wang": {"dataset": "digits", "title": "Wang et al."}},
+    "attacks": {"clean": {"family": "clean"}, "pgd": {"family": "pgd", "label": "PGD"}, "cw": {"family": "cw"}},
+    "suites": {"robustness": {"attacks": ["clean", "pgd"]}, "other": {"attacks": ["cw"]}},
+    "studies": {
+        "mine": {
+            "cohorts": {
+                "main": {
+                    "datasets": ["digits", "twins"],
+                    "recipes": ["sat", "trades"],
+                    "seeds": [0, 1],
+                    "suite": "robustness",
+                    "models": ["wang"],
+                },
+                "subsets": {
+                    "datasets": ["digits"],
+                    "recipes": ["fewer", "without-threes"],
+                    "seeds": [0],
+                    "suite": "other",
+                    "threat": "far",
+                    "models": [],
+                },
+            }
+        }
+    },
+}
+COHORTS = {name: Cohort(name) for name in ("main", "subsets", "unused")}
+
+
+def selection(tables=(), figures=(), claims=None) -> Selection:
+    study = Study("Title", "the paper", COHORTS, tables, figures, claims, name="mine")
+    return Selection(CONFIG, {"mine": study}, KINDS)
+
+
+def table(name: str = "t", **inputs) -> Table:
+    return Table(name, "A table", inputs)
+
+
+def files(*arguments, **options) -> list[str]:
+    """The files of the only input of a table, without what they all begin with."""
+    item = selection([table(x=Files(*arguments, **options))]).tables("mine")["t"]
+    assert all(path.startswith("results/small/") for path in item.files["x"])
+    return [path.removeprefix("results/small/") for path in item.files["x"]]
+
+
+def test_runs_come_by_cohort_dataset_recipe_and_seed_and_third_party_models_last():
+    places = [f"{d}/{r}/seed{s}" for d in ("digits", "twins") for r in ("sat", "trades") for s in (0, 1)]
+    assert files("history", "main") == [f"runs/{place}/history.parquet" for place in places]
+    evaluated = files("evaluations", "main", "subsets")
+    assert evaluated[:8] == [f"evaluations/{place}/near/robustness.json" for place in places]
+    assert evaluated[8:] == [
+        "evaluations/digits/wang/seed0/near/robustness.json",
+        "evaluations/digits/fewer/seed0/far/other.json",
+        "evaluations/digits/without-threes/seed0/far/other.json",
+    ]
+
+
+def test_a_run_is_evaluated_under_the_threat_that_it_was_trained_under_unless_its_cohort_says_otherwise():
+    study = selection().studies["mine"]
+    chosen = Selection({**CONFIG, "studies": {"mine": {"cohorts": {"main": cohort("sat-l2")}}}}, {"mine": study}, KINDS)
+    assert chosen.runs(study, Files("evaluations", "main")) == [Run("digits", "sat-l2", 0, "far", "robustness")]
+    asked = {"main": cohort("sat-l2", threat="near")}
+    chosen = Selection({**CONFIG, "studies": {"mine": {"cohorts": asked}}}, {"mine": study}, KINDS)
+    assert chosen.runs(study, Files("evaluations", "main")) == [Run("digits", "sat-l2", 0, "near", "robustness")]
+
+
+def cohort(*recipes: str, **more: str) -> dict:
+    return {"datasets": ["digits"], "recipes": list(recipes), "seeds": [0], "suite": "robustness", "models": [], **more}
+
+
+def test_where_picks_by_settings_of_the_recipe():
+    assert files("history", "main", where=lambda recipe: recipe["method"] == "trades", first_seed=True) == [
+        "runs/digits/trades/seed0/history.parquet",
+        "runs/twins/trades/seed0/history.parquet",
+    ]
+    assert files("evaluations", "main", where=lambda recipe: recipe["name"] == "wang") == [
+        "evaluations/digits/wang/seed0/near/robustness.json"
+    ]
+
+
+def test_changed_by_keeps_the_recipes_that_another_cohort_changes():
+    assert {path.split("/")[2] for path in files("history", "main", changed_by="subsets")} == {"sat"}
+
+
+def test_through_a_setting_leads_to_the_recipe_that_it_names_and_to_none_without_it():
+    assert files("measured", "subsets", through="leave_out.measured_by") == [
+        "energies/digits/trades/seed0/measured.parquet"
+    ]
+
+
+def test_files_of_a_dataset_come_once():
+    assert files("real", "main") == ["generation/digits/real.json", "generation/twins/real.json"]
+
+
+def test_a_table_is_made_only_where_every_input_has_files_or_is_optional():
+    chosen = selection(
+        [
+            table("made", x=Files("history", "main"), y=Files("history", "unused", optional=True)),
+            table("not-made", x=Files("history", "main"), y=Files("history", "unused")),
+            table("parts", x=(Files("history", "main"), Files("history", "unused"))),
+            table("published", x=Files("history", "main"), p=Published()),
+        ],
+        claims=Claims("Judge", {"x": Files("history", "unused")}),
+    )
+    assert list(chosen.tables("mine")) == ["made", "published"]
+    assert chosen.tables("mine")["made"].files["y"] == []
+    assert chosen.tables("mine")["published"].published == "p"
+    assert list(chosen.tables("mine")["published"].files) == ["x"]
+    assert chosen.claims("mine").files == {"x": []}
+
+
+def test_figures_are_made_for_each_dataset_and_recipe_that_all_inputs_have():
+    per = {"per": ("dataset", "recipe"), "animation": ("x",)}
+    both = {"x": Files("history", "main"), "y": Files("history", "main", where=lambda recipe: recipe["name"] == "sat")}
+    figures = [Figure("plane", "Plane", both, **per), Figure("all", "All", {"x": Files("real", "main")})]
+    chosen = selection(figures=figures)
+    assert list(chosen.figures("mine")) == ["plane-digits-sat", "plane-twins-sat", "all"]
+    item = chosen.figures("mine")["plane-twins-sat"]
+    assert item.files["y"] == [f"results/small/runs/twins/sat/seed{seed}/history.parquet" for seed in (0, 1)]
+    assert list(chosen.animations("mine")) == ["plane-digits-sat", "plane-twins-sat"]
+    assert item.builder == "studies.mine.figures.plane"
+
+
+def test_what_is_wanted_early_is_known_with_its_runs():
+    early = Table("first", "First", {"x": Files("evaluations", "subsets")}, early=True)
+    chosen = selection([table(x=Files("history", "main")), early])
+    places = [f"results/small/evaluations/digits/{name}/seed0/far/other.json" for name in ("fewer", "without-threes")]
+    assert chosen.early == {*places, "digits/fewer", "digits/without-threes"}
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_one():
+    chosen = selection([table("robustness", x=Files("history", "main"))])
+    with pytest.raises(RobustlensError, match="the study mine has no table 'robustnes'; did you mean 'robustness'"):
+        chosen.find("tables", "mine", "robustnes")
+    with pytest.raises(RobustlensError, match="no study 'mien'; did you mean 'mine'"):
+        chosen.find("figures", "mien", "x")
+    wrong = selection([table(x=Files("histories", "main"))])
+    with pytest.raises(RobustlensError, match=r"studies/mine/study\.py: no stage .*'histories'; did you mean"):
+        wrong.tables("mine")
+
+
+def test_the_context_has_what_occurs_among_the_inputs_and_nothing_else():
+    published = table(x=Files("evaluations", "subsets"), p=Published())
+    chosen = selection([published, table("h", x=Files("history", "main"))])
+    context = chosen.context(chosen.tables("mine")["t"])
+    assert (context.name, context.study, context.scale, context.paper) == ("t", "mine", "small", "the paper")
+    assert dict(context.datasets) == {"digits": "Digits"}
+    assert dict(context.attacks) == {"cw": "cw"}
+    assert set(context.recipes) == {"fewer", "without-threes"}
+    assert context.recipes["fewer"].changes == "sat" and context.recipes["fewer"].leaves_out
+    assert dict(context.recipes["fewer"].threats) == {"digits": "near"}
+    assert set(context.threats) == {"near", "far"}
+    assert dict(context.architectures) == {"digits": {"width": 1}}
+
+    of_history = chosen.context(chosen.tables("mine")["h"])
+    assert dict(of_history.datasets) == {"digits": "Digits (digits)", "twins": "Digits (twins)"}
+    assert (of_history.attacks, of_history.threats, of_history.architectures) == ({}, {}, {})
+    assert of_history.recipes["sat"].label == "SAT"
+    assert of_history.recipes["trades"].label == "trades" and not of_history.recipes["trades"].leaves_out
+
+
+def test_a_third_party_model_goes_by_its_title():
+    chosen = selection([table(x=Files("evaluations", "main"))])
+    assert chosen.context(chosen.tables("mine")["t"]).recipe_label("wang") == "Wang et al."
+
+
+def test_only_figures_are_told_of_colours_and_ledgers_of_no_labels():
+    inputs = {"x": Files("evaluations", "main", where=lambda recipe: recipe["name"] == "sat")}
+    chosen = selection([Table("t", "T", inputs)], [Figure("f", "F", inputs)], Claims("C", inputs))
+    items = (chosen.tables("mine")["t"], chosen.figures("mine")["f"], chosen.claims("mine"))
+    table, figure, ledger = (chosen.context(item) for item in items)
+    assert (figure.recipes["sat"].colour, figure.recipes["sat"].label) == ("#D55E00", "SAT")
+    assert table.recipes["sat"].label == "SAT" and table.recipes["sat"].colour != "#D55E00"
+    assert ledger.recipes["sat"].label == "sat" and ledger.attacks == {}
+    assert dict(ledger.datasets) == {"digits": "Digits (digits)", "twins": "Digits (twins)"}

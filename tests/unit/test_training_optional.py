@@ -1,0 +1,56 @@
+"""The parts of a training that are loaded by name: only the recipes that ask for them have them in their digest."""
+
+import subprocess
+import sys
+
+import pytest
+import tiny
+from processes import REPOSITORY
+
+from robustlens.code_digest import SOURCE, closure
+from robustlens.training import optional
+
+SCRIPT, PARTS = REPOSITORY / "scripts" / "train.py", ("averaging", "weight_perturbation", "selection")
+CASES = {
+    "nothing": (tiny.spec(), ()),
+    "ema": (tiny.spec(averaging=tiny.EMA), PARTS[:1]),
+    "swa": (tiny.spec(averaging=tiny.SWA), PARTS[:1]),
+    "awp": (tiny.spec(weight_perturbation=tiny.AWP), PARTS[1:2]),
+    "classes": (tiny.spec() | {"leave_out": {"classes": [3]}}, PARTS[2:]),
+    "all": (tiny.spec(averaging=tiny.EMA, weight_perturbation=tiny.AWP) | {"leave_out": {"classes": [3]}}, PARTS),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_run_names_the_modules_that_it_uses(case):
+    spec, parts = CASES[case]
+    assert optional.modules(spec) == [f"robustlens.training.{part}" for part in parts]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_training_imports_what_it_names_and_nothing_else(case, tmp_path, monkeypatch):
+    """But for `selection`, which the job loads before the training."""
+    spec, parts = CASES[case]
+    for part in PARTS:
+        monkeypatch.delitem(sys.modules, f"robustlens.training.{part}", raising=False)
+    tiny.train(spec, tiny.dataset(tmp_path / "data"), tmp_path / "state")
+    imported = {part for part in PARTS if f"robustlens.training.{part}" in sys.modules}
+    assert imported == set(parts) - {"selection"}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_code_digest_of_a_run_covers_the_parts_that_it_uses_and_no_others(case):
+    spec, parts = CASES[case]
+    covered = closure(SCRIPT, *optional.modules(spec))
+    files = {part: SOURCE / "robustlens" / "training" / f"{part}.py" for part in PARTS}
+    assert {part for part, file in files.items() if file in covered} == set(parts)
+
+
+def test_no_file_of_the_training_is_outside_all_digests():
+    covered = closure(SCRIPT, *optional.modules(CASES["all"][0]))
+    assert set((SOURCE / "robustlens" / "training").glob("*.py")) <= covered
+
+
+def test_the_workflow_can_ask_for_the_modules_without_importing_torch():
+    code = "import sys, robustlens.training.optional; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,91 @@
+"""Learning rate and momentum of every step."""
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from plain import one_cycle
+from torch import nn
+
+from robustlens.data.prepared import PreparedDataset
+from robustlens.errors import RobustlensError
+from robustlens.training.schedule import Schedule
+from robustlens.training.state import RunState
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> PreparedDataset:
+    return tiny.dataset(tmp_path_factory.mktemp("digits"))
+
+
+def rates(settings: dict, epochs: int, steps_per_epoch: int) -> list[tuple[float, float]]:
+    """Learning rate and momentum of every step."""
+    settings = {"schedule": settings, "epochs": epochs, "learning_rate": 0.1, "momentum": 0.9}
+    schedule = Schedule(settings, steps_per_epoch)
+    return [schedule.rates(step) for step in range(epochs * steps_per_epoch)]
+
+
+def test_one_cycle_is_two_cosines():
+    used = rates(tiny.ONE_CYCLE, 6, 10)
+    np.testing.assert_allclose(used, [one_cycle(step, 60, 0.1, 0.25) for step in range(60)], rtol=1e-9)
+    assert used[0] == pytest.approx((0.004, 0.95)) and used[14] == pytest.approx((0.1, 0.85))
+    assert used[-1] == pytest.approx((4e-7, 0.95))
+
+
+def test_schedules_are_those_of_pytorch():
+    settings = {
+        "one-cycle": tiny.ONE_CYCLE,
+        "one-cycle, momentum kept": tiny.ONE_CYCLE | {"cycle_momentum": False},
+        "step": {"name": "step", "milestones": [2, 4, 4], "factor": 0.1},
+    }
+    for name, schedule in settings.items():
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+        if schedule["name"] == "step":
+            theirs = torch.optim.lr_scheduler.MultiStepLR(optimizer, [6, 12, 12], gamma=0.1)
+        else:
+            cycle = schedule["cycle_momentum"]
+            theirs = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, 0.1, total_steps=18, pct_start=0.25, cycle_momentum=cycle
+            )
+        expected = []
+        for _ in range(18):
+            expected.append((optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]))
+            optimizer.step()
+            theirs.step()
+        np.testing.assert_allclose(rates(schedule, 6, 3), expected, rtol=1e-9, err_msg=name)
+
+
+def test_one_cycle_leaves_momentum_alone_unless_told():
+    used = rates(tiny.ONE_CYCLE | {"cycle_momentum": False}, 6, 10)
+    assert [rate for rate, _ in used] == pytest.approx([one_cycle(step, 60, 0.1, 0.25)[0] for step in range(60)])
+    assert {momentum for _, momentum in used} == {0.9}
+
+
+def test_step_schedule_drops_after_each_milestone():
+    used = [rate for rate, _ in rates({"name": "step", "milestones": [2, 4], "factor": 0.1}, 5, 3)]
+    assert used == pytest.approx([0.1] * 6 + [0.01] * 6 + [0.001] * 3)
+
+
+@pytest.mark.parametrize(("epochs", "steps", "warmup"), [(1, 4, 0.25), (1, 1, 0.25), (1, 20, 0.05)])
+def test_a_one_cycle_schedule_without_a_step_to_warm_up_in_is_refused(epochs, steps, warmup):
+    with pytest.raises(RobustlensError, match=rf"{epochs * steps} steps .*raise `epochs` or `warmup_fraction`"):
+        rates(tiny.ONE_CYCLE | {"warmup_fraction": warmup}, epochs, steps)
+
+
+@pytest.mark.parametrize(("schedule", "expected"), [
+    (tiny.ONE_CYCLE, [one_cycle(step, 6, 0.1, 0.25) for step in range(6)]),
+    (tiny.STEP, [(0.1 * 0.1 ** (step // 3), 0.9) for step in range(6)]),
+])  # fmt: skip
+def test_every_step_has_its_rate_and_the_history_that_of_the_epoch_s_first_step(schedule, expected, data, tmp_path):
+    with RunState(tmp_path, "digest") as state:
+        run = tiny.training(tiny.spec("standard", schedule=schedule), data, state)
+        used, original = [], run.descent.step
+
+        def step(learning_rate, momentum):
+            used.append((learning_rate, momentum))
+            original(learning_rate, momentum)
+
+        run.descent.step = step
+        history = run.run().history
+    np.testing.assert_allclose(used, expected, rtol=1e-9)
+    assert list(history["learning_rate"]) == pytest.approx([expected[3 * (e - 1)][0] for e in history["epoch"]])

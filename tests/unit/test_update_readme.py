@@ -1,0 +1,95 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "update_readme.py"
+BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
+HEADER = "group,row,column,value,std,n_seeds,n_images"
+ROWS = [
+    ",SAT,Best checkpoint: clean,95.75,0.25,3,1397",
+    ",SAT,Best checkpoint: AutoAttack,54.4,10.2,3,30",
+    ",TRADES,Best checkpoint: clean,94.5,0.3,3,1397",
+    ",TRADES,Best checkpoint: AutoAttack,,,,",
+    ",SAT | AWP,Best checkpoint: clean,96.0,,1,1397",
+    ",SAT | AWP,Best checkpoint: AutoAttack,,,,",
+]
+
+
+@pytest.fixture
+def update(tmp_path):
+    """Write studies' tables and claims, run the command in their folder and return the README."""
+    (tmp_path / "README.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+
+    def run(studies, claims=(), differences=()):
+        for study, rows in studies.items():
+            folder = tmp_path / "results/embedded/studies" / study / "tables"
+            folder.mkdir(parents=True)
+            (folder / "robustness.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+            if study in differences:
+                (folder / "differences.csv").write_text("")
+            if study in claims:
+                (folder.parent / "claims.csv").write_text("row,column,text\na,verdict,supported\nb,verdict,open\n")
+        done = subprocess.run([sys.executable, SCRIPT], cwd=tmp_path, capture_output=True, text=True)
+        return done, (tmp_path / "README.md").read_text()
+
+    return run
+
+
+def test_one_study_lists_the_recipes_with_the_most_seeds_and_names_where_the_others_are(update):
+    done, text = update({"light": ROWS}, claims=["light"], differences=["light"])
+    assert done.returncode == 0, done.stderr
+    folder = "results/embedded/studies/light"
+    assert text == "\n".join(
+        [
+            "before",
+            BEGIN,
+            "Accuracy in %, mean ± standard deviation over 3 seeds; test images: clean on 1,397, AutoAttack on 30.",
+            "",
+            "| recipe | Best checkpoint: clean | Best checkpoint: AutoAttack |",
+            "|---|---|---|",
+            "| SAT | 95.8 ± 0.2 | 54.4 ± 10.2 |",
+            "| TRADES | 94.5 ± 0.3 | \u2013 |",
+            "",
+            f"1 further recipe with one seed is in `{folder}/tables/robustness.csv` and, compared on the same seed "
+            f"with what they change or with a baseline, in `{folder}/tables/differences.csv`.",
+            "",
+            f"Claims of the paper: 1 supported, 1 open (`{folder}/claims.csv` says which, by which rule).",
+            END,
+            "after",
+            "",
+        ]
+    )
+
+
+def test_each_of_several_studies_has_a_heading_and_only_what_it_made(update):
+    one_seed = [",A|B,Best checkpoint: clean,90,,1,500"]
+    done, text = update({"light": ROWS, "dark-2": one_seed}, claims=["light"])
+    assert done.returncode == 0, done.stderr
+    dark, light = text.split("### ")[1:]
+    assert dark.startswith("dark-2\n\nAccuracy in %, one seed; test images: clean on 500.\n\n| recipe |")
+    assert r"| A\|B | 90.0 |" in dark and "Claims" not in dark and "further" not in dark
+    assert light.startswith("light\n\nAccuracy in %, mean ±") and "Claims of the paper: 1 supported, 1 open" in light
+    assert "1 further recipe with one seed is in `results/embedded/studies/light/tables/robustness.csv`.\n" in light
+
+
+def test_datasets_are_told_apart(update):
+    rows = [f"{dataset},SAT,Best checkpoint: clean,{value},,1,500" for dataset, value in (("digits", 90), ("SVHN", 80))]
+    rows += ["SVHN,SAT,Best checkpoint: AutoAttack,40,,1,500"]
+    done, text = update({"light": rows})
+    assert done.returncode == 0, done.stderr
+    assert "| dataset | recipe | Best checkpoint: clean | Best checkpoint: AutoAttack |\n|---|---|---|---|\n" in text
+    assert "| digits | SAT | 90.0 | \u2013 |\n| SVHN | SAT | 80.0 | 40.0 |\n" in text
+
+
+def test_without_results_the_readme_stays_and_the_message_says_what_to_run(update):
+    done, text = update({})
+    assert done.returncode == 1 and "results/embedded: no study" in done.stderr and "make reproduce" in done.stderr
+    assert "\nold\n" in text
+
+
+def test_a_readme_without_markers_is_an_error(update, tmp_path):
+    (tmp_path / "README.md").write_text("nothing\n")
+    done, text = update({"light": ROWS})
+    assert done.returncode == 1 and BEGIN in done.stderr and text == "nothing\n"
