@@ -144,7 +144,7 @@ def study_results(study):
     """All that one study promises."""
     made = [*study_files(study, "tables", ".tex"), *study_files(study, "figures", ".png", ".pdf")]
     claims = [f"results/{CONFIG['scale']}/studies/{study}/claims.tex"] if SELECTION.claims(study) else []
-    return [*made, *study_files(study, "animations", ".gif"), *claims, f"results/{CONFIG['scale']}/claims.tex"]
+    return [*made, *study_files(study, "animations", ".gif"), *claims]
 
 
 def used_datasets():

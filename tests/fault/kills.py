@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,12 @@ from study import Study, progress
 SEED = int(os.environ.get("FAULT_SEED", "0"))  # another one: other moments
 EPOCHS = 100  # enough for all the kills below on a machine of any speed
 ONE_RUN = {
-    "datasets": {"digits": {"training": {"epochs": EPOCHS}, "tracking": {"energy_epochs": [1, EPOCHS]}}},
+    "datasets": {
+        "digits": {
+            **{"training": {"epochs": EPOCHS}, "tracking": {"energy_epochs": [1, EPOCHS]}},
+            "evaluation": {"batch_size": 25},  # so that an attack on 100 images has four batches
+        }
+    },
     "studies": {
         "energy": {
             "seeds": [0],
@@ -37,7 +43,9 @@ WEIGHTS = [RUN / name for name in ("best.safetensors", "last.safetensors")]
 METRICS = [RUN / name for name in ("history.parquet", "energies.parquet")]
 EVALUATION = RESULTS / f"evaluations/digits/trades/seed0/{THREAT}/robustness.json"
 TABLE = [ENERGY / f"tables/robustness.{suffix}" for suffix in ("tex", "csv", "html")]
-SCIENCE = [*WEIGHTS, *METRICS, EVALUATION, *TABLE]
+ATTACKED = EVALUATION.parent / "best/pgd20.100.parquet"
+BATCHES = "*_best_pgd20.100.*.batches"  # what of that evaluation is finished while the rest is not
+SCIENCE = [*WEIGHTS, *METRICS, EVALUATION, ATTACKED, *TABLE]
 TRAINING = ["--", *map(str, METRICS)]
 TARGETS = [*TRAINING, str(TABLE[0])]
 
@@ -137,21 +145,21 @@ class Victim:
 
 
 def die_writing(name: str, moment: str, nth: int, share: float) -> None:
-    """From now on this process kills itself when it writes a file of that name for the nth time: with that share of its
-    bytes written, all of them but not renamed, or just renamed."""
+    """From now on this process kills itself when it writes a file of that name (or pattern) for the nth time: with that
+    share of its bytes written, all of them but not renamed, or just renamed."""
     write, rename, counted = Path.write_bytes, os.replace, itertools.count(1)
 
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def dying_write(path: Path, content: bytes) -> int:
-        if moment == "in the middle" and path.name.startswith(f".{name}.") and next(counted) == nth:
+        if moment == "in the middle" and fnmatch(path.name, f".{name}.*") and next(counted) == nth:
             write(path, content[: int(share * len(content))])
             die()
         return write(path, content)
 
     def dying_rename(old: Path, new: Path) -> None:
-        now = moment != "in the middle" and Path(new).name == name and next(counted) == nth
+        now = moment != "in the middle" and fnmatch(Path(new).name, name) and next(counted) == nth
         if now and moment == "before the rename":
             die()
         rename(old, new)

@@ -1,17 +1,19 @@
 """A disk full at each file that a job writes: it is named, nothing partial stays, the same command completes."""
 
+import errno
 import json
 import os
 import re
 import shlex
 import shutil
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 from flow import RESULTS, THREAT, contents, files, sha256
-from kills import EVALUATE, EVALUATION, SCIENCE, TRAIN, WEIGHTS
+from kills import ATTACKED, BATCHES, EVALUATE, EVALUATION, SCIENCE, TRAIN, WEIGHTS, die_writing
 from study import TYPESET, Job, Study, progress
 
 JOBS = (
@@ -26,6 +28,7 @@ JOBS = (
     "studies/energy/tables/robustness",
     "studies/energy/figures/samples-digits",
     "studies/energy/figures/plane-digits-sat-gif",
+    "studies/energy/claims",
     "claims",
     "report",
     *TYPESET,
@@ -40,6 +43,18 @@ def full_at(file: Path) -> None:
     """From now on the disk is full for this file of this process, and for no other."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.with_name(f".{file.name}.{os.getpid()}.part{file.suffix}").symlink_to("/dev/full")
+
+
+def full_at_new(file: Path) -> None:
+    """The same, where the process first removes what an earlier one has left beside the file."""
+    rename = os.replace
+
+    def full(old: Path, new: Path) -> None:
+        if Path(new).name == file.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        rename(old, new)
+
+    os.replace = full
 
 
 def partial_files(study: Study) -> list[Path]:
@@ -65,7 +80,7 @@ def test_every_file_that_a_job_writes_is_named_when_the_disk_is_full(name, finis
         )
         assert code == 1 and re.search(said, output), output
         assert not (finished.folder / file).exists() and partial_files(finished) == []
-        (certificate,) = (path for path in job.outputs if "provenance" in path.parts)
+        certificate = job.arguments[job.arguments.index("--certificate") + 1]
         assert not (finished.folder / certificate).exists()
     code, output = finished.run(job)
     assert code == 0, output
@@ -133,20 +148,19 @@ def test_a_log_that_does_not_fit_costs_no_result(finished):
 
 
 def test_a_disk_that_is_full_for_the_batches_of_an_evaluation_is_named_and_the_same_command_completes(one_run):
-    job, expected = one_run.job(EVALUATE), contents(one_run.folder, [EVALUATION])
+    made = [EVALUATION, ATTACKED]
+    job, expected = one_run.job(EVALUATE), contents(one_run.folder, made)
     job = job._replace(command=f"{job.command} --save-every 0")
-    assert one_run.run(job) == (0, "")
-    (batches,) = one_run.results.rglob("state/**/*.batches")
-    limit = batches.stat().st_size - 1  # the last batch is one too many
-    batches.unlink()
-    (one_run.folder / EVALUATION).unlink()
-    code, output = one_run.run(job, largest_file=limit)
-    said = rf"FAILED: {batches.relative_to(one_run.folder)}: could not be written \(.*File too large\); free space"
+    for file in made:
+        (one_run.folder / file).unlink()
+    assert one_run.run(job, partial(die_writing, BATCHES, "after the rename", 1, 0.0)).code == -signal.SIGKILL
+    (batches,) = one_run.results.rglob(f"state/**/{BATCHES}")
+    code, output = one_run.run(job, partial(full_at_new, batches))
+    said = rf"FAILED: {batches.relative_to(one_run.folder)}: could not be written \(.*\); free space"
     assert code == 1 and re.search(said, output), output
-    assert batches.exists() and not (one_run.folder / EVALUATION).exists() and partial_files(one_run) == []
+    assert batches.exists() and not (one_run.folder / ATTACKED).exists() and partial_files(one_run) == []
     assert one_run.run(job) == (0, "")
-    assert contents(one_run.folder, [EVALUATION]) == expected
-    batches.unlink()
+    assert contents(one_run.folder, made) == expected and not batches.exists()
 
 
 @pytest.fixture

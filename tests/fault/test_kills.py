@@ -4,8 +4,8 @@ import signal
 from collections import Counter
 from functools import partial
 
-from flow import RESULTS, contents
-from kills import EVALUATE, EVALUATION, SCIENCE, die_writing
+from flow import RESULTS, contents, files
+from kills import ATTACKED, BATCHES, EVALUATE, EVALUATION, SCIENCE, die_writing
 
 
 def test_twenty_kills_at_random_moments_end_in_the_same_weights_metrics_and_tables(survivor, one_run):
@@ -19,16 +19,13 @@ def test_twenty_kills_at_random_moments_end_in_the_same_weights_metrics_and_tabl
 def test_an_evaluation_that_is_killed_while_it_saves_its_batches_ends_in_the_same_bytes(one_run):
     job = one_run.job(EVALUATE)
     job = job._replace(command=f"{job.command} --save-every 0")
-    assert one_run.run(job) == (0, "")
-    (batches,) = one_run.results.rglob("state/**/*.batches")
-    batches.unlink()
-    expected = contents(one_run.folder, [EVALUATION])
-    (one_run.folder / EVALUATION).unlink()
+    expected = contents(one_run.folder, [EVALUATION, ATTACKED])
+    for file in (EVALUATION, ATTACKED):
+        (one_run.folder / file).unlink()
     for nth, moment in ((2, "after the rename"), (2, "before the rename"), (1, "after the rename")):
-        code, output = one_run.run(job, partial(die_writing, batches.name, moment, nth, 0.0))
-        assert code == -signal.SIGKILL and not (one_run.folder / EVALUATION).exists(), output
+        code, output = one_run.run(job, partial(die_writing, BATCHES, moment, nth, 0.0))
+        assert code == -signal.SIGKILL and not (one_run.folder / ATTACKED).exists(), output
     assert one_run.run(job) == (0, "")
     assert "4 batches were done before" in (one_run.folder / RESULTS / f"logs/{EVALUATE}.log").read_text()
-    assert contents(one_run.folder, [EVALUATION]) == expected
-    for left in batches.parent.glob(f"*{batches.name}*"):  # with what the killed process left half written
-        left.unlink()
+    assert contents(one_run.folder, [EVALUATION, ATTACKED]) == expected
+    assert not [path for path in files(one_run.results / "state") if "batches" in path.name or ".lock" in path.name]

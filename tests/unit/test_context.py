@@ -7,7 +7,7 @@ FULL = Context(
     "energy",
     "embedded",
     "the energy paper",
-    {"digits": "handwritten digits", "svhn": "SVHN"},
+    {"svhn": "SVHN", "digits": "handwritten digits"},
     {
         "sat": Recipe("SAT", "#D55E00", "o", threats={"digits": "linf-3-16"}),
         "sat-no-high": Recipe("without high-energy images", changes="sat", leaves_out=True),
@@ -21,6 +21,7 @@ FULL = Context(
 def test_a_context_comes_back_from_the_specification_of_a_job():
     facts = json.loads(json.dumps(FULL.to_json(), sort_keys=True))  # as a job's specification is written
     assert Context.from_json(facts) == FULL
+    assert list(Context.from_json(facts).datasets) == ["svhn", "digits"]  # rows and columns keep their order
     bare = Context("t", "s", "paper", "the paper")
     assert Context.from_json(json.loads(json.dumps(bare.to_json()))) == bare
 

@@ -211,3 +211,12 @@ def test_another_caption_makes_its_table_and_the_report_again_and_leaves_every_o
     ):
         assert "Both mean energies" in (results / name).read_text()
     assert before[Path("studies/energy/tables/energies.csv")][1] == after[Path("studies/energy/tables/energies.csv")][1]
+
+
+def test_another_title_re_makes_only_what_shows_it(tree):
+    """Tables, figures and the report: no data, no training, no evaluation."""
+    edit(tree / "tests/tiny.yaml", "        reader: {family: digits}\n", "        reader: {family: digits}\n"
+         "        title: Some digits\n")  # fmt: skip
+    asked = pending(tree)
+    assert asked == {name for name in asked if name.startswith(("studies/", "report", "claims", "configuration"))}
+    assert tables("robustness") | figures("phases-digits") | REPORT <= asked

@@ -204,7 +204,7 @@ def test_it_is_made_with_its_chapter_in_the_report(both):
     assert "The losses of the second paper." in page and "There are images." in page
     with open(both / RESULTS / "claims.csv", newline="") as file:
         assert {row["study"] for row in csv.DictReader(file)} == {"energy", "second-one"}
-    assert "second" not in "".join(path.read_text() for path in (both / "rules").glob("*.smk"))
+    assert "second-one" not in "".join(path.read_text() for path in (both / "rules").glob("*.smk"))
     code, output = ask(both, "-n", "-c2")
     assert code == 0 and NOTHING in output, output
 

@@ -6,14 +6,13 @@ import math
 import re
 import shutil
 import subprocess
-import sys
 from html.parser import HTMLParser
 from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
-from flow import REPOSITORY, RESULTS, files, sha256
+from flow import RESULTS, THREAT, files, sha256
 
 TABLES = (
     *("robustness", "differences", "autoattack", "phases", "energies", "attack-energies", "generation"),
@@ -97,19 +96,17 @@ def test_the_robustness_table_is_what_a_loop_over_the_evaluations_gives(finished
         if row["row"] in further and attack == "AutoAttack":
             assert row["value"] == row["files"] == ""
             continue
-        folder, seeds, suite = f"{RESULTS}/evaluations/digits", (0, 1), "robustness"
-        if row["row"] in further:
-            seeds, suite = (0,), "brief"
-        recipe = (recipes | further)[row["row"]]
-        names = [f"{folder}/{recipe}/seed{seed}/{suite}.parquet" for seed in seeds]
+        folder, seeds = f"{RESULTS}/evaluations/digits", (0,) if row["row"] in further else (0, 1)
+        recipe, images = (recipes | further)[row["row"]], 20 if attack == "AutoAttack" else 100
+        place = f"{THREAT}/{checkpoint}/{attacks[attack]}.{images}.parquet"
+        names = [f"{folder}/{recipe}/seed{seed}/{place}" for seed in seeds]
         rates = []
         for name in names:
             right = total = 0
             for image in pyarrow.parquet.read_table(finished / name).to_pylist():
-                if image["checkpoint"] == checkpoint and image["attack"] == attacks[attack]:
-                    total += 1
-                    right += image["prediction_adversarial"] == image["label"]
-            assert total == int(row["n_images"]) == (20 if attack == "AutoAttack" else 100)
+                total += 1
+                right += image["prediction_adversarial"] == image["label"]
+            assert total == int(row["n_images"]) == images
             rates.append(100 * right / total)
         mean = sum(rates) / len(rates)
         assert float(row["value"]) == pytest.approx(mean, abs=1e-7)
@@ -149,35 +146,25 @@ def test_every_certificate_has_parameters_code_versions_device_and_time(results)
     assert run["parameters"]["seed"] == 1
     assert run["parameters"]["method"] == {"name": "trades", "parameters": {"beta": 6.0}}
     assert run["device"]["threads"] == 1
-    for computed in (run, certificates(results)[results / "provenance/evaluations/digits/sat/seed0/robustness.json"]):
+    for computed in (
+        run,
+        certificates(results)[results / f"provenance/evaluations/digits/sat/seed0/{THREAT}/best/clean.100.json"],
+    ):
         assert computed["devices"] == [{key: fact for key, fact in computed["device"].items() if key != "visible"}]
 
 
-def test_claims_of_several_studies_are_collected_under_one_header(tmp_path):
-    certificate = tmp_path / "provenance/claims.json"
-    options = ["--spec", "{}", "--log", str(tmp_path / "log"), "--certificate", str(certificate)]
-    for suffix, texts in {"csv": ("row,text\na,1\n", "row,text\nb,2\n"), "tex": "ab", "html": "cd"}.items():
-        paths = [tmp_path / f"{study}.{suffix}" for study in ("first", "second")]
-        for path, text in zip(paths, texts, strict=True):
-            path.write_text(text)
-        options += [f"--studies_{suffix}", *map(str, paths), f"--{suffix}", str(tmp_path / f"claims.{suffix}")]
-    subprocess.run([sys.executable, REPOSITORY / "scripts/collect_claims.py", *options], check=True)
-    found = {suffix: (tmp_path / f"claims.{suffix}").read_text() for suffix in ("csv", "tex", "html")}
-    assert found == {"csv": "row,text\na,1\nb,2\n", "tex": "ab", "html": "cd"}
-    assert len(json.loads(certificate.read_text())["inputs"]) == 6
-
-
 def test_the_collected_claims_are_those_of_the_only_study(results):
-    for suffix in ("csv", "html", "tex"):
-        of_study = results / f"tables/energy-claims.{suffix}"
-        assert (results / f"claims.{suffix}").read_bytes() == of_study.read_bytes()
+    for suffix in ("html", "tex"):
+        assert (results / f"claims.{suffix}").read_bytes() == (results / f"studies/energy/claims.{suffix}").read_bytes()
+    own = rows(results / "studies/energy/claims.csv")
+    assert rows(results / "claims.csv") == [{"study": "energy", **row} for row in own]
 
 
 def test_the_saved_configuration_is_complete_and_of_this_scale_alone(results):
     saved = json.loads((results / "provenance/configuration.json").read_text())
     assert saved["scale"] == "tiny" and "scales" not in saved
     assert saved["datasets"]["digits"]["training"]["momentum"] == 0.9  # a default, in neither of the files
-    assert saved["studies"]["energy"]["recipes"] == ["sat", "trades", "weat-adv"]
+    assert saved["studies"]["energy"]["cohorts"]["main"]["recipes"] == ["sat", "trades", "weat-adv"]
 
 
 @needs_latex
@@ -225,8 +212,9 @@ def test_a_real_browser_shows_every_table_and_every_figure_of_the_html(results, 
     subprocess.run([BROWSER, *options, f"--print-to-pdf={printed}", page], capture_output=True, check=True, timeout=120)
     text = pdf_text(printed)
     assert WARNING in text
-    for table in TABLES:
-        caption = re.search("<figcaption>(.+?)</figcaption>", (results / f"tables/energy-{table}.html").read_text())[1]
+    for table in (*TABLES, "claims"):
+        html = results / f"studies/energy/{'claims' if table == 'claims' else f'tables/{table}'}.html"
+        caption = re.search("<figcaption>(.+?)</figcaption>", html.read_text())[1]
         assert " ".join(re.sub("<[^>]+>", "", caption).split())[:60] in text, table
     for recipe in ("SAT", "TRADES", "WEAT-adv"):
         assert recipe in text

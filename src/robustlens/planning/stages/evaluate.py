@@ -58,9 +58,9 @@ def evaluations(job: Job, known: Known) -> list[Evaluation]:
     for checkpoint in (Path(path).stem for path in job.inputs if path.endswith(".safetensors")):
         for attack in job.spec["attacks"]:
             if not (attack["best_only"] and checkpoint == "last"):
-                subset = f".{attack['samples']}" if attack["samples"] else ""
-                file = folder / checkpoint / f"{attack['name']}{subset}.parquet"
-                found.append(Evaluation(attack, min(test, attack["samples"] or test), file))
+                images = min(test, attack["samples"] or test)
+                subset = f".{images}" if images < test else ""  # as evaluation/kept.py names them
+                found.append(Evaluation(attack, images, folder / checkpoint / f"{attack['name']}{subset}.parquet"))
     return found
 
 

@@ -1,0 +1,96 @@
+"""One dataset under several protocols, threats and without some classes, in a study without a folder."""
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+import yaml
+from flow import RESULTS, THREAT, copy_of, jobs, run
+
+OWN = RESULTS / "studies/own"
+EVEN = [0, 2, 4, 6, 8]
+SCALE = {
+    "threats": {
+        "near": {"norm": "linf", "epsilon": "1/16", "step_size": "1/64"},
+        "round": {"norm": "l2", "epsilon": "1/2", "step_size": "1/8"},
+    },
+    "recipes": {
+        "sat-l2": {"method": "sat", "label": "SAT, L2", "threat": "round"},
+        "sat-without": {"method": "sat", "changes": "sat", "label": "SAT without ones", "leave_out": {"classes": [1]}},
+    },
+    "datasets": {
+        "digits-narrow": {"like": "digits", "architecture": {"family": "resnet", "blocks": [1], "width": 4}},
+        "digits-even": {"like": "digits", "classes": EVEN, "splits": {"train": 60, "validation": 30, "seed": 0}},
+    },
+    "studies": {
+        "energy": None,
+        "own": {
+            "datasets": ["digits-narrow", "digits-even"],
+            "seeds": [0],
+            "cohorts": {
+                "main": {"recipes": ["sat", "sat-l2", "sat-without"], "suite": "brief"},
+                "nearer": {"datasets": ["digits-narrow"], "recipes": ["sat"], "suite": "brief", "threat": "near"},
+            },
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def made(snapshot, tmp_path_factory) -> tuple[Path, str]:
+    folder = copy_of(snapshot, tmp_path_factory.mktemp("protocols") / "checkout")
+    (folder / "own.yaml").write_text(yaml.safe_dump({"scales": {"tiny": SCALE}}))
+    code, output = run(folder, "own.yaml", "-c2", "-p")
+    assert code == 0, output
+    return folder, output
+
+
+def test_protocols_on_the_same_images_share_what_is_prepared(made):
+    folder, output = made
+    assert {name for name in jobs(output) if name.startswith("data/")} == {"data/digits", "data/digits-even"}
+    assert not (folder / RESULTS / "data/digits-narrow").exists()
+    weights = folder / RESULTS / "runs/digits-narrow/sat/seed0/best.safetensors"
+    assert weights.stat().st_size < (folder / RESULTS / "runs/digits-even/sat/seed0/best.safetensors").stat().st_size
+
+
+def test_a_dataset_without_some_classes_says_so_in_its_sheet_and_in_its_title(made):
+    folder, _ = made
+    sheet = json.loads((folder / RESULTS / "data/digits-even/sheet.json").read_text())
+    assert len(sheet["classes"]) == 5 and sheet["classes_of_source"]["kept"] == EVEN
+    evaluated = folder / RESULTS / f"evaluations/digits-even/sat/seed0/{THREAT}/best/clean.100.parquet"
+    assert set(pyarrow.parquet.read_table(evaluated)["label"].to_pylist()) == {0, 1, 2, 3, 4}
+    page = (folder / OWN / "tables/robustness.html").read_text()
+    assert "scikit-learn digits without class" in page or "classes 0, 2, 4, 6, 8 of scikit-learn digits" in page
+
+
+def test_a_recipe_may_leave_a_class_out_and_its_network_still_knows_it(made):
+    folder, _ = made
+    history = pyarrow.parquet.read_table(folder / RESULTS / "runs/digits-narrow/sat-without/seed0/history.parquet")
+    assert 80 <= history["train_images"][0].as_py() < 100
+    evaluated = folder / RESULTS / f"evaluations/digits-narrow/sat-without/seed0/{THREAT}/best/clean.100.parquet"
+    assert 1 in pyarrow.parquet.read_table(evaluated)["label"].to_pylist()
+
+
+def test_evaluations_under_several_threats_lie_beside_each_other(made):
+    folder, _ = made
+    run_of = folder / RESULTS / "evaluations/digits-narrow"
+    assert {path.name for path in (run_of / "sat/seed0").iterdir()} == {THREAT, "near"}
+    assert {path.name for path in (run_of / "sat-l2/seed0").iterdir()} == {"round"}
+    near, far = (
+        pyarrow.parquet.read_table(run_of / f"sat/seed0/{threat}/best/pgd20.100.parquet") for threat in ("near", THREAT)
+    )
+    assert max(near["distance"].to_pylist()) <= 1 / 16 + 1e-6 < max(far["distance"].to_pylist())
+
+
+def test_every_table_says_which_rows_are_of_another_threat_than_the_training_s(made):
+    folder, _ = made
+    for table in ("robustness", "differences"):
+        html = (folder / OWN / f"tables/{table}.html").read_text()
+        assert "near" in html or "1/16" in html, table
+    with open(folder / OWN / "tables/robustness.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    best = [row for row in rows if row["column"] == "Best checkpoint: PGD-20" and row["row"].startswith("SAT")]
+    values = [float(row["value"]) for row in best if "near" in row["files"] or "near" in row["group"] + row["row"]]
+    assert len(values) == 1 and values[0] > min(float(row["value"]) for row in best)
