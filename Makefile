@@ -9,7 +9,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/bin/uv)
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export PYTHONPATH :=
 
-.PHONY: reproduce status test benchmark environment readme clean-state
+.PHONY: reproduce status accept test benchmark environment readme clean-state
 
 reproduce: environment ## everything at the embedded scale; SNAKEMAKE="--config scale=..." adds arguments
 	$(UV) run --locked snakemake $(SNAKEMAKE) --quiet host reason
@@ -17,8 +17,11 @@ reproduce: environment ## everything at the embedded scale; SNAKEMAKE="--config 
 status: environment ## what is done, running, failed and left; with the same SNAKEMAKE="..." as for reproduce
 	@$(UV) run --locked python scripts/status.py $(SNAKEMAKE)
 
+accept: environment ## take over finished results of earlier code (docs/migration.md); SNAKEMAKE="-n ..." only lists them
+	@$(UV) run --locked python scripts/accept_results.py $(SNAKEMAKE)
+
 # Named where a run failed, as the command to resume with.
-reproduce status: export ROBUSTLENS_COMMAND = make reproduce$(if $(SNAKEMAKE), SNAKEMAKE="$(SNAKEMAKE)")
+reproduce status accept: export ROBUSTLENS_COMMAND = make reproduce$(if $(SNAKEMAKE), SNAKEMAKE="$(SNAKEMAKE)")
 
 test: environment ## linters and all tests; PYTEST="-k name" adds arguments
 	$(UV) run --locked ruff check .

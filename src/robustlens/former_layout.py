@@ -12,28 +12,31 @@ EVALUATION = re.compile(
 
 
 def moved(target: str, config: Config) -> str | None:
-    """The new place of a file that is asked for by its former one; None for any other."""
+    """The new place of a file that is asked for by its former one; None for any other, and for one of a study, a run or
+    a suite that this scale does not have."""
     if match := STUDY_FILE.fullmatch(target):
-        study = next((name for name in config["studies"] if match["name"].startswith(f"{name}-")), None)
-        if study:
+        studies = [name for name in config["studies"] if match["name"].startswith(f"{name}-")]
+        if studies:
+            study = max(studies, key=len)
             name = match["name"].removeprefix(f"{study}-")
             place = name if name.startswith("claims.") else f"{match['kind']}/{name}"
             return f"{match['root']}/studies/{study}/{place}"
     if match := EVALUATION.fullmatch(target):
-        known = match["dataset"] in config["datasets"]
-        threat = trained_under(config, match["dataset"], match["recipe"]) if known else "<threat>"
-        return f"{match['run']}/{threat}/{match['suite']}.json"
+        known = {"dataset": config["datasets"], "recipe": {**config["recipes"], **config["models"]}}
+        known["suite"] = config["suites"]
+        if all(match[kind] in names for kind, names in known.items()):
+            threat = trained_under(config, match["dataset"], match["recipe"])
+            return f"{match['run']}/{threat}/{match['suite']}.json"
     return None
 
 
 def found(folder: Path, scale: str) -> str | None:
     """What to say where results of a scale are in the former layout, and what to do; None where there are none."""
     results = folder / scale
-    old = [name for name in ("tables", "figures") if (results / name).is_dir()]
-    evaluations = next((results / "evaluations").glob("*/*/seed*/*.parquet"), None)
-    if not old and evaluations is None:
+    old = any((results / name).is_dir() for name in ("tables", "figures"))
+    if not old and not any((results / "evaluations").glob("*/*/seed*/*.parquet")):
         return None
     return (
-        f"{results} has results in the former layout. `make accept` takes over the finished runs whose parameters are "
-        f"still the same; after it, {' and '.join(f'{results}/{name}' for name in old) or 'nothing'} may be deleted."
+        f"{results} has results in the former layout. `make accept` takes over the finished ones whose parameters are "
+        "still the same, and says what may be deleted then (docs/migration.md)."
     )

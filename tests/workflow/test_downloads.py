@@ -65,7 +65,7 @@ def test_a_dataset_comes_from_a_mirror_and_is_trained_on_under_its_own_name(snap
     assert (source["file"], source["source"], source["bytes"]) == (ARCHIVE, f"{site.url}/right", len(body))
     data = folder / RESULTS / "data/mine"
     sheet = json.loads((data / "sheet.json").read_text())
-    assert sheet["title"] == "Not CIFAR-10" and sheet["sizes"] == {"train": 60, "validation": 20, "test": 20}
+    assert sheet["name"] == "mine" and sheet["sizes"] == {"train": 60, "validation": 20, "test": 20}
     for split in ("train", "validation", "test"):
         index = np.load(data / f"{split}_index.npy")
         assert np.array_equal(np.load(data / f"{split}_images.npy"), images[index])
@@ -120,14 +120,14 @@ def test_a_third_party_model_goes_through_evaluation_generation_and_tables(tree,
         "generate/digits/theirs/seed0",
         "score/digits/theirs/seed0",
     }
-    evaluated = pd.read_parquet(tree / RESULTS / "evaluations/digits/theirs/seed0/robustness.parquet")
-    assert set(evaluated["checkpoint"]) == {"published"} and set(evaluated["attack"]) >= {"clean", "autoattack"}
+    places = tree / RESULTS / "evaluations/digits"
+    evaluated = places / f"theirs/seed0/{THREAT}/published"
+    assert {file.name for file in evaluated.iterdir()} >= {"clean.100.parquet", "autoattack.20.parquet"}
     for table in ("robustness", "generation"):
         cells = pd.read_csv(tree / ENERGY / f"tables/{table}.csv")
         rows = cells[cells["row"] == "Theirs (2020)"]
         assert rows["value"].notna().sum() >= 3
     # Its clean accuracy is that of the run whose weights these are.
-    ours = pd.read_parquet(tree / RESULTS / "evaluations/digits/trades/seed1/robustness.parquet")
-    ours = ours[(ours["checkpoint"] == "best") & (ours["attack"] == "clean")]
-    clean = evaluated[evaluated["attack"] == "clean"]
+    ours = pd.read_parquet(places / f"trades/seed1/{THREAT}/best/clean.100.parquet")
+    clean = pd.read_parquet(evaluated / "clean.100.parquet")
     assert list(clean["prediction_natural"]) == list(ours["prediction_natural"])

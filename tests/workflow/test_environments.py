@@ -41,9 +41,11 @@ def test_the_conda_environment_s_python_is_one_that_the_project_supports():
 
 def test_every_rule_that_runs_something_has_a_log_an_environment_and_a_message():
     counted = 0
-    for file in (REPOSITORY / "rules").glob("*.smk"):
+    for file in [*(REPOSITORY / "rules").glob("*.smk"), *(REPOSITORY / "studies").glob("*/rules.smk")]:
         for rule in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:
             name = rule.partition(":")[0]
+            if name == "former_layout":  # which only ends with words
+                continue
             counted += 1
             assert re.search("^    shell:", rule, re.MULTILINE), name
             for directive in ("log", "message"):

@@ -1,5 +1,5 @@
 """Hostile texts, names, paths and files through the whole workflow: what nobody asked for does not run. What is already
-refused by the library is tested in tests/unit/test_security.py."""
+refused by the library is tested in tests/unit/test_hostile_names.py and its neighbours."""
 
 import io
 import json
@@ -75,7 +75,7 @@ def test_every_text_reaches_its_job_as_it_is_and_runs_nothing(snapshot, tmp_path
     code, output = run(folder, config, "-c1", "-p", "--", *map(str, [*sheets, saved]))
     assert code == 0, output
     for sheet, name in zip(sheets, ("digits", "mine"), strict=True):
-        assert json.loads((folder / sheet).read_text())["title"] == settings["datasets"][name]["title"]
+        assert json.loads((folder / sheet).read_text())["name"] == name
     (source,) = json.loads((folder / "results/downloads/mine/receipt.json").read_text())["archives"]
     assert source["source"] == settings["datasets"]["mine"]["archives"][ARCHIVE]["urls"][1]
     configuration = json.loads((folder / saved).read_text())
@@ -95,8 +95,10 @@ def test_in_a_dry_run_of_everything_a_shell_reads_the_same_texts(snapshot, tmp_p
     commands = [line for line in output.splitlines() if '"$ROBUSTLENS/scripts/' in line]
     specs = [json.loads(words[words.index("--spec") + 1]) for words in map(shlex.split, commands)]
     assert len(specs) > 60
-    titles = {"digits": f"Digits {TEXT}", "mine": f"Mine {TEXT}", "theirs": f"Model {TEXT}"}
-    assert sum(spec.get("titles") == titles for spec in specs) > 20
+    contexts = [spec["context"] for spec in specs if "context" in spec]
+    assert len(contexts) > 20 and all(context["datasets"] == [["digits", f"Digits {TEXT}"]] for context in contexts)
+    recipes = [dict(context["recipes"]) for context in contexts]
+    assert {recipe["theirs"]["label"] for recipe in recipes if "theirs" in recipe} == {f"Model {TEXT}", "theirs"}
     (imported,) = (spec for spec in specs if spec.get("model") == "theirs")
     assert imported["citation"] == TEXT
     for command in commands:  # each is one command: what is not quoted has nothing that a shell acts on

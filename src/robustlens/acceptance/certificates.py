@@ -99,8 +99,8 @@ def read(path: Path, entries: Mapping[str, type] = OF_A_CERTIFICATE) -> dict | N
 
 
 def rewrite(certificate: Path, parameters: dict) -> None:
-    """Give a certificate today's parameters, and say which code it was accepted from. One that has them stays: Snakemake
-    was not told of it, because an earlier acceptance was killed."""
+    """Give a certificate today's parameters, and say which code it was accepted from. One that has them stays: an
+    earlier acceptance was killed before Snakemake knew of it."""
     record = read(certificate)
     if record["parameters"] != parameters:
         write(certificate, record, parameters)

@@ -110,7 +110,7 @@ def accept(job: Job, dry_run: bool) -> tuple[int, list[str]]:
 
 
 def _accept(evaluation: Evaluation, suites: list[Suite], inputs: Mapping[str, str], dry_run: bool) -> str:
-    """Accept an evaluation from its own certificate, or from a suite of the former layout. Why not; nothing if it is."""
+    """Accept an evaluation by its own certificate or from a suite of the former layout. Why not; nothing if it is."""
     needed = {str(path): inputs[str(path)] for path in (evaluation.sheet, evaluation.weights)}
     today = _comparable(evaluation.parameters)
     refused = []

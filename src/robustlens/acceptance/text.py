@@ -35,7 +35,8 @@ def acceptance_text(found: Acceptance, results: Path, command: str, dry_run: boo
     if not dry_run and (old := former_files(results)):
         lines += ["May be deleted now, unless another configuration of this scale is to be accepted, too:"]
         lines += [f"  {place}" for place in old]
-    return "\n".join([*lines, f"Continue with: {command}"])
+    last = "This was a dry run: nothing was changed." if dry_run else f"Continue with: {command}"
+    return "\n".join([*lines, last])
 
 
 def _by_rule(found: Acceptance) -> list[str]:
