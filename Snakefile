@@ -35,7 +35,7 @@ include: "rules/files.smk"
 
 
 STUDIES = declared_studies()
-ENTRIES = given_entries()
+ENTRIES = dict(workflow.config_settings.config)  # what --config says
 TARGET = ENTRIES.pop("target", None)  # a file that `snakemake plan` is to plan
 CONFIG = checked_configuration(ENTRIES)
 DOWNLOADS = downloads(CONFIG)

@@ -40,11 +40,6 @@ def study_rules():
     return [str(stages) for folder in study_folders() if (stages := folder / "rules.smk").is_file()]
 
 
-def given_entries():
-    """What `--config` says."""
-    return dict(workflow.config_settings.config)
-
-
 def checked_configuration(entries):
     """The complete configuration of the chosen scale: our own files, those of `--configfile`, and `--config`."""
     shipped = [Path(workflow.basedir) / "config.yaml", *(folder / "config.yaml" for folder in study_folders())]

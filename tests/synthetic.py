@@ -172,7 +172,8 @@ def context(name: str = "table", *, trained_on: Iterable[str] = ("digits",), **c
         for recipe, (label, base) in LABELS.items()
     }
     fields = {"name": name, "study": "energy", "scale": "embedded", "paper": "the energy paper", "recipes": recipes}
-    return Context(**fields | {"attacks": ATTACK_LABELS, "threats": THREATS} | changes)
+    shared = {"attacks": ATTACK_LABELS, "threats": THREATS, "baseline": "trades"}
+    return Context(**fields | shared | changes)
 
 
 def _parquet(path: Path, frame: pd.DataFrame) -> Path:

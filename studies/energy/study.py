@@ -42,6 +42,7 @@ SCORES = Files("scores", "generation")
 STUDY = Study(
     title="Shedding More Light on Robust Classifiers under the lens of Energy-based Models (ECCV 2024)",
     paper="the energy paper",
+    baseline="trades",
     cohorts=COHORTS,
     tables=[
         Table(

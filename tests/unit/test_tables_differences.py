@@ -165,6 +165,12 @@ def test_without_trades_only_changes_are_compared(tmp_path):
     assert "TRADES" not in table.caption + " ".join(table.notes)
 
 
+def test_a_study_without_a_baseline_compares_recipes_with_what_they_change_alone(tmp_path):
+    table = build(measured(tmp_path, "sat", "sat-awp", "trades"), baseline=None)
+    assert [(row.group, row.label) for row in table.rows] == [("minus SAT", "SAT + AWP")]
+    assert "compared with" in table.notes[0] and "all others" not in table.notes[0]
+
+
 def test_what_cannot_be_compared_is_said(tmp_path):
     table = build(measured(tmp_path, "sat", "mart"))
     assert table.rows == () and table.notes[0].startswith("Nothing can be compared here: no recipe changes another one")

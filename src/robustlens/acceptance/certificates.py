@@ -108,8 +108,9 @@ def rewrite(certificate: Path, parameters: dict) -> None:
 
 def write(certificate: Path, record: dict, parameters: dict, **origin: str) -> dict:
     """Write a certificate with today's parameters. origin: where its results were accepted from, beside the code.
-    Returns what was written."""
-    accepted = {"code": record["parameters"].get("code"), **origin, "on": datetime.date.today().isoformat()}
+    What was accepted before keeps the code that made it. Returns what was written."""
+    made_by = record.get("accepted") or {"code": record["parameters"].get("code"), **origin}
+    accepted = made_by | {"on": datetime.date.today().isoformat()}
     record = record | {"parameters": parameters, "accepted": accepted}
     with replacing(certificate) as path:
         path.write_text(json.dumps(record, indent=2) + "\n")

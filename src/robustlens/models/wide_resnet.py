@@ -2,7 +2,7 @@
 
 Pre-activation blocks, three stages, global average pooling: images of any size. 28-10 has 36.5 M parameters, 34-10
 46.2 M. Names of the weights and their first values are those of github.com/yaodongyu/TRADES; its `sub_block1` is left
-out, for no image ever passes through it.
+out, because no image ever passes through it.
 """
 
 from collections import OrderedDict

@@ -16,7 +16,7 @@ class Dataset:
 
     @property
     def bytes(self) -> int:
-        """Of the prepared arrays: a byte a pixel value, and two 8-byte numbers an image."""
+        """Of the prepared arrays: one byte per pixel value, and two 8-byte numbers per image."""
         return sum(self.sizes.values()) * (prod(self.shape) + 16)
 
 

@@ -26,8 +26,8 @@ class Context:
     """Of one table, figure or ledger of claims; everything in it occurs among the builder's inputs.
 
     name: of the table or figure, as its files are called. study, paper: the study's name, and what sentences call its
-    paper. datasets: titles. attacks: labels. threats: norm, epsilon and step size as configured.
-    architectures: of the datasets, where published numbers are compared with.
+    paper. datasets: titles. attacks: labels. threats: norm, epsilon and step size as configured. architectures: of the
+    datasets, where published numbers are compared with. baseline: the recipe that others are compared with.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Context:
     attacks: Mapping[str, str] = field(default_factory=dict)
     threats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     architectures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    baseline: str | None = None
 
     @property
     def label(self) -> str:

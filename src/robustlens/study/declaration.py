@@ -120,7 +120,8 @@ class Claims:
 
 @dataclass(frozen=True)
 class Study:
-    """One paper. title: the paper's, with venue and year. paper: what sentences call it, such as "the energy paper"."""
+    """One paper. title: the paper's, with venue and year. paper: what sentences call it, such as "the energy paper".
+    baseline: the recipe that the others are compared with where they change none themselves."""
 
     title: str
     paper: str
@@ -128,6 +129,7 @@ class Study:
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
     claims: Claims | None = None
+    baseline: str | None = None
     name: str = field(default="", kw_only=True)  # set by `discovery.find`, as its folder is called
 
     def items(self) -> list[Table | Figure | Claims]:

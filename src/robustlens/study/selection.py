@@ -207,6 +207,7 @@ class Selection:
             study=item.study.name,
             scale=self.config["scale"],
             paper=item.study.paper,
+            baseline=item.study.baseline,
             datasets=self._titles(list(datasets)),
             recipes=recipes,
             attacks={} if isinstance(item.declared, Claims) else self._attacks(attacks),

@@ -43,7 +43,7 @@ def build(context: Context, claims: Sequence[Claim], paper_datasets: Sequence[st
 
 
 def claims_on(dataset: str, claims: Sequence[Claim], paper_datasets: Sequence[str]) -> list[Claim]:
-    """Without the claims that the paper makes of others of its datasets. On a dataset that is none of its own, all."""
+    """Without those that the paper claims of other datasets of its own. On a dataset that it does not have, all."""
     return [c for c in claims if not c.datasets or dataset in c.datasets or dataset not in paper_datasets]
 
 

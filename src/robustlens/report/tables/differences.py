@@ -1,4 +1,4 @@
-"""How much more accurate every recipe is than the one that it changes, or than TRADES; and by how much in the paper."""
+"""How much more accurate every recipe is than the one that it changes, or than the baseline; and so in the paper."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,6 @@ from robustlens.report.scale import caption
 from robustlens.report.summary import accuracy_digits
 from robustlens.report.table import Table
 
-BASE = "trades"
 READ = ["checkpoint", "attack", "index", "label", "prediction_adversarial"]
 
 
@@ -32,13 +31,13 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
         architecture = numbers.architecture(context.architectures.get(dataset))
         bases = {recipe: base for recipe in recipes if (base := compared_with(recipe, recipes, context))}
         compared += bases.values()
-        for base in sorted(set(bases.values()), key=lambda name: [BASE, *recipes].index(name)):
+        for base in sorted(set(bases.values()), key=lambda name: [context.baseline, *recipes].index(name)):
             group = (f"{name}: " if name else "") + f"minus {context.recipe_label(base)}"
             for recipe in (name for name in bases if bases[name] == base):
                 papers = {
-                    attack: _published_difference(numbers, dataset, architecture, recipe, metric(attack))
+                    attack: _published_difference(numbers, dataset, architecture, (recipe, base), metric(attack))
                     for attack in attacks
-                    if base == BASE
+                    if base == context.baseline
                 }
                 first, second = (of_group[of_group["recipe"] == name] for name in (recipe, base))
                 cells = tuple(_cell(first, second, attack, papers.get(attack)) for attack in attacks)
@@ -51,10 +50,10 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
 
 
 def compared_with(recipe: str, recipes: Sequence[str], context: Context) -> str | None:
-    """The one of `recipes` that a recipe is compared with: the one that it changes, or else BASE; None if neither is
-    there."""
+    """The one of `recipes` that a recipe is compared with: the one that it changes, or else the study's baseline; None
+    if neither is there."""
     changes = context.recipes[recipe].changes if recipe in context.recipes else None
-    return next((name for name in (changes, BASE) if name in recipes and name != recipe), None)
+    return next((name for name in (changes, context.baseline) if name in recipes and name != recipe), None)
 
 
 def _minus(compared: Sequence[str], context: Context) -> str:
@@ -62,10 +61,10 @@ def _minus(compared: Sequence[str], context: Context) -> str:
     how = "in points, without and under attack, best checkpoints."
     if not compared:
         return f"minus that of another recipe: {how}"
-    if BASE not in compared:
+    if context.baseline not in compared:
         return f"minus that of the recipe that is changed: {how}"
-    base = context.recipe_label(BASE)
-    if set(compared) == {BASE}:
+    base = context.recipe_label(context.baseline)
+    if set(compared) == {context.baseline}:
         return f"minus that of {base}: {how}"
     return f"minus that of {base} or, for a recipe that changes another one, of that one: {how}"
 
@@ -77,10 +76,10 @@ def _cell(runs: pd.DataFrame, base: pd.DataFrame, attack: str, paper: Published 
 
 
 def _published_difference(
-    numbers: PublishedNumbers, dataset: str, architecture: str | None, recipe: str, of: str
+    numbers: PublishedNumbers, dataset: str, architecture: str | None, recipes: tuple[str, str], of: str
 ) -> Published | None:
     """Of two published numbers of one source; numbers of two sources have two protocols and are not subtracted."""
-    first, second = (numbers.find(dataset, architecture, name, of) for name in (recipe, BASE))
+    first, second = (numbers.find(dataset, architecture, name, of) for name in recipes)
     if first is None or second is None or first.source != second.source:
         return None
     source = f"{first.source}, the difference of two of its numbers"
@@ -90,13 +89,12 @@ def _published_difference(
 def _notes(
     runs: pd.DataFrame, rows: list[Row], compared: Sequence[str], attacks: Sequence[str], context: Context
 ) -> list[str]:
-    base = context.recipe_label(BASE)
+    baseline = context.baseline
     if not rows:
-        return [
-            f"Nothing can be compared here: no recipe changes another one of this table, and {base} is not among them."
-        ]
+        without = f", and {context.recipe_label(baseline)} is not among them" if baseline else ""
+        return [f"Nothing can be compared here: no recipe changes another one of this table{without}."]
     single = dict.fromkeys(row.label for row in rows if any(cell.n_seeds == 1 for cell in row.cells))
-    others = f"; all others are compared with {base}" if BASE in compared else ""
+    others = f"; all others are compared with {context.recipe_label(baseline)}" if baseline in compared else ""
     notes = [
         f"A recipe that changes another one is compared with that one on the seeds that both have{others}.",
         INTERVALS,
