@@ -8,6 +8,6 @@ rule former_layout:
     output:
         "results/{scale}/{former}",
     wildcard_constraints:
-        former=r"(tables|figures)/[^/]+|evaluations/.+\.parquet",
+        former=r"(tables|figures)/[^/]+|evaluations/[^/]+/[^/]+/seed[0-9]+/[^/]+\.parquet",
     message:
         "{wildcards.former} has another place now"

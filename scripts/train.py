@@ -1,4 +1,4 @@
-"""Train one run (dataset, recipe, seed), or go on with it where it was stopped."""
+"""Train one run (dataset, recipe, seed), or resume it where it was stopped."""
 
 import contextlib
 import json

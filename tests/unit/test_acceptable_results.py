@@ -99,7 +99,7 @@ def test_a_rewritten_certificate_says_what_it_was_accepted_from_and_stays_so():
     rewrite(Path(job().certificate), SPEC)
     once = read(Path(job().certificate))
     assert once["parameters"] == SPEC and once["wall_seconds"] == 3.0
-    assert once["accepted"]["code"] == "of earlier" and len(once["accepted"]["on"]) == len("2026-01-31")
+    assert once["accepted"] == {"code": "of earlier"}
     rewrite(Path(job().certificate), SPEC)
     assert read(Path(job().certificate)) == once
 

@@ -1,6 +1,5 @@
 """What certificates say of finished results, compared with what a job would be told today."""
 
-import datetime
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -109,8 +108,7 @@ def rewrite(certificate: Path, parameters: dict) -> None:
 def write(certificate: Path, record: dict, parameters: dict, **origin: str) -> dict:
     """Write a certificate with today's parameters. origin: where its results were accepted from, beside the code.
     What was accepted before keeps the code that made it. Returns what was written."""
-    made_by = record.get("accepted") or {"code": record["parameters"].get("code"), **origin}
-    accepted = made_by | {"on": datetime.date.today().isoformat()}
+    accepted = record.get("accepted") or {"code": record["parameters"].get("code"), **origin}
     record = record | {"parameters": parameters, "accepted": accepted}
     with replacing(certificate) as path:
         path.write_text(json.dumps(record, indent=2) + "\n")

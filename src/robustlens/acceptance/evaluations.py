@@ -1,4 +1,4 @@
-"""Finished evaluations: those of the former layout, a file per suite, are split into today's files, one per attack."""
+"""Finished evaluations: those of the former layout, one file per suite, are split into files of one attack each."""
 
 import contextlib
 import json

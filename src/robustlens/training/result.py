@@ -17,7 +17,7 @@ class TrainedRun:
     best, last: weights of the epoch with the highest robust accuracy on the validation split (the first of equal ones)
         and of the last epoch. A method without an attack is most robust before it has learnt anything: there `best` is
         chosen by clean accuracy. With weight averaging, see `averaging`.
-    history: two rows an epoch (train subset, validation). energies: per sample, at the chosen epochs. timing: seconds
+    history: two rows per epoch (train subset, validation). energies: per sample, at the chosen epochs. timing: seconds
         and images/s of each epoch, the only part that differs between repeats.
     devices: what it was computed on (`device_facts`), by its first process; several where it was resumed on another
         machine.

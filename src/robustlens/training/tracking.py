@@ -29,7 +29,7 @@ class Tracker:
     batch_size: int
 
     def measure(self, model: InferenceModel) -> pd.DataFrame:
-        """A row an image: index, label, energies, losses, TRADES terms and correctness."""
+        """One row per image: index, label, energies, losses, TRADES terms and correctness."""
         images = self.images
         noise = generator(self.seed, "track", self.split, device=images.device)
         batches = []
