@@ -50,5 +50,7 @@ def test_every_rule_that_runs_something_has_a_log_an_environment_and_a_message()
             assert re.search("^    shell:", rule, re.MULTILINE), name
             for directive in ("log", "message"):
                 assert re.search(f"^    {directive}:", rule, re.MULTILINE), f"{name} has no {directive}"
-            assert '    conda:\n        "../envs/robustlens.yaml"\n' in rule, f"{name} has no environment"
+            assert re.search(r'^    conda:\n        "(\.\./)+envs/robustlens\.yaml"\n', rule, re.MULTILINE), (
+                f"{name} has no environment"
+            )
     assert counted > 10
