@@ -26,7 +26,7 @@ reproduce status accept: export ROBUSTLENS_COMMAND = make reproduce$(if $(SNAKEM
 test: environment ## linters and all tests; PYTEST="-k name" adds arguments
 	$(UV) run --locked ruff check .
 	$(UV) run --locked ruff format --check .
-	$(UV) run --locked snakefmt --check Snakefile rules
+	$(UV) run --locked snakefmt --check Snakefile rules studies
 	$(UV) run --locked snakemake --lint
 	$(UV) run --locked pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder $(PYTEST)
 

@@ -20,7 +20,7 @@ min_version("9.27")
 # took a tenth of a dry run.
 gc.freeze()
 
-# Jobs find the library, the studies, the scripts and (without --sdm conda) this very Python through the environment.
+# Jobs find the library, the studies, the scripts and (without --sdm conda) this Python through the environment.
 sys.path[:0] = [f"{workflow.basedir}/src", str(workflow.basedir)]
 os.environ.update(
     ROBUSTLENS=str(workflow.basedir),
@@ -38,9 +38,10 @@ STUDIES = declared_studies()
 ENTRIES = dict(workflow.config_settings.config)  # what --config says
 TARGET = ENTRIES.pop("target", None)  # a file that `snakemake plan` is to plan
 CONFIG = checked_configuration(ENTRIES)
-DOWNLOADS = downloads(CONFIG)
+DOWNLOADS = configuration.downloads(CONFIG)
 SELECTION = selection()
 check_results_folder()
+name_former_results()
 
 
 wildcard_constraints:
@@ -72,10 +73,15 @@ for stages in study_rules():
     include: stages
 
 
+or_exit(SELECTION.check)
+
+
 rule all:
     default_target: True
     input:
-        unless_planning(lambda: [*documents(), *(path for study in CONFIG["studies"] for path in study_results(study))]),
+        unless_planning(
+            lambda: [*documents(), *(path for study in CONFIG["studies"] for path in SELECTION.results(study))]
+        ),
     message:
         "Everything of scale {CONFIG[scale]}"
 
@@ -86,14 +92,13 @@ for study in CONFIG["studies"]:
         name:
             target_of(study)
         input:
-            unless_planning(lambda study=study: study_results(study)),
+            unless_planning(lambda study=study: SELECTION.results(study)),
         message:
             "One study of scale {CONFIG[scale]}"
 
 
 onstart:
     logger.addHandler(FAILED_JOBS)
-    name_old_results()
 
 
 onsuccess:

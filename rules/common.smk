@@ -2,24 +2,26 @@
 import shutil
 
 from snakemake.logging import logger
+from snakemake_interface_executor_plugins.settings import ExecMode
 
 from robustlens import configuration, former_layout
 from robustlens.errors import RobustlensError
-from robustlens.status import FailedJobs, failure_text, typed_command
-from robustlens.study import discovery
+from robustlens.parameters import nearest
+from robustlens.status import FailedJobs, closing_text, failure_text, typed_command
+from robustlens.study import discovery, general
 from robustlens.study.selection import Kind, Selection
 
 LATEX_ENGINES = ("latexmk", "pdflatex", "tectonic")
 FAILED_JOBS = FailedJobs()  # hears of them from the start of a run on
 
-# What the stages declare beside their rules: the kinds of files that studies may ask for, and the modules that say how much
+# What the stages declare besides their rules: the kinds of files that studies may ask for, and the modules that say how much
 # work their jobs are (for `snakemake plan`).
 FILES = {}
 PLANNED = {}
 
 
 def or_exit(function, *arguments):
-    """What the function returns, or the end of all with its error alone: a WorkflowError would add a place in a file."""
+    """What the function returns, or the end of the run with its error alone: a WorkflowError would add a place in a file."""
     try:
         return function(*arguments)
     except RobustlensError as error:
@@ -51,7 +53,7 @@ def checked_configuration(entries):
 def selection():
     """What the studies of this scale make; one without a folder has the tables that every study has."""
     studies = {
-        name: STUDIES.get(name) or discovery.general(name, settings["cohorts"])
+        name: STUDIES.get(name) or general.undeclared(name, settings["cohorts"])
         for name, settings in CONFIG["studies"].items()
     }
     return Selection(CONFIG, studies, FILES)
@@ -64,15 +66,29 @@ def check_results_folder():
 
 
 def named_with_its_new_place(wildcards):
-    """An input function that ends all where a file of the former layout is asked for."""
+    """An input function that ends the run where a file of the former layout is asked for."""
     target = f"results/{wildcards.scale}/{wildcards.former}"
-    sys.exit(f"{target}: now {former_layout.moved(target, CONFIG) or 'made by no study of this scale'}")
+    place = former_layout.moved(target, CONFIG)
+    if place and (asked := former_layout.STUDY_RESULT.search(place)):
+        or_exit(SELECTION.find, asked["kind"], asked["study"], asked["name"])
+    sys.exit(f"{target}: now {place or 'made by no study of this scale'}")
 
 
-def name_old_results():
-    """Results of the former layout, where there are some, are named when a run starts."""
-    if words := former_layout.found(Path("results"), CONFIG["scale"]):
-        print(words, flush=True)
+def called_by_a_person():
+    """Whether this is not the Snakemake of a single job, which a running one has started."""
+    return workflow.exec_mode == ExecMode.DEFAULT
+
+
+def name_former_results():
+    """Results of the former layout, where there are some, are named first of all."""
+    if called_by_a_person() and (words := former_layout.found(Path("results"), CONFIG["scale"])):
+        print(words, file=sys.stderr, flush=True)
+
+
+def refused_as_unknown(wildcards):
+    """An input function that ends the run where a word is asked for that is neither a study nor a rule."""
+    hint = nearest(wildcards.word, ["all", "plan", *CONFIG["studies"]])
+    sys.exit(f"snakemake {wildcards.word}: neither a study of this scale nor a rule or a file{hint}")
 
 
 def target_of(study):
@@ -158,19 +174,7 @@ def planned_targets():
 
 def closing_words():
     """What a person wants to know when all is done: where the report is, once it was asked for."""
-    if planning():
-        return ""
-    folder = f"results/{CONFIG['scale']}"
-    made = [f"{folder}/{name}" for name in ("report.pdf", "report.html") if os.path.exists(f"{folder}/{name}")]
-    if not made:
-        return ""
-    words = f"\nThe report: {' and '.join(made)}"
-    if latex_engine():
-        return words
-    return (
-        f"{words}\nreport.pdf was not made: no LaTeX engine is on this machine. Install texlive-latex-extra and latexmk "
-        "(Debian, Ubuntu), or tectonic, and run the same command again."
-    )
+    return "" if planning() else closing_text(Path("results") / CONFIG["scale"], latex_engine() is not None)
 
 
 def failure_words():

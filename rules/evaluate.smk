@@ -2,8 +2,8 @@
 # OUTPUTS           results/<scale>/evaluations/<dataset>/<recipe>/seed<k>/<threat>/<suite>.json: where the evaluations of a
 #                   suite are, beside it: <checkpoint>/<attack>[.<images>].parquet, one row per test image
 #
-# The evaluations are no outputs: one that another suite has made, or an earlier run of this job, is used again, and
-# Snakemake deletes outputs before a job starts. Their certificates say what they were made from. What a long evaluation has
+# The evaluations are not outputs, because Snakemake deletes outputs before a job starts, and those that another suite or an
+# earlier run of this job has made are used again. Their certificates say what they were made from. What a long evaluation has
 # finished so far is saved in results/<scale>/state/evaluations/, as a training's state is (train.smk).
 
 FILES["evaluations"] = Kind("evaluations/{dataset}/{recipe}/seed{seed}/{threat}/{suite}.json", models=True)

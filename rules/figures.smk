@@ -18,7 +18,7 @@ rule make_figure:
             "results/{scale}/studies/{study}/figures/{figure}.png",
             category="{study}",
             subcategory="figures",
-            labels={"figure": "{figure}"},
+            labels=figure_labels,
         ),
         certificate="results/{scale}/provenance/studies/{study}/figures/{figure}.json",
     log:
@@ -26,6 +26,9 @@ rule make_figure:
     priority: first_figures
     conda:
         "../envs/robustlens.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         spec=item_spec("make_figure"),
         inputs=named_inputs,
@@ -44,13 +47,16 @@ rule make_animation:
             "results/{scale}/studies/{study}/figures/{figure}.gif",
             category="{study}",
             subcategory="figures",
-            labels={"figure": "{figure}, moving"},
+            labels=figure_labels,
         ),
         certificate="results/{scale}/provenance/studies/{study}/figures/{figure}-gif.json",
     log:
         "results/{scale}/logs/studies/{study}/figures/{figure}-gif.log",
     conda:
         "../envs/robustlens.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         spec=item_spec("make_animation"),
         inputs=named_inputs,

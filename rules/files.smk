@@ -2,18 +2,6 @@
 from robustlens.generation import inception_weights
 
 
-def downloads(config):
-    """What can be fetched: by the name of its folder under results/downloads, the archives (or the folder) it has."""
-    found = {"inception": {"archives": [inception_weights.ARCHIVE]}}
-    for dataset in config["datasets"]:
-        catalogue = configuration.entry(config["datasets"][dataset]["reader"]["family"])
-        found[configuration.download_name(config, dataset)] = {
-            "archives": configuration.archives(config, dataset),
-            **({"folder": catalogue["folder"]} if "folder" in catalogue else {}),
-        }
-    return found | {name: {"archives": [model["weights"]]} for name, model in config["models"].items()}
-
-
 def dataset_downloads(wildcards):
     return f"results/downloads/{configuration.download_name(CONFIG, wildcards.dataset)}"
 
@@ -79,7 +67,7 @@ def feature_weights(wildcards):
 
 
 def feature_source(wildcards):
-    """The file that says that those weights are there: the Inception file itself is no output (see data.smk)."""
+    """The file that says that those weights are there: the Inception file itself is not an output (see data.smk)."""
     return inception_receipt(wildcards) or feature_weights(wildcards)
 
 
@@ -107,12 +95,20 @@ def item_inputs(wildcards):
 
 
 def animation_inputs(wildcards):
-    item = item_of(wildcards)
+    item = or_exit(SELECTION.find, "animations", wildcards.study, wildcards.figure)
     return {name: item.files[name] for name in item.declared.animation}
 
 
 def published_numbers(study):
     return repository_file(f"studies/{study.replace('-', '_')}/published.yaml")
+
+
+def figure_labels(wildcards):
+    """What Snakemake's own report (`--report`) says of a figure."""
+    return {
+        "figure": wildcards.figure,
+        "shows": SELECTION.find("figures", wildcards.study, wildcards.figure).declared.message,
+    }
 
 
 def named_inputs(wildcards, input):
@@ -121,41 +117,13 @@ def named_inputs(wildcards, input):
     return [word for name, paths in files.items() for word in ("--input", name, *paths)]
 
 
-def study_files(study, kind, *suffixes):
-    names = {"tables": SELECTION.tables, "figures": SELECTION.figures, "animations": SELECTION.animations}[kind](study)
-    folder = "tables" if kind == "tables" else "figures"
-    return [
-        f"results/{CONFIG['scale']}/studies/{study}/{folder}/{name}{suffix}" for name in names for suffix in suffixes
-    ]
-
-
 def all_files(kind, *suffixes):
     """Of all studies, one after another."""
-    return lambda wildcards: [path for study in CONFIG["studies"] for path in study_files(study, kind, *suffixes)]
-
-
-def claims_files(*suffixes):
-    """The ledgers of the studies that judge claims."""
-    judged = [study for study in CONFIG["studies"] if SELECTION.claims(study)]
-    return [f"results/{CONFIG['scale']}/studies/{study}/claims{suffix}" for study in judged for suffix in suffixes]
-
-
-def study_results(study):
-    """All that one study promises."""
-    made = [*study_files(study, "tables", ".tex"), *study_files(study, "figures", ".png", ".pdf")]
-    claims = [f"results/{CONFIG['scale']}/studies/{study}/claims.tex"] if SELECTION.claims(study) else []
-    return [*made, *study_files(study, "animations", ".gif"), *claims]
-
-
-def used_datasets():
-    """The prepared datasets of all cohorts."""
-    cohorts = [cohort for study in CONFIG["studies"].values() for cohort in study["cohorts"].values()]
-    used = dict.fromkeys(dataset for cohort in cohorts for dataset in cohort["datasets"])
-    return list(dict.fromkeys(configuration.prepared(CONFIG, dataset) for dataset in used))
+    return lambda wildcards: [path for study in CONFIG["studies"] for path in SELECTION.made(study, kind, *suffixes)]
 
 
 def dataset_sheets(wildcards):
-    return [f"results/{CONFIG['scale']}/data/{name}/sheet.json" for name in used_datasets()]
+    return [f"results/{CONFIG['scale']}/data/{name}/sheet.json" for name in configuration.used_datasets(CONFIG)]
 
 
 def report_templates():

@@ -11,3 +11,14 @@ rule former_layout:
         former=r"(tables|figures)/[^/]+|evaluations/[^/]+/[^/]+/seed[0-9]+/[^/]+\.parquet",
     message:
         "{wildcards.former} has another place now"
+
+
+rule unknown:
+    input:
+        refused_as_unknown,
+    output:
+        "{word}",
+    wildcard_constraints:
+        word="[A-Za-z0-9_-]+",
+    message:
+        "{wildcards.word} is unknown"

@@ -105,7 +105,7 @@ rule reference_features:
         weights=feature_weights,
         data=dataset_folder,
     message:
-        "See the reference images of {wildcards.dataset} through the feature network"
+        "Compute the features of the reference images of {wildcards.dataset}"
     shell:
         'python "$ROBUSTLENS/scripts/reference_features.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
         " --data {params.data:q} --weights {params.weights:q} --reference {output.reference:q}"
@@ -168,7 +168,7 @@ rule score_real_images:
         weights=feature_weights,
         data=dataset_folder,
     message:
-        "Score real images of {wildcards.dataset}, to compare with"
+        "Score real images of {wildcards.dataset}, for comparison"
     shell:
         'python "$ROBUSTLENS/scripts/score_samples.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
         " --data {params.data:q} --weights {params.weights:q} --reference {input.reference:q}"

@@ -1,5 +1,5 @@
 # REQUIRED INPUTS   none: what there is tells what is still to do
-# OUTPUTS           results/<scale>/plan.txt and plan.json, which are no outputs to Snakemake: a plan is made whenever it
+# OUTPUTS           results/<scale>/plan.txt and plan.json, which are not outputs to Snakemake: a plan is made whenever it
 #                   is asked for
 
 

@@ -18,6 +18,9 @@ rule save_configuration:
         "results/{scale}/logs/configuration.log",
     conda:
         "../envs/robustlens.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         configuration=lambda wildcards: json.dumps(CONFIG, indent=2),
     message:
@@ -28,9 +31,9 @@ rule save_configuration:
 
 rule collect_claims:
     input:
-        tex=lambda wildcards: claims_files(".tex"),
-        csv=lambda wildcards: claims_files(".csv"),
-        html=lambda wildcards: claims_files(".html"),
+        tex=all_files("claims", ".tex"),
+        csv=all_files("claims", ".csv"),
+        html=all_files("claims", ".html"),
     output:
         tex="results/{scale}/claims.tex",
         csv="results/{scale}/claims.csv",
@@ -40,6 +43,9 @@ rule collect_claims:
         "results/{scale}/logs/claims.log",
     conda:
         "../envs/robustlens.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         spec=lambda wildcards: job_spec("collect_claims"),
     message:
@@ -57,8 +63,8 @@ rule make_report:
         beside_tables=all_files("tables", ".html", ".csv"),
         figures=all_files("figures", ".png"),
         animations=all_files("animations", ".gif"),
-        claims=lambda wildcards: claims_files(".csv"),
-        beside_claims=lambda wildcards: claims_files(".tex", ".html"),
+        claims=all_files("claims", ".csv"),
+        beside_claims=all_files("claims", ".tex", ".html"),
         collected="results/{scale}/claims.csv",
         templates=report_templates(),
     output:
@@ -69,6 +75,9 @@ rule make_report:
         "results/{scale}/logs/report.log",
     conda:
         "../envs/robustlens.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         spec=report_spec,
     message:
@@ -91,6 +100,9 @@ rule compile_report:
         "results/{scale}/logs/report-pdf.log",
     conda:
         "../envs/robustlens.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         spec=lambda wildcards: job_spec("compile_report"),
     message:

@@ -7,7 +7,8 @@ from robustlens.training import optional
 
 
 def script_file(name):
-    return Path(workflow.basedir) / "scripts" / f"{name}.py"
+    """One of scripts/ or, by its path from the repository without the ending, of a study."""
+    return (Path(workflow.basedir) / (name if os.sep in name else Path("scripts", name))).with_suffix(".py")
 
 
 def job_spec(script, *modules, **parameters):
@@ -30,8 +31,6 @@ def download_spec(wildcards):
 
 def data_spec(wildcards):
     dataset = CONFIG["datasets"][wildcards.dataset]
-    catalogue = configuration.entry(dataset["reader"]["family"])
-    facts = {key: catalogue[key] for key in ("citation", "licence", "homepage")}
     return job_spec(
         "prepare_data",
         component_module("data", dataset["reader"]["family"]),
@@ -41,7 +40,7 @@ def data_spec(wildcards):
             for archive in configuration.archives(CONFIG, wildcards.dataset)
         ],
         splits=dataset["splits"],
-        facts={"name": wildcards.dataset, **facts},
+        facts={"name": wildcards.dataset},
         **({"classes": dataset["classes"]} if "classes" in dataset else {}),
     )
 
@@ -58,15 +57,8 @@ def train_spec(wildcards):
     )
 
 
-def classifier_architecture(wildcards):
-    """Of one of our runs, or of a third-party model."""
-    if wildcards.recipe in CONFIG["models"]:
-        return CONFIG["models"][wildcards.recipe]["architecture"]
-    return configuration.run_spec(CONFIG, wildcards.dataset, wildcards.recipe)["architecture"]
-
-
 def measure_spec(wildcards):
-    architecture = classifier_architecture(wildcards)
+    architecture = configuration.architecture(CONFIG, wildcards.dataset, wildcards.recipe)
     return job_spec(
         "measure_energies",
         component_module("models", architecture["family"]),
@@ -90,8 +82,8 @@ def import_spec(wildcards):
 
 
 def evaluate_spec(wildcards):
-    """Each attack has a digest of its own: a change of one attack's code computes that attack alone anew."""
-    architecture = classifier_architecture(wildcards)
+    """Each attack has a digest of its own: a change of one attack's code recomputes only that attack."""
+    architecture = configuration.architecture(CONFIG, wildcards.dataset, wildcards.recipe)
     model = component_module("models", architecture["family"])
     attacks = [
         attack | {"code": code_digest(script_file("evaluate"), model, component_module("attacks", attack["family"]))}
@@ -110,7 +102,7 @@ def evaluate_spec(wildcards):
 
 def generate_spec(wildcards):
     settings = CONFIG["datasets"][wildcards.dataset]["generation"]
-    architecture = classifier_architecture(wildcards)
+    architecture = configuration.architecture(CONFIG, wildcards.dataset, wildcards.recipe)
     return job_spec(
         "generate_samples",
         component_module("models", architecture["family"]),
@@ -124,7 +116,8 @@ def generate_spec(wildcards):
 
 def grid_spec(wildcards):
     settings = CONFIG["datasets"][wildcards.dataset]["generation"]
-    own, theirs = classifier_architecture(wildcards), feature_architecture(wildcards.dataset)
+    own = configuration.architecture(CONFIG, wildcards.dataset, wildcards.recipe)
+    theirs = configuration.feature_architecture(CONFIG, wildcards.dataset)
     return job_spec(
         "generate_grid",
         component_module("models", own["family"]),
@@ -139,20 +132,12 @@ def grid_spec(wildcards):
     )
 
 
-def feature_architecture(dataset):
-    """Of the classifier whose features score the images of a dataset."""
-    features = CONFIG["datasets"][dataset]["generation"]["features"]
-    if features["kind"] == "classifier":
-        return configuration.run_spec(CONFIG, dataset, features["recipe"])["architecture"]
-    return CONFIG["datasets"][dataset]["architecture"]
-
-
 def feature_spec(script):
     """What the jobs that look through the feature network need to know."""
 
     def spec(wildcards):
         settings = CONFIG["datasets"][wildcards.dataset]["generation"]
-        architecture = feature_architecture(wildcards.dataset)
+        architecture = configuration.feature_architecture(CONFIG, wildcards.dataset)
         return job_spec(
             script,
             component_module("models", architecture["family"]),
@@ -176,6 +161,13 @@ def item_spec(script):
     return spec
 
 
+def chapter_facts(study):
+    """Of a study's chapter; its headline numbers are those of the table of robustness, and called as there."""
+    table = SELECTION.tables(study.name).get("robustness")
+    context = SELECTION.context(table).to_json() if table else None
+    return {"title": study.title, "paper": study.paper, "robustness": context}
+
+
 def report_spec(wildcards):
     text = json.dumps(CONFIG, sort_keys=True)
     return job_spec(
@@ -183,8 +175,8 @@ def report_spec(wildcards):
         title="robustlens: " + ", ".join(CONFIG["studies"]),
         scale=CONFIG["scale"],
         configuration=hashlib.sha256(text.encode()).hexdigest()[:16],
-        titles=[configuration.title(CONFIG, name) for name in used_datasets()],
-        studies={name: {"title": study.title, "paper": study.paper} for name, study in SELECTION.studies.items()},
+        datasets=[configuration.cited(CONFIG, name) for name in configuration.used_datasets(CONFIG)],
+        studies={name: chapter_facts(study) for name, study in SELECTION.studies.items()},
     )
 
 

@@ -23,6 +23,9 @@ rule make_table:
     priority: first_tables
     conda:
         "../envs/robustlens.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         spec=item_spec("make_table"),
         inputs=named_inputs,
@@ -45,6 +48,9 @@ rule judge_claims:
         "results/{scale}/logs/studies/{study}/claims.log",
     conda:
         "../envs/robustlens.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         spec=item_spec("judge_claims"),
         inputs=named_inputs,

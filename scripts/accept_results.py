@@ -1,4 +1,4 @@
-"""Accept finished results of earlier code, the former layout's too, where their parameters are still the same.
+"""Accept finished results of earlier code, also in the former layout, if their parameters are still the same.
 
 With -n nothing is changed.
 """

@@ -39,9 +39,8 @@ MERGING = """
 ## Several files
 
 `config.yaml` holds what all studies share, `studies/<study>/config.yaml` what one of them adds, and
-`snakemake --configfile FILE ...` what you want otherwise. All have the same form: entries for every scale at the top
-level, and under `scales.<name>` what one scale has in addition or otherwise. They are merged in this order, in which
-later ones have the last word:
+`snakemake --configfile FILE ...` what you want to change. All have the same form: entries for every scale at the top
+level, and under `scales.<name>` what one scale adds or changes. They are merged in this order, and later ones win:
 
 1. the top level of `config.yaml`, then of the studies' files in alphabetical order;
 2. `scales.<scale>` of these files, in the same order;
@@ -54,13 +53,14 @@ How one mapping is merged over another:
 
 * Keys are merged one by one, and mappings below them in the same way. Lists and single values are replaced.
 * A mapping whose `family`, `kind`, `name` or `method` changes is replaced as a whole: parameters of PGD mean nothing to
-  another attack. So `recipes: {trades: {method: mail-trades}}` has the defaults of MAIL-TRADES, and no label of TRADES.
-* `null` removes a key, as if nobody had written it; its default applies then. `studies: {<study>: null}` takes a study
-  out of a scale. In a dataset that is `like` another one, `null` also keeps the other's entry away.
+  another attack. So `recipes: {trades: {method: mail-trades}}` has the defaults of MAIL-TRADES, and not the label of
+  TRADES.
+* `null` removes a key, as if it had not been written, and its default applies. `studies: {<study>: null}` takes a study
+  out of a scale. In a dataset that is `like` another one, `null` also drops the other's entry.
 * A suite whose `attacks` are replaced by a list without some of them loses their `samples` and `best_only`, too.
 
-The files of this repository may not contradict one another: where two of them define one threat, recipe, attack,
-dataset, model or suite, they must define it equally, and a study's file speaks of no other study. A key that stands
+The files of this repository may not contradict one another: where two of them define the same threat, recipe, attack,
+dataset, model or suite, the definitions must be equal, and a study's file mentions no other study. A key that occurs
 twice in one mapping is an error.
 
 ## Keys
@@ -81,9 +81,9 @@ def page() -> str:
         *(f"| `{key}` | {what} | {default} |" for key, what, default in rows(SCHEMA, "")),
         "",
         "A recipe's `training` and `architecture` entries replace those of its dataset. A dataset that says",
-        "`like: <name>` takes over what it does not say itself: of a dataset with another reader neither `title`,",
-        "`archives` nor `classes`, and with `archives` of its own no `title`. Datasets that are read alike from the",
-        "same archives, with the same splits and classes, share their prepared images.",
+        "`like: <name>` takes over what it does not say itself, except for `title`, `archives` and `classes` if it has",
+        "another reader, and for `title` if it has `archives` of its own. Datasets that are read in the same way from",
+        "the same archives, with the same splits and classes, share their prepared images.",
         "",
         "A colour and a marker together tell recipes apart in figures; labels and titles must be printable by LaTeX.",
     ]

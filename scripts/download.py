@@ -1,7 +1,7 @@
 """Fetch and verify the archives of a dataset, or of weights, and write a receipt.
 
-The receipt is the declared output, the archives are not: Snakemake deletes outputs before a job starts, and with them
-a download that could go on, or what a user has put there by hand.
+The receipt is the declared output; the archives are not, because Snakemake deletes outputs before a job starts, and
+would delete a download that can be resumed, or what a user has put there by hand.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Evaluate one run under every attack of a suite, per test image; evaluations that are there already are used again."""
+"""Evaluate one run under every attack of a suite, per test image; existing evaluations are used again."""
 
 import json
 from pathlib import Path

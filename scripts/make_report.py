@@ -9,6 +9,7 @@ from robustlens.console import job, parser
 from robustlens.errors import RobustlensError
 from robustlens.provenance import LIBRARIES, Certificate
 from robustlens.report.chapter import Chapter, study_of
+from robustlens.report.context import Context
 from robustlens.report.document import Document
 from robustlens.report.latex import render_tex
 from robustlens.report.webpage import render_html
@@ -40,7 +41,9 @@ with job("report", args.log):
         for path in getattr(args, kind):
             study = study_of(path)
             if study not in spec["studies"]:
-                raise RobustlensError(f"{path}: of the study {study!r}, which is none of {', '.join(spec['studies'])}")
+                raise RobustlensError(
+                    f"{path}: of the study {study!r}, which is not one of {', '.join(spec['studies'])}"
+                )
             by_study.setdefault(study, []).append(path)
     chapters = [
         Chapter(
@@ -51,15 +54,16 @@ with job("report", args.log):
             figures=of_studies["figures"].get(study, []),
             animations=of_studies["animations"].get(study, []),
             claims=next(iter(of_studies["claims"].get(study, [])), None),
+            robustness=Context.from_json(facts["robustness"]) if facts["robustness"] else None,
         )
         for study, facts in spec["studies"].items()
     ]
-    titled = zip(spec["titles"], args.sheets, strict=True)
+    cited = zip(spec["datasets"], args.sheets, strict=True)
     provenance = {"configuration": spec["configuration"], "scale": spec["scale"]}
     document = Document(
         title=spec["title"],
         scale=spec["scale"],
-        datasets=[json.loads(path.read_text()) | {"title": title} for title, path in titled],
+        datasets=[json.loads(path.read_text()) | facts for facts, path in cited],
         chapters=chapters,
         claims=args.collected,
         provenance=provenance | {name: version(name) for name in LIBRARIES},

@@ -1,4 +1,4 @@
-"""See the reference images of a dataset through the feature network that generated images are scored with."""
+"""Compute the features of a dataset's reference images, with the network that generated images are scored with."""
 
 import json
 from pathlib import Path

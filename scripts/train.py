@@ -33,11 +33,11 @@ args = arguments.parse_args()
 spec = json.loads(args.spec)
 if args.processes > 1 and "RANK" not in os.environ:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={args.processes}"]
-    # Its option --signals-to-handle, for what it passes on to the processes: its own choice, and SLURM's warning.
+    # torchrun's option --signals-to-handle, for the signals that it passes on: its own default, and SLURM's warning.
     os.environ["PET_SIGNALS_TO_HANDLE"] = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
-    os.execv(sys.executable, [*launcher, "--", *sys.argv])  # "--": what follows are no options of torchrun
+    os.execv(sys.executable, [*launcher, "--", *sys.argv])  # "--": what follows is not for torchrun
 
-first = os.environ.get("RANK", "0") == "0"  # of several processes one holds the state, speaks and writes
+first = os.environ.get("RANK", "0") == "0"  # only the first process saves, speaks and writes
 log = args.log if first else args.log.with_suffix(f".process{os.environ['RANK']}.log")
 with job(f"train {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", log), use_device(args.threads) as device:
     certificate = Certificate(spec, [args.data / "sheet.json", *args.measured])

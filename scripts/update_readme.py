@@ -1,11 +1,15 @@
 """Copy the headline numbers of a finished run, study by study, into README.md, between its markers."""
 
 import argparse
+import json
 import re
 import sys
 from pathlib import Path
 
 import pandas as pd
+
+from robustlens.report import threats
+from robustlens.report.context import Context
 
 MARKERS = ("<!-- numbers: begin -->", "<!-- numbers: end -->")
 
@@ -67,7 +71,15 @@ def numbers(file: Path) -> list[str]:
             if differences.exists()
             else "."
         )
-    return lines
+    return [*lines, *(line for note in other_threats(file, table) for line in ("", note))]
+
+
+def other_threats(file: Path, table: pd.DataFrame) -> list[str]:
+    """Which recipes were trained under another threat than they are evaluated under."""
+    certificate = Path(str(file).replace("/studies/", "/provenance/studies/", 1)).with_suffix(".json")
+    context = Context.from_json(json.loads(certificate.read_text())["parameters"]["context"])
+    files = [path for paths in table["files"].dropna() for path in paths.split(";")]
+    return threats.notes(threats.evaluated(files), context)
 
 
 def verdicts(file: Path) -> list[str]:

@@ -41,6 +41,6 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_sessionfinish(session):
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")  # of several processes the first one has it
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")  # only the first process has it
     if reporter and session.config.getoption("--fail-on-skip") and reporter.stats.get("skipped"):
         session.exitstatus = 1

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from robustlens.report.context import Context, Recipe
+from robustlens.study.declaration import USES
 
 RECIPES = ("standard", "sat", "trades", "mart", "mail-trades", "weat-nat", "weat-adv")
 ROBUST = {
@@ -98,7 +99,7 @@ def write_study(
     images: int = 60,
     features: str = "classifier",
 ) -> Study:
-    """Results of all recipes and seeds under `folder`, deterministic. A recipe that is none of RECIPES does much what
+    """Results of all recipes and seeds under `folder`, deterministic. A recipe that is not in RECIPES does much what
     the one does that it changes."""
     study = Study()
     for recipe in recipes:
@@ -172,7 +173,7 @@ def context(name: str = "table", *, trained_on: Iterable[str] = ("digits",), **c
         for recipe, (label, base) in LABELS.items()
     }
     fields = {"name": name, "study": "energy", "scale": "embedded", "paper": "the energy paper", "recipes": recipes}
-    shared = {"attacks": ATTACK_LABELS, "threats": THREATS, "baseline": "trades"}
+    shared = {"attacks": ATTACK_LABELS, "threats": THREATS, "baseline": "trades", "uses": USES}
     return Context(**fields | shared | changes)
 
 

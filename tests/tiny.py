@@ -100,7 +100,7 @@ class StopAfter:
         return self.done in self.steps and self.done != self.asked
 
     def session(self, run: Training) -> None:
-        """Count the steps of `run`, which goes on from where the session before was stopped."""
+        """Count the steps of `run`, which resumes where the previous session was stopped."""
         self.asked, original = self.done, run._step
 
         def step(*batch: Any) -> None:

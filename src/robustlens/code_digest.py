@@ -28,7 +28,7 @@ def code_digest(*entries: str | Path) -> str:
 
 
 def _name(path: Path) -> str:
-    """A file by its place in its package, so that a checkout may be moved; an entry that is in none by its name."""
+    """A file by its place in its package, so that a checkout may be moved; a file outside them by its name."""
     places = ((root / package, root) for package, root in ROOTS.items())
     return next((path.relative_to(root).as_posix() for place, root in places if path.is_relative_to(place)), path.name)
 

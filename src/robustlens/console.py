@@ -55,7 +55,7 @@ def job(name: str, log_file: Path) -> Iterator[None]:
 
 def _lock(file: logging.FileHandler) -> None:
     """Lock a log with the operating system's lock, which ends with the process, however that ends. Where a file system
-    has no locks there is none. A reader holds the lock for no longer than it takes to try it."""
+    has no locks, the log has none. A reader holds the lock for no longer than it takes to try it."""
     for _ in range(100):
         try:
             return fcntl.flock(file.stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,7 +72,7 @@ def _place() -> str:
 
 
 def _for_the_terminal(record: logging.LogRecord) -> bool:
-    """Problems, and what says so itself; Python's warnings are for the log."""
+    """What the terminal shows: problems, and records that ask for it. Python's warnings are for the log."""
     return getattr(record, "terminal", record.levelno >= logging.WARNING and record.name != "py.warnings")
 
 

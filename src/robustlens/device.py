@@ -18,16 +18,16 @@ POLL_SECONDS = 2.0
 
 @contextlib.contextmanager
 def use_device(threads: int) -> Iterator[torch.device]:
-    """A GPU of one's own, or the processor with `threads` threads; results are bit-stable only at equal threads.
+    """A GPU for this job alone, or the processor with `threads` threads; results are bit-stable only at equal threads.
 
-    Of several visible GPUs (CUDA_VISIBLE_DEVICES) each job gets one that no other job of this user on this machine
-    has, and waits while there is none. ROBUSTLENS_JOBS_PER_GPU lets several small runs share one. A process of torchrun
-    gets the one of its local rank; the first of them waits for all of theirs. Raises RobustlensError where there are
-    fewer GPUs than processes.
+    Where several GPUs are visible (CUDA_VISIBLE_DEVICES), each job gets one that no other job of this user on this
+    machine has, and waits while there is none. ROBUSTLENS_JOBS_PER_GPU lets several small runs share one. Where several
+    processes train together (torchrun), each gets the GPU of its local rank; the first one waits for all of these GPUs.
+    Raises RobustlensError where there are fewer GPUs than processes.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
     torch.set_num_threads(threads)
-    # The same as use_deterministic_algorithms(True, warn_only=True), but that imports torch's compiler: 2 s a job.
+    # The same as use_deterministic_algorithms(True, warn_only=True), but that imports torch's compiler: 2 s per job.
     torch.set_deterministic_debug_mode("warn")
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # float32 means float32
@@ -48,7 +48,7 @@ def one_each(names: list[str], jobs_each: int) -> Iterator[int]:
     """The local rank of this process of torchrun, which is the position in `names` of its device.
 
     The first process holds the devices of all, and the others wait for it when they meet (`Processes`). It takes them
-    in the order of their names: of two jobs that did so in different orders each could wait for what the other has.
+    in the order of their names: two jobs with different orders could each wait for what the other has.
     """
     rank, count = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     if count > len(names):

@@ -6,6 +6,7 @@ from pathlib import Path
 from robustlens.configuration import Config, trained_under
 
 STUDY_FILE = re.compile(r"(?P<root>.*results/[^/]+)/(?P<kind>tables|figures)/(?P<name>[^/]+)")
+STUDY_RESULT = re.compile(r"/studies/(?P<study>[^/]+)/(?P<kind>tables|figures)/(?P<name>[^/.]+)")
 EVALUATION = re.compile(
     r"(?P<run>.*results/[^/]+/evaluations/(?P<dataset>[^/]+)/(?P<recipe>[^/]+)/seed\d+)/(?P<suite>[^/]+)\.parquet"
 )

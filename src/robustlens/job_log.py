@@ -20,7 +20,7 @@ class JobLog:
     """What the log of a job says.
 
     state: `running`, `finished`, `failed`, `killed` (it ended without a last line), `waiting` (SLURM will start it
-    again), or `unknown`, if the log was written by a command that is no script of ours.
+    again), or `unknown`, if the log was written by a command that is not one of our scripts.
     says: in one line, how far a running job is, why it failed, or how else it ended.
     """
 
@@ -50,7 +50,7 @@ def read_log(path: Path, slurm: Mapping[str, str] | None = None) -> JobLog | Non
     if locked or state == "running":
         step = _last(PROGRESS, lines)
         return JobLog("running", f"{step['step']} (at {step['time']})" if step else "has begun", name)
-    end = f"ended on {start['host']} without a word: killed (out of memory, out of time) or cancelled"
+    end = f"ended silently on {start['host']}: killed (out of memory, out of time) or cancelled"
     return JobLog(state, f"{end}; its log ends with: {lines[-1]}", name)
 
 

@@ -9,7 +9,7 @@ from robustlens.errors import RobustlensError
 
 def take(path: Path) -> TextIO:
     """Lock a file until it is closed. The lock is the operating system's: it ends with its process, however that ends,
-    so that a stale one can't be. (filelock's falls back to a file that stays where the file system has no locks.)
+    so that none is ever stale. (Where the file system has no locks, filelock falls back to a file that stays.)
 
     Raises BlockingIOError where another process has it, OSError where the file can't be written, and RobustlensError
     where the file system has no locks.

@@ -1,4 +1,4 @@
-"""Birth certificates: where an artefact comes from, and by which a later job knows that it is still what was made.
+"""Birth certificates: where an artefact comes from, so that a later job can check that it is still what was made.
 
 The certificate of results/<scale>/a/b/file is results/<scale>/provenance/a/b.json or one of
 results/<scale>/provenance/a/b/*.json: the one that lists the file among its outputs.

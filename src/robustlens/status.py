@@ -49,11 +49,11 @@ def status_text(
     width = max((len(log.name) for log, _ in running), default=0)
     lines += ["Running:" if running else "Nothing is running."]
     lines += [f"  {log.name:{width}}  {log.says}" for log, _ in running]
-    again = " (so far; a Snakemake that runs may start them again)" if driven else ""
+    again = " (so far; Snakemake may start them again)" if driven else ""
     lines += ["", f"Failed{again}:"] if failed else []
     lines += [line for log, job in failed for line in _failure(log.name, log.says, [job.log])]
     when = "Once nothing runs any more, resume" if running else "Resume"
-    return "\n".join([*lines, "", f"{'When no Snakemake runs any more, resume' if driven else when} with: {command}"])
+    return "\n".join([*lines, "", f"{'Once no Snakemake is running, resume' if driven else when} with: {command}"])
 
 
 def _state(log: JobLog | None) -> str:
@@ -131,8 +131,8 @@ def _files(logs: Sequence[str | None]) -> tuple[str, ...]:
 
 
 def failure_text(failed: Sequence[FailedJob], command: str) -> str:
-    """For each job that failed: which, why, and the log to open; then the command to resume with. Of many jobs only the
-    first, so that all is on one screen."""
+    """For each job that failed: which, why, and the log to open; then the command to resume with. Only the first of
+    many jobs are listed, so that everything fits on one screen."""
     guilty = {job.group for job in failed if job.group and job.ended_badly()}
     failed = [job for job in failed if job.group not in guilty or job.ended_badly()]
     lines = [f"{len(failed)} job{'s' if len(failed) > 1 else ''} failed:"] if failed else ["Not everything was done."]
@@ -166,6 +166,23 @@ def _place(job: FailedJob) -> str:
 
 def _failure(name: str, reason: str, logs: Sequence[str]) -> list[str]:
     return [f"  {name}", f"    {reason}", *(f"    log: {os.path.relpath(log)}" for log in logs)]
+
+
+def closing_text(folder: Path, typesets: bool) -> str:
+    """Where the report of a finished run is; nothing where none was asked for.
+
+    folder: of the scale's results. typesets: whether this machine has a LaTeX engine.
+    """
+    made = [str(path) for name in ("report.pdf", "report.html") if (path := folder / name).exists()]
+    if not made:
+        return ""
+    words = f"\nThe report: {' and '.join(made)}"
+    if typesets:
+        return words
+    return (
+        f"{words}\nreport.pdf was not made: this machine has no LaTeX engine. Install texlive-latex-extra and "
+        "latexmk (Debian, Ubuntu), or tectonic, and run the same command again."
+    )
 
 
 def typed_command(words: Sequence[str]) -> str:

@@ -4,9 +4,9 @@
 """
 
 from robustlens.study.declaration import Claims, Cohort, Figure, Files, Published, Study, Table
+from robustlens.study.general import autoattack, differences, robustness
 
 SUITE = "robustness"
-LIBRARY = "robustlens.report.tables"
 
 COHORTS = {
     "main": Cohort("The recipes of the main tables.", suite=SUITE),
@@ -42,30 +42,20 @@ SCORES = Files("scores", "generation")
 STUDY = Study(
     title="Shedding More Light on Robust Classifiers under the lens of Energy-based Models (ECCV 2024)",
     paper="the energy paper",
-    baseline="trades",
     cohorts=COHORTS,
     tables=[
-        Table(
-            "robustness",
-            "Clean and robust accuracy",
-            {"evaluations": EVALUATIONS, "published": Published()},
-            builder=f"{LIBRARY}.robustness",
-        ),
-        Table(
-            "differences",
-            "Differences between recipes",
-            {"evaluations": EVALUATIONS, "published": Published()},
-            builder=f"{LIBRARY}.differences",
-        ),
-        Table(
-            "autoattack",
-            "AutoAttack, stage by stage",
-            {"evaluations": Files("evaluations", "main")},
-            builder=f"{LIBRARY}.autoattack",
-        ),
+        robustness(EVALUATIONS, published=True),
+        differences(EVALUATIONS, published=True, baseline="trades"),
+        autoattack(Files("evaluations", "main")),
         Table("phases", "Phases of training and overfitting", {"history": HISTORY, "evaluations": EVALUATIONS}),
         Table("energies", "Energies at the last epoch", {"history": HISTORY, "evaluations": EVALUATIONS}),
-        Table("attack-energies", "Energies before and after each attack", {"evaluations": ATTACKED}, early=True),
+        Table(
+            "attack-energies",
+            "Energies before and after each attack",
+            {"evaluations": ATTACKED},
+            uses=("attacks",),
+            early=True,
+        ),
         Table(
             "generation",
             "Quality of the generated images",
@@ -88,6 +78,7 @@ STUDY = Study(
                     Files("history", "subsets"),
                 ),
             },
+            uses=("changes",),
         ),
         Table("generation-grid", "Settings of the sampler", {"grid": Files("grid", "generation-grid")}),
     ],
@@ -97,6 +88,7 @@ STUDY = Study(
             "The three phases of adversarial training",
             {"history": Files("history", "main", where=shown_image_by_image)},
             per=("dataset",),
+            uses=("colours",),
         ),
         Figure(
             "plane",
@@ -108,17 +100,34 @@ STUDY = Study(
             per=("dataset", "recipe"),
             animation=("energies",),
         ),
-        Figure("delta", "Energy gap against epoch", {"history": HISTORY}, per=("dataset",)),
-        Figure("correlation", "Energy gap against overfitting", {"history": HISTORY}, per=("dataset",)),
-        Figure("violins", "Energy gaps of all classifiers", {"evaluations": EVALUATIONS}, per=("dataset",)),
+        Figure("delta", "Energy gap against epoch", {"history": HISTORY}, per=("dataset",), uses=("colours",)),
         Figure(
-            "attack-histograms", "Energies under many attacks", {"evaluations": ATTACKED}, per=("dataset", "recipe")
+            "correlation",
+            "Energy gap against overfitting",
+            {"history": HISTORY},
+            per=("dataset",),
+            uses=("colours", "markers"),
+        ),
+        Figure(
+            "violins",
+            "Energy gaps of all classifiers",
+            {"evaluations": EVALUATIONS},
+            per=("dataset",),
+            uses=("attacks",),
+        ),
+        Figure(
+            "attack-histograms",
+            "Energies under many attacks",
+            {"evaluations": ATTACKED},
+            per=("dataset", "recipe"),
+            uses=("attacks",),
         ),
         Figure(
             "weight",
             "The weights of WEAT against energy",
             {"energies": Files("energies", "main", where=weighted_by_energy)},
             per=("dataset", "recipe"),
+            uses=("colours",),
         ),
         Figure(
             "subsets",
@@ -131,6 +140,7 @@ STUDY = Study(
                 ),
             },
             per=("dataset",),
+            uses=("attacks", "changes"),
         ),
         Figure(
             "samples",
@@ -139,7 +149,11 @@ STUDY = Study(
             per=("dataset",),
         ),
         Figure(
-            "class-distances", "Quality of the generated images, class by class", {"scores": SCORES}, per=("dataset",)
+            "class-distances",
+            "Quality of the generated images, class by class",
+            {"scores": SCORES},
+            per=("dataset",),
+            uses=("colours", "markers"),
         ),
         Figure(
             "grid",
@@ -162,5 +176,6 @@ STUDY = Study(
             "scores": SCORES,
             "grid": Files("grid", "generation-grid"),
         },
+        uses=("changes",),
     ),
 )

@@ -70,7 +70,7 @@ def main() -> int:
     tables += [PARTS[part].table(measured) for part, measured in parts.items()]
     tables += [f"* {part}: skipped: {reason}\n" for part, reason in skipped.items()]
     print("\n".join(tables))
-    print("Tried once, on tiny data: these are no measurements." if arguments.quick else goals_list(judged))
+    print("Tried once, on tiny data: these are not measurements." if arguments.quick else goals_list(judged))
     print(f"\n{path}")
     broken = any(problem["failed"] or not problem["rows"] for problem in found)
     return 1 if broken else 0

@@ -23,7 +23,7 @@ def usual_loop(model: nn.Module, x: Tensor, y: Tensor, noises: list[Tensor]) -> 
     for noise in noises:
         x = x.detach().requires_grad_(True)
         model.zero_grad()
-        energy = -model(x)[torch.arange(len(y)), y]  # the joint energy: what Eq. 7 of the energy paper descends
+        energy = -model(x)[torch.arange(len(y)), y]  # the joint energy: what Eq. 7 of Mirza et al. 2024 descends
         energy.sum().backward()
         x = (x.detach() - SAMPLER.step_size / 2 * x.grad + noise).clamp(0, 1)
     return x
@@ -81,7 +81,7 @@ def table(found: dict) -> str:
         f"Chains on ResNet-18 (width {found['width']}), batch {found['batch']}, float32: "
         f"{len(found['seconds']['robustlens'])} rounds",
         "",
-        "| loop | seconds a step, median | robustlens is so many times as fast |",
+        "| loop | seconds per step, median | how many times as fast robustlens is |",
         "|---|---|---|",
     ]
     for name, seconds in found["seconds"].items():

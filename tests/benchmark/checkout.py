@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def without_results(folder: Path) -> Path:
-    """The copy, in `folder`, which must not exist. Raises Skipped without Snakemake, and where this is no checkout."""
+    """The copy, in `folder`, which must not exist. Raises Skipped without Snakemake and outside a checkout."""
     if importlib.util.find_spec("snakemake") is None:
         raise Skipped("Snakemake is not installed here")
     sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "workflow")]

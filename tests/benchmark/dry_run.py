@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -24,7 +25,7 @@ def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
         cases = {"embedded": ["--config", "scale=embedded"]}
     else:
         many = folder / "many.json"
-        many.write_text(json.dumps(many_seeds(checkout)))
+        many.write_text(json.dumps(with_trainings(checkout, RUNS)))
         paper = ["--config", "scale=paper"]
         cases = {"paper": paper, f"paper, {RUNS:,} runs": [*paper, "--configfile", str(many)]}
     found = []
@@ -38,12 +39,26 @@ def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
     return {"cases": found}
 
 
-def many_seeds(checkout: Path) -> dict:
-    """An overlay: the study of the paper scale with as many seeds as make RUNS trainings of its main recipes."""
-    settings = yaml.safe_load((checkout / "studies/energy/config.yaml").read_text())
-    study = settings["scales"]["paper"]["studies"]["energy"]
-    seeds = math.ceil(RUNS / (len(study["datasets"]) * len(study["cohorts"]["main"]["recipes"])))
-    return {"scales": {"paper": {"studies": {"energy": {"seeds": list(range(seeds))}}}}}
+def with_trainings(checkout: Path, count: int) -> dict:
+    """An overlay: the studies of the paper scale with as many seeds as make this many trainings of all of them. Cohorts
+    that have seeds of their own keep them."""
+    studies = studies_of_paper(checkout)
+    of_a_seed = {
+        run
+        for study in studies.values()
+        for cohort in study["cohorts"].values()
+        if "seeds" not in cohort
+        for run in product(cohort.get("datasets", study["datasets"]), cohort["recipes"])
+    }
+    seeds = list(range(math.ceil(count / len(of_a_seed))))
+    return {"scale": "paper", "scales": {"paper": {"studies": {name: {"seeds": seeds} for name in studies}}}}
+
+
+def studies_of_paper(checkout: Path) -> dict[str, dict]:
+    """As the studies' own files have them."""
+    files = [yaml.safe_load(file.read_text()) for file in sorted(checkout.glob("studies/*/config.yaml"))]
+    scales = [file.get("scales", {}).get("paper", {}) for file in files]
+    return {name: study for scale in scales for name, study in scale.get("studies", {}).items()}
 
 
 def dry_run(checkout: Path, arguments: list[str]) -> dict:
@@ -68,7 +83,7 @@ def table(found: dict) -> str:
     lines = [
         "Dry runs, from nothing: `snakemake -n`",
         "",
-        f"| scale | jobs | of them trainings | seconds, median of {len(found['cases'][0]['seconds'])} | ms a job "
+        f"| scale | jobs | of them trainings | seconds, median of {len(found['cases'][0]['seconds'])} | ms per job "
         "| peak memory, MB |",
         "|---|---|---|---|---|---|",
     ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 TORCHATTACKS = "3.5.1"
 ATTACK_STEPS = 10
-# Forward passes an image that PGD-10 training needs: 2 an attack step (one, and the gradient of the image), 3 to train.
+# Forward passes per image that PGD-10 training needs: 2 per attack step (one, and the image's gradient), 3 to train.
 USEFUL_PASSES = 2 * ATTACK_STEPS + 3
 # Those of an attack by backward(), which computes the gradients of the weights too.
 WASTEFUL_PASSES = 3 * ATTACK_STEPS + 3

@@ -20,7 +20,7 @@ RESULTS = ROOT / "results" / "embedded"
 def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
     """Seconds of all trainings, planned and taken. Raises Skipped where they have not all run."""
     if quick:
-        raise Skipped("a plan is no plan on tiny data")
+        raise Skipped("a plan of tiny data says nothing")
     if not any(RESULTS.glob("benchmarks/train/*/*/*.tsv")):
         raise Skipped(f"there is no finished run of the embedded scale in {RESULTS}: `make reproduce` makes one")
     checkout = without_results(folder / "checkout")

@@ -92,7 +92,7 @@ def _scale_goals(found: dict) -> list[dict]:
     slowest = max(ms for step in steps for ms in scale.ms_a_job(found, step))
     grown = [scale.growth(found, step) for step in steps]
     return [
-        _at_most(f"dry run and no-op: at most {scale.MOST_MS} ms a job", slowest, scale.MOST_MS),
+        _at_most(f"dry run and no-op: at most {scale.MOST_MS} ms per job", slowest, scale.MOST_MS),
         _at_most(
             f"dry run and no-op are linear: a further job takes at most {scale.MOST_GROWTH} times as much",
             None if None in grown else max(grown),

@@ -11,18 +11,18 @@ from itertools import pairwise
 from pathlib import Path
 
 from checkout import without_results
-from dry_run import count
+from dry_run import count, with_trainings
 from memory import watched
 
 import robustlens.planning.dry_run as planned
 
-SEEDS = (2, 30, 103)  # of the main recipes of the paper scale: about 300, 3,000 and 10,000 jobs
+TRAININGS = (104, 1560, 5356)  # of the paper scale with more seeds: about 300, 3,000 and 10,000 jobs
 TIMES = 2  # the faster one counts: what else the machine does can only slow it down
-MOST_MS = 15  # a job
+MOST_MS = 15  # per job
 MOST_GROWTH = 1.3  # of the time of one further job, between the first two sizes and the last two: 1 is linear
 STEPS = {"reading": ["--list-rules"], "dry run": ["-n"], "no-op": ["-n"]}
 NOTHING = "Nothing to be done (all requested files are present and up to date)."
-# Accepts files that are there as results, as after a run. Snakemake's own pause of 0.1 s a job is left out.
+# Accepts files that are there as results, as after a run. Snakemake's own pause of 0.1 s per job is left out.
 TOUCH = """
 from snakemake.executors.touch import Executor
 import snakemake.cli
@@ -33,21 +33,23 @@ snakemake.cli.main()
 
 def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
     """Each size in a copy of this checkout of its own: seconds and peak memory of every step."""
-    return {"cases": [case(folder / str(seeds), seeds, quick, say) for seeds in (SEEDS[:1] if quick else SEEDS)]}
+    sizes = TRAININGS[:1] if quick else TRAININGS
+    return {"cases": [case(folder / str(trainings), trainings, quick, say) for trainings in sizes]}
 
 
-def case(folder: Path, seeds: int, quick: bool, say: Callable[[str], None]) -> dict:
+def case(folder: Path, trainings: int, quick: bool, say: Callable[[str], None]) -> dict:
     """One size: reading and dry run from nothing, and the dry run of a finished run."""
     checkout = without_results(folder / "checkout")
-    (folder / "overlay.json").write_text(json.dumps(overlay(seeds)))
-    found = {"seeds": seeds}
+    overlay = with_trainings(checkout, trainings)
+    (folder / "overlay.json").write_text(json.dumps(overlay))
+    found = {}
     for step, arguments in STEPS.items():
         if step == "no-op":
-            say(f"{seeds} seeds: the files of a finished run")
-            finish(checkout, seeds)
+            say(f"{trainings} trainings: the files of a finished run")
+            finish(checkout, overlay)
         turns = []
         for number in range(1 if quick else TIMES):
-            say(f"{seeds} seeds: {step}, {number + 1}")
+            say(f"{trainings} trainings: {step}, {number + 1}")
             turn, text = snakemake(checkout, [sys.executable, "-m", "snakemake", *arguments])
             turns.append(turn)
             if step == "dry run":
@@ -58,14 +60,10 @@ def case(folder: Path, seeds: int, quick: bool, say: Callable[[str], None]) -> d
     return found
 
 
-def overlay(seeds: int) -> dict:
-    return {"scale": "paper", "scales": {"paper": {"studies": {"energy": {"seeds": list(range(seeds))}}}}}
-
-
-def finish(checkout: Path, seeds: int) -> None:
+def finish(checkout: Path, overlay: dict) -> None:
     """Every output there, empty, and accepted by Snakemake with the parameters and the code that it has now."""
     with contextlib.chdir(checkout):
-        jobs = planned.dry_run("Snakefile", json.dumps(overlay(seeds)), ["all"])
+        jobs = planned.dry_run("Snakefile", json.dumps(overlay), ["all"])
     for path in (checkout / output for job in jobs for output in job.outputs):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -113,7 +111,7 @@ def growth(found: dict, step: str) -> float | None:
 def table(found: dict) -> str:
     lines = [
         "Scale: `snakemake --list-rules`, `snakemake -n` from nothing, and `snakemake -n` when all is done: seconds, "
-        "seconds of the processor, and of these ms a job",
+        "processor seconds, and processor milliseconds per job",
         "",
         "| jobs | of them trainings | reading | dry run | no-op | peak memory of each, MB |",
         "|---|---|---|---|---|---|",

@@ -146,12 +146,21 @@ def test_jobs_are_counted_by_snakemake_s_table_and_memory_is_that_of_the_process
 
 
 def test_the_generated_configuration_has_as_many_runs_as_asked_for(tmp_path):
-    study = {"datasets": ["a", "b"], "seeds": [0], "cohorts": {"main": {"recipes": list("abcdefg")}}}
-    file = tmp_path / "studies/energy/config.yaml"
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"scales": {"paper": {"studies": {"energy": study}}}}))
-    seeds = dry_run.many_seeds(tmp_path)["scales"]["paper"]["studies"]["energy"]["seeds"]
-    assert 2 * 7 * len(seeds) >= dry_run.RUNS > 2 * 7 * (len(seeds) - 1)
+    main, others = {"recipes": list("abcdefg")}, {"recipes": ["h"], "datasets": ["a"]}
+    once = {"recipes": ["i"], "seeds": [0]}
+    studies = {
+        "first": {"datasets": ["a", "b"], "seeds": [0], "cohorts": {"main": main, "others": others, "once": once}},
+        "second": {"datasets": ["a"], "seeds": [0, 1], "cohorts": {"main": {"recipes": ["a", "j"]}}},
+    }
+    for name, study in studies.items():
+        file = tmp_path / "studies" / name / "config.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"scales": {"paper": {"studies": {name: study}}, "pilot": {}}}))
+    seeds = list(range(188))  # (2 x 7 + 1 + 1) trainings a seed, because one of the second study is among the first's
+    assert dry_run.with_trainings(tmp_path, 3000) == {
+        "scale": "paper",
+        "scales": {"paper": {"studies": {"first": {"seeds": seeds}, "second": {"seeds": seeds}}}},
+    }
 
 
 def test_a_dry_run_s_table_has_the_median_and_the_milliseconds_of_a_job():

@@ -31,7 +31,7 @@ def test_what_a_job_takes_and_how_that_grows():
 
 def test_a_job_may_take_15_ms_and_a_further_one_no_more_than_the_first_ones():
     assert reached(found()) == [True, True]
-    assert reached(found(dry_run=(4.6, 16.0, 46.0))) == [False, True]  # 15.3 ms a job
+    assert reached(found(dry_run=(4.6, 16.0, 46.0))) == [False, True]  # 15.3 ms per job
     assert reached(found(no_op=(4.0, 18.0, 67.0))) == [True, False]  # 5.2 ms, then 7 ms
     assert reached(found(no_op=(4.0, 18.0, 64.0))) == [True, True]  # then 6.6 ms
     assert reached({"cases": found()["cases"][:1]}) == [True, None]
@@ -45,7 +45,3 @@ def test_the_table_has_a_row_a_size_and_the_growth_of_each_step():
     assert "* no-op: a further job takes 5.19 ms, then 5.00 ms: 0.96 times as much" in lines
     assert len([line for line in lines if line.startswith("| ")]) == 4
     assert not any("further" in line for line in scale.table({"cases": found()["cases"][:1]}).splitlines())
-
-
-def test_the_overlay_changes_nothing_but_the_seeds():
-    assert scale.overlay(2) == {"scale": "paper", "scales": {"paper": {"studies": {"energy": {"seeds": [0, 1]}}}}}

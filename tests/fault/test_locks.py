@@ -75,7 +75,7 @@ def test_a_living_process_is_respected_whatever_its_owner_file_says(study):
 
 
 def test_two_publish_the_same_table_at_once_and_it_is_whole(one_run):
-    """With --nolock nothing of ours keeps two jobs apart that are no trainings: each renames a whole file."""
+    """With --nolock nothing of ours keeps two jobs apart that are not trainings: each renames a whole file."""
     job = one_run.job("studies/energy/tables/robustness")
     expected = contents(one_run.folder, SCIENCE)
     for child in [one_run.start(job) for _ in range(4)]:

@@ -11,7 +11,7 @@ from robustlens.study.selection import Kind, Selection
 
 ROOT = Path(__file__).parents[2]
 STUDIES = find(ROOT / "studies")
-KIND = re.compile(r'^FILES\["(?P<name>.+?)"\] = (?P<kind>Kind\(.+\))$', re.MULTILINE)
+DECLARATION = re.compile(r"^FILES\[.*(?:\n[ )].*)*", re.MULTILINE)  # with the lines that go on with it
 
 
 @cache
@@ -31,9 +31,17 @@ def made_up(study):
 def selection(study):
     """What the study's declaration means under its made-up configuration."""
     files = [*(ROOT / "rules").glob("*.smk"), *(ROOT / "studies").glob("*/rules.smk")]
-    found = [match for file in files for match in KIND.finditer(file.read_text())]
-    kinds = {match["name"]: eval(match["kind"], {"Kind": Kind}) for match in found}
+    kinds = {name: kind for file in files for name, kind in declared_kinds(file).items()}
     return Selection(made_up(study).CONFIG, {study: STUDIES[study]}, kinds)
+
+
+def declared_kinds(rules):
+    """What a file of rules, which as a whole is no Python, enters in FILES."""
+    kinds, text = {}, rules.read_text()
+    for declaration in DECLARATION.findall(text):
+        exec(declaration, {"FILES": kinds, "Kind": Kind})
+    assert len(kinds) == text.count("FILES["), f"{rules}: an entry of FILES that does not start a line"
+    return kinds
 
 
 def builder(item, function="build"):

@@ -4,12 +4,15 @@ import csv
 import importlib
 import inspect
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from every_study import ROOT, STUDIES, builder, made_up, selection
 
 from robustlens.analysis.claims import CONTRADICTED, SUPPORTED, judge
+from robustlens.configuration import read_yaml
+from robustlens.errors import RobustlensError
 from robustlens.report.builder import named_inputs
 from robustlens.report.context import Context
 from robustlens.report.escape import latex
@@ -106,6 +109,29 @@ def test_a_table_of_two_datasets_is_printed_in_three_ways(results, study, name, 
     sources = {file for row in csv.DictReader(io.StringIO(table.to_csv())) for file in row["files"].split(";") if file}
     assert sources and all(Path(file).is_file() for file in sources)
     assert all({dataset} & {part for file in sources for part in Path(file).parts} for dataset in context.datasets)
+
+
+@pytest.mark.parametrize(
+    ("kind", "study", "name"),
+    [*(("tables", *table) for table in TABLES), *(("figures", *figure) for figure in FIGURES)],
+)
+def test_a_builder_uses_all_that_it_is_said_to_use(results, kind, study, name, monkeypatch):
+    """What it does not use would make its table or figure again for nothing."""
+    selected, folder = results(study)
+    item = items_of(selected, kind, study, name)[0]
+    for use in item.declared.uses:
+        less = replace(item, declared=replace(item.declared, uses=tuple(u for u in item.declared.uses if u != use)))
+        with pytest.raises(RobustlensError, match=f"is not told of {use}"):
+            called(study, selected, less, monkeypatch, folder)
+
+
+@pytest.mark.parametrize(("study", "name"), TABLES)
+def test_a_baseline_is_a_recipe(study, name):
+    baseline = next(table.baseline for table in STUDIES[study].tables if table.name == name)
+    shipped = [
+        read_yaml(file) for file in (ROOT / "config.yaml", ROOT / "studies" / study.replace("-", "_") / "config.yaml")
+    ]
+    assert baseline is None or any(baseline in file.get("recipes", {}) for file in shipped)
 
 
 @pytest.mark.parametrize(("study", "name"), FIGURES)

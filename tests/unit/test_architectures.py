@@ -17,6 +17,8 @@ from robustlens.models.weights import build
 from robustlens.models.wide_resnet import WideBlock
 from robustlens.parameters import names
 
+EQUAL = {"rtol": 1e-12, "atol": 1e-12}  # in float64, whose rounding is 1e-16
+
 
 def test_every_architecture_is_tested_here():
     assert {architecture["family"] for architecture, _, _ in SMALL.values()} == set(names("models"))
@@ -76,10 +78,11 @@ def test_weights_have_the_official_names(architecture: dict, layers: str):
 def test_weights_for_imagenet_are_those_of_torchvision_and_so_are_the_logits():
     from torchvision.models import resnet18
 
-    ours, theirs, x = small("imagenet-resnet"), resnet18(num_classes=5).eval(), images("imagenet-resnet")
+    ours, theirs = small("imagenet-resnet").double(), resnet18(num_classes=5).double().eval()
     theirs.load_state_dict(ours.state_dict())
+    x = images("imagenet-resnet").double()
     with torch.no_grad():
-        torch.testing.assert_close(ours(x), theirs(x))
+        torch.testing.assert_close(ours(x), theirs(x), **EQUAL)
 
 
 # What every network has in common ---------------------------------------------------------------------------------
@@ -88,12 +91,12 @@ def test_weights_for_imagenet_are_those_of_torchvision_and_so_are_the_logits():
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", SMALL)
 def test_logits_are_the_linear_layer_on_the_features(name: str, channels: int):
-    network, x = small(name, channels), images(name, channels)
+    network, x = small(name, channels).double(), images(name, channels).double()
     with torch.no_grad():
-        features, logits = network.features(x).double().numpy(), network(x).numpy()
-    weight, bias = (t.detach().double().numpy() for t in (network.linear.weight, network.linear.bias))
+        features, logits = network.features(x).numpy(), network(x).numpy()
+    weight, bias = (t.detach().numpy() for t in (network.linear.weight, network.linear.bias))
     assert features.shape == (2, SMALL[name][2]) and logits.shape == (2, 5) and np.ptp(logits) > 0.1
-    np.testing.assert_allclose(logits, features @ weight.T + bias, atol=1e-4, rtol=1e-5)
+    np.testing.assert_allclose(logits, features @ weight.T + bias, **EQUAL)
 
 
 @pytest.mark.parametrize("name", [name for name in SMALL if name != "small-cnn"])
@@ -106,16 +109,16 @@ def test_images_of_another_size_are_accepted(name: str):
 @pytest.mark.parametrize("normalised", [False, True], ids=["plain", "normalised"])
 @pytest.mark.parametrize("name", SMALL)
 def test_the_network_under_attack_has_the_same_logits_and_gradients(name: str, normalised: bool):
-    network = small(name, **({"normalisation": NORMALISATION} if normalised else {}))
+    network = small(name, **({"normalisation": NORMALISATION} if normalised else {})).double()
     folded, results = InferenceModel(network), []
     for candidate in (network, folded):
-        x = images(name).requires_grad_(True)
+        x = images(name).double().requires_grad_(True)
         logits = candidate(x)
         results.append((logits.detach(), torch.autograd.grad((logits * torch.arange(5)).sum(), x)[0]))
     scale = [float(value.abs().max()) for value in results[0]]
     assert min(scale) > 1e-3
     for found, expected, size in zip(results[1], results[0], scale, strict=True):
-        torch.testing.assert_close(found / size, expected / size, rtol=0, atol=1e-4)
+        torch.testing.assert_close(found / size, expected / size, rtol=0, atol=1e-12)
     left = sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     assert left < max(1, sum(isinstance(module, nn.BatchNorm2d) for module in network.modules()))
 
@@ -185,7 +188,7 @@ def test_pre_activation_blocks(block: type[nn.Module], by_hand: Callable, inputs
     with torch.no_grad():
         found = module(image[None])[0].numpy()
     assert found.shape == (outputs, 6 // stride, 6 // stride)
-    np.testing.assert_allclose(found, by_hand(module, image.numpy(), stride), atol=1e-10)
+    np.testing.assert_allclose(found, by_hand(module, image.numpy(), stride), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -197,12 +200,12 @@ def test_pre_activation_blocks(block: type[nn.Module], by_hand: Callable, inputs
     ],
 )
 def test_features_are_the_mean_of_the_last_activation(name, last_stage, last_norm, activation):
-    network, seen = small(name), []
+    network, seen = small(name).double(), []
     network.get_submodule(last_stage).register_forward_hook(lambda module, inputs, output: seen.append(output))
     with torch.no_grad():
-        features = network.features(images(name))
-    expected = [activation(normalise(one.double().numpy(), getattr(network, last_norm))) for one in seen[0]]
-    np.testing.assert_allclose(features.numpy(), np.mean(expected, axis=(2, 3)), atol=1e-5)
+        features = network.features(images(name).double())
+    expected = [activation(normalise(one.numpy(), getattr(network, last_norm))) for one in seen[0]]
+    np.testing.assert_allclose(features.numpy(), np.mean(expected, axis=(2, 3)), **EQUAL)
 
 
 @pytest.mark.parametrize("name", ["wide-resnet", "dm-wide-resnet"])
@@ -232,7 +235,7 @@ def test_the_small_network_by_hand():
     for number in (1, 2):
         out = relu(weights[f"classifier.fc{number}.weight"] @ out + weights[f"classifier.fc{number}.bias"])
     np.testing.assert_allclose(
-        found, weights["classifier.fc3.weight"] @ out + weights["classifier.fc3.bias"], atol=1e-9
+        found, weights["classifier.fc3.weight"] @ out + weights["classifier.fc3.bias"], rtol=0, atol=1e-9
     )
 
 
@@ -274,14 +277,14 @@ def test_a_fresh_small_network_answers_0():
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_normalised_network_is_the_network_on_normalised_images(name: str):
-    network, x = small(name, normalisation=NORMALISATION), images(name)
-    mean, std = (np.array(NORMALISATION[key], np.float32)[:, None, None] for key in ("mean", "std"))
+    network, x = small(name, normalisation=NORMALISATION).double(), images(name).double()
+    mean, std = (np.array(NORMALISATION[key], np.float32)[:, None, None] for key in ("mean", "std"))  # as it was made
     inside = torch.from_numpy((x.numpy() - mean) / std)
     with torch.no_grad():
-        torch.testing.assert_close(network(x), network.network(inside))
-        torch.testing.assert_close(network.features(x), network.network.features(inside))
+        torch.testing.assert_close(network(x), network.network(inside), **EQUAL)
+        torch.testing.assert_close(network.features(x), network.network.features(inside), **EQUAL)
         assert not torch.allclose(network(x), network.network(x))
-        torch.testing.assert_close(network(x), network.linear(network.features(x)))
+        torch.testing.assert_close(network(x), network.linear(network.features(x)), **EQUAL)
 
 
 def test_the_constants_of_a_normalisation_are_no_weights_but_move_with_them():

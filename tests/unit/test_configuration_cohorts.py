@@ -152,18 +152,27 @@ REFUSED = [
         lambda r: small(r)["studies"].update(mien={"seeds": [3]}),
         "config.studies.mien: it has no cohorts, and no study with a folder has this name; did you mean 'mine'?",
     ),
+    # what is not evaluated
+    (
+        lambda r: cohorts(r)["generated"].update(suite="brief"),
+        f"{MINE}.cohorts.generated.suite: mine does not evaluate this cohort",
+    ),
+    (
+        lambda r: cohorts(r)["generated"].update(threat="far"),
+        f"{MINE}.cohorts.generated.threat: mine does not evaluate this cohort",
+    ),
     # within and beside another cohort
     (
         lambda r: cohorts(r)["attacked"]["recipes"].append("weat-adv"),
-        f"{MINE}.cohorts.attacked.recipes: the recipe weat-adv is none of main, whose runs these are among; add it",
+        f"{MINE}.cohorts.attacked.recipes: the recipe weat-adv is not in main, which must contain these runs; add it",
     ),
     (
         lambda r: (another_dataset(r), cohorts(r)["attacked"].update(datasets=["others"])),
-        f"{MINE}.cohorts.attacked.datasets: the dataset others is none of main",
+        f"{MINE}.cohorts.attacked.datasets: the dataset others is not in main",
     ),
     (
         lambda r: cohorts(r)["attacked"].update(seeds=[0, 2]),
-        f"{MINE}.cohorts.attacked.seeds: the seed 2 is none of main",
+        f"{MINE}.cohorts.attacked.seeds: the seed 2 is not in main",
     ),
     (
         lambda r: cohorts(r).pop("main"),

@@ -1,8 +1,10 @@
 """Datasets that take over what others say, that lack some classes, or that come from a mirror."""
 
+import copy
+
 import pytest
 import yaml
-from configured import REPOSITORY, digits, loaded, own, small
+from configured import CONFIG, REPOSITORY, digits, load_files, loaded, own, small
 
 from robustlens.configuration import archives, classes, download_name, prepared, run_spec, title
 from robustlens.configuration.facts import title_of_classes
@@ -81,6 +83,21 @@ def test_datasets_with_the_same_images_share_those_that_are_prepared():
         **{"digits": "digits", "cifar": "cifar", "wider": "cifar", "fewer": "fewer", "again": "fewer"},
         **{"split": "split", "copied": "copied", "read": "read", "larger": "larger"},
     }
+
+
+@pytest.mark.parametrize("at_a_scale", [True, False])
+def test_a_study_s_dataset_does_not_give_its_name_to_images_that_the_shared_file_has(at_a_scale):
+    """Wherever it stands: the folder of finished images would be another one, and everything be made again."""
+    shared = copy.deepcopy(CONFIG)
+    small(shared)["datasets"]["cifar"] = cifar()
+    whole = digits(shared) | {"reader": {"family": "cifar10"}}
+    theirs = {"datasets": {"a-first": {"like": "b-whole", "training": {"epochs": 11}}, "b-whole": whole}}
+    config = load_files(
+        {"config.yaml": shared, "mine/config.yaml": {"scales": {"small": theirs}} if at_a_scale else theirs}
+    )
+    assert list(config["datasets"]) == ["digits", "cifar", "b-whole", "a-first"]
+    assert {prepared(config, name) for name in ("cifar", "a-first", "b-whole")} == {"cifar"}
+    assert {download_name(config, name) for name in ("cifar", "a-first", "b-whole")} == {"cifar10"}
 
 
 def test_datasets_with_the_same_archives_share_their_download():

@@ -5,9 +5,11 @@ import copy
 import pytest
 from configured import CONFIG, cohorts, digits, loaded, mine, small
 
+from robustlens.configuration import run_spec
 from robustlens.errors import RobustlensError
 
 DIGITS, MINE = "config.datasets.digits", "config.studies.mine"
+FEWER = "config.recipes.fewer.leave_out"
 
 
 def leaving_out(**rule: object):
@@ -176,10 +178,16 @@ REFUSED = [
         leaving_out(measured_by="fewer", above=-3.0),
         "config.recipes.fewer.leave_out.measured_by: fewer leaves images out itself",
     ),
-    (leaving_out(measured_by="sat", above=-3.0, fraction=0.1), "config.recipes.fewer.leave_out:"),
+    (
+        leaving_out(measured_by="sat", above=-3.0, fraction=0.1),
+        f"{FEWER}: measured_by, above, fraction: not one of the forms",
+    ),
     (leaving_out(measured_by="sat"), "config.recipes.fewer.leave_out:"),
     (leaving_out(above=-3.0), "config.recipes.fewer.leave_out:"),
-    (leaving_out(classes=[1], measured_by="sat"), "config.recipes.fewer.leave_out:"),
+    (
+        leaving_out(classes=[1], measured_by="sat"),
+        f"{FEWER}: classes, measured_by: not one of the forms",
+    ),
     (leaving_out(classes=[1], below=0.0), "config.recipes.fewer.leave_out:"),
     (leaving_out(classes=[]), "config.recipes.fewer.leave_out.classes: [] should be non-empty"),
     # threats, looks and names
@@ -264,3 +272,44 @@ def test_a_former_key_is_answered_with_its_new_name(overlay, message):
         with pytest.raises(RobustlensError) as raised:
             loaded(lambda raw: None, given)
         assert str(raised.value).startswith(f"config.{message} (") and "given-0.yaml" in str(raised.value)
+
+
+STEP = {"name": "step", "milestones": [5], "factor": 0.1}
+
+
+def of_two_schedules(raw: dict) -> None:
+    """`cifar` trains with steps, and `later` with other ones."""
+    small(raw)["datasets"]["cifar"] = {
+        "like": "digits",
+        "reader": {"family": "cifar10"},
+        "training": {"schedule": STEP},
+    }
+    raw["recipes"]["later"] = {"method": "sat", "training": {"schedule": {"milestones": [7]}}}
+
+
+def test_a_recipe_s_protocol_must_fit_the_datasets_that_it_is_trained_on_and_no_others():
+    def used_on(*datasets: str):
+        return lambda raw: (
+            of_two_schedules(raw),
+            cohorts(raw).update(further={"recipes": ["later"], "datasets": [*datasets]}),
+        )
+
+    assert run_spec(loaded(used_on("cifar")), "cifar", "later")["training"]["schedule"] == STEP | {"milestones": [7]}
+    with pytest.raises(RobustlensError) as raised:
+        loaded(used_on("cifar", "digits"))
+    assert str(raised.value).startswith("config.recipes.later.training.schedule: unknown key 'milestones'")
+    assert str(raised.value).endswith(", on digits")
+
+
+@pytest.mark.parametrize("by", ["features", "leave_out"])
+def test_what_other_runs_need_is_trained_too_and_must_fit(by):
+    def change(raw: dict) -> None:
+        of_two_schedules(raw)
+        if by == "features":
+            digits(raw)["generation"]["features"]["recipe"] = "later"
+        else:
+            raw["recipes"]["fewer"] = {"method": "sat", "leave_out": {"measured_by": "later", "above": 1.0}}
+            cohorts(raw)["further"] = {"recipes": ["fewer"]}
+
+    with pytest.raises(RobustlensError, match=r"^config\.recipes\.later\.training\.schedule: .*, on digits$"):
+        loaded(change)

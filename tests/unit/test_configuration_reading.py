@@ -217,7 +217,7 @@ def test_a_key_that_stands_twice_in_a_mapping_is_named_with_both_lines(text, tmp
     """U5."""
     (tmp_path / "x.yaml").write_text(text)
     key, first, second = TWICE[text]
-    message = f"{tmp_path / 'x.yaml'}: the key {key} is there twice, on lines {first} and {second}; join them"
+    message = f"{tmp_path / 'x.yaml'}: the key {key} occurs twice, on lines {first} and {second}; join them"
     assert refusal(read_yaml, tmp_path / "x.yaml") == message
     assert "given-0.yaml: the key" in refusal(loaded, as_it_is, text)
 
@@ -232,15 +232,15 @@ def test_anchors_and_merge_keys_work_on(tmp_path):
 
 
 UNREADABLE = {
-    "a: [1\nb: 2\n": "is no valid YAML: line 2, column 2: ",
-    "a: 'x\n": "is no valid YAML: line 2, column 1: ",
-    "a:\tb: 1\n": "is no valid YAML: line 1, column ",
-    "- 1\n- 2\n": "its top level is no mapping of keys to values, but [1, 2]",
-    "words": "its top level is no mapping of keys to values, but 'words'",
+    "a: [1\nb: 2\n": "is not valid YAML: line 2, column 2: ",
+    "a: 'x\n": "is not valid YAML: line 2, column 1: ",
+    "a:\tb: 1\n": "is not valid YAML: line 1, column ",
+    "- 1\n- 2\n": "its top level is not a mapping of keys to values, but [1, 2]",
+    "words": "its top level is not a mapping of keys to values, but 'words'",
     "a: &a [*a]": "the entry on line 1 contains itself",
-    "a: !!python/object/apply:os.system [ls]": "is no valid YAML: line 1, column 4: could not determine a constructor",
-    "a: 2020-13-01": "is no valid YAML: month must be in 1..12",
-    "? [a]\n: 1\n": "is no valid YAML: line 1, column 3: found unhashable key while constructing a mapping",
+    "a: !!python/object/apply:os.system [ls]": "is not valid YAML: line 1, column 4: could not determine a constructor",
+    "a: 2020-13-01": "is not valid YAML: month must be in 1..12",
+    "? [a]\n: 1\n": "is not valid YAML: line 1, column 3: found unhashable key while constructing a mapping",
 }
 
 
@@ -256,14 +256,14 @@ def test_json_is_read_as_json_is(tmp_path):
     (tmp_path / "x.json").write_text(json.dumps(content, indent="\t"))
     assert read_yaml(tmp_path / "x.json") == content
     (tmp_path / "x.json").write_text('{"a": 1,\n "b": {},\n "a": 2}')
-    assert refusal(read_yaml, tmp_path / "x.json").endswith("the key 'a' is there twice, on lines 1 and 3; join them")
+    assert refusal(read_yaml, tmp_path / "x.json").endswith("the key 'a' occurs twice, on lines 1 and 3; join them")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     assert refusal(read_yaml, tmp_path / "x.yaml") == f"{tmp_path / 'x.yaml'}: can't be read: No such file or directory"
     assert refusal(read_yaml, tmp_path) == f"{tmp_path}: can't be read: Is a directory"
     (tmp_path / "x.yaml").write_bytes(b"a: \xff\n")
-    assert refusal(read_yaml, tmp_path / "x.yaml").startswith(f"{tmp_path / 'x.yaml'}: is no valid YAML: ")
+    assert refusal(read_yaml, tmp_path / "x.yaml").startswith(f"{tmp_path / 'x.yaml'}: is not valid YAML: ")
 
 
 def test_an_empty_file_says_nothing():
@@ -338,7 +338,7 @@ def test_a_study_s_file_speaks_of_no_other_study_and_chooses_no_scale():
     message = refusal(with_studies, {}, runs("mine", "sat"))
     assert message.endswith("other_one/config.yaml: config.studies.mine: this file is of the study other-one alone")
     message = refusal(with_studies, {"scale": "other"}, {})
-    assert message.endswith("mine/config.yaml: config.scale: a study's file chooses no scale; remove the line")
+    assert message.endswith("mine/config.yaml: config.scale: a study's file can't choose a scale; remove the line")
 
 
 def test_the_user_s_file_may_change_what_studies_define():

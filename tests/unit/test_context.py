@@ -1,6 +1,11 @@
 import json
+from dataclasses import replace
 
+import pytest
+
+from robustlens.errors import RobustlensError
 from robustlens.report.context import BLACK, Context, Recipe
+from robustlens.study.declaration import USES
 
 FULL = Context(
     "plane-digits-sat",
@@ -15,6 +20,8 @@ FULL = Context(
     {"pgd20": "PGD-20"},
     {"linf-3-16": {"norm": "linf", "epsilon": "3/16", "step_size": "3/64"}},
     {"digits": {"family": "resnet", "blocks": [1, 1], "width": 8, "block": "basic"}},
+    baseline="sat",
+    uses=USES,
 )
 
 
@@ -22,7 +29,7 @@ def test_a_context_comes_back_from_the_specification_of_a_job():
     facts = json.loads(json.dumps(FULL.to_json(), sort_keys=True))  # as a job's specification is written
     assert Context.from_json(facts) == FULL
     assert list(Context.from_json(facts).datasets) == ["svhn", "digits"]  # rows and columns keep their order
-    bare = Context("t", "s", "paper", "the paper")
+    bare = Context("t", "s", "paper")
     assert Context.from_json(json.loads(json.dumps(bare.to_json()))) == bare
 
 
@@ -39,3 +46,19 @@ def test_what_is_not_listed_keeps_its_identifier_and_is_black():
     assert (FULL.dataset_title("stl10"), FULL.recipe_label("mart"), FULL.attack_label("cw")) == ("stl10", "mart", "cw")
     assert (FULL.colour("mart"), FULL.marker("mart")) == (BLACK, "*")
     assert (FULL.colour("sat-no-high"), FULL.marker("sat-no-high")) == (BLACK, "*")
+
+
+ASKED = {
+    "attacks": lambda context: context.attack_label("pgd20"),
+    "changes": lambda context: context.changes("sat-no-high"),
+    "colours": lambda context: context.colour("sat"),
+    "markers": lambda context: context.marker("sat"),
+}
+
+
+@pytest.mark.parametrize("what", USES)
+def test_a_builder_that_is_not_told_of_something_gets_no_default_in_its_place(what):
+    assert ASKED[what](FULL) in ("PGD-20", "sat", "#D55E00", "o")
+    others = tuple(name for name in USES if name != what)
+    with pytest.raises(RobustlensError, match=rf"studies/energy/study\.py: plane-digits-sat .* `uses=\('{what}',\)`"):
+        ASKED[what](replace(FULL, uses=others))

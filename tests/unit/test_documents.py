@@ -15,6 +15,7 @@ from robustlens.errors import RobustlensError
 from robustlens.report import latex
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.chapter import Chapter
+from robustlens.report.context import Context
 from robustlens.report.document import Document
 from robustlens.report.figure import Drawing, save
 from robustlens.report.latex import compile_pdf, render_tex
@@ -84,7 +85,8 @@ def document(tmp_path_factory):
         Image.new("1", (2, 2)).save(gif)
         claims = write(ledger(study, verdicts), results, "claims")
         title = f"{study.capitalize()}: {HOSTILE}"
-        chapters.append(Chapter(study, title, f"the {study} paper", tables, figures, [gif], claims))
+        told = Context("robustness", study, "embedded")
+        chapters.append(Chapter(study, title, f"the {study} paper", tables, figures, [gif], claims, told))
         collected += "".join(f"{study},,{claim},verdict,{verdict}\n" for claim, verdict in verdicts.items())
     (folder / "claims.csv").write_text(collected)
     return Document(

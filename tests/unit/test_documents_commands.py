@@ -82,8 +82,9 @@ def results(tmp_path):
 
 
 def make_report(folder, studies, *more):
-    facts = {study: {"title": f"Title of {study}", "paper": f"the {study} paper"} for study in studies}
-    spec = {"title": "robustlens", "scale": "tiny", "configuration": "0123", "titles": [], "studies": facts}
+    told = {"robustness": None}
+    facts = {study: {"title": f"Title of {study}", "paper": f"the {study} paper", **told} for study in studies}
+    spec = {"title": "robustlens", "scale": "tiny", "configuration": "0123", "datasets": [], "studies": facts}
     options = ["--spec", json.dumps(spec), "--log", "log", "--collected", "results/tiny/claims.csv"]
     options += ["--html", "results/tiny/report.html", "--tex", "results/tiny/report.tex"]
     return run(folder, "make_report", *options, "--certificate", "results/tiny/provenance/report.json", *more)
@@ -110,7 +111,7 @@ def test_files_go_to_the_chapter_of_their_study_in_the_order_of_the_specificatio
 def test_a_file_of_a_study_that_the_report_does_not_know_is_an_error(results):
     done = make_report(results, ["light"], "--tables", "results/tiny/studies/dark/tables/numbers.tex")
     assert done.returncode == 1
-    assert "dark/tables/numbers.tex: of the study 'dark', which is none of light" in done.stderr
+    assert "dark/tables/numbers.tex: of the study 'dark', which is not one of light" in done.stderr
 
 
 def test_a_file_outside_the_folders_of_the_studies_is_an_error(results):

@@ -3,10 +3,17 @@
 import pytest
 
 from robustlens.report.chapter import Chapter
+from robustlens.report.context import Context, Recipe
 from robustlens.report.headlines import headlines
 
 HEADER = "group,row,column,value,std,n_seeds,n_images,unit,files"
-TITLES = {"digits": "scikit-learn digits"}
+
+
+def context(scale, threat="near"):
+    """What the table of robustness was told; SAT was trained under `threat`."""
+    recipes = {"SAT": Recipe("SAT of ours", threats={"digits": threat})}
+    threats = {"near": {"norm": "linf", "epsilon": "3/16"}, "far": {"norm": "l2", "epsilon": "1/2"}}
+    return Context("robustness", "light", scale, "", {"digits": "scikit-learn digits"}, recipes, threats=threats)
 
 
 def table(folder, rows):
@@ -14,7 +21,7 @@ def table(folder, rows):
     path = folder / "robustness.csv"
     lines = [",".join([HEADER])]
     for group, recipe, column, *numbers in rows:
-        files = f"results/x/evaluations/digits/{recipe}/seed0/a.parquet;results/x/evaluations/digits/{recipe}/seed1/a"
+        files = ";".join(f"results/x/evaluations/digits/{recipe}/seed{seed}/near/best/a.parquet" for seed in (0, 1))
         lines.append(",".join([group, recipe, column, *map(str, numbers), "%", files]))
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -41,7 +48,7 @@ BEST = [
 
 def test_the_most_and_least_robust_and_the_most_accurate_recipe_are_named(tmp_path):
     """Under AutoAttack although PGD-20 gives lower numbers, on other images; at the best checkpoint, not the last."""
-    found = headlines(table(tmp_path, BEST), "light-headlines", TITLES, "embedded")
+    found = headlines(table(tmp_path, BEST), context("embedded"))
     assert [column.label for column in found.columns] == ["AutoAttack", "without attack"]
     assert shown(found) == [
         ("Most robust of 3 recipes with 3 seeds", "TRADES", "60.0 ± 11.5", "94.50 ± 0.30"),
@@ -61,7 +68,7 @@ def test_without_autoattack_recipes_are_compared_under_the_attack_that_leaves_le
         ("", "TRADES", "Best checkpoint: PGD-5", 80.0, "", 1, 500),
         ("", "TRADES", "Best checkpoint: PGD-20", 40.0, "", 1, 500),
     ]
-    found = headlines(table(tmp_path, rows), "x", TITLES, "paper")
+    found = headlines(table(tmp_path, rows), context("paper"))
     assert shown(found) == [
         ("Most robust of 2 recipes with one seed", "SAT", "50.0", "90.0"),
         ("Least robust of these", "TRADES", "40.0", "\u2013"),
@@ -77,7 +84,7 @@ def test_recipes_with_fewer_seeds_are_named_apart(tmp_path):
         ("", "MAIL", "Best checkpoint: AutoAttack", 10.0, "", 1, 30),
         ("", "Not attacked", "Best checkpoint: clean", 99.0, "", 1, 30),
     ]
-    found = shown(headlines(table(tmp_path, rows), "x", TITLES, "embedded"))
+    found = shown(headlines(table(tmp_path, rows), context("embedded")))
     assert found[0][:2] == ("Most robust of 3 recipes with 3 seeds", "TRADES")
     assert found[-1] == ("Most robust of 2 recipes with fewer seeds", "SAT + AWP", "70.0", "\u2013")
 
@@ -85,7 +92,7 @@ def test_recipes_with_fewer_seeds_are_named_apart(tmp_path):
 def test_recipes_of_equal_accuracy_are_all_named_up_to_three(tmp_path):
     rows = [("", name, "Best checkpoint: AutoAttack", 50.0, 1.0, 3, 30) for name in ("A", "B")]
     rows += [("", name, "Best checkpoint: AutoAttack", 0.0, 0.0, 3, 30) for name in ("C", "D", "E", "F")]
-    found = [(group, label) for group, label, *_ in shown(headlines(table(tmp_path, rows), "x", TITLES, "embedded"))]
+    found = [(group, label) for group, label, *_ in shown(headlines(table(tmp_path, rows), context("embedded")))]
     least = "Least robust of these (3 of 4 with the same accuracy)"
     most = "Most robust of 6 recipes with 3 seeds"
     assert found == [(most, "A"), (most, "B"), (least, "C"), (least, "D"), (least, "E")]
@@ -97,7 +104,7 @@ def test_each_dataset_has_numbers_of_its_own(tmp_path):
         ("CIFAR-10", "TRADES", "Best checkpoint: AutoAttack", 51.0, 1.0, 3, 10000),
         ("SVHN", "SAT", "Best checkpoint: PGD-20", 60.0, "", 1, 2000),
     ]
-    found = headlines(table(tmp_path, rows), "x", TITLES, "paper")
+    found = headlines(table(tmp_path, rows), context("paper"))
     assert [column.label for column in found.columns] == ["AutoAttack", "PGD-20", "without attack"]
     assert shown(found) == [
         ("CIFAR-10: most robust of 2 recipes with 3 seeds", "TRADES", "51.00 ± 1.00", "\u2013", "\u2013"),
@@ -113,10 +120,22 @@ def test_each_dataset_has_numbers_of_its_own(tmp_path):
 
 @pytest.mark.parametrize("rows", [[], [("", "SAT", "Best checkpoint: clean", 90.0, "", 1, 500)]])
 def test_where_nothing_was_attacked_there_are_no_headlines(tmp_path, rows):
-    assert headlines(table(tmp_path, rows), "x", TITLES, "paper") is None
+    assert headlines(table(tmp_path, rows), context("paper")) is None
+
+
+def test_recipes_that_were_trained_under_another_threat_are_named(tmp_path):
+    path, said = (
+        table(tmp_path, BEST),
+        "Trained under L2, ε = 1/2, but evaluated under L∞, ε = 3/16 on scikit-learn digits",
+    )
+    assert not any("Trained" in note for note in headlines(path, context("paper")).notes)
+    assert not any("Trained" in note for note in headlines(path, context("paper", "far")).notes)  # SAT is not shown
+    rows = [row for row in BEST if row[1] != "TRADES"]
+    assert f"{said}: SAT of ours." in headlines(table(tmp_path, rows), context("paper", "far")).notes
 
 
 def test_a_chapter_takes_them_from_its_table_of_robustness_alone(tmp_path):
-    path = table(tmp_path, BEST).with_suffix(".tex")
-    assert len(Chapter("light", "L", "l", tables=[path]).headlines(TITLES, "paper").rows) == 3
-    assert Chapter("light", "L", "l", tables=[path.with_name("phases.tex")]).headlines(TITLES, "paper") is None
+    path, told = table(tmp_path, BEST).with_suffix(".tex"), context("paper")
+    assert len(Chapter("light", "L", "l", tables=[path], robustness=told).headlines.rows) == 3
+    assert Chapter("light", "L", "l", tables=[path.with_name("phases.tex")], robustness=told).headlines is None
+    assert Chapter("light", "L", "l", tables=[path]).headlines is None

@@ -261,7 +261,7 @@ def test_when_all_fail_every_reason_is_told_and_what_to_do_by_hand(site, tmp_pat
     assert lines[6] == "  file:///no/a: No such file or directory"
     assert lines[7] == "  file://host/a: a file URL names a file of this machine: file:///host/a"
     assert lines[8:] == [
-        "Run the same command again when that is mended, or put this file in place by hand:",
+        "Run the same command again once that is fixed, or put this file in place by hand:",
         f"  {tmp_path / FILE}",
         f"  320000 bytes, md5 {right}",
         "  how to get it: ask the authors",

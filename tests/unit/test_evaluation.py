@@ -13,13 +13,7 @@ from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
 from robustlens.data.prepared import Split
 from robustlens.errors import RobustlensError
-from robustlens.evaluation.guards import (
-    buffers_digest,
-    check_ball,
-    check_images,
-    check_logits,
-    check_model,
-)
+from robustlens.evaluation.guards import buffers_digest, check_ball, check_images, check_logits, check_model
 from robustlens.evaluation.run import attack_split, balanced_subset
 from robustlens.models.inference import InferenceModel
 from robustlens.models.resnet import ResidualNetwork
@@ -35,7 +29,18 @@ SPLIT = Split(
     np.sort(_rng.choice(1000, COUNT, replace=False)),
     levels=200,
 )
-PIXELS = SPLIT.images.astype(np.float32) / 200
+PIXELS, EXACT_PIXELS = SPLIT.images.astype(np.float32) / 200, SPLIT.images / 200
+EQUAL = {"rtol": 1e-12, "atol": 1e-12}  # in float64, whose rounding is 1e-16
+
+
+class Float64(Split):
+    """Its images are float64, so that rounding hides nothing."""
+
+    def pixels(self, where: np.ndarray | slice = slice(None)) -> np.ndarray:
+        return self.images[where] / self.levels
+
+
+EXACT = Float64(SPLIT.images, SPLIT.labels, SPLIT.index, SPLIT.levels)
 
 
 def network(seed: int = 0, blocks: tuple[int, ...] = (1, 1)) -> ResidualNetwork:
@@ -68,14 +73,15 @@ def darker(model: nn.Module, x: Tensor, y: Tensor, threat: Threat, generator: to
 @pytest.mark.parametrize("threat", [LINF, L2], ids=["linf", "l2"])
 def test_every_row_is_what_a_loop_over_images_finds(threat):
     wide = Threat(threat.norm, 10.0, 0.1)
-    table = attack_split(network(), SPLIT, darker, "darker", wide, seed=0, batch_size=10)
     model = network().double()
+    table = attack_split(model, EXACT, darker, "darker", wide, seed=0, batch_size=10)
     assert list(table.columns[:2]) == ["index", "label"] and len(table) == COUNT
-    for row, image, label, index in zip(table.to_dict("records"), PIXELS, SPLIT.labels, SPLIT.index, strict=True):
-        darkened = np.clip(image - np.float32(0.07), 0, 1)
+    rows = table.to_dict("records")
+    for row, image, label, index in zip(rows, EXACT_PIXELS, SPLIT.labels, SPLIT.index, strict=True):
+        darkened = np.clip(image - 0.07, 0, 1)
         with torch.no_grad():
-            f, g = (model(torch.from_numpy(one[None].astype(np.float64)))[0].numpy() for one in (image, darkened))
-        moved = np.abs(darkened.astype(np.float64) - image).ravel()
+            f, g = (model(torch.from_numpy(one[None]))[0].numpy() for one in (image, darkened))
+        moved = np.abs(darkened - image).ravel()
         expected = {
             "marginal_natural": -np.log(np.exp(f).sum()),
             "joint_natural": -f[label],
@@ -83,7 +89,7 @@ def test_every_row_is_what_a_loop_over_images_finds(threat):
             "joint_adversarial": -g[label],
             "distance": moved.max() if threat.norm == "linf" else np.sqrt((moved**2).sum()),
         }
-        assert {name: row[name] for name in expected} == pytest.approx(expected, abs=1e-4)
+        assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-12, abs=1e-12)
         assert (row["index"], row["label"], row["broken_by"]) == (index, label, "")
         assert (row["prediction_natural"], row["prediction_adversarial"]) == (np.argmax(f), np.argmax(g))
     assert table["prediction_natural"].nunique() > 1
@@ -97,9 +103,9 @@ def test_clean_is_the_natural_image():
 
 
 def test_pgd_rows_are_those_of_pgd_called_directly_batch_by_batch():
-    model, attack = network(), PGD(steps=3)
-    table = attack_split(model, SPLIT, attack, "pgd3", LINF, seed=5, batch_size=10)
-    x, y = torch.from_numpy(PIXELS), torch.from_numpy(SPLIT.labels)
+    model, attack = network().double(), PGD(steps=3)
+    table = attack_split(model, EXACT, attack, "pgd3", LINF, seed=5, batch_size=10)
+    x, y = torch.from_numpy(EXACT_PIXELS), torch.from_numpy(SPLIT.labels)
     for start in (0, 10, 20):
         where = slice(start, start + 10)
         x_adv = attack(model, x[where], y[where], LINF, generator(5, "pgd3", start))
@@ -107,7 +113,7 @@ def test_pgd_rows_are_those_of_pgd_called_directly_batch_by_batch():
             logits = model(x_adv)
         rows = table.iloc[where]
         assert np.array_equal(rows["prediction_adversarial"], logits.argmax(1).numpy())
-        np.testing.assert_allclose(rows["marginal_adversarial"], -logits.logsumexp(1).numpy(), rtol=1e-6)
+        np.testing.assert_allclose(rows["marginal_adversarial"], -logits.logsumexp(1).numpy(), **EQUAL)
 
 
 def test_rows_do_not_depend_on_what_was_attacked_before():
@@ -310,7 +316,7 @@ def test_an_attack_that_is_well_behaved_leaves_every_byte_of_the_model():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("blocks", [(1,), (2, 1), (1, 1, 1)])
 def test_the_network_under_attack_is_the_same_function_with_the_same_gradient(seed, blocks):
-    model, x = network(seed, blocks), torch.from_numpy(PIXELS)
+    model, x = network(seed, blocks).double(), torch.from_numpy(EXACT_PIXELS)
     logits, gradients = [], []
     for candidate in (model, InferenceModel(model)):
         leaf = x.clone().requires_grad_(True)
@@ -318,8 +324,8 @@ def test_the_network_under_attack_is_the_same_function_with_the_same_gradient(se
         (gradient,) = torch.autograd.grad((output * torch.arange(CLASSES)).sum(), leaf)
         logits.append(output)
         gradients.append(gradient)
-    torch.testing.assert_close(logits[1], logits[0], rtol=1e-5, atol=2e-5)
-    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits[1], logits[0], **EQUAL)
+    torch.testing.assert_close(gradients[1], gradients[0], **EQUAL)
     assert logits[0].std() > 0.05 and gradients[0].abs().max() > 1e-3
     assert not any("BatchNorm" in type(module).__name__ for module in InferenceModel(model).modules())
 

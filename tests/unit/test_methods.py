@@ -260,7 +260,7 @@ def test_attack_of_each_method(method: Any, loss: str, start: str):
 
 
 def test_gairat_counts_the_steps_that_began_at_a_point_still_classified_correctly():
-    """A network of one pixel: class 1 above 0.5. The attack of class 0 climbs by 0.1 a step, that of class 1 falls."""
+    """A network of one pixel: class 1 above 0.5. The attack of class 0 climbs 0.1 per step, that of class 1 falls."""
 
     def model(x: Tensor) -> Tensor:
         return torch.cat([torch.zeros(len(x), 1), 8 * (x.flatten(1) - 0.5)], dim=1)

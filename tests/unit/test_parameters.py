@@ -25,7 +25,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Holder:
-    """Not a component: its field is no parameter."""
+    """Not a component: its field is not a parameter."""
 
     path: Path
 

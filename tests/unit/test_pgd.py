@@ -106,7 +106,7 @@ def loop_pgd(start: np.ndarray, loss: str, norm: str, steps: int, step: float) -
 @pytest.mark.parametrize("steps", [2, 3, 4, 5])
 def test_cross_entropy_step_by_step(norm: str, steps: int):
     found = PGD(steps=steps, loss="ce", start="image")(Linear(), X, Y, threat(norm), seeded())
-    np.testing.assert_allclose(found.numpy(), loop_pgd(IMAGES, "ce", norm, steps, STEP[norm]), atol=1e-12)
+    np.testing.assert_allclose(found.numpy(), loop_pgd(IMAGES, "ce", norm, steps, STEP[norm]), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -115,7 +115,7 @@ def test_kl_step_by_step(norm: str, steps: int):
     """From the Gaussian start of TRADES: at x itself the gradient of the KL is zero."""
     start = IMAGES + 0.001 * torch.randn(X.shape, generator=seeded(4), dtype=X.dtype).numpy()
     found = PGD(steps=steps, loss="kl", start="gaussian")(Linear(), X, Y, threat(norm), seeded(4))
-    np.testing.assert_allclose(found.numpy(), loop_pgd(start, "kl", norm, steps, STEP[norm]), atol=1e-10)
+    np.testing.assert_allclose(found.numpy(), loop_pgd(start, "kl", norm, steps, STEP[norm]), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -136,7 +136,7 @@ def test_one_step_is_fgsm():
     for x, y in zip(IMAGES, LABELS, strict=True):
         gradient = WEIGHT.T @ (softmax(WEIGHT @ x.ravel() + BIAS) - np.eye(CLASSES)[y])
         expected.append(np.clip(x + EPSILON["linf"] * np.sign(gradient).reshape(SHAPE), 0, 1))
-    np.testing.assert_allclose(found.numpy(), np.stack(expected), atol=1e-12)
+    np.testing.assert_allclose(found.numpy(), np.stack(expected), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("loss", ["ce", "kl"])
@@ -144,7 +144,7 @@ def test_one_step_is_fgsm():
 def test_one_step_has_the_length_epsilon(norm: str, loss: str):
     start = IMAGES + 0.001 * torch.randn(X.shape, generator=seeded(5), dtype=X.dtype).numpy()
     found = PGD(steps=1, loss=loss, start="gaussian")(Linear(), X, Y, threat(norm), seeded(5))
-    np.testing.assert_allclose(found.numpy(), loop_pgd(start, loss, norm, 1, EPSILON[norm]), atol=1e-10)
+    np.testing.assert_allclose(found.numpy(), loop_pgd(start, loss, norm, 1, EPSILON[norm]), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -177,7 +177,7 @@ def test_starts(norm: str):
     np.testing.assert_array_equal(first_image("image", norm), IMAGES)
 
     noise = torch.randn(X.shape, generator=seeded(), dtype=X.dtype).numpy()
-    np.testing.assert_allclose(first_image("gaussian", norm), IMAGES + 0.001 * noise, atol=1e-15)
+    np.testing.assert_allclose(first_image("gaussian", norm), IMAGES + 0.001 * noise, rtol=0, atol=1e-15)
 
     uniform = first_image("uniform", norm)
     assert (uniform != IMAGES).any(axis=(1, 2, 3)).all()
@@ -254,7 +254,7 @@ def test_project(norm: str):
     for points in (far, near, X):
         found = threat(norm).project(points, X).numpy().reshape(BATCH, -1)
         expected = [loop_project(a, x, norm, EPSILON[norm]) for a, x in zip(points.numpy(), IMAGES, strict=True)]
-        np.testing.assert_allclose(found, np.stack(expected), atol=1e-12)
+        np.testing.assert_allclose(found, np.stack(expected), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -262,7 +262,7 @@ def test_ascend(norm: str):
     gradient = np.random.default_rng(1).normal(size=IMAGES.shape) * np.logspace(-6, 3, BATCH).reshape(-1, 1, 1, 1)
     found = threat(norm).ascend(X, torch.tensor(gradient), 0.07).numpy()
     expected = [loop_ascend(a, g, norm, 0.07) for a, g in zip(IMAGES, gradient, strict=True)]
-    np.testing.assert_allclose(found, np.stack(expected), atol=1e-12)
+    np.testing.assert_allclose(found, np.stack(expected), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -279,7 +279,7 @@ def test_distance(norm: str):
         expected.append(max(differences) if norm == "linf" else sum(d**2 for d in differences) ** 0.5)
     found = threat(norm).distance(torch.tensor(other), X)
     assert found.shape == (BATCH,)
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-12)
 
 
 def many_points(norm: str) -> np.ndarray:

@@ -121,7 +121,7 @@ def test_a_plan_has_the_notes_of_the_stages_that_it_runs_and_no_others():
     text = plan_text(make_plan(jobs, jobs[1:]))
     assert "resumes from its saved state" in text
     assert "AutoAttack" not in text and "Preparing a dataset" not in text
-    assert "Preparing a dataset is taken to write 20 MB/s" in plan_text(make_plan(jobs, jobs))
+    assert "Preparing a dataset is assumed to write 20 MB/s" in plan_text(make_plan(jobs, jobs))
     assert "d/a.zip" in text and "put it there by hand" in text and "weights of runs" in text
 
 
@@ -130,7 +130,7 @@ def test_a_plan_for_gpus_says_so_and_where_its_rates_are_from():
     made = make_plan([data(), weeks], [weeks])
     text = plan_text(made)
     assert "A100-hours" in text and "H100-hours" in text and "assumed" in text
-    assert "a plan is for GPUs" in text
+    assert "a plan is made for GPUs" in text
     low, high = made["total"]["gpus"]["A100"]
     assert between(low, high) in text and 0 < low < high
 

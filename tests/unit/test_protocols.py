@@ -1,15 +1,15 @@
 """The protocols of the papers whose studies are still to come fit the configuration as it is.
 
-Their values are those of the research sheets, or the catalogue's where a paper's own are not known.
+Their values are those of the research sheets, or ours where a paper's own are not known.
 """
 
 import copy
 
 import pytest
 import yaml
-from configured import load_files, own
+from configured import load_files
 
-from robustlens.configuration import archives, entry, run_spec, title
+from robustlens.configuration import archives, run_spec, title
 from robustlens.errors import RobustlensError
 from robustlens.parameters import fraction
 
@@ -161,15 +161,3 @@ def test_averaging_of_another_name_does_not_keep_the_entries_of_the_first():
     changes = "training: {averaging: {name: swa, start_epoch: 76, every_steps: 500, decay: 0.995}}"
     with pytest.raises(RobustlensError, match="unknown key 'decay'"):
         configuration(changes)
-
-
-def test_the_paper_scale_has_the_threats_and_augmentation_that_the_catalogue_gives_for_the_energy_paper():
-    config = own(scale="paper")
-    assert {"cifar10", "cifar100", "svhn", "tiny-imagenet-200"} <= config["datasets"].keys()
-    for name, dataset in config["datasets"].items():
-        catalogue = entry(dataset["reader"]["family"])
-        (threat,) = [threat for threat in catalogue["threats"] if "energy" in threat["papers"]]
-        assert config["threats"][dataset["threat"]] == {
-            key: value for key, value in threat.items() if key != "papers"
-        }, name
-        assert dataset["training"]["augmentation"] == catalogue["augmentation"], name

@@ -34,26 +34,26 @@ def test_shapes(channels: int, size: int, classes: int):
 
 
 def test_forward_is_the_linear_layer_on_the_features():
-    network = ResNet(blocks=(1, 1), width=8).build(channels=3, classes=10).eval()
-    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    network = ResNet(blocks=(1, 1), width=8).build(channels=3, classes=10).double().eval()
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with torch.no_grad():
         features, logits = network.features(images).numpy(), network(images).numpy()
     weight, bias = network.linear.weight.detach().numpy(), network.linear.bias.detach().numpy()
     assert np.ptp(logits) > 0.01
-    np.testing.assert_allclose(logits, features @ weight.T + bias, atol=1e-5)
+    np.testing.assert_allclose(logits, features @ weight.T + bias, rtol=1e-12, atol=1e-12)
 
 
 def test_features_are_the_mean_over_positions_of_the_last_block():
-    network = ResNet(blocks=(1, 1), width=8).build(channels=3, classes=10).eval()
-    seen = []
+    network = ResNet(blocks=(1, 1), width=8).build(channels=3, classes=10).double().eval()
+    images, seen = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64), []
     network.layer2[-1].register_forward_hook(lambda module, inputs, output: seen.append(output))
     with torch.no_grad():
-        features = network.features(torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
-    np.testing.assert_allclose(features.numpy(), seen[0].numpy().mean(axis=(2, 3)), atol=1e-6)
+        features = network.features(images)
+    np.testing.assert_allclose(features.numpy(), seen[0].numpy().mean(axis=(2, 3)), rtol=1e-12, atol=1e-12)
 
 
 def test_flops_of_resnet18():
-    """1.111 GFLOP an image of CIFAR-10, two for each multiply-add of a convolution or of the linear layer.
+    """1.111 GFLOP per image of CIFAR-10, two for each multiply-add of a convolution or of the linear layer.
 
     The number is that of `torch.utils.flop_counter.FlopCounterMode`, whose import takes seconds that a hook does not.
     """
@@ -98,7 +98,7 @@ def test_block_is_post_activation(inputs: int, outputs: int, stride: int):
     if (inputs, stride) != (outputs, 1):
         shortcut = normalise(convolve(image, weights["shortcut.0.weight"], stride, 0), block.shortcut[1])
     assert (hidden + shortcut < 0).any()
-    np.testing.assert_allclose(found, relu(hidden + shortcut), atol=1e-10)
+    np.testing.assert_allclose(found, relu(hidden + shortcut), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "stride"), [(8, 8, 1), (2, 8, 1), (4, 8, 2)])
@@ -117,7 +117,7 @@ def test_bottleneck_block(inputs: int, outputs: int, stride: int):
     if (inputs, stride) != (outputs, 1):
         shortcut = normalise(convolve(image, weights["shortcut.0.weight"], stride, 0), block.shortcut[1])
     assert weights["conv1.weight"].shape == (outputs // 4, inputs, 1, 1) and (hidden + shortcut < 0).any()
-    np.testing.assert_allclose(found, relu(hidden + shortcut), atol=1e-10)
+    np.testing.assert_allclose(found, relu(hidden + shortcut), rtol=0, atol=1e-10)
 
 
 def test_resnet50_has_the_parameters_of_its_layers():

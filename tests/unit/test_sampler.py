@@ -14,6 +14,9 @@ from robustlens.generation.sampler import Sampler, Samples
 from robustlens.generation.samples import generate, load_samples, save_samples
 from robustlens.parameters import create, resolve
 
+# Four standard errors of a covariance of 20,000 draws, each at most sqrt(2 / 20,000) = 1 % of the largest variance.
+COVARIANCE_ERROR = 0.04
+
 
 def class_images(n, seed, spread=0.03):
     """Images (n, 1, 3, 4) around 0.5, of five strong directions and weak noise, that nothing clips."""
@@ -72,14 +75,15 @@ def test_pca_samples_have_the_mean_and_the_scaled_covariance_of_the_kept_compone
     assert x.dtype == torch.float32
     drawn = x.flatten(1).double().numpy()
     np.testing.assert_allclose(drawn.mean(axis=0), flat.mean(axis=0), atol=1e-3)
-    np.testing.assert_allclose(np.cov(drawn, rowvar=False), expected, atol=0.04 * expected.max())
+    np.testing.assert_allclose(np.cov(drawn, rowvar=False), expected, atol=COVARIANCE_ERROR * expected.max())
 
 
 def test_gaussian_start_has_the_full_class_covariance():
     images = class_images(30, seed=3)
     x = initial_images("gaussian", images, 20_000, 0.1, 99.0, torch.Generator().manual_seed(1))
-    expected = np.cov(images.reshape(30, 12), rowvar=False)
-    np.testing.assert_allclose(np.cov(x.flatten(1).numpy(), rowvar=False), expected, atol=0.04 * expected.max())
+    expected = np.cov(images.reshape(30, 12).astype(np.float64), rowvar=False)
+    drawn = x.flatten(1).double().numpy()
+    np.testing.assert_allclose(np.cov(drawn, rowvar=False), expected, atol=COVARIANCE_ERROR * expected.max())
 
 
 def test_noise_start_is_uniform():
@@ -127,15 +131,14 @@ def equation_7_by_loops(sampler, centres, x, y):
 
 def test_sampler_follows_equation_7():
     sampler = Sampler(steps=7, step_size=0.4, momentum=0.8, noise=0.0)
-    model = bowls()
-    x = torch.rand(5, 1, 3, 4, generator=torch.Generator().manual_seed(4))
+    model = bowls().double()
+    x = torch.rand(5, 1, 3, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     y = torch.tensor([0, 0, 1, 2, 2])
     expected, joint, marginal = equation_7_by_loops(sampler, model.centres.detach(), x.numpy(), y.tolist())
 
     samples = sampler.run(model, x, y, batch_size=2, generator=torch.Generator().manual_seed(0))
-    np.testing.assert_allclose(samples.images.reshape(5, 12), expected, atol=1e-5)
+    np.testing.assert_allclose(samples.images.reshape(5, 12), expected, rtol=0, atol=1e-12)
     assert samples.images.min() == 0.0  # clipping took place
-    assert samples.images.dtype == np.float32
     assert samples.labels.tolist() == y.tolist()
     rows = [
         {
@@ -147,7 +150,7 @@ def test_sampler_follows_equation_7():
         for step in range(8)
         for label in range(3)
     ]
-    pd.testing.assert_frame_equal(samples.chain, pd.DataFrame(rows), rtol=1e-4)
+    pd.testing.assert_frame_equal(samples.chain, pd.DataFrame(rows), rtol=1e-12)
 
 
 def test_noise_has_the_given_standard_deviation():
@@ -167,7 +170,7 @@ def test_generation_labels_seed_and_progress():
         bowls(), images, labels, sampler, per_class=4, seed=7, batch_size=5, progress=lambda *a: calls.append(a)
     )
     assert first.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    assert first.labels.dtype == np.int64
+    assert (first.images.dtype, first.labels.dtype) == (np.float32, np.int64)
     assert first.images.shape == (12, 1, 3, 4)
     assert calls == [(done, 9) for done in range(1, 10)]
 
@@ -195,22 +198,22 @@ def test_generation_without_steps_gives_the_starting_points():
     images, labels = training_set()
     samples = generate(bowls(), images, labels, Sampler(steps=0, sigma=0.0), per_class=2, seed=0, batch_size=6)
     for y in range(3):
-        mean = images[labels == y].mean(axis=0)
-        np.testing.assert_allclose(samples.images[samples.labels == y], np.stack([mean, mean]), atol=1e-6)
+        mean = images[labels == y].mean(axis=0, dtype=np.float64)
+        # Rounded to float32 once, below 1.
+        np.testing.assert_allclose(samples.images[samples.labels == y], np.stack([mean, mean]), rtol=0, atol=2**-24)
     assert samples.chain["step"].tolist() == [0, 0, 0]
 
 
 def test_the_model_is_used_in_eval_mode_and_left_as_it_was():
     torch.manual_seed(0)
-    model = create("models", "resnet", {"blocks": [1, 1], "width": 4}).build(1, 3).train()
+    model = create("models", "resnet", {"blocks": [1, 1], "width": 4}).build(1, 3).double().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     images = np.random.default_rng(1).random((6, 1, 8, 8)).astype(np.float32)
-    arguments = {"sampler": Sampler(steps=2, noise=0.0, step_size=5.0), "per_class": 2, "seed": 0}
-    labels = np.arange(3).repeat(2)
+    sampler, random = Sampler(steps=2, noise=0.0, step_size=5.0), torch.Generator().manual_seed(0)
+    x, y = sampler.start(images, np.arange(3).repeat(2), 2, random)
 
-    in_one = generate(model, images, labels, **arguments, batch_size=6).images
-    one_by_one = generate(model, images, labels, **arguments, batch_size=1).images
-    np.testing.assert_allclose(in_one, one_by_one, atol=1e-5)  # no statistics of the batch
+    in_one, one_by_one = (sampler.run(model, x.double(), y, batch_size, random).images for batch_size in (6, 1))
+    np.testing.assert_allclose(in_one, one_by_one, rtol=0, atol=1e-12)  # no statistics of the batch
     assert model.training
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -242,5 +242,5 @@ def test_while_snakemake_runs_what_failed_may_be_started_again(tmp_path):
     (log := tmp_path / "a.log").write_text(f"{START}\n2026-11-21 14:00:11 FAILED: no space\n")
     failed = Job("train", {}, (), (), None, 1, log=str(log))
     text = status_text([failed], [failed], {}, "snakemake", driven=True)
-    assert "\nFailed (so far; a Snakemake that runs may start them again):\n" in text
-    assert text.endswith("When no Snakemake runs any more, resume with: snakemake")
+    assert "\nFailed (so far; Snakemake may start them again):\n" in text
+    assert text.endswith("Once no Snakemake is running, resume with: snakemake")

@@ -6,10 +6,13 @@ import pytest
 
 from robustlens.errors import RobustlensError
 from robustlens.study.declaration import Files
-from robustlens.study.discovery import find, general
+from robustlens.study.discovery import find
+from robustlens.study.general import undeclared
 
 HEAD = "from robustlens.study.declaration import *\nMAIN = {'main': Cohort('all')}\n"
-TABLE = "Table('one', 'One', {'history': Files('history', 'main')})"
+HISTORY = "{'history': Files('history', 'main')}"
+BUILDER = "'robustlens.report.tables.robustness'"
+TABLE = f"Table('one', 'One', {HISTORY}, {BUILDER})"
 
 
 def study(folder: Path, name: str, text: str) -> Path:
@@ -26,7 +29,8 @@ def declared(tables: str = "", cohorts: str = "MAIN", **more: str) -> str:
 def test_every_folder_is_a_study_named_like_it_in_alphabetical_order(tmp_path):
     study(tmp_path, "second_one", declared())
     study(tmp_path, "first", declared(TABLE))
-    (tmp_path / "__pycache__").mkdir()
+    for name in ("__pycache__", ".ipynb_checkpoints", "_draft"):
+        (tmp_path / name).mkdir()
     (tmp_path / "a file.txt").write_text("")
     found = find(tmp_path)
     assert list(found) == ["first", "second-one"]
@@ -53,8 +57,39 @@ REFUSED = {
     "an unknown cohort to be within": (declared(cohorts="{'a': Cohort('x', within='b')}"), "cohort a: no cohort 'b'"),
     "an animation of what is no input": (
         declared(figures="[Figure('f', 'F', {'a': Files('history', 'main')}, animation=('b',))]"),
-        "f: `animation` names 'b', which is no input of it",
+        "f: `animation` names 'b', which is not among its inputs",
     ),
+    "a name that is no file's": (
+        declared(f"Table('One_Table', 'One', {HISTORY})"),
+        "the table 'One_Table': a name has",
+    ),
+    "a cohort's name with a space": (declared(cohorts="{'a b': Cohort('x')}"), "the cohort 'a b': a name has"),
+    "an input that is no argument": (
+        declared("Table('one', 'One', {'of-runs': Files('history', 'main')})"),
+        "one: an input can't be called 'of-runs'",
+    ),
+    "an input whose name Snakemake needs": (
+        declared("Table('one', 'One', {'items': Files('history', 'main')})"),
+        "one: an input can't be called 'items'",
+    ),
+    "a use that is unknown": (declared(f"Table('one', 'One', {HISTORY}, uses=('colors',))"), "`uses` names 'colors'"),
+    "a figure for each of what no file has": (
+        declared(figures=f"[Figure('f', 'F', {HISTORY}, per=('attack',))]"),
+        "f: `per` names 'attack'; valid are: dataset, recipe",
+    ),
+    "a figure of published numbers alone": (
+        declared(figures="[Figure('f', 'F', {'numbers': Published()})]"),
+        "f: a figure needs an input of `Files`",
+    ),
+    "a table that nothing builds": (
+        declared(f"Table('one', 'One', {HISTORY})"),
+        r"one: no module studies\.odd\.tables\.one builds it",
+    ),
+    "a builder that is nowhere": (
+        declared(f"Table('one', 'One', {HISTORY}, 'robustlens.report.tables.robustnes')"),
+        r"one: no module robustlens\.report\.tables\.robustnes builds it",
+    ),
+    "a ledger that nothing judges": (declared(claims=f"Claims('Judge', {HISTORY})"), r"no module studies\.odd\.claims"),
 }
 
 
@@ -67,6 +102,21 @@ def test_a_declaration_that_contradicts_itself_is_refused_with_its_file(case, tm
     assert str(tmp_path / "odd/study.py") in str(caught.value) or "studies/odd/study.py" in str(caught.value)
 
 
+def test_a_builder_may_be_a_module_or_a_package_of_the_study(tmp_path):
+    study(tmp_path, "own", declared(f"Table('a-table', 'One', {HISTORY})", figures=f"[Figure('f', 'F', {HISTORY})]"))
+    for file in ("tables/a_table.py", "figures/f/__init__.py"):
+        (tmp_path / "own" / file).parent.mkdir(parents=True)
+        (tmp_path / "own" / file).write_text("")
+    assert list(find(tmp_path)) == ["own"]
+
+
+@pytest.mark.parametrize("name", ["Own", "a-study", "a study", "a__b"])
+def test_a_folder_whose_name_is_no_module_is_refused(name, tmp_path):
+    study(tmp_path, name, declared())
+    with pytest.raises(RobustlensError, match="a study's folder has lower-case letters"):
+        find(tmp_path)
+
+
 def test_a_folder_without_a_declaration_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(RobustlensError, match=r"empty: a folder in studies/ needs a study\.py"):
@@ -74,7 +124,7 @@ def test_a_folder_without_a_declaration_is_refused(tmp_path):
 
 
 def test_a_study_without_a_folder_has_the_tables_that_every_study_has():
-    study = general("own", {"this": {}, "that": {}})
+    study = undeclared("own", {"this": {}, "that": {}})
     assert [table.name for table in study.tables] == ["robustness", "differences", "autoattack"]
     assert all(table.inputs["evaluations"].cohorts == ("this", "that") for table in study.tables)
     assert study.claims is None

@@ -1,5 +1,7 @@
 """Which runs, files, tables and figures a declaration means under a configuration."""
 
+import copy
+
 import pytest
 
 from robustlens.errors import RobustlensError
@@ -161,20 +163,41 @@ def test_an_unknown_name_is_answered_with_the_nearest_one():
         chosen.find("tables", "mine", "robustnes")
     with pytest.raises(RobustlensError, match="no study 'mien'; did you mean 'mine'"):
         chosen.find("figures", "mien", "x")
+    with pytest.raises(RobustlensError, match="the study mine has no animation 'x'"):
+        chosen.find("animations", "mine", "x")
     wrong = selection([table(x=Files("histories", "main"))])
     with pytest.raises(RobustlensError, match=r"studies/mine/study\.py: no stage .*'histories'; did you mean"):
-        wrong.tables("mine")
+        wrong.check()
+
+
+def test_two_figures_of_one_name_are_refused():
+    inputs = {"x": Files("history", "main")}
+    twice = selection(figures=[Figure("f", "F", inputs, per=("dataset",)), Figure("f-digits", "F", inputs)])
+    with pytest.raises(RobustlensError, match=r"studies/mine/study\.py: two figures are called 'f-digits'"):
+        twice.check()
+    selection(figures=[Figure("f", "F", inputs, per=("dataset",)), Figure("f-other", "F", inputs)]).check()
+
+
+def test_what_a_study_promises_are_the_files_of_all_that_it_makes():
+    inputs = {"x": Files("history", "main")}
+    moving = Figure("f", "F", inputs, animation=("x",))
+    chosen, folder = selection([table(**inputs)], [moving], Claims("Judge", inputs)), "results/small/studies/mine"
+    made = ("tables/t.tex", "figures/f.png", "figures/f.pdf", "figures/f.gif", "claims.tex")
+    assert chosen.results("mine") == [f"{folder}/{name}" for name in made]
+    assert chosen.made("mine", "tables", ".html", ".csv") == [f"{folder}/tables/t.html", f"{folder}/tables/t.csv"]
+    assert selection([table(**inputs)]).made("mine", "claims", ".csv") == []
 
 
 def test_the_context_has_what_occurs_among_the_inputs_and_nothing_else():
-    published = table(x=Files("evaluations", "subsets"), p=Published())
+    inputs = {"x": Files("evaluations", "subsets"), "p": Published()}
+    published = Table("t", "A table", inputs, uses=("attacks", "changes"), baseline="sat")
     chosen = selection([published, table("h", x=Files("history", "main"))])
     context = chosen.context(chosen.tables("mine")["t"])
-    assert (context.name, context.study, context.scale, context.paper) == ("t", "mine", "small", "the paper")
+    assert (context.name, context.study, context.scale, context.baseline) == ("t", "mine", "small", "sat")
     assert dict(context.datasets) == {"digits": "Digits"}
     assert dict(context.attacks) == {"cw": "cw"}
     assert set(context.recipes) == {"fewer", "without-threes"}
-    assert context.recipes["fewer"].changes == "sat" and context.recipes["fewer"].leaves_out
+    assert context.changes("fewer") == "sat" and context.recipes["fewer"].leaves_out
     assert dict(context.recipes["fewer"].threats) == {"digits": "near"}
     assert set(context.threats) == {"near", "far"}
     assert dict(context.architectures) == {"digits": {"width": 1}}
@@ -182,8 +205,23 @@ def test_the_context_has_what_occurs_among_the_inputs_and_nothing_else():
     of_history = chosen.context(chosen.tables("mine")["h"])
     assert dict(of_history.datasets) == {"digits": "Digits (digits)", "twins": "Digits (twins)"}
     assert (of_history.attacks, of_history.threats, of_history.architectures) == ({}, {}, {})
-    assert of_history.recipes["sat"].label == "SAT"
+    assert of_history.recipes["sat"].label == "SAT" and of_history.baseline is None
     assert of_history.recipes["trades"].label == "trades" and not of_history.recipes["trades"].leaves_out
+
+
+def test_a_builder_is_told_only_what_its_declaration_says_that_it_uses():
+    """So that another colour, attack label or base of a recipe makes only those again that show it."""
+    inputs = {"x": Files("evaluations", "subsets")}
+    chosen = selection([Table("bare", "T", inputs)], [Figure("f", "F", inputs, uses=("colours",))])
+    bare, figure = (chosen.context(item) for item in (chosen.tables("mine")["bare"], chosen.figures("mine")["f"]))
+    assert bare.attacks == {} and bare.recipes["fewer"].changes is None and bare.paper == ""
+    other = copy.deepcopy(CONFIG)
+    other["recipes"]["fewer"] |= {"colour": "#123456", "marker": "v", "changes": "trades"}
+    other["attacks"]["cw"]["label"] = "Carlini and Wagner"
+    changed = Selection(other, chosen.studies, KINDS)
+    assert changed.context(changed.tables("mine")["bare"]).to_json() == bare.to_json()
+    drawn = changed.context(changed.figures("mine")["f"])
+    assert drawn.colour("fewer") == "#123456" and drawn.recipes["fewer"].marker == figure.recipes["fewer"].marker
 
 
 def test_a_third_party_model_goes_by_its_title():
@@ -191,12 +229,9 @@ def test_a_third_party_model_goes_by_its_title():
     assert chosen.context(chosen.tables("mine")["t"]).recipe_label("wang") == "Wang et al."
 
 
-def test_only_figures_are_told_of_colours_and_ledgers_of_no_labels():
+def test_ledgers_are_told_of_the_paper_and_of_no_labels():
     inputs = {"x": Files("evaluations", "main", where=lambda recipe: recipe["name"] == "sat")}
-    chosen = selection([Table("t", "T", inputs)], [Figure("f", "F", inputs)], Claims("C", inputs))
-    items = (chosen.tables("mine")["t"], chosen.figures("mine")["f"], chosen.claims("mine"))
-    table, figure, ledger = (chosen.context(item) for item in items)
-    assert (figure.recipes["sat"].colour, figure.recipes["sat"].label) == ("#D55E00", "SAT")
-    assert table.recipes["sat"].label == "SAT" and table.recipes["sat"].colour != "#D55E00"
-    assert ledger.recipes["sat"].label == "sat" and ledger.attacks == {}
+    chosen = selection(claims=Claims("C", inputs))
+    ledger = chosen.context(chosen.claims("mine"))
+    assert ledger.recipes["sat"].label == "sat" and ledger.paper == "the paper"
     assert dict(ledger.datasets) == {"digits": "Digits (digits)", "twins": "Digits (twins)"}

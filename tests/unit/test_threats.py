@@ -10,7 +10,7 @@ CONTEXT = Context(
     "t",
     "s",
     "paper",
-    "the paper",
+    "",
     {"digits": "Digits"},
     {
         "sat": Recipe("SAT", threats={"digits": THREAT, "svhn": THREAT}),
@@ -66,3 +66,19 @@ def test_a_threat_that_is_not_listed_keeps_its_name():
 def test_groups_are_told_apart_by_what_differs(rows, expected):
     found = [(label, len(group)) for label, group in threats.groups(evaluations(*rows), CONTEXT)]
     assert found == list(expected.items())
+
+
+def test_what_was_evaluated_is_read_off_the_paths_of_files():
+    run = "results/x/evaluations/digits/sat"
+    files = [f"{run}/seed{seed}/{THREAT}/best/pgd20.100.parquet" for seed in (0, 1)]
+    found = threats.evaluated(
+        [*files, f"{run}-l2/seed0/{OTHER_THREAT}/robustness.json", "results/x/runs/digits/sat/seed0/a"]
+    )
+    assert found.to_dict("records") == [
+        {"dataset": "digits", "recipe": "sat", "threat": THREAT},
+        {"dataset": "digits", "recipe": "sat-l2", "threat": OTHER_THREAT},
+    ]
+    assert threats.notes(threats.evaluated([]), CONTEXT) == []
+    assert threats.notes(threats.evaluated([f"{run}/seed0/{OTHER_THREAT}/x"]), CONTEXT) == [
+        "Trained under L∞, ε = 3/16, but evaluated under L2, ε = 0.5 on Digits: SAT."
+    ]

@@ -1,12 +1,18 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from robustlens.report.context import Context, Recipe
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "update_readme.py"
 BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
-HEADER = "group,row,column,value,std,n_seeds,n_images"
+HEADER = "group,row,column,value,std,n_seeds,n_images,files"
+THREATS = {"near": {"norm": "linf", "epsilon": "3/16"}, "far": {"norm": "l2", "epsilon": "1/2"}}
+SAT = Recipe("SAT", threats={"digits": "far"})
+TOLD = Context("robustness", "x", "embedded", "", {"digits": "Digits"}, {"sat": SAT}, threats=THREATS)
 ROWS = [
     ",SAT,Best checkpoint: clean,95.75,0.25,3,1397",
     ",SAT,Best checkpoint: AutoAttack,54.4,10.2,3,30",
@@ -27,6 +33,9 @@ def update(tmp_path):
             folder = tmp_path / "results/embedded/studies" / study / "tables"
             folder.mkdir(parents=True)
             (folder / "robustness.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+            certificate = tmp_path / "results/embedded/provenance/studies" / study / "tables/robustness.json"
+            certificate.parent.mkdir(parents=True)
+            certificate.write_text(json.dumps({"parameters": {"context": TOLD.to_json()}}))
             if study in differences:
                 (folder / "differences.csv").write_text("")
             if study in claims:
@@ -93,3 +102,10 @@ def test_a_readme_without_markers_is_an_error(update, tmp_path):
     (tmp_path / "README.md").write_text("nothing\n")
     done, text = update({"light": ROWS})
     assert done.returncode == 1 and BEGIN in done.stderr and text == "nothing\n"
+
+
+def test_recipes_that_were_trained_under_another_threat_are_named(update):
+    files = ",results/embedded/evaluations/digits/sat/seed0/near/best/clean.parquet"
+    said = "Trained under L2, ε = 1/2, but evaluated under L∞, ε = 3/16 on Digits: SAT."
+    _, text = update({"energy": [ROWS[0] + files, *ROWS[1:]]})
+    assert text.count(said) == 1 and "Trained under" not in update({"other": ROWS})[1].partition("### other")[2]

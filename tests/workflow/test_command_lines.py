@@ -122,7 +122,7 @@ def test_snakemake_s_own_report_holds_the_documents_and_the_figures(tree):
 
 
 @pytest.mark.parametrize("command", [
-    ("snakefmt", "--check", "Snakefile", "rules"),
+    ("snakefmt", "--check", "Snakefile", "rules", "studies"),
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
 ])  # fmt: skip

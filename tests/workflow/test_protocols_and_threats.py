@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet
@@ -84,13 +87,31 @@ def test_evaluations_under_several_threats_lie_beside_each_other(made):
     assert max(near["distance"].to_pylist()) <= 1 / 16 + 1e-6 < max(far["distance"].to_pylist())
 
 
+SAID = "Trained under L∞, ε = 12/16, but evaluated under L∞, ε = 1/16 on scikit-learn digits: SAT."
+
+
 def test_every_table_says_which_rows_are_of_another_threat_than_the_training_s(made):
     folder, _ = made
     for table in ("robustness", "differences"):
         html = (folder / OWN / f"tables/{table}.html").read_text()
-        assert "near" in html or "1/16" in html, table
+        assert html.count(SAID) == 1 and html.count("but evaluated under") == 1, table
     with open(folder / OWN / "tables/robustness.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     best = [row for row in rows if row["column"] == "Best checkpoint: PGD-20" and row["row"].startswith("SAT")]
-    values = [float(row["value"]) for row in best if "near" in row["files"] or "near" in row["group"] + row["row"]]
-    assert len(values) == 1 and values[0] > min(float(row["value"]) for row in best)
+    near = [row for row in best if "/near/" in row["files"]]
+    assert [row["group"].endswith("L∞, ε = 1/16") for row in near] == [True]
+    assert float(near[0]["value"]) > min(float(row["value"]) for row in best)
+
+
+def test_headline_numbers_and_the_readme_s_say_it_too(made):
+    folder, _ = made
+    page = (folder / RESULTS / "report.html").read_text()
+    headlines = page[page.index('id="own-headlines"') : page.index('id="own-robustness"')]
+    assert headlines.count(SAID) == 1
+    assert "scikit-learn digits, L∞, ε = 1/16: most robust" in headlines
+    readme = folder / "short.md"
+    readme.write_text("<!-- numbers: begin -->\n<!-- numbers: end -->\n")
+    command = [sys.executable, "scripts/update_readme.py", "--results", str(RESULTS), "--readme", readme.name]
+    environment = os.environ | {"PYTHONPATH": str(folder / "src")}
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    assert readme.read_text().count(SAID) == 1

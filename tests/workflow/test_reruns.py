@@ -89,9 +89,22 @@ LABEL = {
     *REPORT,
 }
 COLOUR = {*figures("delta-digits", "correlation-digits", "violins-digits"), *REPORT}
+# Whatever names its dataset: all that is shown.
+TITLE = {
+    *tables("robustness", "differences", "autoattack", "phases", "energies", "attack-energies", "subsets"),
+    *tables("generation", "generation-grid"),
+    *CLAIMS,
+    *figures("phases-digits", "delta-digits", "correlation-digits", "violins-digits", "attack-histograms-digits-sat"),
+    *figures("weight-digits-weat-adv", "subsets-digits"),
+    *figures("samples-digits", "class-distances-digits", "grid-digits-trades"),
+    *figures(*(f"plane-digits-{recipe}{suffix}" for recipe in ("sat", "trades") for suffix in ("", "-gif"))),
+    *REPORT,
+}
+GAIRAT = of("train", "gairat", seeds=("seed0",)) | evaluations("brief", "gairat", seeds=("seed0",))
 CONFIGURATION = {"configuration"}
 
 LIBRARY, STUDY = "src/robustlens", "studies/energy"
+AVERAGES = f"{LIBRARY}/training/averaging.py", "use_buffers=True", "use_buffers=bool(1)"
 WEAT_ADV = "weat-adv: {method: weat, variant: adv"
 CHANGES = {
     "a recipe's beta": ("config.yaml", "trades, beta: 6.0", "trades, beta: 5.0", AFTER_TRADES | CONFIGURATION),
@@ -109,8 +122,7 @@ CHANGES = {
                              "2.0 * F.cross_entropy(natural, y) +", AFTER_TRADES | TRADES_AWP),
     "the code of AWP": (f"{LIBRARY}/training/weight_perturbation.py", "gamma = self.settings",
                         "gamma = 1.0 * self.settings", TRADES_AWP | LABEL | CLAIMS),
-    "the code of averages, which no recipe here asks for": (f"{LIBRARY}/training/averaging.py", "use_buffers=True",
-                                                            "use_buffers=bool(1)", set()),
+    "the code of averages, which no recipe here asks for": (*AVERAGES, set()),
     "the code of FAB": (f"{LIBRARY}/attacks/fab.py", "attack.perturb(x, y)", "attack.perturb(x, y).clamp(0.0, 1.0)",
                         AFTER_ATTACK_ENERGIES),
     "the code of AutoAttack": (f"{LIBRARY}/attacks/autoattack.py", "x_adv = x.clone()", "x_adv = x + 0.0",
@@ -138,6 +150,16 @@ def test_a_change_re_runs_exactly_the_jobs_that_depend_on_it(change, tree):
     file, old, new, expected = CHANGES[change]
     edit(tree / file, old, new)
     assert pending(tree) == expected
+
+
+def test_the_code_of_averages_re_runs_the_training_that_averages_and_what_depends_on_it(tree):
+    averaged = "gairat: {start_epoch: 1, training: {averaging: {name: ema, decay: 0.8}}}"
+    edit(tree / "tests/tiny.yaml", "gairat: {start_epoch: 1}", averaged)
+    code, output = run(tree, "-c2", "-p")
+    assert code == 0 and jobs(output) == GAIRAT | LABEL | CLAIMS | CONFIGURATION, output
+    file, old, new = AVERAGES
+    edit(tree / file, old, new)
+    assert pending(tree) == GAIRAT | LABEL | CLAIMS
 
 
 def test_a_second_run_has_nothing_to_do(finished):
@@ -217,6 +239,4 @@ def test_another_title_re_makes_only_what_shows_it(tree):
     """Tables, figures and the report: no data, no training, no evaluation."""
     edit(tree / "tests/tiny.yaml", "        reader: {family: digits}\n", "        reader: {family: digits}\n"
          "        title: Some digits\n")  # fmt: skip
-    asked = pending(tree)
-    assert asked == {name for name in asked if name.startswith(("studies/", "report", "claims", "configuration"))}
-    assert tables("robustness") | figures("phases-digits") | REPORT <= asked
+    assert pending(tree) == TITLE | CONFIGURATION

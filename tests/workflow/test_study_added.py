@@ -155,6 +155,15 @@ def both(finished, tmp_path_factory) -> Path:
     return add_study(copy_of(finished, tmp_path_factory.mktemp("both") / "checkout"))
 
 
+@pytest.fixture(scope="module")
+def made(both, tmp_path_factory) -> tuple[Path, set[str]]:
+    """The same after it has run, and the jobs of that run."""
+    folder = copy_of(both, tmp_path_factory.mktemp("made") / "checkout")
+    code, output = run(folder, "-c2", "-p")
+    assert code == 0, output
+    return folder, jobs(output)
+
+
 def test_the_first_study_has_nothing_to_do_beside_a_second_one(both):
     code, output = ask(both, "-n", "-c2", "energy")
     assert code == 0 and NOTHING in output, output
@@ -191,14 +200,13 @@ def test_its_stage_has_a_row_in_the_status(both):
     assert rows["weigh"] == ["-", "-", "-", "2"]
 
 
-def test_it_is_made_with_its_chapter_in_the_report(both):
-    code, output = run(both, "-c2", "-p")
-    assert code == 0, output
-    assert not [name for name in jobs(output) if "/energy/" in name or name.startswith(("train/digits/sat/", "score"))]
-    made = both / RESULTS / "studies/second-one"
-    with open(made / "tables/counts.csv", newline="") as file:
+def test_it_is_made_with_its_chapter_in_the_report(made):
+    both, done = made
+    assert not [name for name in done if "/energy/" in name or name.startswith(("train/digits/sat/", "score"))]
+    results = both / RESULTS / "studies/second-one"
+    with open(results / "tables/counts.csv", newline="") as file:
         assert {row["row"]: row["value"] for row in csv.DictReader(file)} == {"SAT": "100", "Slow SAT": "100"}
-    assert (made / "figures/losses-digits.png").stat().st_size > 1000
+    assert (results / "figures/losses-digits.png").stat().st_size > 1000
     page = (both / RESULTS / "report.html").read_text()
     assert "A Second Paper (2026)" in page and "Shedding More Light" in page
     assert "The losses of the second paper." in page and "There are images." in page
@@ -209,36 +217,41 @@ def test_it_is_made_with_its_chapter_in_the_report(both):
     assert code == 0 and NOTHING in output, output
 
 
-def test_another_recipe_there_re_runs_nothing_of_the_first_study(both, tmp_path):
-    folder = copy_of(both, tmp_path / "checkout")
+def test_another_recipe_there_re_runs_nothing_of_the_first_study(made, tmp_path):
+    folder = copy_of(made[0], tmp_path / "checkout")
     edit(folder / "studies/second_one/config.yaml", "recipes: [sat, sat-slow]", "recipes: [sat, sat-slow, trades]")
     asked = pending(folder)
     assert f"evaluate/digits/trades/seed0/{THREAT}/brief" in asked
     assert not [name for name in asked if "/energy/" in name or name.startswith("train/")]
 
 
+OWN_TABLES = {f"studies/own/tables/{name}" for name in ("robustness", "differences", "autoattack")}
 SCALES = {
-    "without the first study": ({"energy": None}, "second-one"),
-    "without the second study": ({"second-one": None}, "energy"),
+    "without the first study": ({"energy": None}, "second-one", set()),
+    "without the second study": ({"second-one": None}, "energy", set()),
     "a study without a folder": (
         {"energy": None, "second-one": None, "own": {"datasets": ["digits"], "seeds": [0],
                                                    "cohorts": {"any": {"recipes": ["sat", "trades"]}}}},
         "own",
+        OWN_TABLES,
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", SCALES)
-def test_a_scale_with_any_studies_loads_plans_and_runs(case, both, tmp_path):
-    studies, only = SCALES[case]
-    folder = copy_of(both, tmp_path / "checkout")
+def test_a_scale_with_any_studies_loads_plans_and_runs(case, made, tmp_path):
+    """What is finished is not made again: the documents are, and the tables of a study that is new."""
+    studies, only, tables = SCALES[case]
+    folder = copy_of(made[0], tmp_path / "checkout")
     overlay = folder / "overlay.json"
     overlay.write_text(json.dumps({"scales": {"tiny": {"studies": studies}}}))
     code, output = run(folder, str(overlay), "-c1", "plan")
     assert code == 0, output
-    assert list(json.loads((folder / RESULTS / "plan.json").read_text())["studies"]) in ([only], [])
-    code, output = run(folder, str(overlay), "-c2")
+    assert list(json.loads((folder / RESULTS / "plan.json").read_text())["studies"]) == ([only] if tables else [])
+    code, output = run(folder, str(overlay), "-c2", "-p")
     assert code == 0, output
+    report = {name for name in jobs(output) if name.startswith("report")}
+    assert "report" in report and jobs(output) == report | {"claims", "configuration"} | tables
     chapters = re.findall(r'id="([a-z-]+)-robustness"', (folder / RESULTS / "report.html").read_text())
     assert chapters == [only]
 

@@ -120,15 +120,13 @@ def test_a_training_is_followed_while_it_runs_and_explained_when_it_is_killed(tr
     assert counts(text) == [1, 1, 0, 0] and counts(text, "train") == [0, 1, 0, 0]
     step = r"epoch \d+/50, ETA 0:\d\d:\d\d"
     assert re.search(
-        rf"\nRunning:\n  train digits/trades/seed0  {step} \(at \d+-\d\d-\d\d ..:..:..\)\n\nWhen no Snakemake runs",
+        rf"\nRunning:\n  train digits/trades/seed0  {step} \(at \d+-\d\d-\d\d ..:..:..\)\n\nOnce no Snakemake is ",
         text,
     )
 
     os.kill(pid, signal.SIGKILL)
     output, _ = process.communicate()
-    why = (
-        r"ended on \S+ without a word: killed \(out of memory, out of time\) or cancelled; its log ends with: \S+ \S+ "
-    )
+    why = r"ended silently on \S+: killed \(out of memory, out of time\) or cancelled; its log ends with: \S+ \S+ "
     failure = rf"  train digits/trades/seed0\n    {why}{step} .*\n    log: {log.relative_to(tree)}\n"
     command = f"snakemake {' '.join(TINY)} longer.yaml -c1"
     assert process.returncode == 1

@@ -32,11 +32,11 @@ def refusal(job: Job, inputs: Iterable[str]) -> str:
 
 
 def _comparable(job: Job, parameters: dict) -> dict:
-    """Without the digest of the code. The former layout had the dataset's title among the facts of a prepared dataset;
-    now tables have it from the configuration, and no array depends on it."""
+    """Without the digest of the code. Former versions had title, citation and the like among the facts of a prepared
+    dataset; now reports have them from the catalogue, and no array depends on them."""
     kept = {key: value for key, value in parameters.items() if key != "code"}
     if job.rule == "prepare_data":
-        kept["facts"] = {key: value for key, value in kept.get("facts", {}).items() if key != "title"}
+        kept["facts"] = {"name": kept.get("facts", {}).get("name")}
     return kept
 
 
@@ -54,7 +54,7 @@ def parameters_that_differ(places: Sequence[str]) -> str:
 
 
 def altered(path: str, record: dict, certificate: Path) -> str:
-    """Why a file is not the one that its certificate is of; nothing if it is."""
+    """Why a file is not the one that its certificate describes; nothing if it is."""
     if path not in record["outputs"]:
         return f"{path}: not among the files of {certificate}"
     if (found := sha256(path)) is None:
@@ -63,7 +63,7 @@ def altered(path: str, record: dict, certificate: Path) -> str:
 
 
 def not_fetched(job: Job) -> str:
-    """Why a download is not the one that is asked for today; nothing if it is. It has a receipt, and no certificate."""
+    """Why a download is not the one that is asked for today; nothing if it is. It has a receipt, not a certificate."""
     (path,) = job.outputs
     if (receipt := read(Path(path), {"archives": list})) is None:
         return f"{path}: missing or damaged"
@@ -78,7 +78,7 @@ def _digests(archive: dict) -> set[str]:
 
 
 def sha256(path: str) -> str | None:
-    """None: there is no such file. None of those that are read here changes meanwhile."""
+    """None if there is no such file. The files that are read here do not change meanwhile."""
     return _sha256(Path(path).absolute())
 
 
@@ -106,7 +106,7 @@ def rewrite(certificate: Path, parameters: dict) -> None:
 
 
 def write(certificate: Path, record: dict, parameters: dict, **origin: str) -> dict:
-    """Write a certificate with today's parameters. origin: where its results were accepted from, beside the code.
+    """Write a certificate with today's parameters. origin: where else its results were accepted from.
     What was accepted before keeps the code that made it. Returns what was written."""
     accepted = record.get("accepted") or {"code": record["parameters"].get("code"), **origin}
     record = record | {"parameters": parameters, "accepted": accepted}

@@ -72,8 +72,8 @@ def _former(job: Job, images: int) -> list[Suite]:
 
 
 def _parts(record: dict, images: int) -> dict[tuple[str, str], dict]:
-    """The parameters of a former suite's evaluations, as those of today's are, but for the name of the threat and the
-    digest of the code."""
+    """The parameters of a former suite's evaluations in today's form, without the name of the threat and the digest of
+    the code."""
     had, parts = record["parameters"], {}
     for checkpoint in (Path(path).stem for path in record["inputs"] if path.endswith(".safetensors")):
         for attack in had.get("attacks", []):
@@ -132,7 +132,7 @@ def _accept(evaluation: Evaluation, suites: list[Suite], inputs: Mapping[str, st
         if not reason:
             return ""
         refused.append((len(different), reason))
-    return min(refused, default=(0, "not evaluated yet"))[1]  # of several, that which differs least
+    return min(refused, default=(0, "not evaluated yet"))[1]  # of several, the one that differs least
 
 
 def _refusal(different: list[str], record: dict, needed: Mapping[str, str]) -> str:
@@ -143,7 +143,7 @@ def _refusal(different: list[str], record: dict, needed: Mapping[str, str]) -> s
 
 
 def _comparable(parameters: dict) -> dict:
-    """What suites of the former layout and today's evaluations have alike: threats had no names."""
+    """What suites of the former layout and today's evaluations have in common: threats had no names then."""
     threat = parameters["threat"]
     return _without(parameters, "code") | {"threat": _without(threat, "name") if isinstance(threat, dict) else threat}
 

@@ -16,7 +16,7 @@ from robustlens.acceptance.certificates import not_fetched, refusal, rewrite
 from robustlens.errors import RobustlensError
 from robustlens.planning.dry_run import Job, announced_jobs
 
-# What takes seconds is made anew. All other rules compute, those that studies bring, too.
+# What takes seconds is simply made again. All other rules compute, including those that studies bring.
 MADE_ANEW = frozenset({
     "make_table", "make_figure", "make_animation", "judge_claims",
     "collect_claims", "make_report", "compile_report", "save_configuration",
@@ -51,7 +51,7 @@ class Acceptance:
 
 
 def name(job: Job) -> str:
-    """As people read it: `train digits/sat/seed0`."""
+    """As messages show it: `train digits/sat/seed0`."""
     place = {key: value for key, value in job.wildcards.items() if key != "scale"}
     return f"{job.rule} {'/'.join(f'seed{value}' if key == 'seed' else value for key, value in place.items())}"
 

@@ -29,7 +29,7 @@ def acceptance_text(found: Acceptance, results: Path, command: str, dry_run: boo
             lines.append(f"  (evaluations of single attacks {done}: {found.evaluations})")
     if refused:
         lines += [
-            "Not accepted, and to be made anew:",
+            "Not accepted, and to be made again:",
             *(f"  {name(job)}: {found.reasons[job.key()]}" for job in refused),
         ]
     if not dry_run and (old := former_files(results)):

@@ -62,8 +62,8 @@ def collector(claims: list[Claim]) -> Callable:
 
 def decide(interval: Interval, unit: str, detail: str, sources: Sequence[str] = (), bound: float = 0.0) -> Outcome:
     """The general rule, for a claim that says "greater than `bound`": supported when the whole interval lies above the
-    bound, contradicted when it lies below, open otherwise. It is open, too, whatever the interval, when that is of one
-    seed: this cannot show how much training again changes the number.
+    bound, contradicted when it lies below, open otherwise. With a single seed it is open whatever the interval, which
+    cannot show how much training again would change the number.
     """
     verdict = SUPPORTED if interval.low > bound else CONTRADICTED if interval.high < bound else OPEN
     text = f"{detail}; interval over {interval.factors}"
@@ -80,10 +80,10 @@ def decide_all(
     bounds: Mapping[str, float] | None = None,
     over: str = "",
 ) -> Outcome:
-    """For a claim of several parts, differences (seeds, images), whose means must all be above their bounds (0 where
-    `bounds` has none): supported if all intervals lie above, contradicted if any lies below, each of them at 95 % for
-    all of them together (Bonferroni). The part that decides is shown; one of a single seed does where no other part
-    contradicts, and leaves the claim open. over: what the rows are, where not seeds.
+    """For a claim of several parts, each of them differences (seeds, images) whose mean must be above its bound (0
+    where `bounds` has none): supported if all intervals lie above, contradicted if any lies below. All intervals
+    together hold at 95 % (Bonferroni). The part that decides is shown; a part with a single seed decides, and leaves
+    the claim open, unless another part contradicts. over: what the rows are, if not seeds.
     """
     intervals = {name: crossed_interval(values, 1 - 0.05 / len(parts)) for name, values in parts.items()}
     bound = {name: (bounds or {}).get(name, 0.0) for name in parts}

@@ -133,6 +133,14 @@ def one_dataset(frame: pd.DataFrame) -> str:
     return names[0]
 
 
+def one_recipe(frame: pd.DataFrame) -> str:
+    """The only recipe of a frame. Raises RobustlensError for several."""
+    recipes = frame["recipe"].unique()
+    if len(recipes) != 1:
+        raise RobustlensError(f"this figure shows one recipe, got files of {', '.join(recipes)}: pass the files of one")
+    return recipes[0]
+
+
 def seeds_by_images(frame: pd.DataFrame, value: str) -> pd.DataFrame:
     """`value` with one row per seed and one column per image (its index); only images that every seed has."""
     return frame.pivot(index="seed", columns="index", values=value).astype(np.float64).dropna(axis=1)

@@ -11,15 +11,20 @@ from robustlens.configuration import checking, cohorts, references
 from robustlens.configuration.facts import (
     CATALOGUE,
     CHECKSUMS,
+    architecture,
     archives,
+    cited,
     classes,
     download_name,
+    downloads,
     entry,
+    feature_architecture,
     prepared,
     run_spec,
     suite_attacks,
     title,
     trained_under,
+    used_datasets,
 )
 from robustlens.configuration.reading import Config, combined, merge, read_yaml, without_nulls
 from robustlens.study.declaration import Study
@@ -28,10 +33,14 @@ __all__ = [
     "CATALOGUE",
     "CHECKSUMS",
     "Config",
+    "architecture",
     "archives",
+    "cited",
     "classes",
     "download_name",
+    "downloads",
     "entry",
+    "feature_architecture",
     "load",
     "merge",
     "prepared",
@@ -40,6 +49,7 @@ __all__ = [
     "suite_attacks",
     "title",
     "trained_under",
+    "used_datasets",
 ]
 
 
@@ -59,7 +69,9 @@ def load(
     config = combined(shipped, given, entries)
     references.inherit(config)
     config = without_nulls(config)
-    checking.check(config, read_yaml(schema))
+    expected = read_yaml(schema)
+    checking.check(config, expected)
     references.check(config)
     cohorts.complete(config, studies)
+    checking.check_trainings(config, expected, cohorts.trained(config))
     return config

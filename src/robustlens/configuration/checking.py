@@ -3,7 +3,7 @@
 import copy
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jsonschema
@@ -18,10 +18,22 @@ def check(config: Config, schema: Config) -> None:
     """Raise RobustlensError with the place of the first problem; otherwise the defaults are in `config` afterwards."""
     validate(config, schema)
     _resolve_components(config)
+
+
+def check_trainings(config: Config, schema: Config, runs: Iterable[tuple[str, str]]) -> None:
+    """Raise RobustlensError where the protocol of a dataset, with a recipe's entries in it, is not a valid one.
+
+    runs: (dataset, recipe) of all trainings. A recipe may well not fit a dataset that it is never trained on.
+    """
     of_training = {"$ref": "#/$defs/training", "$defs": schema["$defs"]}
-    for name, recipe in config["recipes"].items():
-        for dataset in config["datasets"] if "training" in recipe else ():
-            validate(copy.deepcopy(training(config, dataset, name)), of_training, f"config.recipes.{name}.training")
+    for dataset, recipe in runs:
+        if "training" in config["recipes"][recipe]:
+            try:
+                validate(
+                    copy.deepcopy(training(config, dataset, recipe)), of_training, f"config.recipes.{recipe}.training"
+                )
+            except RobustlensError as error:
+                raise RobustlensError(f"{error}, on {dataset}") from error
 
 
 def validate(config: Config, schema: Config, where: str = "config") -> None:
@@ -46,7 +58,7 @@ def _validator() -> type:
     def number(_: Any, value: Any) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
-    def integer(_: Any, value: Any) -> bool:  # JSON's 60.0 is no number of epochs
+    def integer(_: Any, value: Any) -> bool:  # JSON's 60.0 is not a number of epochs
         return isinstance(value, int) and not isinstance(value, bool)
 
     types = base.TYPE_CHECKER.redefine("number", number).redefine("integer", integer)
@@ -54,23 +66,21 @@ def _validator() -> type:
 
 
 def _explain(error: jsonschema.ValidationError, where: str) -> str:
-    if error.validator == "oneOf" and error.context:
-        name_or_kind = [e for e in error.context if e.validator != "const"]
-        matching = [
-            e
-            for e in name_or_kind
-            if not any(_branch(o) == _branch(e) and o.validator == "const" for o in error.context)
-        ]
-        if matching:
-            return _explain(matching[0], where)
     place = where + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
+    expected = error.schema.get("description", "").rstrip(".")
+    if error.validator == "oneOf" and error.context:
+        told_apart = {_branch(e) for e in error.context if e.validator == "const"}
+        matching = [e for e in error.context if _branch(e) not in told_apart]
+        if told_apart and matching:
+            return _explain(matching[0], where)
+        if not told_apart and isinstance(error.instance, dict):
+            return f"{place}: {', '.join(error.instance)}: not one of the forms that it may have ({expected})"
     if error.validator == "additionalProperties":
         valid = list(error.schema.get("properties", {}))
         unknown = [key for key in error.instance if key not in valid]
         return f"{place}: unknown key {unknown[0]!r}{nearest(unknown[0], valid)}"
     if error.validator == "required":
         return f"{place}: {error.message}"
-    expected = error.schema.get("description", "").rstrip(".")
     return f"{place}: {error.message}" + (f" ({expected})" if expected else "")
 
 
@@ -110,6 +120,6 @@ def _resolve_sampler(generation: Config, where: str) -> None:
 def _resolve_family(
     group: str, component: Config, where: str, others: tuple[str, ...] = ("family", "normalisation")
 ) -> None:
-    """others: keys of the component that are none of its parameters."""
+    """others: keys of the component that are not its parameters."""
     parameters = {key: value for key, value in component.items() if key not in others}
     component.update(resolve(group, component["family"], parameters, where))

@@ -24,6 +24,19 @@ def complete(config: Config, studies: Mapping[str, Study]) -> None:
         _complete_study(config, name, study, studies)
 
 
+def trained(config: Config) -> list[tuple[str, str]]:
+    """(dataset, recipe) of every training that the cohorts ask for, and of what their recipes and datasets need."""
+    runs: dict[tuple[str, str], None] = {}
+    for study in config["studies"].values():
+        for cohort in study["cohorts"].values():
+            for dataset in cohort["datasets"]:
+                features = config["datasets"][dataset].get("generation", {}).get("features", {})
+                recipes = [*cohort["recipes"], *([features["recipe"]] if "recipe" in features else [])]
+                measured_by = (config["recipes"][name].get("leave_out", {}).get("measured_by") for name in recipes)
+                runs |= dict.fromkeys((dataset, name) for name in [*recipes, *filter(None, measured_by)])
+    return list(runs)
+
+
 def _complete_study(config: Config, name: str, study: Config, studies: Mapping[str, Study]) -> None:
     where, declared = f"config.studies.{name}", studies.get(name)
     known(study.get("datasets", []), config["datasets"], "dataset", f"{where}.datasets")
@@ -33,6 +46,7 @@ def _complete_study(config: Config, name: str, study: Config, studies: Mapping[s
         raise RobustlensError(f"{where}: it has no cohorts{hint}")
     if declared:
         known(study["cohorts"], declared.cohorts, "cohort", f"{where}.cohorts")
+        _refuse_evaluation(study["cohorts"], declared, where)
     declarations = declared.cohorts if declared else dict.fromkeys(study["cohorts"], _general(config))
     cohorts = {}
     for key, cohort in study["cohorts"].items():
@@ -47,6 +61,14 @@ def _complete_study(config: Config, name: str, study: Config, studies: Mapping[s
     for key, cohort in cohorts.items():
         _check_declared(config, study, cohort, declarations[key], f"{where}.cohorts.{key}")
     _check_models(config, study, where)
+
+
+def _refuse_evaluation(cohorts: Config, declared: Study, where: str) -> None:
+    """Of cohorts that the study does not evaluate nothing would come of a suite or of a threat."""
+    for name, cohort in cohorts.items():
+        for key in ("suite", "threat"):
+            if key in cohort and declared.cohorts[name].suite is None:
+                raise RobustlensError(f"{where}.cohorts.{name}.{key}: {declared.name} does not evaluate this cohort")
 
 
 def _general(config: Config) -> Cohort:
@@ -101,8 +123,8 @@ def _check_declared(config: Config, study: Config, cohort: Config, declared: Coh
             for value in cohort[key]:
                 if value not in others[key]:
                     raise RobustlensError(
-                        f"{where}.{key}: the {what} {value} is none of {declared.within}, whose runs these are among; "
-                        "add it there, or take it out here (null removes the whole cohort)"
+                        f"{where}.{key}: the {what} {value} is not in {declared.within}, which must contain these "
+                        "runs; add it there, or take it out here (null removes the whole cohort)"
                     )
     if declared.beside and declared.beside in study["cohorts"]:
         for recipe in cohort["recipes"]:
@@ -121,7 +143,7 @@ def _has(settings: Config, setting: str) -> bool:
 
 
 def _check_features(config: Config, dataset: str, study: Config) -> None:
-    """Generated images are scored by a classifier that is none of those they are generated from or compared with."""
+    """Generated images are scored by another classifier than those that they are generated from or compared with."""
     features = config["datasets"][dataset].get("generation", {}).get("features", {})
     if features.get("kind") != "classifier":
         return

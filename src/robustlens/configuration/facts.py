@@ -5,10 +5,11 @@ from functools import cache
 from pathlib import Path
 
 from robustlens.configuration.reading import Config, merge, read_yaml
+from robustlens.generation import inception_weights
 
 CATALOGUE = Path(__file__).parent.parent / "data" / "catalogue"
 CHECKSUMS = ("sha256", "sha1", "md5")
-# Keys of a recipe and of an attack that are none of their component's parameters.
+# Keys of a recipe and of an attack that are not their component's parameters.
 OF_RECIPE = ("method", "training", "architecture", "threat", "leave_out", "changes", "label", "colour", "marker")
 OF_ATTACK = ("family", "label")
 
@@ -31,7 +32,7 @@ def run_spec(config: Config, dataset: str, recipe: str) -> Config:
     return {
         "dataset": dataset,
         "recipe": recipe,
-        "architecture": chosen.get("architecture", protocol["architecture"]),
+        "architecture": architecture(config, dataset, recipe),
         "method": {
             "name": chosen["method"],
             "parameters": {key: value for key, value in chosen.items() if key not in OF_RECIPE},
@@ -41,6 +42,21 @@ def run_spec(config: Config, dataset: str, recipe: str) -> Config:
         "tracking": protocol["tracking"],
         **({"leave_out": chosen["leave_out"]} if "leave_out" in chosen else {}),
     }
+
+
+def architecture(config: Config, dataset: str, recipe: str) -> Config:
+    """Of the runs of a recipe on a dataset, or of a third-party model."""
+    if recipe in config["models"]:
+        return config["models"][recipe]["architecture"]
+    return config["recipes"][recipe].get("architecture", config["datasets"][dataset]["architecture"])
+
+
+def feature_architecture(config: Config, dataset: str) -> Config:
+    """Of the classifier whose features score the generated images of a dataset."""
+    features = config["datasets"][dataset]["generation"]["features"]
+    if features["kind"] == "classifier":
+        return architecture(config, dataset, features["recipe"])
+    return config["datasets"][dataset]["architecture"]
 
 
 def training(config: Config, dataset: str, recipe: str) -> Config:
@@ -83,6 +99,16 @@ def archives(config: Config, dataset: str) -> list[Config]:
     return complete
 
 
+def downloads(config: Config) -> Config:
+    """What can be fetched: by the name of its folder under results/downloads, the archives (or the folder) it has."""
+    found = {"inception": {"archives": [inception_weights.ARCHIVE]}}
+    for dataset, settings in config["datasets"].items():
+        catalogue = entry(settings["reader"]["family"])
+        folder = {"folder": catalogue["folder"]} if "folder" in catalogue else {}
+        found[download_name(config, dataset)] = {"archives": archives(config, dataset), **folder}
+    return found | {name: {"archives": [model["weights"]]} for name, model in config["models"].items()}
+
+
 def download_name(config: Config, dataset: str) -> str:
     """The folder of a dataset's archives: datasets with the same archives share it."""
     settings = config["datasets"][dataset]
@@ -107,6 +133,13 @@ def _first(config: Config, holds: Callable[[Config], bool]) -> str:
     return next(name for name, settings in config["datasets"].items() if holds(settings))
 
 
+def used_datasets(config: Config) -> list[str]:
+    """The prepared datasets of all cohorts."""
+    cohorts = [cohort for study in config["studies"].values() for cohort in study["cohorts"].values()]
+    used = dict.fromkeys(dataset for cohort in cohorts for dataset in cohort["datasets"])
+    return list(dict.fromkeys(prepared(config, dataset) for dataset in used))
+
+
 def classes(config: Config, dataset: str) -> int:
     """How many classes the prepared dataset has."""
     settings = config["datasets"][dataset]
@@ -120,6 +153,12 @@ def title(config: Config, dataset: str) -> str:
         return settings["title"]
     catalogue = entry(settings["reader"]["family"])
     return title_of_classes(catalogue["title"], settings.get("classes"), catalogue["classes"])
+
+
+def cited(config: Config, dataset: str) -> dict[str, str]:
+    """What a report says of a dataset beside what its sheet counts: title, citation and licence."""
+    catalogue = entry(config["datasets"][dataset]["reader"]["family"])
+    return {"title": title(config, dataset), "citation": catalogue["citation"], "licence": catalogue["licence"]}
 
 
 def title_of_classes(whole: str, kept: Sequence[int] | None, count: int) -> str:

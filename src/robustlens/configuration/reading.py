@@ -1,6 +1,6 @@
 """Configuration files, read strictly and merged into one mapping.
 
-The order, in which later ones have the last word: the top level of every shipped file (config.yaml, then those of the
+The order, in which later ones win: the top level of every shipped file (config.yaml, then those of the
 studies), the chosen scale of every shipped file, then of each given file (`--configfile`) its top level and its chosen
 scale, and `--config` at the end.
 """
@@ -64,7 +64,20 @@ def combined(shipped: Sequence[Path], given: Sequence[Path], entries: Mapping[st
     for name, layer in layers:
         former.refuse(layer, name)
         config = _without_lost_attacks(config, layer, merge(config, layer))
+    if isinstance(config.get("datasets"), dict):
+        config["datasets"] = _in_order(config["datasets"], [*ours, *theirs], scale)
     return config | {"scale": scale}
+
+
+def _in_order(datasets: Config, files: list[File], scale: str) -> Config:
+    """By the first file that defines them and, in each, those that are `like` another one last. Of several datasets
+    with the same images the first gives its name to their folder: no study's may come before that of config.yaml."""
+    defined = [_defined(file, "datasets", scale) for file in files]
+
+    def place(name: str) -> tuple[int, bool]:
+        return next(n for n, names in enumerate(defined) if name in names), "like" in _mapping(datasets, name)
+
+    return {name: datasets[name] for name in sorted(datasets, key=place)}
 
 
 def merge(base: Any, overlay: Any) -> Any:
@@ -137,10 +150,10 @@ def _refuse_contradictions(files: list[File], scale: str) -> None:
 
 
 def _refuse_foreign(file: File) -> None:
-    """A study's own file chooses no scale and says nothing of other studies."""
+    """A study's own file names no scale, and nothing of other studies."""
     own = Path(file.name).parent.name.replace("_", "-")
     if "scale" in file.content:
-        raise RobustlensError(f"{file.name}: config.scale: a study's file chooses no scale; remove the line")
+        raise RobustlensError(f"{file.name}: config.scale: a study's file can't choose a scale; remove the line")
     for overlay in (file.top, *(file.at(scale) for scale in file.scales)):
         for name in _mapping(overlay, "studies"):
             if name != own:
@@ -158,7 +171,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """libyaml's where it is there, which is ten times as fast."""
 
 
-# YAML 1.1 asks for a point in 5e-4, YAML 1.2 and all people do not.
+# YAML 1.1 asks for a point in 5e-4, YAML 1.2 and everyday usage do not.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
 )
@@ -172,7 +185,7 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         text = Path(path).read_bytes()
-        with contextlib.suppress(ValueError):  # no JSON, or a key is there twice: YAML knows the lines
+        with contextlib.suppress(ValueError):  # no JSON, or a key occurs twice: YAML knows the lines
             if text.lstrip().startswith(b"{"):
                 return json.loads(text, object_pairs_hook=_once)
         loader = _Loader(text)
@@ -184,17 +197,17 @@ def read_yaml(path: Path) -> Any:
     except OSError as error:
         raise RobustlensError(f"{path}: can't be read: {error.strerror or error}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: of a date that is none
-        raise RobustlensError(f"{path}: is no valid YAML: {_in_one_line(error)}") from error
+        raise RobustlensError(f"{path}: is not valid YAML: {_in_one_line(error)}") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Config:
     if len(dict(pairs)) < len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key occurs twice")
     return dict(pairs)
 
 
 def _refuse_twice(root: yaml.Node, loader: _Loader, where: str) -> None:
-    """Raise for a mapping that has a key twice, of which YAML would keep the last without a word, and for a mapping or
+    """Raise for a mapping that has a key twice, of which YAML would keep the last silently, and for a mapping or
     list that contains itself."""
     done: set[int] = set()
 
@@ -211,7 +224,7 @@ def _refuse_twice(root: yaml.Node, loader: _Loader, where: str) -> None:
                 name = loader.construct_object(key)
                 if name in lines:
                     raise RobustlensError(
-                        f"{where}: the key {name!r} is there twice, on lines {lines[name]} and {_line(key)}; join them"
+                        f"{where}: the key {name!r} occurs twice, on lines {lines[name]} and {_line(key)}; join them"
                     )
                 lines[name] = _line(key)
             visit(value, (*above, id(node)))
@@ -238,7 +251,7 @@ def _file(path: Path) -> File:
 def _checked(file: File) -> File:
     content = {} if file.content is None else file.content
     if not isinstance(content, dict):
-        raise RobustlensError(f"{file.name}: its top level is no mapping of keys to values, but {_short(content)}")
+        raise RobustlensError(f"{file.name}: its top level is not a mapping of keys to values, but {_short(content)}")
     scales = content.get("scales")
     if not isinstance(scales, (dict, type(None))):
         raise RobustlensError(f"config.scales: {_short(scales)} is not a mapping of names to overlays ({file.name})")

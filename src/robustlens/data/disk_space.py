@@ -13,7 +13,7 @@ from robustlens.errors import RobustlensError
 def filling(folder: Path, needed: int, later: int = 0) -> Iterator[None]:
     """At least `needed` bytes are written to files in `folder` while the block runs, and up to `later` afterwards.
 
-    Only to files: a memory map that outgrows its disk ends the process (SIGBUS) without a word.
+    Only to files, because a memory map that outgrows its disk ends the process silently (SIGBUS).
     Raises RobustlensError, with the folder and how much is needed, where there is too little room from the start, and
     where the disk is full before the end; where there is too little for `later`, it is a warning.
     """

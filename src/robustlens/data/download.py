@@ -57,7 +57,7 @@ def fetch(archive: dict, folder: Path, progress: Report | None = None) -> Path:
     """The verified archive in `folder`, downloaded unless it is in place. A file in place is never changed.
 
     progress: called with the bytes that are there and those of the whole (None: unknown); by default a line on the
-    terminal every ten seconds. Of several processes one downloads and the others wait for it.
+    terminal every ten seconds. Where several processes want it, one downloads and the others wait.
     Raises RobustlensError for a file in place with other contents, for an archive without a known checksum, when no
     URL gives the archive (with the reason of each, and what to put where by hand), and when the disk is full.
     """
@@ -80,7 +80,7 @@ def fetch(archive: dict, folder: Path, progress: Report | None = None) -> Path:
 
 
 def receipt(archive: dict, folder: Path) -> dict:
-    """What is to be known of a fetched archive: name, bytes, checksum, and the URL it came from or `in place`."""
+    """What a receipt says of a fetched archive: name, bytes, checksum, and the URL it came from or `in place`."""
     path = Path(folder) / archive["file"]
     algorithm, digits = known_checksum(archive)
     origin = _read_json(_origin(path))
@@ -124,14 +124,14 @@ def _download(archive: dict, path: Path, report: Report) -> None:
         except _Refused as reason:
             log.warning("%s: %s", url, reason)
             said.append(f"\n  {url}: {reason}")
-    tried = f"could not be downloaded:{''.join(said)}\nRun the same command again when that is mended, or"
+    tried = f"could not be downloaded:{''.join(said)}\nRun the same command again once that is fixed, or"
     raise RobustlensError(f"{path.name}: {tried if said else 'no URL gives it:'} {by_hand(archive, path)}")
 
 
 def _from_url(url: str, archive: dict, partial: "_Partial", report: Report) -> None:
     """All of the archive, verified, in `partial`.
 
-    Pieces that make up wrong contents may be of different versions of the file: it is begun anew, once.
+    Pieces that make up wrong contents may be from different versions of the file: it is started again, once.
     Raises _Refused after too many failures in a row (what has arrived is kept) or for wrong contents (it is not).
     """
     failures, furthest, anew = 0, partial.size, False
@@ -161,7 +161,7 @@ def _from_url(url: str, archive: dict, partial: "_Partial", report: Report) -> N
 
 
 def _transfer(url: str, archive: dict, partial: "_Partial", report: Report) -> None:
-    """What `partial` lacks is appended to it; or all of it written anew, where the source can't resume."""
+    """Append to `partial` what it lacks, or write all of it again where the source can't resume."""
     if urlsplit(url).scheme == "file":
         with _opened(url) as file:
             whole = _expected(os.fstat(file.fileno()).st_size, archive)
@@ -183,7 +183,7 @@ def _transfer(url: str, archive: dict, partial: "_Partial", report: Report) -> N
 
 
 def _stays_here(url: str) -> bool:
-    """Whether what a plain http URL gives travels over no network, where anyone could read or alter it."""
+    """Whether a plain http URL stays within this machine; on a network anyone could read or alter what it gives."""
     parts = urlsplit(url)
     return parts.scheme == "http" and parts.hostname in THIS_MACHINE
 
@@ -201,11 +201,11 @@ class _Session(requests.Session):
 
 
 def _answer(session: requests.Session, url: str, start: int) -> requests.Response:
-    """The answer, its body, if possible from byte `start` on, yet to come. Certificates are always verified."""
+    """The answer, its body still unread, if possible from byte `start` on. Certificates are always verified."""
     headers = {"User-Agent": "robustlens", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
-    try:  # plain http to this machine must not take the way over a proxy
+    try:  # plain http to this machine must not go through a proxy
         return session.get(url, headers=headers, proxies={"http": ""}, stream=True, timeout=TIMEOUT)
     except OSError as error:  # those of requests, and of its settings in the environment (REQUESTS_CA_BUNDLE)
         cause = error.strerror or (error.args[0] if error.args else error)
@@ -301,7 +301,7 @@ class _Partial:
         self.path.unlink(missing_ok=True)
 
     def finish(self, url: str, checksum: tuple[str, str]) -> None:
-        """The archive gets its name; its origin is written first, and holds for a file with this checksum alone."""
+        """The archive gets its name; its origin is written first, and counts only for a file with this checksum."""
         algorithm, digits = checksum
         with replacing(_origin(self.target)) as path:
             path.write_text(json.dumps({"url": url, algorithm: digits}) + "\n")

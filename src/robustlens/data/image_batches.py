@@ -1,4 +1,4 @@
-"""Batches in the layout of CIFAR: a row of channel-major pixels an image, and a list of labels."""
+"""Batches in the layout of CIFAR: one row of channel-major pixels per image, and a list of labels."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -30,8 +30,7 @@ class Split:
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """The splits of a dataset that a job uses, and its sheet (name, classes, shape, levels, sizes, checksums, source,
-    licence)."""
+    """The splits of a dataset that a job uses, and its sheet (name, classes, shape, levels, sizes, checksums)."""
 
     sheet: dict
     splits: dict[str, Split]

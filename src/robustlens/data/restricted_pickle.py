@@ -20,7 +20,7 @@ def load(stream: BinaryIO, where: str) -> dict[str, Any]:
 
     Text of Python 2 is read as latin-1, as numpy needs it.
     Raises RobustlensError, naming `where`, for a pickle that asks for any other function or class (named in the
-    message), for arrays of objects, and for one that is damaged or no dictionary.
+    message), for arrays of objects, and for one that is damaged or not a dictionary.
     """
     try:
         found = _Unpickler(stream, where).load()

@@ -24,7 +24,7 @@ class Source:
     """All images of a dataset, its official test split last.
 
     images: uint8 (N, C, H, W), values 0..levels; may be memory-mapped. labels: int64 (N,), the number of the class or
-    LEFT_OUT. classes: one name a class.
+    LEFT_OUT. classes: one name per class.
     test: how many of the last images are the official test split; 0 where there is none.
     levels: the value that stands for 1.0.
     """
@@ -133,8 +133,8 @@ def write_prepared(
     facts: dict,
     report: Callable[[int, int], None] = lambda *_: None,
 ) -> None:
-    """Write the splits as arrays with their sheet: classes, shape, levels, sizes, SHA-256 and the given facts (name,
-    source, licence, ...).
+    """Write the splits as arrays with their sheet: classes, shape, levels, sizes, SHA-256 and the given facts
+    (name, and of which classes it is).
 
     Images are copied in chunks, so that a memory-mapped source never has to fit into memory.
     report: called with (bytes of images written, bytes in all) now and then.

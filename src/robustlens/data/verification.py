@@ -1,6 +1,6 @@
 """Whether an archive of a dataset is the right file, and what to do when it is not.
 
-What downloads it is another module's, so that a change there makes no prepared dataset out of date.
+Downloading is another module's task, so that a change there leaves prepared datasets up to date.
 
 A catalogue entry describes an archive: `file`, `bytes` (where known), `md5`, `sha1` or `sha256`, `urls` (the primary
 one, then mirrors; none: by hand only) and `by_hand` (how to get it otherwise).

@@ -1,4 +1,4 @@
-"""Energies of a classifier read as an energy-based model (Grathwohl et al. 2020; energy paper, section 3).
+"""Energies of a classifier read as an energy-based model (Grathwohl et al. 2020; Mirza et al. 2024, section 3).
 
 Logits f(x) in R^K, natural logarithm, no temperature. All functions are per sample, (B, K) -> (B,).
 """
@@ -26,7 +26,7 @@ def kl_divergence(natural_logits: Tensor, adversarial_logits: Tensor) -> Tensor:
 
 
 def trades_terms(natural_logits: Tensor, adversarial_logits: Tensor) -> tuple[Tensor, Tensor]:
-    """The two terms of the KL of TRADES (energy paper, Proposition 1); they add up to `kl_divergence`.
+    """The two terms of the KL of TRADES (Mirza et al. 2024, Proposition 1); they add up to `kl_divergence`.
 
     conditional: E_{k ~ p(.|x)} [ E(x*, k) - E(x, k) ]
     marginal:    E(x) - E(x*)

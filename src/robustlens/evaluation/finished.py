@@ -28,12 +28,12 @@ def evaluation_digest(parameters: dict, data: PreparedDataset, weights: str, dev
 
 
 class FinishedBatches:
-    """The finished batches of one evaluation, in a file that is no output of the job. Only one process may have it at
-    a time: the one that holds the lock of the evaluation.
+    """The finished batches of one evaluation, in a file that is not an output of the job. Only one process may have it
+    at a time: the one that holds the lock of the evaluation.
 
     file: the SHA-256 of a Parquet table, and that table. Its name has the digest of the evaluation, so that no other
-    one reads it. warnings: what the batches gave rise to; those of batches that were saved earlier are added to it.
-    every: seconds between two savings, and how much work a job that is killed may lose. devices: what the batches were
+    one reads it. warnings: those that the batches caused; those of batches that were saved earlier are added to it.
+    every: seconds between two saves, and so how much work a killed job may lose. devices: what the batches were
     computed on (`device_facts`), several if the evaluation was resumed on another machine.
     Raises RobustlensError for a damaged file.
     """

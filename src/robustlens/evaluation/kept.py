@@ -1,7 +1,7 @@
 """Evaluations that are kept: one attack on one checkpoint of a run under one threat, in a Parquet file of its own.
 
-The file and its certificate are no outputs of a job, because Snakemake deletes outputs before a job starts. Whether an
-evaluation can be used again is for its certificate to say.
+The file and its certificate are not outputs of a job, because Snakemake deletes outputs before a job starts. The
+certificate says whether an evaluation can be used again.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ UNREADABLE = (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError
 class Evaluation:
     """One attack on one checkpoint of a run under one threat.
 
-    parameters: all that decides its rows, beside the inputs, as its certificate has it. file: the Parquet file.
+    parameters: all that decides its rows except the inputs, as in its certificate. file: the Parquet file.
     """
 
     parameters: dict
@@ -39,7 +39,7 @@ class Evaluation:
 
     @property
     def name(self) -> str:
-        """As people read it: `best pgd20`."""
+        """As messages show it: `best pgd20`."""
         return f"{self.weights.stem} {self.parameters['attack']['name']}"
 
     @property
@@ -78,8 +78,8 @@ def asked_for(spec: dict, data: Path, weights: Sequence[Path], folder: Path, cer
 def kept(evaluation: Evaluation, inputs: Mapping[str, str]) -> dict | None:
     """The certificate of an evaluation that can be used again; None if it has to be made.
 
-    It can if it has the same parameters, was made from the same files and is still the file that was made. What it was
-    computed on does not count, as it does not for a finished training; its certificate says it.
+    It can if it has the same parameters, was made from the same files and is still the file that was made. The device
+    it was computed on does not matter, as for a finished training; its certificate names it.
     inputs: today's SHA-256 by file.
     Raises RobustlensError for a file that was altered since it was made.
     """
@@ -128,7 +128,7 @@ def turn(file: Path, what: str) -> Iterator[None]:
 
 def _taken(file: Path) -> TextIO | None:
     """The locked file, None if another process has it, or had it until just now and deleted it: a lock on a file that
-    is no longer in the folder would not keep out those who make it anew."""
+    is no longer in the folder would not keep out processes that create it again."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         lock = take(file)

@@ -82,7 +82,7 @@ def classifier_network(model: nn.Module, weights: Path, device: torch.device | s
 
     model: built with the architecture of the weights; it has `features` and `linear`, as `models.resnet` has.
     weights: a safetensors file with its state.
-    Raises RobustlensError when the file is missing, is no such file or is of another architecture.
+    Raises RobustlensError when the file is missing, is not such a file or is of another architecture.
     """
     if not weights.exists():
         raise RobustlensError(f"{weights}: no such weights; train this classifier first")
@@ -111,7 +111,7 @@ def _inception_structure() -> nn.Module:
 
     pytorch-fid's own constructor cannot be used: it downloads the weights to a folder of its own choice, unchecked.
     """
-    # Imported here, for torchvision is slow to import and the embedded scale does without it.
+    # Imported here, because torchvision is slow to import and the embedded scale does without it.
     from pytorch_fid.inception import FIDInceptionA, FIDInceptionC, FIDInceptionE_1, FIDInceptionE_2
     from torchvision.models import Inception3
 

@@ -1,4 +1,4 @@
-"""Where the sampler starts: noise, or images drawn from a Gaussian fitted to one class (energy paper, section 5)."""
+"""Where the sampler starts: noise, or images from a Gaussian fitted to one class (Mirza et al. 2024, section 5)."""
 
 import numpy as np
 import torch

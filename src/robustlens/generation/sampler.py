@@ -1,4 +1,4 @@
-"""Images out of a classifier: noisy gradient descent with momentum on its joint energy (energy paper, Eq. 7)."""
+"""Images out of a classifier: noisy gradient descent with momentum on its joint energy (Mirza et al. 2024, Eq. 7)."""
 
 import copy
 from collections.abc import Callable
@@ -77,7 +77,7 @@ class Sampler:
 
         The model is used in eval mode and is left as it was. Everything happens on the generator's device, to which
         model and images must belong. The noise is drawn batch by batch, so batch_size is part of what
-        determines the samples. after_step is called once a step and batch.
+        determines the samples. after_step is called once per step and batch.
         """
         model = copy.deepcopy(model).eval().requires_grad_(False)
         images, joint, marginal = [], [], []

@@ -15,10 +15,10 @@ from robustlens.parameters import NonNegativeInt, Number, Positive
 class Gairat:
     """(1/B) sum_i w_i CE(f(x*_i), y_i), x* as in SAT.
 
-    w_i is proportional to (tanh(offset + slope (1 - 2 kappa_i)) + 1) / 2 and sums to B over the batch (of several
-    processes over each one's part of it); kappa_i is the
-    part of the attack's steps that began at a point still classified correctly (the paper's lambda is `offset`). Up
-    to and including epoch `start_epoch` (counted from 1) w = 1; the released code starts in epoch 60 of 120.
+    w_i is proportional to (tanh(offset + slope (1 - 2 kappa_i)) + 1) / 2 and sums to B over the batch (where several
+    processes train together, over each one's part of it); kappa_i is the part of the attack's steps that began at a
+    point still classified correctly (the paper's lambda is `offset`). Up to and including epoch `start_epoch` (counted
+    from 1) w = 1; the released code starts in epoch 60 of 120.
     """
 
     offset: Number = -1.0

@@ -1,4 +1,4 @@
-"""WEAT: weighted energy adversarial training (energy paper, section 4)."""
+"""WEAT: weighted energy adversarial training (Mirza et al. 2024, section 4)."""
 
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ class Weat:
         weight comes from the natural energy of the train-mode forward, is detached, not normalised, and
         multiplies both terms.
     The others are ablations. energy: whose energy the weight comes from. weighted: the terms that it multiplies.
-    normalised: weights divided by their mean over the batch (of several processes over each one's part), so that the
-        loss is as large as without them.
+    normalised: weights divided by their mean over the batch (where several processes train together, over each one's
+        part of it), so that the loss is as large as without them.
     """
 
     variant: OneOf("nat", "adv") = "adv"

@@ -20,7 +20,7 @@ from robustlens.parameters import PositiveInt
 class DMWideResNet:
     """Parameters of a wide ResNet with Swish.
 
-    depth: layers, 6 n + 4 for n blocks a stage.
+    depth: layers, 6 n + 4 for n blocks per stage.
     widen_factor: the stages have 16, 32 and 64 times as many channels.
     """
 

@@ -70,7 +70,7 @@ def to_plain(state: Mapping[str, Tensor], expected_keys: Collection[str]) -> dic
 def stored_normalisation(state: Mapping[str, Tensor], expected_keys: Collection[str]) -> list[dict[str, list[float]]]:
     """The input normalisations in a published state dict, each {"mean": one number per channel, "std": ...}.
 
-    A normalisation that changes nothing (mean 0, std 1) is none. Raises RobustlensError for a mean without a std.
+    One that changes nothing (mean 0, std 1) does not count. Raises RobustlensError for a mean without a std.
     """
     names = {key: _plain_name(key, expected_keys) for key in state}
     constants = {key: _last(name) for key, name in names.items() if name not in expected_keys}

@@ -19,7 +19,7 @@ from robustlens.parameters import PositiveInt
 class WideResNet:
     """Parameters of a wide ResNet.
 
-    depth: layers, 6 n + 4 for n blocks a stage.
+    depth: layers, 6 n + 4 for n blocks per stage.
     widen_factor: the stages have 16, 32 and 64 times as many channels.
     """
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -21,7 +22,7 @@ PLUGIN = Path(__file__).parent / "logger"
 class Job:
     """One job as Snakemake announces it.
 
-    spec: the parameters that the job's script gets, empty for a command that is no script of ours.
+    spec: the parameters that the job's script gets, empty for a command that is not one of our scripts.
     benchmark: the file that Snakemake will write its time to. certificate: the file that the script will write its
     parameters and its machine to. log: the absolute path of the file of its messages. Each may be None. threads: of the
     processor.
@@ -112,7 +113,7 @@ def read_job(announced: dict[str, Any]) -> Job:
     command = announced["command"]
     try:
         words = shlex.split(command)
-        ours = len(words) > 1 and words[1].startswith("$ROBUSTLENS/scripts/")
+        ours = len(words) > 1 and re.fullmatch(r"\$ROBUSTLENS/(studies/\w+/)?scripts/\w+\.py", words[1])
         spec = json.loads(words[words.index("--spec") + 1]) if ours else {}
         certificate = words[words.index("--certificate") + 1] if "--certificate" in words else None
     except (ValueError, IndexError) as error:

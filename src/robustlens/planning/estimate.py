@@ -49,7 +49,7 @@ class Estimator:
     def __call__(self, job: Job) -> Estimate:
         work, others = self.works[job.key()], self.known.seconds(job)
         made = partial(Estimate, job, work)
-        if not job.spec and work is None and others == 0:  # a command that is no script of ours, such as `cat`
+        if not job.spec and work is None and others == 0:  # a command that is not one of our scripts, such as `cat`
             return made("start-up")
         begin = start_up("network" if work else self.known.start_up(job))
         measured = by_measurements(job, work.flops if work else 0.0, self.measured, begin)

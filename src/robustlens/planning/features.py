@@ -21,7 +21,7 @@ def looking(images: int, batch_size: int) -> tuple[Calls, ...]:
 
 
 def scoring(spec: dict, dataset: Dataset, images: int) -> Work:
-    """The features of so many images; on the processor, their statistics and the nearest training image of each."""
+    """The features of that many images; on the processor, their statistics and the nearest training image of each."""
     network, reference = feature_network(spec, dataset), dataset.sizes[spec["features"]["reference"]]
     subset = min(1000, images, reference)
     nearest = 2.0 * images * dataset.sizes["train"] * math.prod(dataset.shape)

@@ -25,7 +25,7 @@ GPUS = (
     Gpu(
         "A100",
         {BFLOAT16: (77e12, 114e12), FLOAT32: (10e12, 16e12)},
-        "77 to 114 TFLOP/s in 16 bits, delivered by the public code of airbench on CIFAR-10 (by its README); "
+        "77 to 114 TFLOP/s in 16 bits, reached by airbench's public code on CIFAR-10 (according to its README); "
         "10 to 16 in float32, assumed: half to four fifths of the peak",
     ),
     Gpu(

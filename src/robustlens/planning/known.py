@@ -43,7 +43,7 @@ class Known:
         return self.stages[job.rule].left(job, self) if self.says(job, "left") else self.work(job)
 
     def seconds(self, job: Job) -> float | None:
-        """What the job takes beside them; None: nobody knows."""
+        """What the job takes in addition to them; None: unknown."""
         return self.stages[job.rule].seconds(job, self) if self.says(job, "seconds") else 0.0
 
     def written(self, job: Job) -> dict[str, float]:

@@ -33,14 +33,14 @@ class Measurement:
     whole: bool = False
 
     def scaled(self, flops: float, start_up: float) -> float:
-        """Seconds of a process that does so many FLOPs: in proportion, except for the start."""
+        """Seconds of a process that does that many FLOPs: in proportion, except for the start."""
         work = max(0.0, self.seconds - start_up) if self.whole else self.seconds
         return start_up + (work * flops / self.flops if self.flops else work)
 
 
 def measurements(jobs: list[Job], work_of: Callable[[Job], Work | None], on_gpu: bool) -> list[Measurement]:
     """Of the jobs that have run with a GPU (`on_gpu`), or of those that have run without one. A file that can't be
-    read, or one of older code with other parameters, counts as none."""
+    read, or one of older code with other parameters, is ignored."""
     found = []
     for job in jobs:
         if job.certificate:
@@ -71,7 +71,7 @@ def _took(job: Job, record: dict) -> tuple[float, bool]:
 
 def by_measurements(job: Job, flops: float, measured: list[Measurement], start_up: float) -> tuple[float, bool] | None:
     """Seconds of a job by the median of those most like it, in proportion to the FLOPs except for the start-up; and
-    whether it is this very job that was measured, with the same work. None if nothing like it was measured."""
+    whether this same job was measured, with the same work. None if nothing like it was measured."""
     of_rule = [m for m in measured if m.job.rule == job.rule]
     every = tuple(job.wildcards)
     for names in (every, tuple(name for name in every if name != "seed"), *ALIKE):

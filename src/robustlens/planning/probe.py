@@ -91,7 +91,7 @@ class Probe:
         return self.known.stages[job.rule].trial(job, self.known, self.device, self.budget)
 
     def _other_trial(self, rule: str, network: Network) -> dict[str, float] | None:
-        """Of another job of the stage with the same network: there is no time for one more."""
+        """That of another job of the stage with the same network, because there is no time for one more."""
         alike = (per_flop for key, per_flop in self.trials.items() if key[:2] == (rule, network) and per_flop)
         return next(alike, None)
 

@@ -1,4 +1,4 @@
-"""The plan as text that a person wants to read."""
+"""The plan as readable text."""
 
 import textwrap
 
@@ -9,14 +9,14 @@ WIDTH = 110  # of the notes
 BUSY = 0.5  # load of a core by other programs, beyond which timings are doubted
 SMALL = 0.01  # kinds of jobs that take a smaller share of the time than this are not listed
 SOURCES = {
-    "measured": "this very job ran before",
-    "alike": "jobs like it ran before; in proportion to the FLOPs",
+    "measured": "the same job ran before",
+    "alike": "similar jobs ran before; in proportion to the FLOPs",
     "probe": "timed just now on random images: some epochs of the training loop, some calls of the networks",
     "rate": "FLOPs at four fifths of the rate of a convolution, timed just now",
-    "gpus": "FLOPs at the rates of the GPUs, which are below",
-    "start-up": "what Python takes to start, timed just now; the work itself is short",
-    "assumed": "at a rate that is assumed, which the notes name",
-    "unknown": "not estimated; the sums have only what Python takes to start",
+    "gpus": "FLOPs at the rates of the GPUs listed below",
+    "start-up": "the time Python takes to start, measured just now; the work itself is short",
+    "assumed": "at an assumed rate, given in the notes",
+    "unknown": "not estimated; only the time Python takes to start is counted",
 }
 
 
@@ -56,7 +56,7 @@ def _time(plan: dict) -> list[str]:
         hours = _integer(machine["processor_hours"])
         parts.append(
             f"This machine has no GPU, and one of its cores would take about {hours} hours.\n"
-            f"Beyond {PROCESSOR_HOURS:.0f} hours a plan is for GPUs: the fewest and the most hours of one."
+            f"Beyond {PROCESSOR_HOURS:.0f} hours a plan is made for GPUs: the fewest and the most hours on one."
         )
     return parts
 
@@ -127,13 +127,13 @@ def _notes(plan: dict) -> str:
     notes = [
         "FLOPs: of the passes that the attacks, methods and loops make through the networks, two per multiply-add.",
         *plan["notes"],
-        "Left out: the time of downloads, of waiting for a GPU or a cluster, of tables and figures beyond their start.",
+        "Not counted: downloads, waiting for a GPU or a cluster, and the work of tables and figures after they start.",
     ]
     machine = plan["machine"]
     if machine["load"] > BUSY * machine["cores"] and {"probe", "rate"} & plan["sources"].keys():
         notes.append(
             f"Other programs kept this machine busy (load {machine['load']:.1f}, {machine['cores']} cores): what was "
-            "timed just now takes less on a quiet one."
+            "timed just now would take less time on a quiet one."
         )
     if not machine["here"]:
         notes += [f"{gpu.name}: {gpu.source}." for gpu in GPUS]
@@ -173,7 +173,7 @@ def _integer(value: float) -> str:
 
 
 def size(amount: float) -> str:
-    """Bytes, as a person says them."""
+    """Bytes in words."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if amount < 999.5 or unit == "TB":
             return f"{amount:.3g} {unit}"
@@ -182,7 +182,7 @@ def size(amount: float) -> str:
 
 
 def duration(hours: float) -> str:
-    """Hours, as a person says them."""
+    """Hours in words."""
     if hours < 1 / 60:
         return f"{hours * 3600:.0f} s"
     if hours < 1:

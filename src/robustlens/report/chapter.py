@@ -8,6 +8,7 @@ from pathlib import Path
 
 from robustlens.analysis.claims import CONTRADICTED, OPEN, SUPPORTED
 from robustlens.errors import RobustlensError
+from robustlens.report.context import Context
 from robustlens.report.headlines import headlines
 from robustlens.report.table import Table
 
@@ -20,7 +21,8 @@ class Chapter:
     of the claims, .pdf and .png of a figure.
 
     study: its name. title, paper: as it declares them. animations: .gif files; the figure of the same name is its
-    still, and stands in for it in print. claims: None where the study judges none.
+    still, and stands in for it in print. claims: None where the study judges none. robustness: what the table of that
+    name was told; None where there is no such table.
     """
 
     study: str
@@ -30,18 +32,18 @@ class Chapter:
     figures: list[Path] = field(default_factory=list)
     animations: list[Path] = field(default_factory=list)
     claims: Path | None = None
+    robustness: Context | None = None
 
     @property
     def heading(self) -> str:
         """The title; a study without a folder is called by its name alone."""
         return self.title if self.title == self.study else f"{self.study}: {self.title}"
 
-    def headlines(self, titles: Mapping[str, str], scale: str) -> Table | None:
-        """See `robustlens.report.headlines`; None for a study without that table, too."""
-        for path in self.tables:
-            if path.stem == HEADLINES:
-                return headlines(path.with_suffix(".csv"), f"{self.study}-headlines", titles, scale)
-        return None
+    @property
+    def headlines(self) -> Table | None:
+        """See `robustlens.report.headlines`; None for a study without a table of robustness, too."""
+        tables = [path for path in self.tables if path.stem == HEADLINES]
+        return headlines(tables[0].with_suffix(".csv"), self.robustness) if tables and self.robustness else None
 
     @property
     def verdicts(self) -> list[str]:

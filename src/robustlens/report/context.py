@@ -1,8 +1,10 @@
-"""What a builder knows beside its files: how what occurs in them is called and drawn."""
+"""What a builder knows besides its files: how what occurs in them is called and drawn."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
+
+from robustlens.errors import RobustlensError
 
 BLACK = "#000000"
 ORDERED = ("datasets", "recipes", "attacks", "threats", "architectures")
@@ -11,7 +13,9 @@ ORDERED = ("datasets", "recipes", "attacks", "threats", "architectures")
 @dataclass(frozen=True)
 class Recipe:
     """A recipe, or a third-party model. colour, marker: as matplotlib takes them. changes: the recipe that it varies.
-    leaves_out: whether it trains on fewer images. threats: by dataset, the name of the threat it was trained under."""
+    leaves_out: whether it trains on fewer images. threats: by dataset, the name of the threat it was trained under.
+
+    Builders ask the context for colour, marker and changes, which knows what their declaration says that they use."""
 
     label: str
     colour: str = BLACK
@@ -25,21 +29,23 @@ class Recipe:
 class Context:
     """Of one table, figure or ledger of claims; everything in it occurs among the builder's inputs.
 
-    name: of the table or figure, as its files are called. study, paper: the study's name, and what sentences call its
-    paper. datasets: titles. attacks: labels. threats: norm, epsilon and step size as configured. architectures: of the
-    datasets, where published numbers are compared with. baseline: the recipe that others are compared with.
+    name: of the table or figure, as its files are called. study: its name. paper: what sentences call its paper, for a
+    ledger. datasets: titles. attacks: labels. threats: norm, epsilon and step size as configured. architectures: of the
+    datasets, where published numbers are compared with. baseline: the recipe that others are compared with. uses: what
+    the declaration says that the builder asks for besides labels and titles (`declaration.USES`).
     """
 
     name: str
     study: str
     scale: str
-    paper: str
+    paper: str = ""
     datasets: Mapping[str, str] = field(default_factory=dict)
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     attacks: Mapping[str, str] = field(default_factory=dict)
     threats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     architectures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     baseline: str | None = None
+    uses: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -58,19 +64,35 @@ class Context:
         return self.recipes[name].label if name in self.recipes else name
 
     def attack_label(self, name: str) -> str:
+        self._check_use("attacks")
         return self.attacks.get(name, name)
+
+    def changes(self, recipe: str) -> str | None:
+        """The recipe that this one varies; None for one that is not listed."""
+        self._check_use("changes")
+        return self.recipes[recipe].changes if recipe in self.recipes else None
 
     def colour(self, recipe: str) -> str:
         """The same in every figure."""
+        self._check_use("colours")
         return self.recipes[recipe].colour if recipe in self.recipes else BLACK
 
     def marker(self, recipe: str) -> str:
         """For figures that draw many recipes in one panel; with the colour it is the recipe's own."""
+        self._check_use("markers")
         return self.recipes[recipe].marker if recipe in self.recipes else "*"
+
+    def _check_use(self, what: str) -> None:
+        """A builder that is not told of something must not print a default instead."""
+        if what not in self.uses:
+            raise RobustlensError(
+                f"studies/{self.study.replace('-', '_')}/study.py: {self.name} is not told of {what}; declare "
+                f"`uses=({what!r},)`"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """For a job's specification: mappings as lists of pairs, because their order is that of rows and columns, and a
-        specification sorts its keys. Of a recipe only what is no default."""
+        specification sorts its keys. Of a recipe only what is not a default."""
         defaults = {f.name: f.default if f.default is not MISSING else {} for f in fields(Recipe)}
         recipes = {
             name: {key: value for key, value in vars(recipe).items() if value != defaults[key]}
@@ -83,4 +105,4 @@ class Context:
     def from_json(cls, facts: Mapping[str, Any]) -> "Context":
         ordered = {name: dict(facts[name]) for name in ORDERED}
         recipes = {name: Recipe(**recipe) for name, recipe in ordered["recipes"].items()}
-        return cls(**{**facts, **ordered, "recipes": recipes})
+        return cls(**{**facts, **ordered, "recipes": recipes, "uses": tuple(facts["uses"])})

@@ -7,7 +7,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from robustlens.report.chapter import Chapter, count, read_verdicts
 from robustlens.report.scale import warning
-from robustlens.report.table import Table
 
 TEMPLATES = Path(__file__).parent / "templates"  # not seen by the code digest: declare them as inputs
 
@@ -16,8 +15,9 @@ TEMPLATES = Path(__file__).parent / "templates"  # not seen by the code digest: 
 class Document:
     """The parts of a report.
 
-    datasets: their sheets (`sheet.json`). chapters: one per study, in order. claims: the CSV of the collected claims.
-    provenance: what to print at the end, such as the configuration's digest and the versions of the libraries.
+    datasets: their sheets (`sheet.json`), each with its title and citation. chapters: one per study, in order. claims:
+    the CSV of the collected claims. provenance: what to print at the end, such as the configuration's digest and the
+    versions of the libraries.
     """
 
     title: str
@@ -41,9 +41,6 @@ class Document:
             *(_dataset_sentence(sheet) for sheet in self.datasets),
             *self._verdicts(),
         ]
-
-    def headlines(self, chapter: Chapter) -> Table | None:
-        return chapter.headlines({sheet["name"]: sheet["title"] for sheet in self.datasets}, self.scale)
 
     def _verdicts(self) -> list[str]:
         """Over all studies."""

@@ -1,18 +1,18 @@
 """The numbers that a reader wants first: which recipes of a study withstand attacks best and worst."""
 
 import csv
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.context import Context
 from robustlens.report.scale import caption
 from robustlens.report.summary import accuracy_digits
 from robustlens.report.table import Table
 
 MOST = 3  # recipes of equal accuracy that are listed
-EVALUATED_ON = re.compile(r"/evaluations/([^/]+)/")
 PICKED = "Picked by measured accuracy: the highest of several numbers is more likely too high than too low."
 
 
@@ -25,18 +25,18 @@ class Recipe:
     accuracies: Mapping[str, Cell]
 
 
-def headlines(robustness: Path, name: str, titles: Mapping[str, str], scale: str) -> Table | None:
+def headlines(robustness: Path, context: Context) -> Table | None:
     """The most and the least robust recipes of every dataset of a study, and the most accurate without attack.
 
     robustness: the CSV of the study's table "robustness", whose columns are "<checkpoint>: <attack>", those of the best
-    checkpoint first. name: of the table to make. titles: dataset -> title. None where nothing was attacked.
+    checkpoint first. context: what that table was told. None where nothing was attacked.
 
     Recipes are compared under AutoAttack where it was measured, otherwise under the attack that leaves the lowest mean
     accuracy, and among those with the most seeds: a single run is more often far above or below its mean. The best one
     with fewer seeds is named apart.
     """
-    checkpoint, datasets = _read(robustness, titles)
-    rows, notes = [], []
+    checkpoint, datasets = _read(robustness, context)
+    rows, notes, files = [], [], []
     strongest = {dataset: attack for dataset, recipes in datasets.items() if (attack := _strongest(recipes))}
     if not strongest:
         return None
@@ -45,6 +45,7 @@ def headlines(robustness: Path, name: str, titles: Mapping[str, str], scale: str
         picked = _picked(datasets[dataset], attack)
         measured = [attack, *(["clean"] if any("clean" in r.accuracies for _, r in picked) else [])]
         rows += [(f"{prefix}{why}" if prefix else why[0].upper() + why[1:], recipe) for why, recipe in picked]
+        files += [file for _, r in picked for a in measured if a in r.accuracies for file in r.accuracies[a].sources]
         if images := _images(measured, picked):
             notes.append(prefix + images)
     attacks = [*dict.fromkeys(strongest.values()), "clean"]
@@ -57,11 +58,12 @@ def headlines(robustness: Path, name: str, titles: Mapping[str, str], scale: str
         notes.append("± is the standard deviation over seeds (n \u2212 1).")
     on = f" on {next(iter(datasets))}" if len(datasets) == 1 and all(datasets) else ""
     at = f", {checkpoint[0].lower()}{checkpoint[1:]}" if checkpoint else ""
-    title = caption(f"The most and the least robust recipes{on}: accuracy in %{at}.", scale)
-    return Table(name, title, "recipe", columns, rows, (*notes, PICKED))
+    title = caption(f"The most and the least robust recipes{on}: accuracy in %{at}.", context.scale)
+    notes += threats.notes(threats.evaluated(files), context)
+    return Table(f"{context.study}-headlines", title, "recipe", columns, rows, (*notes, PICKED))
 
 
-def _read(robustness: Path, titles: Mapping[str, str]) -> tuple[str, dict[str, list[Recipe]]]:
+def _read(robustness: Path, context: Context) -> tuple[str, dict[str, list[Recipe]]]:
     """The first checkpoint of the table, and what it has of that: recipes by title of their dataset."""
     with open(robustness, newline="") as file:
         rows = list(csv.DictReader(file))
@@ -70,7 +72,7 @@ def _read(robustness: Path, titles: Mapping[str, str]) -> tuple[str, dict[str, l
     for row in rows:
         of_checkpoint, _, attack = row["column"].rpartition(": ")
         if of_checkpoint == checkpoint and row["value"]:
-            dataset = row["group"] or _title(row["files"], titles)
+            dataset = row["group"] or _title(row["files"], context)
             attack = "clean" if attack.casefold() == "clean" else attack
             found.setdefault(dataset, {}).setdefault(row["row"], {})[attack] = _cell(row)
     return checkpoint, {
@@ -81,10 +83,9 @@ def _read(robustness: Path, titles: Mapping[str, str]) -> tuple[str, dict[str, l
     }
 
 
-def _title(files: str, titles: Mapping[str, str]) -> str:
+def _title(files: str, context: Context) -> str:
     """Of the dataset in a table of a single one, which doesn't name it."""
-    dataset = EVALUATED_ON.search(files)
-    return titles.get(dataset[1], dataset[1]) if dataset else ""
+    return "".join(map(context.dataset_title, threats.evaluated([files])["dataset"]))
 
 
 def _cell(row: Mapping[str, str]) -> Cell:

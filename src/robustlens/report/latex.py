@@ -36,7 +36,7 @@ def render_tex(document: Document, folder: Path) -> str:
 
 def _chapter(document: Document, chapter: Chapter, folder: Path) -> dict:
     """What the template prints of a study."""
-    headlines = document.headlines(chapter)
+    headlines = chapter.headlines
     return {
         "heading": chapter.heading,
         "verdicts": chapter.verdicts,

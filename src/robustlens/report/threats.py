@@ -1,12 +1,22 @@
 """What tables and figures say of the threats that their evaluations were made under."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
 from robustlens.report.context import Context
 
 NORMS = {"linf": "L∞", "l2": "L2"}
+
+
+EVALUATED = re.compile(r"/evaluations/(?P<dataset>[^/]+)/(?P<recipe>[^/]+)/seed\d+/(?P<threat>[^/]+)/")
+
+
+def evaluated(files: Iterable[str]) -> pd.DataFrame:
+    """What the paths of files say of the evaluations among them: dataset, recipe and threat, each combination once."""
+    found = dict.fromkeys(match.groups() for file in files if (match := EVALUATED.search(file)))
+    return pd.DataFrame(list(found), columns=list(EVALUATED.groupindex))
 
 
 def label(threat: str, context: Context) -> str:
@@ -49,3 +59,26 @@ def notes(evaluations: pd.DataFrame, context: Context) -> list[str]:
         f"{context.dataset_title(dataset)}: {', '.join(recipes)}."
         for (dataset, trained, threat), recipes in found.items()
     ]
+
+
+def one(evaluations: pd.DataFrame, context: Context) -> tuple[pd.DataFrame, list[str]]:
+    """Those of one dataset under the threat that most of its files are of, of several the first, and a sentence where
+    there are others: for claims, which compare recipes under one threat."""
+    threat = evaluations.drop_duplicates("source")["threat"].value_counts(sort=False).idxmax()
+    kept = evaluations[evaluations["threat"] == threat]
+    others = len(kept) < len(evaluations)
+    return kept, [f"Judged only on evaluations under {label(threat, context)}; there are others."] * others
+
+
+def of_training(evaluations: pd.DataFrame, context: Context) -> pd.DataFrame:
+    """Those of each recipe on a dataset under the threat that it was trained under; if there are none, those under the
+    first other threat. `notes` says which these are."""
+    return pd.concat(
+        _of_training(rows, context.recipes[recipe].threats.get(dataset) if recipe in context.recipes else None)
+        for (dataset, recipe), rows in evaluations.groupby(["dataset", "recipe"], sort=False)
+    )
+
+
+def _of_training(rows: pd.DataFrame, trained: str | None) -> pd.DataFrame:
+    shown = trained if (rows["threat"] == trained).any() else rows["threat"].iloc[0]
+    return rows[rows["threat"] == shown]

@@ -51,7 +51,7 @@ def _chapter(document: Document, chapter: Chapter, anchor: Callable[[str], str])
     """What the template prints of a study."""
     study = chapter.study
     parts = {"anchor": anchor(study)} | {part: anchor(f"{study}-{part}") for part in ("tables", "figures", "claims")}
-    headlines = document.headlines(chapter)
+    headlines = chapter.headlines
     moving = {path.stem: path for path in chapter.animations}
     return {
         "study": study,

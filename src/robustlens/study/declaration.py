@@ -1,16 +1,24 @@
 """How a study says what it makes and from which files: what the workflow must know of it before any job runs.
 
 A study is a folder in `studies/` whose `study.py` assigns `STUDY = Study(...)`. That file is read while the workflow is
-parsed, so it imports nothing but this module.
+parsed, so it imports nothing but this module and `robustlens.study.general`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import keyword
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from robustlens.errors import RobustlensError
 
 Settings = Mapping[str, Any]
+
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+# What a builder is told of recipes and attacks besides labels, if it says that it uses it: a change of anything else
+# does not make its table or figure again.
+USES = ("attacks", "changes", "colours", "markers")
+PER = ("dataset", "recipe")
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,8 @@ class Cohort:
     they are evaluated by.
 
     about: what it is, for the documentation and for messages. suite: the default one; None: not evaluated.
-    within: another cohort, whose runs these are among. beside: another cohort, of which no recipe may be here.
+    within: another cohort, whose runs these are among. beside: another cohort, of which no recipe may be here; the
+    study's third-party models are with that one.
     needs: settings that its datasets must have, such as "generation.grid".
     """
 
@@ -81,6 +90,8 @@ class Table:
 
     message: what is made, in a few words, for the terminal. inputs: by the names of the builder's keyword arguments.
     builder: dotted module with `build(context, *, <inputs>)`; by default `studies.<study>.tables.<name>`.
+    uses: of USES, what the builder asks the context for besides labels and titles.
+    baseline: the recipe that others are compared with, where the builder compares.
     early: what it needs is computed before anything else, so that there is something to look at soon.
     """
 
@@ -88,6 +99,8 @@ class Table:
     message: str
     inputs: Mapping[str, Input]
     builder: str | None = None
+    uses: tuple[str, ...] = ()
+    baseline: str | None = None
     early: bool = False
 
 
@@ -106,22 +119,24 @@ class Figure:
     per: tuple[str, ...] = ()
     animation: tuple[str, ...] = ()
     builder: str | None = None
+    uses: tuple[str, ...] = ()
     early: bool = False
 
 
 @dataclass(frozen=True)
 class Claims:
     """The ledger of the paper's claims: `claims.tex`, `.csv` and `.html`, judged by the package
-    `studies.<study>.claims` from whatever files there are."""
+    `studies.<study>.claims` from whatever files there are. Its statements name recipes themselves: it is told of no
+    labels."""
 
     message: str
     inputs: Mapping[str, Input]
+    uses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Study:
-    """One paper. title: the paper's, with venue and year. paper: what sentences call it, such as "the energy paper".
-    baseline: the recipe that the others are compared with where they change none themselves."""
+    """One paper. title: the paper's, with venue and year. paper: what sentences call it, such as "the energy paper"."""
 
     title: str
     paper: str
@@ -129,7 +144,6 @@ class Study:
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
     claims: Claims | None = None
-    baseline: str | None = None
     name: str = field(default="", kw_only=True)  # set by `discovery.find`, as its folder is called
 
     def items(self) -> list[Table | Figure | Claims]:
@@ -144,28 +158,51 @@ def files_of(declared: Input) -> tuple[Files, ...]:
 
 
 def check(study: Study) -> None:
-    """Raise RobustlensError for a table or figure that is declared twice, a cohort that is not, or an animation of an
-    input that its figure does not have."""
+    """Raise RobustlensError, with the file that it is in, for a declaration that contradicts itself."""
     where = f"studies/{study.name.replace('-', '_')}/study.py"
-    for kind, items in (("table", study.tables), ("figure", study.figures)):
-        names = [item.name for item in items]
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise RobustlensError(f"{where}: the {kind} {twice[0]!r} is declared twice; give one of them another name")
-    for item in study.items():
-        what = getattr(item, "name", "claims")
-        for name, declared in item.inputs.items():
-            for files in files_of(declared):
-                for cohort in (*files.cohorts, *([files.changed_by] if files.changed_by else [])):
-                    if cohort not in study.cohorts:
-                        raise RobustlensError(
-                            f"{where}: {what}, input {name!r}: no cohort {cohort!r} is declared; there are: "
-                            f"{', '.join(study.cohorts)}"
-                        )
-        extra = set(getattr(item, "animation", ())) - set(item.inputs)
-        if extra:
-            raise RobustlensError(f"{where}: {what}: `animation` names {sorted(extra)[0]!r}, which is no input of it")
+    for problem in (
+        *_of_names(study),
+        *_of_cohorts(study),
+        *(p for item in study.items() for p in _of_item(study, item)),
+    ):
+        raise RobustlensError(f"{where}: {problem}")
+
+
+def _of_names(study: Study) -> Iterator[str]:
+    """Names become those of files, of rules and of arguments."""
+    named = {"cohort": list(study.cohorts)}
+    named |= {"table": [table.name for table in study.tables], "figure": [figure.name for figure in study.figures]}
+    for kind, names in named.items():
+        for name in names:
+            if not NAME.fullmatch(name):
+                yield f"the {kind} {name!r}: a name has lower-case letters, digits and single hyphens between them"
+            if names.count(name) > 1:
+                yield f"the {kind} {name!r} is declared twice; give one of them another name"
+
+
+def _of_cohorts(study: Study) -> Iterator[str]:
     for name, cohort in study.cohorts.items():
         for other in filter(None, (cohort.within, cohort.beside)):
             if other not in study.cohorts:
-                raise RobustlensError(f"{where}: cohort {name}: no cohort {other!r} is declared")
+                yield f"cohort {name}: no cohort {other!r} is declared"
+
+
+def _of_item(study: Study, item: Table | Figure | Claims) -> Iterator[str]:
+    what = getattr(item, "name", "claims")
+    for name, declared in item.inputs.items():
+        if not name.isidentifier() or keyword.iskeyword(name) or hasattr(dict, name) or hasattr(list, name):
+            yield f"{what}: an input can't be called {name!r}; it is the name of an argument of the builder"
+        for files in files_of(declared):
+            for cohort in (*files.cohorts, *([files.changed_by] if files.changed_by else [])):
+                if cohort not in study.cohorts:
+                    there = ", ".join(study.cohorts)
+                    yield f"{what}, input {name!r}: no cohort {cohort!r} is declared; there are: {there}"
+    for extra in sorted(set(item.uses) - set(USES)):
+        yield f"{what}: `uses` names {extra!r}; valid are: {', '.join(USES)}"
+    if isinstance(item, Figure):
+        for extra in sorted(set(item.animation) - set(item.inputs)):
+            yield f"{what}: `animation` names {extra!r}, which is not among its inputs"
+        for extra in sorted(set(item.per) - set(PER)):
+            yield f"{what}: `per` names {extra!r}; valid are: {', '.join(PER)}"
+        if not any(map(files_of, item.inputs.values())):
+            yield f"{what}: a figure needs an input of `Files`"

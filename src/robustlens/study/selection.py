@@ -11,6 +11,7 @@ from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest
 from robustlens.report.context import Context, Recipe
 from robustlens.study.declaration import Claims, Figure, Files, Published, Study, Table, files_of
+from robustlens.study.discovery import builder
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,7 @@ class Item:
     @property
     def builder(self) -> str:
         """The module that builds it."""
-        folder = f"studies.{self.study.name.replace('-', '_')}"
-        if isinstance(self.declared, Claims):
-            return f"{folder}.claims"
-        kind = "figures" if isinstance(self.declared, Figure) else "tables"
-        return self.declared.builder or f"{folder}.{kind}.{self.declared.name.replace('-', '_')}"
+        return builder(self.study, self.declared)
 
     @property
     def published(self) -> str | None:
@@ -61,12 +58,26 @@ class Item:
 class Selection:
     """The studies of one configuration.
 
-    kinds: by the names that `Files` use; stages may add to them until something is asked. Raises RobustlensError where
-    a declaration names a kind that no stage makes.
+    kinds: by the names that `Files` use; stages add to them until `check` is called.
     """
 
     def __init__(self, config: Config, studies: Mapping[str, Study], kinds: Mapping[str, Kind]):
         self.config, self.studies, self.kinds = config, studies, kinds
+
+    def check(self) -> None:
+        """Raise RobustlensError where a declaration names a kind of files that no stage makes, and where two figures
+        have one name."""
+        for study in self.studies.values():
+            where = f"studies/{study.name.replace('-', '_')}/study.py"
+            for item in study.items():
+                for files in (part for what in item.inputs.values() for part in files_of(what)):
+                    if files.kind not in self.kinds:
+                        hint = nearest(files.kind, list(self.kinds))
+                        raise RobustlensError(f"{where}: no stage makes files of the kind {files.kind!r}{hint}")
+            drawn = [item.name for figure in study.figures for item in self._drawn(study, figure)]
+            for name in drawn:
+                if drawn.count(name) > 1:
+                    raise RobustlensError(f"{where}: two figures are called {name!r}; give one of them another name")
 
     # What is made ---------------------------------------------------------------------------------------------------
 
@@ -82,12 +93,25 @@ class Selection:
     def claims(self, study: str) -> Item | None:
         return self._made[study]["claims"]
 
+    def made(self, study: str, kind: str, *suffixes: str) -> list[str]:
+        """The files of all tables, figures, animations or of the claims of a study, with each of these suffixes."""
+        folder = f"results/{self.config['scale']}/studies/{study}"
+        if kind == "claims":
+            return [f"{folder}/claims{suffix}" for suffix in suffixes if self.claims(study)]
+        place = "tables" if kind == "tables" else "figures"
+        return [f"{folder}/{place}/{name}{suffix}" for name in getattr(self, kind)(study) for suffix in suffixes]
+
+    def results(self, study: str) -> list[str]:
+        """All that a study promises."""
+        promised = {"tables": (".tex",), "figures": (".png", ".pdf"), "animations": (".gif",), "claims": (".tex",)}
+        return [path for kind, suffixes in promised.items() for path in self.made(study, kind, *suffixes)]
+
     def find(self, kind: str, study: str, name: str) -> Item:
-        """The table or figure (kind: "tables", "figures") of that name; an unknown one is an error that names the
-        nearest valid one."""
+        """The table or figure (kind: "tables", "figures" or "animations") of that name; an unknown one is an error that
+        names the nearest valid one."""
         if study not in self._made:
             raise RobustlensError(f"this scale has no study {study!r}{nearest(study, list(self._made))}")
-        items = self._made[study][kind]
+        items = getattr(self, kind)(study)
         if name not in items:
             raise RobustlensError(f"the study {study} has no {kind[:-1]} {name!r}{nearest(name, list(items))}")
         return items[name]
@@ -118,8 +142,8 @@ class Selection:
         return Item(study, declared, name, runs, files)
 
     def _drawn(self, study: Study, figure: Figure) -> Iterator[Item]:
-        """A figure for each dataset, or dataset and recipe, of its first input, where the other inputs have it too."""
-        first = next(iter(figure.inputs.values()))
+        """A figure for each dataset, or dataset and recipe, of its first files, where the other inputs have it too."""
+        first = next(what for what in figure.inputs.values() if files_of(what))
         runs = [run for part in files_of(first) for run in self.runs(study, part)]
         for values in dict.fromkeys(tuple(getattr(run, name) for name in figure.per) for run in runs):
             only = dict(zip(figure.per, values, strict=True))
@@ -151,7 +175,7 @@ class Selection:
         for dataset in cohort["datasets"]:
             for recipe in cohort["recipes"]:
                 yield from (self._run(dataset, recipe, seed, **asked) for seed in seeds)
-        if self._kind(study, files.kind).models:
+        if self.kinds[files.kind].models:
             for model in cohort["models"]:
                 yield self._run(self.config["models"][model]["dataset"], model, 0, **asked)
 
@@ -160,12 +184,6 @@ class Selection:
 
     def _cohorts(self, study: Study) -> Mapping[str, Any]:
         return self.config["studies"][study.name]["cohorts"]
-
-    def _kind(self, study: Study, name: str) -> Kind:
-        if name not in self.kinds:
-            problem = f"no stage makes files of the kind {name!r}{nearest(name, list(self.kinds))}"
-            raise RobustlensError(f"studies/{study.name.replace('-', '_')}/study.py: {problem}")
-        return self.kinds[name]
 
     def settings(self, recipe: str) -> dict[str, Any]:
         """What `where` is given: a recipe as configured, or a third-party model, and its name."""
@@ -192,9 +210,10 @@ class Selection:
     # What builders are told -----------------------------------------------------------------------------------------
 
     def context(self, item: Item) -> Context:
-        """Of a table, figure or ledger: labels and titles of what occurs among its inputs, and of nothing else. Only
-        figures are told of colours and markers, and ledgers, whose sentences name recipes themselves, of no labels."""
+        """Of a table, figure or ledger: labels and titles of what occurs among its inputs, and of nothing else: a
+        change of anything else does not remake it."""
         runs = list(dict.fromkeys(run for of_input in item.runs.values() for run in of_input))
+        ledger, uses = isinstance(item.declared, Claims), item.declared.uses
         datasets = dict.fromkeys(run.dataset for run in runs)
         evaluated = [run for run in runs if run.suite is not None] if self._reads(item, "evaluations") else []
         suites = dict.fromkeys(run.suite for run in evaluated)
@@ -206,11 +225,12 @@ class Selection:
             name=item.name,
             study=item.study.name,
             scale=self.config["scale"],
-            paper=item.study.paper,
-            baseline=item.study.baseline,
+            paper=item.study.paper if ledger else "",
+            baseline=getattr(item.declared, "baseline", None),
+            uses=uses,
             datasets=self._titles(list(datasets)),
             recipes=recipes,
-            attacks={} if isinstance(item.declared, Claims) else self._attacks(attacks),
+            attacks=self._attacks(attacks) if "attacks" in uses else {},
             threats={name: dict(self.config["threats"][name]) for name in sorted(threats)} if evaluated else {},
             architectures={name: self.config["datasets"][name]["architecture"] for name in datasets}
             if item.published
@@ -233,12 +253,12 @@ class Selection:
         settings = self.settings(name)
         model = self.config["models"].get(name)
         label = model.get("title", name) if model else settings.get("label", name)
-        shown = ("colour", "marker") if isinstance(item.declared, Figure) else ()
+        asked = {"changes": "changes", "colours": "colour", "markers": "marker"}
+        used = [setting for what, setting in asked.items() if what in item.declared.uses]
         datasets = dict.fromkeys(run.dataset for run in evaluated if run.recipe == name)
         return Recipe(
             label=name if isinstance(item.declared, Claims) else label,
-            changes=settings.get("changes"),
             leaves_out="leave_out" in settings,
             threats={dataset: trained_under(self.config, dataset, name) for dataset in datasets},
-            **{key: settings[key] for key in shown if key in settings},
+            **{key: settings[key] for key in used if key in settings},
         )

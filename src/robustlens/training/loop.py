@@ -39,13 +39,13 @@ from robustlens.training.state import RunState
 from robustlens.training.tracking import ENERGIES, Tracker, summarise
 
 SAVE_EVERY_SECONDS = 300.0
-# Several processes ask one another whether to stop about this often; alone, a process asks itself after every step.
+# Where several processes train together, they ask each other this often whether to stop; one process checks every step.
 SECONDS_BETWEEN_QUESTIONS = 0.25
 
 
 @contextlib.contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Inside, the parameters ask for no gradient: an attack then costs two forward passes a step, not three."""
+    """Inside, the parameters need no gradient: an attack then costs two forward passes per step, not three."""
     model.requires_grad_(False)
     try:
         yield
@@ -80,7 +80,7 @@ class Progress:
 
 
 class Training:
-    """One run, ready to go on from wherever its state says.
+    """One run, ready to start, or to resume where its saved state ends.
 
     spec: the resolved specification of the run (see `rules/train.smk`): seed, architecture, method, training,
         threat, tracking.
@@ -147,7 +147,8 @@ class Training:
         self.energy_epochs = {epoch for epoch in tracking["energy_epochs"] if epoch <= epochs} or {epochs}
 
     def run(self) -> TrainedRun:
-        """Train to the end. Of several processes only the first one measures: the others return the last weights alone.
+        """Train to the end. Where several processes train together, only the first measures; the others return only the
+        last weights.
 
         Raises Interrupted when asked to stop, RobustlensError for a loss that is not finite.
         """
@@ -245,7 +246,7 @@ class Training:
     def _attacked(
         self, network: FastNetwork, x: Tensor, y: Tensor, random: torch.Generator
     ) -> Tensor | tuple[Tensor, ...]:
-        """What the method's attack makes of a batch: adversarial images, or those and what else its loss needs."""
+        """What the method's attack makes of a batch: adversarial images, perhaps with more that its loss needs."""
         if self.attack is None:
             return x
         network.train(self.settings["attack_batchnorm"] == "train")
@@ -263,7 +264,7 @@ class Training:
 
     def _last(self) -> dict[str, Tensor]:
         """The weights at the end. The BatchNorm statistics of an SWA average are estimated on the training images,
-        attacked as in training (as in the released code of the invariance paper); those that the attack itself needs,
+        attacked as in training (as in the released code of AR-AT); those that the attack itself needs,
         on natural images."""
         final = self.averaging.final(self.model)
         if self.averaging.name == "swa" and final is not self.model:
@@ -355,7 +356,7 @@ class Training:
 
 def run_digest(spec: dict, data: PreparedDataset, engine: Engine, processes: int, device: torch.device) -> str:
     """Sixteen hexadecimal digits over all that defines a run: its specification (with the digest of the code it uses),
-    how and on what kind of device it is computed (sums of a processor follow its threads), and the checksums of the
+    how and on what kind of device it is computed (sums on a processor depend on its threads), and the checksums of the
     data."""
     threads = torch.get_num_threads() if device.type == "cpu" else None
     facts = [spec, engine.facts(), processes, device.type, threads, data.sheet["sha256"]]

@@ -2,7 +2,7 @@
 
 Every process holds the network and takes its share of each batch. After the backward pass the gradients are averaged
 over all images of the batch and the BatchNorm statistics over the processes, so that all networks stay equal. One
-exchange a step is little beside the many passes of an adversarial attack.
+exchange per step costs little, compared with the many passes of an adversarial attack.
 """
 
 import os
@@ -15,8 +15,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 # How long a process waits for the others before it fails. PyTorch's 10 minutes are too short: the others wait while the
-# first one tracks (PGD on thousands of images of a large network), and while it waits for GPUs that other jobs have. A
-# process that dies is noticed at once all the same, by torchrun.
+# first one tracks (PGD on thousands of images of a large network), and while it waits for GPUs that other jobs have. If
+# a process dies, torchrun still notices at once.
 PATIENCE = timedelta(hours=6)
 
 
@@ -28,7 +28,7 @@ class Processes:
         self.device = device
         if self.count > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-            self.wait()  # the first process has the GPUs of all only now
+            self.wait()  # only now does the first process hold the GPUs of all
 
     @property
     def first(self) -> bool:
@@ -87,8 +87,8 @@ class Processes:
 
 
 class Questions:
-    """When the processes ask one another something, about every `seconds`: after the same step in all of them, because
-    the first one's clock alone decides how many steps lie between. One process asks itself after every step."""
+    """When the processes ask each other something, about every `seconds`: after the same step in all of them, because
+    only the first one's clock decides how many steps lie between. A single process asks itself after every step."""
 
     def __init__(self, processes: Processes, seconds: float):
         self.processes, self.seconds = processes, seconds

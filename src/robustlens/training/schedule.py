@@ -5,7 +5,7 @@ from bisect import bisect_right
 
 from robustlens.errors import RobustlensError
 
-# PyTorch's defaults of OneCycleLR, which the energy paper's code leaves in place.
+# PyTorch's defaults of OneCycleLR, which the code of WEAT (Mirza et al. 2024) leaves in place.
 FIRST_SHARE, LAST_SHARE = 1 / 25, 1 / 250_000  # of the largest learning rate
 MOMENTUM = 0.95, 0.85  # outside the peak of the learning rate, and at it
 
@@ -14,8 +14,8 @@ class Schedule:
     """`settings` as in the configuration's `training`: `schedule`, `epochs`, `learning_rate`, `momentum`.
 
     one-cycle: a cosine from lr/25 up to lr over the first `warmup_fraction` of all steps and one down to lr/250,000;
-        with `cycle_momentum` the momentum goes 0.95 -> 0.85 -> 0.95 and replaces the configured one, as in the energy
-        paper's code (PyTorch's defaults).
+        with `cycle_momentum` the momentum goes 0.95 -> 0.85 -> 0.95 and replaces the configured one, as in the code of
+        WEAT (PyTorch's defaults).
     step: multiplied by `factor` after each of the `milestones` (in epochs).
     Raises RobustlensError when a one-cycle schedule has not a single step to warm up in.
     """

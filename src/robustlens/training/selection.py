@@ -1,6 +1,6 @@
 """Training on fewer images: those left out are whole classes, or chosen by what another run's classifier makes of them.
 
-The energy paper's study of high-energy, low-energy and misclassified images; what it measured them with is unknown.
+Mirza et al. 2024 do so with high-energy, low-energy and misclassified images; what they measured them with is unknown.
 """
 
 import hashlib

@@ -24,7 +24,7 @@ from robustlens.lock import take
 class RunState:
     """The state folder of one run, locked while this object is used as a context manager.
 
-    The lock is the operating system's: it ends with its process, however that ends, so a stale lock can't be.
+    The lock is the operating system's: it ends with its process, however that ends, so that none is ever stale.
     Raises RobustlensError when another process holds it, naming that process.
     """
 

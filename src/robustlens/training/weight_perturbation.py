@@ -13,7 +13,7 @@ class WeightPerturbation:
     """The perturbation that a run's configuration asks for.
 
     settings: `training.weight_perturbation`. After epoch `start_epoch` (counted from 1) each step is taken at w + v,
-    v = gamma ||w|| g / ||g|| for every weight tensor of two dimensions or more, g the gradient of the very loss that
+    v = gamma ||w|| g / ||g|| for every weight tensor of two dimensions or more, g the gradient of the same loss that
     is trained on; after the step v is taken off again. The released code takes one SGD step of a copy of the network
     for g; the length of that step cancels.
     """

@@ -52,26 +52,15 @@ def read(
     lists = (robustness, attack_energies, history, energies, scores, grid)
     frames = [read(files) if files else pd.DataFrame() for read, files in zip(readers, lists, strict=True)]
     datasets = list(dict.fromkeys(dataset for frame in frames if len(frame) for dataset in frame["dataset"].unique()))
-    changes = {name: recipe.changes for name, recipe in context.recipes.items() if recipe.changes}
+    changes = {name: changed for name in context.recipes if (changed := context.changes(name))}
     fewer = frozenset(name for name, recipe in context.recipes.items() if recipe.leaves_out)
     found = {}
     for dataset in datasets:
         parts = [frame[frame["dataset"] == dataset] if len(frame) else frame for frame in frames]
-        evaluated = [_one_threat(frame, context) if len(frame) else (frame, []) for frame in parts[:2]]
+        evaluated = [threats.one(largest(frame), context) if len(frame) else (frame, []) for frame in parts[:2]]
         notes = tuple(note for _, of_frame in evaluated for note in of_frame)
         found[dataset] = EnergyData(*(frame for frame, _ in evaluated), *parts[2:], changes, fewer, notes)
     return found
-
-
-def _one_threat(evaluations: pd.DataFrame, context: Context) -> tuple[pd.DataFrame, list[str]]:
-    """Those under the threat that most of the dataset's evaluations are made under, of several the first, and what a
-    reader must know about it: claims compare recipes under one threat."""
-    rows = largest(evaluations)
-    files = rows.drop_duplicates("source")["threat"].value_counts(sort=False)
-    threat = files.idxmax()
-    kept = rows[rows["threat"] == threat]
-    only = f"Judged on evaluations under {threats.label(threat, context)} alone; there are others."
-    return kept, [only] * (len(files) > 1) + threats.notes(kept, context)
 
 
 def attacked_standard(data: EnergyData, attack: str) -> pd.DataFrame:

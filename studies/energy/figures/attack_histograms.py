@@ -7,13 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robustlens.analysis.frames import one_dataset, read_evaluations
+from robustlens.analysis.frames import one_dataset, one_recipe, read_evaluations
 from robustlens.errors import RobustlensError
+from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import ADVERSARIAL, NATURAL, Drawing, drawn, styled
 from robustlens.report.scale import caption
-from robustlens.report.threats import notes
-from studies.energy.shown import one_recipe, one_threat
 
 ENERGIES = {"marginal": "$E(x)$", "joint": "$E(x, y)$"}
 BINS = 40
@@ -26,7 +25,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     """evaluations: suite indexes of one recipe on one dataset, whose seeds are drawn together. Raises RobustlensError
     for several recipes, and where the suite has neither the last checkpoint nor a published one.
     """
-    frame = one_threat(read_evaluations(evaluations), context)
+    frame = threats.of_training(read_evaluations(evaluations), context)
     title, recipe = context.dataset_title(one_dataset(frame)), one_recipe(frame)
     frame = frame[frame["checkpoint"].isin(CHECKPOINTS)]
     if frame.empty:
@@ -56,7 +55,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
         "where an attack other than the three PGDs fails, the image is left as it is. "
         "The outermost bins also hold what lies beyond them."
     )
-    text = " ".join([text, *notes(frame, context)])
+    text = " ".join([text, *threats.notes(frame, context)])
     return Drawing(figure, f"Energies under attack: {name}", caption(text, context.scale))
 
 

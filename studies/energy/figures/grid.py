@@ -8,12 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from robustlens.analysis.frames import one_dataset, read_runs
+from robustlens.analysis.frames import one_dataset, one_recipe, read_runs
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREEN, GREY, ORANGE, TEXT_WIDTH, Drawing, styled
 from robustlens.report.scale import caption
-from studies.energy.shown import one_recipe
 
 COLUMNS = 2
 ROW_HEIGHT, CHAIN_HEIGHT = 0.3, 2.2  # inches
@@ -55,8 +54,8 @@ def build(context: Context, *, grid: list[Path], chains: list[Path], samples: li
         f"{seed}: the first {images.shape[2]} of each of {images.shape[1]} classes, not chosen. n: number of "
         "steps; zeta: momentum; of PCA, the retained variance, and sigma in standard deviations of the class. d: "
         f"{name} of {settings['n_generated'].iloc[0]} images, in brackets how much that of two halves differs; the "
-        "smallest is framed. Below: mean joint energy after each step; of settings that differ in the number of steps "
-        "alone, the longest chain."
+        "smallest is framed. Below: mean joint energy after each step; of settings that differ only in the number of "
+        "steps, the longest chain."
     )
     return Drawing(figure, f"Settings of the sampler: {recipe}", caption(text, context.scale))
 

@@ -12,14 +12,13 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
-from robustlens.analysis.frames import one_dataset, read_runs
+from robustlens.analysis.frames import one_dataset, one_recipe, read_runs
 from robustlens.atomic import replacing
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, drawn, styled
 from robustlens.report.scale import caption
 from studies.energy.phases import three_phases
-from studies.energy.shown import one_recipe
 
 COLOURS = "viridis"
 LOSS = "loss of the attacked image, $E(x^{\\ast}\\!, y) - E(x^{\\ast})$"

@@ -10,11 +10,10 @@ from matplotlib.figure import Figure, SubFigure
 from robustlens.analysis.frames import one_dataset, paired, read_evaluations, read_runs
 from robustlens.analysis.statistics import Interval, crossed_interval
 from robustlens.errors import RobustlensError
+from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, ORANGE, RED, SKY, TEXT_WIDTH, Drawing, drawn, styled
 from robustlens.report.scale import caption
-from robustlens.report.threats import notes
-from studies.energy.shown import one_threat
 
 PAPER_THRESHOLDS = (-11.47, -3.87)  # low: at most the first; high: above the second
 BINS = 25
@@ -32,10 +31,10 @@ def build(context: Context, *, energies: list[Path], evaluations: list[Path]) ->
     that leave training images out and of those that they change, with the attacks clean and pgd20 on the checkpoints
     best and last. All of one dataset.
     """
-    measured, runs = read_runs(energies), one_threat(read_evaluations(evaluations), context)
+    measured, runs = read_runs(energies), threats.of_training(read_evaluations(evaluations), context)
     one_dataset(measured)
     title = context.dataset_title(one_dataset(runs))
-    changes = {recipe: context.recipes[recipe].changes for recipe in runs["recipe"].unique() if _fewer(recipe, context)}
+    changes = {recipe: context.changes(recipe) for recipe in runs["recipe"].unique() if _fewer(recipe, context)}
     if not changes:
         raise RobustlensError(
             f"no recipe on {title} leaves training images out; give such a recipe `leave_out`, and in `changes` the "
@@ -54,14 +53,14 @@ def build(context: Context, *, energies: list[Path], evaluations: list[Path]) ->
         f"{' or '.join(changed)}, differences paired over seeds and test images with 95 % intervals "
         f"over {' or '.join(factors)}. Accuracies are of the best checkpoint."
     )
-    text = " ".join([text, *notes(runs, context)])
+    text = " ".join([text, *threats.notes(runs, context)])
     return Drawing(figure, "Training without some of the images", caption(text, context.scale))
 
 
 def _fewer(recipe: str, context: Context) -> bool:
     """Whether the recipe is another one without some of its training images."""
     known = context.recipes.get(recipe)
-    return known is not None and known.leaves_out and known.changes is not None
+    return known is not None and known.leaves_out and context.changes(recipe) is not None
 
 
 def _histograms(part: SubFigure, measured: pd.DataFrame, context: Context) -> None:

@@ -11,11 +11,10 @@ from matplotlib.patches import Patch
 
 from robustlens.analysis.frames import accuracies, one_dataset, read_evaluations, with_deltas
 from robustlens.errors import RobustlensError
+from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, ORANGE, TEXT_WIDTH, Drawing, drawn, styled
 from robustlens.report.scale import caption
-from robustlens.report.threats import notes
-from studies.energy.shown import one_threat
 
 ATTACK = "pgd20"
 OURS = "best"  # third-party models have one checkpoint, `published`
@@ -29,7 +28,7 @@ IN_A_ROW = 9
 @styled
 def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     """evaluations: indexes of suites with PGD-20, of recipes and third-party models on one dataset."""
-    runs = one_threat(read_evaluations(evaluations), context)
+    runs = threats.of_training(read_evaluations(evaluations), context)
     title, attack = context.dataset_title(one_dataset(runs)), context.attack_label(ATTACK)
     runs = runs[runs["checkpoint"].isin(CHECKPOINTS)]
     deltas = with_deltas(runs[runs["attack"] == ATTACK])
@@ -61,8 +60,8 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     if first:
         text += f" Off the scale of the others, and on axes of their own: {', '.join(first)}."
     if runs["threat"].nunique() > 1:
-        text += " Threats differ: each classifier is attacked under that of its training, unless it is said otherwise."
-    text = " ".join([text, *notes(runs, context)])
+        text += " Threats differ: each classifier is attacked under that of its training, unless stated otherwise."
+    text = " ".join([text, *threats.notes(runs, context)])
     return Drawing(figure, "Energy gaps of all classifiers", caption(text, context.scale))
 
 
@@ -83,7 +82,7 @@ def _robustness(runs: pd.DataFrame, recipes: set[str], context: Context) -> tupl
     if common:
         name += f", of seed{'s' * (len(common) > 1)} {', '.join(map(str, sorted(common)))}, which all our recipes have"
     elif len(seeds):
-        name += ", of all seeds of each, because there is none that all our recipes have"
+        name += ", of all seeds of each, because no seed is common to all our recipes"
     return strongest.groupby("recipe")["accuracy"].mean(), name
 
 

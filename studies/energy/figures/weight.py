@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from robustlens.analysis.frames import last_epoch, one_dataset, read_runs
+from robustlens.analysis.frames import last_epoch, one_dataset, one_recipe, read_runs
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, styled
 from robustlens.report.scale import caption
-from studies.energy.shown import one_recipe
 
 
 def weight(energy: np.ndarray) -> np.ndarray:

@@ -110,7 +110,7 @@ def _published_rows(numbers: PublishedNumbers, dataset: str, group: str) -> list
 def _notes(run: pd.Series, labels: dict[str, str], kind: str, of_class: str) -> list[str]:
     needs = {
         "frechet": "each label has more of both than there are features",
-        "kid": f"each label has two of both; too few of a label for its {labels['frechet']} are enough for it",
+        "kid": f"each label has at least two of both (its {labels['frechet']} would need more)",
     }
     notes = [
         f"{labels['frechet']}: to {run['n_reference']} images of the {run['reference_split']} split (lower is better); "

@@ -120,8 +120,8 @@ def _notes(runs: pd.DataFrame, varying: list[str]) -> list[str]:
         )
     if (runs["steps"] == 0).any():
         notes.append(
-            "Settings of 0 steps are starting points, scored as they are: what the sampler adds to one of them is the "
-            "difference to it. Momentum, noise and step size do not exist there."
+            "Settings of 0 steps are starting points, scored as they are: the difference from one of them is what the "
+            "sampler adds to it. Momentum, noise and step size play no part there."
         )
     if (runs["features"] == "inception").any():
         notes.append(

@@ -14,9 +14,8 @@ from robustlens.report.scale import caption
 from robustlens.report.summary import over_seeds
 from robustlens.report.table import Table
 from studies.energy.phases import Phases, three_phases
-from studies.energy.shown import one_threat
 
-DIGITS = 1  # of accuracies, for ten columns are many
+DIGITS = 1  # of accuracies, because ten columns are many
 BORDERS, SLOPES = "Bends, epoch", "Slope of ΔE(x), nat in 10 epochs"
 VALIDATION, TEST = "Robust accuracy, validation, %", "Test, PGD-20"
 COLUMNS = (
@@ -31,7 +30,7 @@ NOTES = (
     "fits the mean ΔE(x) of the training images best (least squares) bends, seed by seed; mean, and in brackets the "
     "smallest and the largest of the seeds.",
     "best: the highest robust accuracy of all epochs on the validation images. The epoch is chosen on the images that "
-    "it is judged on, so that best \u2212 last there is never below 0; on test images, of which none was used to "
+    "it is judged on, so that best \u2212 last there is never below 0; on test images, none of which was used to "
     "choose, it compares the best with the last checkpoint.",
     "train \u2212 val.: robust accuracy on tracked training images minus that on validation images, last epoch.",
 )
@@ -41,7 +40,7 @@ def build(context: Context, *, history: list[Path], evaluations: list[Path]) -> 
     """history: `history.parquet` files; evaluations: indexes of suites."""
     runs = read_runs(history, ["epoch", "split", "delta_marginal", "robust_accuracy"])
     test = read_evaluations(evaluations, ["checkpoint", "attack", "index", "label", "prediction_adversarial"])
-    test = one_threat(with_points(test[test["attack"] == "pgd20"]), context)
+    test = threats.of_training(with_points(test[test["attack"] == "pgd20"]), context)
     datasets = runs["dataset"].unique()
     rows = []
     for (dataset, recipe), of_recipe in runs.groupby(["dataset", "recipe"], sort=False):

@@ -14,15 +14,15 @@ from robustlens.report.scale import caption
 from robustlens.report.summary import over_seeds
 from robustlens.report.table import Table
 
-DIGITS = 1  # of accuracies, for nine columns are many
+DIGITS = 1  # of accuracies, because nine columns are many
 FALL = "PGD-20, best \u2212 last"
 MEASURES = ("clean, best", "PGD-20, best", "PGD-20, last", FALL)
 SELECTION = (
-    "images: number of training images. Those left out are chosen by what the best checkpoint of another run of the "
-    "same seed makes of the training images: a fixed part of every class, of the highest or lowest E(x), of E(x) "
-    "around the median of the class, of the highest E(x) among the correctly classified ones, at random, or "
-    "misclassified, those of the highest loss first and all of them where they are fewer; where a row names a bound, "
-    "all images beyond it, whatever their class."
+    "images: number of training images. The best checkpoint of another run of the same seed decides which are left "
+    "out: a fixed part of every class, which is the images of the highest or of the lowest E(x), those around the "
+    "median E(x) of the class, those of the highest E(x) among the correctly classified ones, random ones, or the "
+    "misclassified ones of the highest loss (all of them where they are fewer). Where a row names a bound, all images "
+    "beyond it are left out, whatever their class."
 )
 ONE_SEED = (
     "With one seed the intervals are over test images: they say nothing about how much the accuracy would change if "
@@ -68,8 +68,8 @@ def build(context: Context, *, evaluations: list[Path], history: list[Path]) -> 
 
 def whole(recipe: str, recipes: list[str], context: Context) -> str:
     """The recipe that one which leaves images out changes, if it is among `recipes`; of any other, itself."""
-    known = context.recipes.get(recipe)
-    return known.changes if known and known.leaves_out and known.changes in recipes else recipe
+    known, changed = context.recipes.get(recipe), context.changes(recipe)
+    return changed if known and known.leaves_out and changed in recipes else recipe
 
 
 def _measured(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -117,8 +117,8 @@ def _few_left_out(label: str, runs: pd.DataFrame, base: pd.DataFrame) -> list[st
         such = pairs[left_out == number]
         where = "" if len(such) == len(pairs) else f", of seed {', '.join(map(str, such['seed']))}"
         if number == 0:
-            notes.append(f"{label}{where}: no training image is in this group, so that nothing was left out.")
+            notes.append(f"{label}{where}: no training image is in this group, so nothing was left out.")
         else:
             images = f"{number:.0f} of {such['images_y'].iloc[0]:.0f}"
-            notes.append(f"{label}{where}: only {images} training images left out, for the group has no more.")
+            notes.append(f"{label}{where}: only {images} training images left out, because the group has no more.")
     return notes

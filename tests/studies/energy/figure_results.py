@@ -8,6 +8,7 @@ import pandas as pd
 
 from robustlens.report.context import Context, Recipe
 from robustlens.report.figure import BLACK, BLUE, GREEN, ORANGE, RED
+from robustlens.study.declaration import USES
 
 LOOKS = {  # recipe: label, colour, marker
     "standard": ("Standard", "#888888", "o"),
@@ -44,6 +45,7 @@ def context(**changes):
         "attacks": {"pgd": "PGD", "kl-pgd": "KL-PGD", "pgd20": "PGD-20", "autoattack": "AutoAttack"},
         "threats": THREATS,
         "architectures": {},
+        "uses": USES,
     }
     return Context(**fields | changes)
 

@@ -79,7 +79,7 @@ def test_claims_are_judged_under_the_threat_of_most_evaluations(tmp_path):
     table = build(robustness=[*other, *own])
     row = cells(table)["weat-adv-beats-trades", "estimate"]
     assert float(row["value"]) == 50.0 and OTHER_THREAT not in row["files"]
-    assert "Judged on evaluations under L∞, ε = 3/16 alone; there are others." in table.notes
+    assert "Judged only on evaluations under L∞, ε = 3/16; there are others." in table.notes
     assert len(build(robustness=own).notes) == 1
     under_another = build(robustness=other)
     assert cells(under_another)["weat-adv-beats-trades", "estimate"]["value"] == "-100"

@@ -42,7 +42,7 @@ def test_subsets_stand_beside_training_on_all_images(tmp_path):
     assert float(row[labels[0], "PGD-20, best \u2212 last: points"]["value"]) == pytest.approx(20)
     assert float(row[labels[1], "PGD-20, best \u2212 last: points"]["value"]) == 0
     empty = [note for note in table.notes if "nothing was left out" in note]
-    assert empty == [f"{labels[2]}: no training image is in this group, so that nothing was left out."]
+    assert empty == [f"{labels[2]}: no training image is in this group, so nothing was left out."]
     assert float(row[labels[2], "PGD-20, best: difference"]["value"]) == 0
     assert any(
         note.startswith("With one seed the intervals are over test images: they say nothing") for note in table.notes
@@ -72,11 +72,12 @@ def test_subsets_say_where_hardly_an_image_was_left_out(tmp_path):
             history.append(write(tmp_path, "digits", recipe, seed, "history.parquet", frame))
     table = subsets.build(context(), evaluations=files, history=history)
     assert [note for note in table.notes if note.startswith("without ")] == [
-        "without high-energy images, of seed 1: only 1 of 200 training images left out, for the group has no more.",
-        "without high-energy images, of seed 0: only 2 of 300 training images left out, for the group has no more.",
-        "without low-energy images, of seed 0: only 2 of 300 training images left out, for the group has no more.",
-        "without misclassified images, of seed 1: no training image is in this group, so that nothing was left out.",
-        "without misclassified images, of seed 0: only 1 of 300 training images left out, for the group has no more.",
+        "without high-energy images, of seed 1: only 1 of 200 training images left out, because the group has no more.",
+        "without high-energy images, of seed 0: only 2 of 300 training images left out, because the group has no more.",
+        "without low-energy images, of seed 0: only 2 of 300 training images left out, because the group has no more.",
+        "without misclassified images, of seed 1: no training image is in this group, so nothing was left out.",
+        "without misclassified images, of seed 0: only 1 of 300 training images left out, because the group has no "
+        "more.",
     ]
     assert not any("With one seed" in note for note in table.notes)
 

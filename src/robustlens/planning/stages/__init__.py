@@ -6,7 +6,7 @@ takes to start.
 
     work(job, known) -> Work | None             passes through networks; None: there are none
     left(job, known) -> Work | None             those still to be made, if a job uses earlier results again
-    seconds(job, known) -> float | None         time beside those passes, at a rate that is assumed; None: nobody knows
+    seconds(job, known) -> float | None         time in addition to those passes, at an assumed rate; None: unknown
     written(job, known) -> dict[str, float]     bytes on disk by kind of file: the large ones
     fetched(job) -> list[dict]                  what it downloads: folder, file, bytes (None: unknown), by_hand
     dataset(job) -> Dataset                     what it prepares

@@ -1,4 +1,4 @@
-"""Downloads: which archives are still missing. How long they take, nobody knows."""
+"""Downloads: which archives are still missing. How long they take is unknown."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ def seconds(job: Job, known: Known) -> None:
 
 
 def fetched(job: Job) -> list[dict]:
-    """The archives that are not there yet, and the folder that a person has to put there."""
+    """The archives that are not there yet, and the folder that has to be put there by hand."""
     folder = Path("results/downloads", job.wildcards["download"])
     found = [
         {

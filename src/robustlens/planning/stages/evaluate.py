@@ -14,16 +14,16 @@ from robustlens.planning.networks import Network
 from robustlens.planning.passes import Passes, attack_passes, training_passes
 from robustlens.planning.work import Calls, Work
 
-# The share of attacked images that is taken to be robust: AutoAttack spends nearly all of its time on them. Adversarial
+# The share of attacked images assumed to be robust: AutoAttack spends nearly all of its time on them. Adversarial
 # training reaches about a half on CIFAR-10 and SVHN, a quarter on CIFAR-100, less on Tiny ImageNet; other training 0.
 ROBUST_SHARE, MANY_CLASSES, ROBUST_SHARE_OF_MANY = 0.5, 10, 0.25
 ROW = 40  # bytes of one image in an evaluation file, compressed
 NOTES = (
-    f"Of the images that AutoAttack's attacks are run on, {ROBUST_SHARE:.0%} are taken to be robust "
-    f"({ROBUST_SHARE_OF_MANY:.0%} if there are more than {MANY_CLASSES} classes, none after training without an "
-    "attack): these cost nearly all of their time.",
-    "Evaluations that are there already are taken to be used again, unless their run is trained anew; only the job "
-    "itself sees whether they were made with the same settings.",
+    f"Assumed: {ROBUST_SHARE:.0%} of the images that AutoAttack attacks are robust ({ROBUST_SHARE_OF_MANY:.0%} if "
+    f"there are more than {MANY_CLASSES} classes, none after training without an attack). They take nearly all of its "
+    "time.",
+    "Existing evaluations are assumed to be used again, unless their run is trained again; only the job itself checks "
+    "that they were made with the same settings.",
 )
 
 

@@ -7,8 +7,8 @@ from robustlens.planning.known import Known
 # Bytes of prepared images per second: decoding, writing, checksums. Assumed.
 RATE = 20e6
 NOTES = (
-    f"Preparing a dataset is taken to write {RATE / 1e6:.0f} MB/s of images. One of image files needs its disk space "
-    "twice while it is prepared.",
+    f"Preparing a dataset is assumed to write {RATE / 1e6:.0f} MB/s of images. A dataset of image files needs twice "
+    "its disk space while it is prepared.",
 )
 
 

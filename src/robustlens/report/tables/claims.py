@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from robustlens.analysis.claims import Claim, Outcome, judge
+from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.context import Context
 from robustlens.report.scale import warning
@@ -17,10 +18,10 @@ COLUMNS = (
     Column("rule and measurement", wide=1.25),
 )
 NOTE = (
-    "A claim says that a number is above a bound, which is 0 where the rule names no other. It is supported when the "
+    "A claim says that a number is above a bound, which is 0 where the rule names none. It is supported when the "
     "number's whole interval, in brackets, lies above the bound, contradicted when all of it lies below, and open "
     "otherwise. One seed cannot show how much training again would change a number: measured on a single one, a claim "
-    "is open whatever its interval. Intervals are at 95 % where the rule says nothing else, and not adjusted for the "
+    "is open whatever its interval. Intervals are at 95 % unless the rule says otherwise, and not adjusted for the "
     "number of claims. What the paper says of some of its datasets is not judged on its others."
 )
 
@@ -29,17 +30,25 @@ def build(context: Context, claims: Sequence[Claim], paper_datasets: Sequence[st
     """The ledger. claims: all of the paper; paper_datasets: those that it has results on.
 
     data: dataset -> what the claims are judged on. Its attribute `notes`, if it has one, is sentences that are printed
-    below the table.
+    below the table, before those on evaluations under another threat than the training's.
     """
     rows = [
         _row(claim, judge(claim, of_dataset), context.dataset_title(dataset) if len(data) > 1 else "")
         for dataset, of_dataset in data.items()
         for claim in claims_on(dataset, claims, paper_datasets)
     ]
+    files = [file for row in rows for cell in row.cells for file in cell.sources]
     title = f"Claims of {context.paper} and what the results on {context.datasets_titles(data)} say of them."
     notes = dict.fromkeys(note for of_dataset in data.values() for note in getattr(of_dataset, "notes", ()))
     words = f"{title} {warning(context.scale)}".strip()
-    return Table(context.label, words, "claim", COLUMNS, tuple(rows), (NOTE, *notes))
+    return Table(
+        context.label,
+        words,
+        "claim",
+        COLUMNS,
+        tuple(rows),
+        (NOTE, *notes, *threats.notes(threats.evaluated(files), context)),
+    )
 
 
 def claims_on(dataset: str, claims: Sequence[Claim], paper_datasets: Sequence[str]) -> list[Claim]:

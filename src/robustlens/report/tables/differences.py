@@ -52,8 +52,9 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
 def compared_with(recipe: str, recipes: Sequence[str], context: Context) -> str | None:
     """The one of `recipes` that a recipe is compared with: the one that it changes, or else the study's baseline; None
     if neither is there."""
-    changes = context.recipes[recipe].changes if recipe in context.recipes else None
-    return next((name for name in (changes, context.baseline) if name in recipes and name != recipe), None)
+    return next(
+        (name for name in (context.changes(recipe), context.baseline) if name in recipes and name != recipe), None
+    )
 
 
 def _minus(compared: Sequence[str], context: Context) -> str:

@@ -1,0 +1,47 @@
+"""Catalogue entries have the keys that docs/datasets.md lists, in the form that it gives."""
+
+import re
+
+import pytest
+from configured import REPOSITORY
+
+from robustlens.configuration.facts import CHECKSUMS, entry, readers
+from robustlens.parameters import names
+
+DIGITS = {"sha256": 64, "sha1": 40, "md5": 32}
+
+
+def documented() -> tuple[dict[str, str], dict[str, str]]:
+    """Of an entry and of an archive: key -> whether it is needed."""
+    text = (REPOSITORY / "docs" / "datasets.md").read_text()
+    tables = text.split("## Keys of a catalogue entry")[1].split("Of an archive:")
+    rows = [re.findall(r"^\| (`.+?) \| (.+?) \|", table, re.MULTILINE) for table in tables]
+    return tuple({key: needed for keys, needed in table for key in re.findall(r"`(\w+)`", keys)} for table in rows)
+
+
+ENTRY, ARCHIVE = documented()
+ARCHIVES = [(reader, archive) for reader in readers() for archive in entry(reader)["archives"]]
+
+
+def test_every_reader_has_an_entry():
+    assert sorted(readers()) == names("data")
+
+
+@pytest.mark.parametrize("reader", readers())
+def test_an_entry_has_what_is_needed_and_nothing_else(reader):
+    found = entry(reader)
+    assert {key for key, needed in ENTRY.items() if needed == "yes"} <= found.keys() <= ENTRY.keys()
+    assert all(isinstance(found[key], str) and found[key] for key in ("title", "citation", "licence", "homepage"))
+    assert "\n" not in found["title"] and found["homepage"].startswith("http")
+    assert found["classes"] > 1 and len(found["shape"]) == 3
+    assert found["sizes"].keys() == {"train", "test"} and found["sizes"]["train"] > 0
+    assert found.get("folder", {"name": "", "layout": ""}).keys() == {"name", "layout"}
+
+
+@pytest.mark.parametrize(("reader", "archive"), ARCHIVES, ids=[archive["file"] for _, archive in ARCHIVES])
+def test_an_archive_can_be_verified_and_got(reader, archive):
+    assert {key for key, needed in ARCHIVE.items() if needed == "yes"} <= archive.keys() <= ARCHIVE.keys()
+    checksums = [kind for kind in CHECKSUMS if kind in archive]
+    assert checksums and all(re.fullmatch(f"[0-9a-f]{{{DIGITS[kind]}}}", archive[kind]) for kind in checksums)
+    assert all(url.startswith("https://") for url in archive.get("urls", []))
+    assert archive.get("urls") or archive["by_hand"]
