@@ -174,6 +174,7 @@ def report_spec(wildcards):
         "make_report",
         title="robustlens: " + ", ".join(CONFIG["studies"]),
         scale=CONFIG["scale"],
+        caveat=configuration.caveat(CONFIG),
         configuration=hashlib.sha256(text.encode()).hexdigest()[:16],
         datasets=[configuration.cited(CONFIG, name) for name in configuration.used_datasets(CONFIG)],
         studies={name: chapter_facts(study) for name, study in SELECTION.studies.items()},

@@ -63,6 +63,7 @@ with job("report", args.log):
     document = Document(
         title=spec["title"],
         scale=spec["scale"],
+        caveat=spec["caveat"],
         datasets=[json.loads(path.read_text()) | facts for facts, path in cited],
         chapters=chapters,
         claims=args.collected,

@@ -42,6 +42,7 @@ ATTACKS = {  # attack: what it does to E(x) and to E(x, y) of a standard model
     "cw": (4, 7),
 }
 STAGES = ("apgd-ce", "apgd-t", "fab-t", "square")
+CAVEAT = "Small scale: no evidence about CIFAR-10."
 THREAT, OTHER_THREAT = "linf-3-16", "l2-1-2"
 THREATS = {
     THREAT: {"norm": "linf", "epsilon": "3/16", "step_size": "3/64"},
@@ -172,7 +173,7 @@ def context(name: str = "table", *, trained_on: Iterable[str] = ("digits",), **c
         recipe: Recipe(label, changes=base, leaves_out=recipe in FEWER, threats=dict.fromkeys(trained_on, THREAT))
         for recipe, (label, base) in LABELS.items()
     }
-    fields = {"name": name, "study": "energy", "scale": "embedded", "paper": "the energy paper", "recipes": recipes}
+    fields = {"name": name, "study": "energy", "caveat": CAVEAT, "paper": "the energy paper", "recipes": recipes}
     shared = {"attacks": ATTACK_LABELS, "threats": THREATS, "baseline": "trades", "uses": USES}
     return Context(**fields | shared | changes)
 

@@ -92,6 +92,7 @@ def document(tmp_path_factory):
     return Document(
         title="A report_with 100 % & <specials>",
         scale="embedded",
+        caveat="Embedded scale: no evidence about CIFAR-10.",
         datasets=[SHEET],
         chapters=[*chapters, Chapter("free", "free", "free")],
         claims=folder / "claims.csv",

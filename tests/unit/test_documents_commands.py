@@ -84,7 +84,14 @@ def results(tmp_path):
 def make_report(folder, studies, *more):
     told = {"robustness": None}
     facts = {study: {"title": f"Title of {study}", "paper": f"the {study} paper", **told} for study in studies}
-    spec = {"title": "robustlens", "scale": "tiny", "configuration": "0123", "datasets": [], "studies": facts}
+    spec = {
+        "title": "robustlens",
+        "scale": "tiny",
+        "configuration": "0123",
+        "datasets": [],
+        "studies": facts,
+        "caveat": "",
+    }
     options = ["--spec", json.dumps(spec), "--log", "log", "--collected", "results/tiny/claims.csv"]
     options += ["--html", "results/tiny/report.html", "--tex", "results/tiny/report.tex"]
     return run(folder, "make_report", *options, "--certificate", "results/tiny/provenance/report.json", *more)

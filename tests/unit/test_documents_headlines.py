@@ -9,11 +9,11 @@ from robustlens.report.headlines import headlines
 HEADER = "group,row,column,value,std,n_seeds,n_images,unit,files"
 
 
-def context(scale, threat="near"):
+def context(caveat, threat="near"):
     """What the table of robustness was told; SAT was trained under `threat`."""
     recipes = {"SAT": Recipe("SAT of ours", threats={"digits": threat})}
     threats = {"near": {"norm": "linf", "epsilon": "3/16"}, "far": {"norm": "l2", "epsilon": "1/2"}}
-    return Context("robustness", "light", scale, "", {"digits": "scikit-learn digits"}, recipes, threats=threats)
+    return Context("robustness", "light", caveat, "", {"digits": "scikit-learn digits"}, recipes, threats=threats)
 
 
 def table(folder, rows):
@@ -48,7 +48,7 @@ BEST = [
 
 def test_the_most_and_least_robust_and_the_most_accurate_recipe_are_named(tmp_path):
     """Under AutoAttack although PGD-20 gives lower numbers, on other images; at the best checkpoint, not the last."""
-    found = headlines(table(tmp_path, BEST), context("embedded"))
+    found = headlines(table(tmp_path, BEST), context("Embedded scale."))
     assert [column.label for column in found.columns] == ["AutoAttack", "without attack"]
     assert shown(found) == [
         ("Most robust of 3 recipes with 3 seeds", "TRADES", "60.0 ± 11.5", "94.50 ± 0.30"),
@@ -68,7 +68,7 @@ def test_without_autoattack_recipes_are_compared_under_the_attack_that_leaves_le
         ("", "TRADES", "Best checkpoint: PGD-5", 80.0, "", 1, 500),
         ("", "TRADES", "Best checkpoint: PGD-20", 40.0, "", 1, 500),
     ]
-    found = headlines(table(tmp_path, rows), context("paper"))
+    found = headlines(table(tmp_path, rows), context(""))
     assert shown(found) == [
         ("Most robust of 2 recipes with one seed", "SAT", "50.0", "90.0"),
         ("Least robust of these", "TRADES", "40.0", "\u2013"),
@@ -84,7 +84,7 @@ def test_recipes_with_fewer_seeds_are_named_apart(tmp_path):
         ("", "MAIL", "Best checkpoint: AutoAttack", 10.0, "", 1, 30),
         ("", "Not attacked", "Best checkpoint: clean", 99.0, "", 1, 30),
     ]
-    found = shown(headlines(table(tmp_path, rows), context("embedded")))
+    found = shown(headlines(table(tmp_path, rows), context("Embedded scale.")))
     assert found[0][:2] == ("Most robust of 3 recipes with 3 seeds", "TRADES")
     assert found[-1] == ("Most robust of 2 recipes with fewer seeds", "SAT + AWP", "70.0", "\u2013")
 
@@ -92,7 +92,7 @@ def test_recipes_with_fewer_seeds_are_named_apart(tmp_path):
 def test_recipes_of_equal_accuracy_are_all_named_up_to_three(tmp_path):
     rows = [("", name, "Best checkpoint: AutoAttack", 50.0, 1.0, 3, 30) for name in ("A", "B")]
     rows += [("", name, "Best checkpoint: AutoAttack", 0.0, 0.0, 3, 30) for name in ("C", "D", "E", "F")]
-    found = [(group, label) for group, label, *_ in shown(headlines(table(tmp_path, rows), context("embedded")))]
+    found = [(group, label) for group, label, *_ in shown(headlines(table(tmp_path, rows), context("Embedded scale.")))]
     least = "Least robust of these (3 of 4 with the same accuracy)"
     most = "Most robust of 6 recipes with 3 seeds"
     assert found == [(most, "A"), (most, "B"), (least, "C"), (least, "D"), (least, "E")]
@@ -104,7 +104,7 @@ def test_each_dataset_has_numbers_of_its_own(tmp_path):
         ("CIFAR-10", "TRADES", "Best checkpoint: AutoAttack", 51.0, 1.0, 3, 10000),
         ("SVHN", "SAT", "Best checkpoint: PGD-20", 60.0, "", 1, 2000),
     ]
-    found = headlines(table(tmp_path, rows), context("paper"))
+    found = headlines(table(tmp_path, rows), context(""))
     assert [column.label for column in found.columns] == ["AutoAttack", "PGD-20", "without attack"]
     assert shown(found) == [
         ("CIFAR-10: most robust of 2 recipes with 3 seeds", "TRADES", "51.00 ± 1.00", "\u2013", "\u2013"),
@@ -120,7 +120,7 @@ def test_each_dataset_has_numbers_of_its_own(tmp_path):
 
 @pytest.mark.parametrize("rows", [[], [("", "SAT", "Best checkpoint: clean", 90.0, "", 1, 500)]])
 def test_where_nothing_was_attacked_there_are_no_headlines(tmp_path, rows):
-    assert headlines(table(tmp_path, rows), context("paper")) is None
+    assert headlines(table(tmp_path, rows), context("")) is None
 
 
 def test_recipes_that_were_trained_under_another_threat_are_named(tmp_path):
@@ -128,14 +128,14 @@ def test_recipes_that_were_trained_under_another_threat_are_named(tmp_path):
         table(tmp_path, BEST),
         "Trained under L2, ε = 1/2, but evaluated under L∞, ε = 3/16 on scikit-learn digits",
     )
-    assert not any("Trained" in note for note in headlines(path, context("paper")).notes)
-    assert not any("Trained" in note for note in headlines(path, context("paper", "far")).notes)  # SAT is not shown
+    assert not any("Trained" in note for note in headlines(path, context("")).notes)
+    assert not any("Trained" in note for note in headlines(path, context("", "far")).notes)  # SAT is not shown
     rows = [row for row in BEST if row[1] != "TRADES"]
-    assert f"{said}: SAT of ours." in headlines(table(tmp_path, rows), context("paper", "far")).notes
+    assert f"{said}: SAT of ours." in headlines(table(tmp_path, rows), context("", "far")).notes
 
 
 def test_a_chapter_takes_them_from_its_table_of_robustness_alone(tmp_path):
-    path, told = table(tmp_path, BEST).with_suffix(".tex"), context("paper")
+    path, told = table(tmp_path, BEST).with_suffix(".tex"), context("")
     assert len(Chapter("light", "L", "l", tables=[path], robustness=told).headlines.rows) == 3
     assert Chapter("light", "L", "l", tables=[path.with_name("phases.tex")], robustness=told).headlines is None
     assert Chapter("light", "L", "l", tables=[path]).headlines is None

@@ -72,6 +72,7 @@ def document(tmp_path) -> Document:
     return Document(
         title=TEXT,
         scale="tiny",
+        caveat=TEXT,
         datasets=[sheet | {"sizes": {"train": 1, "validation": 1, "test": 1}}],
         chapters=[
             Chapter(

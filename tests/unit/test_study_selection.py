@@ -193,7 +193,8 @@ def test_the_context_has_what_occurs_among_the_inputs_and_nothing_else():
     published = Table("t", "A table", inputs, uses=("attacks", "changes"), baseline="sat")
     chosen = selection([published, table("h", x=Files("history", "main"))])
     context = chosen.context(chosen.tables("mine")["t"])
-    assert (context.name, context.study, context.scale, context.baseline) == ("t", "mine", "small", "sat")
+    assert (context.name, context.study, context.baseline) == ("t", "mine", "sat")
+    assert context.caveat == "Scale small: not the protocol of the papers."
     assert dict(context.datasets) == {"digits": "Digits"}
     assert dict(context.attacks) == {"cw": "cw"}
     assert set(context.recipes) == {"fewer", "without-threes"}

@@ -88,7 +88,7 @@ LABEL = {
     *figures("delta-digits", "correlation-digits", "violins-digits"),
     *REPORT,
 }
-COLOUR = {*figures("delta-digits", "correlation-digits", "violins-digits"), *REPORT}
+COLOUR = {*figures("delta-digits", "correlation-digits"), *REPORT}
 # Whatever names its dataset: all that is shown.
 TITLE = {
     *tables("robustness", "differences", "autoattack", "phases", "energies", "attack-energies", "subsets"),
@@ -131,9 +131,9 @@ CHANGES = {
                                     tables("autoattack") | REPORT),
     "the code of a table of the study": (f"{STUDY}/tables/subsets.py", "DIGITS = 1", "DIGITS = 2",
                                          tables("subsets") | REPORT),
-    "the list of a table's inputs": (f"{STUDY}/study.py", '"history": HISTORY, "evaluations": EVALUATIONS}),\n        '
-                                     'Table("attack', '"history": HISTORY, "evaluations": Files("evaluations", "main")'
-                                     '}),\n        Table("attack', tables("energies") | REPORT),
+    "the list of a table's inputs": (f"{STUDY}/study.py", 'last epoch", {"history": HISTORY, "evaluations": EVALUATIONS}',
+                                     'last epoch", {"history": HISTORY, "evaluations": Files("evaluations", "main")}',
+                                     tables("energies") | REPORT),
     "the code of the scores": (f"{LIBRARY}/generation/quality.py", "KERNEL_SUBSETS = 100", "KERNEL_SUBSETS = 99",
                                {*of("score", "trades"), "score/digits/real-images", *tables("generation"), *CLAIMS,
                                 *of("generate_grid", "trades", seeds=("seed0",)), *tables("generation-grid"),

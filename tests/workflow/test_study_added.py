@@ -24,10 +24,16 @@ STUDY = Study(
     paper="the second paper",
     cohorts={"main": Cohort("All of it.", suite="brief")},
     tables=[
-        Table("robustness", "Accuracy", {"evaluations": EVALUATIONS}, builder="robustlens.report.tables.robustness"),
+        Table(
+            "robustness",
+            "Accuracy",
+            {"evaluations": EVALUATIONS},
+            builder="robustlens.report.tables.robustness",
+            uses=("attacks",),
+        ),
         Table("counts", "Counted images", {"evaluations": EVALUATIONS, "sizes": Files("sizes", "main")}),
     ],
-    figures=[Figure("losses", "Losses", {"history": Files("history", "main")}, per=("dataset",))],
+    figures=[Figure("losses", "Losses", {"history": Files("history", "main")}, per=("dataset",), uses=("colours",))],
     claims=Claims("Judge the claims of the second paper", {"evaluations": EVALUATIONS}),
 )
 ''',

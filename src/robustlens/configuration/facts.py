@@ -25,6 +25,11 @@ def readers() -> list[str]:
     return [path.stem.replace("_", "-") for path in CATALOGUE.glob("*.yaml")]
 
 
+def caveat(config: Config) -> str:
+    """What a reader of any result must know about its scale; empty where there is nothing to know."""
+    return config.get("caveat", f"Scale {config['scale']}: not the protocol of the papers.")
+
+
 def run_spec(config: Config, dataset: str, recipe: str) -> Config:
     """All that defines the runs of a recipe on a dataset, except the seed: architecture, method, training, threat and
     tracking, with the recipe's own entries in place of the dataset's."""

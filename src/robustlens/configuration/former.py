@@ -5,6 +5,8 @@ from typing import Any
 
 from robustlens.errors import RobustlensError
 
+# The cohorts are those of the one study that there was when each had a key of its own. Studies since then have only
+# known `cohorts`, so none is added here.
 # Where a key stood, and what it is now. `*` is any name; the n-th one is `{n}` of the answer.
 FORMER = {
     "studies.*.recipes": "studies.{0}.cohorts.main.recipes",

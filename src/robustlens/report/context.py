@@ -29,6 +29,7 @@ class Recipe:
 class Context:
     """Of one table, figure or ledger of claims; everything in it occurs among the builder's inputs.
 
+    caveat: what a reader must know of results at this scale; empty where there is nothing to know.
     name: of the table or figure, as its files are called. study: its name. paper: what sentences call its paper, for a
     ledger. datasets: titles. attacks: labels. threats: norm, epsilon and step size as configured. architectures: of the
     datasets, where published numbers are compared with. baseline: the recipe that others are compared with. uses: what
@@ -37,7 +38,7 @@ class Context:
 
     name: str
     study: str
-    scale: str
+    caveat: str = ""
     paper: str = ""
     datasets: Mapping[str, str] = field(default_factory=dict)
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
@@ -51,6 +52,10 @@ class Context:
     def label(self) -> str:
         """The name of what is built, unique among all studies."""
         return f"{self.study}-{self.name}"
+
+    def caption(self, text: str) -> str:
+        """With the caveat behind it, because tables and figures travel alone."""
+        return f"{text} {self.caveat}".strip()
 
     def dataset_title(self, name: str) -> str:
         """What readers see; like a recipe or an attack that is not listed, it keeps its identifier."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from robustlens.report.chapter import Chapter, count, read_verdicts
-from robustlens.report.scale import warning
 
 TEMPLATES = Path(__file__).parent / "templates"  # not seen by the code digest: declare them as inputs
 
@@ -15,6 +14,7 @@ TEMPLATES = Path(__file__).parent / "templates"  # not seen by the code digest: 
 class Document:
     """The parts of a report.
 
+    caveat: what a reader must know of the scale first; empty where there is nothing to know.
     datasets: their sheets (`sheet.json`), each with its title and citation. chapters: one per study, in order. claims:
     the CSV of the collected claims. provenance: what to print at the end, such as the configuration's digest and the
     versions of the libraries.
@@ -22,14 +22,11 @@ class Document:
 
     title: str
     scale: str
+    caveat: str
     datasets: list[dict]
     chapters: list[Chapter]
     claims: Path
     provenance: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def warning(self) -> str:
-        return warning(self.scale)
 
     @property
     def introduction(self) -> list[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.context import Context
-from robustlens.report.scale import caption
 from robustlens.report.summary import accuracy_digits
 from robustlens.report.table import Table
 
@@ -58,7 +57,7 @@ def headlines(robustness: Path, context: Context) -> Table | None:
         notes.append("± is the standard deviation over seeds (n \u2212 1).")
     on = f" on {next(iter(datasets))}" if len(datasets) == 1 and all(datasets) else ""
     at = f", {checkpoint[0].lower()}{checkpoint[1:]}" if checkpoint else ""
-    title = caption(f"The most and the least robust recipes{on}: accuracy in %{at}.", context.scale)
+    title = context.caption(f"The most and the least robust recipes{on}: accuracy in %{at}.")
     notes += threats.notes(threats.evaluated(files), context)
     return Table(f"{context.study}-headlines", title, "recipe", columns, rows, (*notes, PICKED))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from robustlens.configuration import Config, title, trained_under
+from robustlens.configuration import Config, caveat, title, trained_under
 from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest
 from robustlens.report.context import Context, Recipe
@@ -224,7 +224,7 @@ class Selection:
         return Context(
             name=item.name,
             study=item.study.name,
-            scale=self.config["scale"],
+            caveat=caveat(self.config),
             paper=item.study.paper if ledger else "",
             baseline=getattr(item.declared, "baseline", None),
             uses=uses,

@@ -12,7 +12,6 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import ADVERSARIAL, NATURAL, Drawing, drawn, styled
-from robustlens.report.scale import caption
 
 ENERGIES = {"marginal": "$E(x)$", "joint": "$E(x, y)$"}
 BINS = 40
@@ -56,7 +55,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
         "The outermost bins also hold what lies beyond them."
     )
     text = " ".join([text, *threats.notes(frame, context)])
-    return Drawing(figure, f"Energies under attack: {name}", caption(text, context.scale))
+    return Drawing(figure, f"Energies under attack: {name}", context.caption(text))
 
 
 def _histograms(axes: Axes, rows: pd.DataFrame, energy: str, bins: np.ndarray) -> None:

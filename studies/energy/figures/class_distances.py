@@ -11,7 +11,6 @@ from robustlens.analysis.frames import one_dataset, read_scores
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.scale import caption
 from studies.energy.class_distances import class_distances
 
 WHY_NOT = (
@@ -44,7 +43,7 @@ def build(context: Context, *, scores: list[Path]) -> Drawing:
         reason = WHY_NOT + (f" ({runs['dims'].max():.0f} here)." if "dims" in runs else ".")
         axes.axis("off")
         axes.text(0.5, 0.5, "\n".join(textwrap.wrap(reason, 70)), ha="center", va="center", transform=axes.transAxes)
-        return Drawing(figure, heading, caption(f"{name} of generated images of {title}. {reason}", context.scale))
+        return Drawing(figure, heading, context.caption(f"{name} of generated images of {title}. {reason}"))
     recipes = list(known["recipe"].unique())
     for number, recipe in enumerate(recipes):
         dodge = 0.6 / len(recipes) * (number - (len(recipes) - 1) / 2)
@@ -63,7 +62,7 @@ def build(context: Context, *, scores: list[Path]) -> Drawing:
     left_out = len(runs) - len(known)
     if left_out:
         text += f" Not shown: {left_out} of {len(runs)} runs, with too few images per class."
-    return Drawing(figure, heading, caption(text, context.scale))
+    return Drawing(figure, heading, context.caption(text))
 
 
 def _draw(axes: Axes, runs: pd.DataFrame, context: Context, recipe: str, dodge: float) -> None:

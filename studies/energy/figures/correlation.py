@@ -11,7 +11,6 @@ from robustlens.analysis.statistics import correlation_interval
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.scale import caption
 
 NOT_ROBUST = "standard"
 
@@ -50,7 +49,7 @@ def build(context: Context, *, history: list[Path]) -> Drawing:
         f"{_correlation(means, 'means of recipes')}. "
         "Runs of one recipe are not independent of each other, so the first interval is too narrow."
     )
-    return Drawing(figure, "Energy gap and robust overfitting", caption(text, context.scale))
+    return Drawing(figure, "Energy gap and robust overfitting", context.caption(text))
 
 
 def _points(runs: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,6 @@ from matplotlib.lines import Line2D
 from robustlens.analysis.frames import one_dataset, read_runs
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, band, drawn, styled
-from robustlens.report.scale import caption
 
 COLUMNS = 4
 TITLE_WIDTH = 22  # characters
@@ -50,7 +49,7 @@ def build(context: Context, *, history: list[Path]) -> Drawing:
         f"standard deviation over {counts} seed{'s' * bool(seeds.max() > 1)}. Panels share the vertical "
         "axis unless they say otherwise."
     )
-    return Drawing(figure, "Energy gap of every recipe", caption(text, context.scale))
+    return Drawing(figure, "Energy gap of every recipe", context.caption(text))
 
 
 def _draw(axes: Axes, runs: pd.DataFrame, shade: str) -> None:

@@ -12,7 +12,6 @@ from robustlens.analysis.frames import one_dataset, one_recipe, read_runs
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREEN, GREY, ORANGE, TEXT_WIDTH, Drawing, styled
-from robustlens.report.scale import caption
 
 COLUMNS = 2
 ROW_HEIGHT, CHAIN_HEIGHT = 0.3, 2.2  # inches
@@ -57,7 +56,7 @@ def build(context: Context, *, grid: list[Path], chains: list[Path], samples: li
         "smallest is framed. Below: mean joint energy after each step; of settings that differ only in the number of "
         "steps, the longest chain."
     )
-    return Drawing(figure, f"Settings of the sampler: {recipe}", caption(text, context.scale))
+    return Drawing(figure, f"Settings of the sampler: {recipe}", context.caption(text))
 
 
 def _label(setting: tuple) -> str:

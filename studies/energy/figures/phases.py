@@ -10,7 +10,6 @@ from robustlens.analysis.frames import one_dataset, read_runs
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, band, drawn, styled
-from robustlens.report.scale import caption
 from studies.energy.phases import three_phases
 
 RECIPES = ("sat", "trades")
@@ -42,7 +41,7 @@ def build(context: Context, *, history: list[Path]) -> Drawing:
         f"Robust error under PGD and mean ΔE(x) = E(x) \u2212 E(x*) on {title} during training; mean and standard "
         f"deviation over {seeds} seed{'s' * (seeds > 1)}. {found}"
     )
-    return Drawing(figure, "Phases of adversarial training", caption(text, context.scale))
+    return Drawing(figure, "Phases of adversarial training", context.caption(text))
 
 
 def _curves(runs: pd.DataFrame, recipe: str, split: str, value: str) -> tuple[np.ndarray, np.ndarray]:

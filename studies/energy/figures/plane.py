@@ -17,7 +17,6 @@ from robustlens.atomic import replacing
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.scale import caption
 from studies.energy.phases import three_phases
 
 COLOURS = "viridis"
@@ -53,7 +52,7 @@ def build(context: Context, *, energies: list[Path], history: list[Path]) -> Dra
         f"from the natural to the attacked image, for {min(ARROWS, images)} of them. On the dashed line the "
         f"cross-entropy E(x, y) \u2212 E(x) is 0. {phases}"
     )
-    return Drawing(figure, f"Energies image by image: {recipe}", caption(text, context.scale))
+    return Drawing(figure, f"Energies image by image: {recipe}", context.caption(text))
 
 
 @styled

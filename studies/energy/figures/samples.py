@@ -9,7 +9,6 @@ from robustlens.analysis.frames import run_of
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.scale import caption
 
 MOST_CLASSES, PER_CLASS = 10, 3
 
@@ -42,7 +41,7 @@ def build(context: Context, *, samples: list[Path]) -> Drawing:
         f"Images generated from each classifier trained on {title}, one column per class; the first {PER_CLASS} "
         "of each class, not chosen."
     )
-    return Drawing(figure, "Generated images", caption(text, context.scale))
+    return Drawing(figure, "Generated images", context.caption(text))
 
 
 def _mosaic(images: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -13,7 +13,6 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, ORANGE, RED, SKY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.scale import caption
 
 PAPER_THRESHOLDS = (-11.47, -3.87)  # low: at most the first; high: above the second
 BINS = 25
@@ -54,7 +53,7 @@ def build(context: Context, *, energies: list[Path], evaluations: list[Path]) ->
         f"over {' or '.join(factors)}. Accuracies are of the best checkpoint."
     )
     text = " ".join([text, *threats.notes(runs, context)])
-    return Drawing(figure, "Training without some of the images", caption(text, context.scale))
+    return Drawing(figure, "Training without some of the images", context.caption(text))
 
 
 def _fewer(recipe: str, context: Context) -> bool:

@@ -14,7 +14,6 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, ORANGE, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.scale import caption
 
 ATTACK = "pgd20"
 OURS = "best"  # third-party models have one checkpoint, `published`
@@ -62,7 +61,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     if runs["threat"].nunique() > 1:
         text += " Threats differ: each classifier is attacked under that of its training, unless stated otherwise."
     text = " ".join([text, *threats.notes(runs, context)])
-    return Drawing(figure, "Energy gaps of all classifiers", caption(text, context.scale))
+    return Drawing(figure, "Energy gaps of all classifiers", context.caption(text))
 
 
 def _robustness(runs: pd.DataFrame, recipes: set[str], context: Context) -> tuple[pd.Series, str]:

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from robustlens.analysis.frames import last_epoch, one_dataset, one_recipe, read_runs
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, styled
-from robustlens.report.scale import caption
 
 
 def weight(energy: np.ndarray) -> np.ndarray:
@@ -42,4 +41,4 @@ def build(context: Context, *, energies: list[Path]) -> Drawing:
         f"Above: w(x) = 1 / log(1 + exp(|E(x)|)), and its mean over the training images of {title}. Below: their "
         f"energies in the runs of {context.recipe_label(recipe)}, epoch {tracked['epoch'].iloc[0]}."
     )
-    return Drawing(figure, f"The weight of {context.recipe_label(recipe)}", caption(text, context.scale))
+    return Drawing(figure, f"The weight of {context.recipe_label(recipe)}", context.caption(text))

@@ -9,7 +9,6 @@ from robustlens.analysis.statistics import crossed_interval
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.context import Context
-from robustlens.report.scale import caption
 from robustlens.report.table import Table
 
 COLUMNS = ("E(x)", "E(x*)", "ΔE(x)", "E(x, y)", "E(x*, y)", "ΔE(x, y)", "success, %", "distance")
@@ -49,7 +48,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
     )
     title = f"Energies before and after each attack on {context.datasets_titles(datasets)}."
     columns = tuple(Column(label) for label in COLUMNS)
-    return Table(context.label, caption(title, context.scale), "attack", columns, tuple(rows), notes)
+    return Table(context.label, context.caption(title), "attack", columns, tuple(rows), notes)
 
 
 def _cells(part: pd.DataFrame) -> tuple[Cell, ...]:

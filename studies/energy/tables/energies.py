@@ -9,7 +9,6 @@ from robustlens.report import threats
 from robustlens.report.cells import Column, Row
 from robustlens.report.comparison import seeds_notes
 from robustlens.report.context import Context
-from robustlens.report.scale import caption
 from robustlens.report.summary import over_seeds
 from robustlens.report.table import Table
 
@@ -47,7 +46,7 @@ def build(context: Context, *, history: list[Path], evaluations: list[Path]) -> 
     ]
     title = f"Mean marginal and joint energies on {context.datasets_titles(datasets)} at the end of training."
     columns = tuple(Column(label) for label in ENERGIES.values())
-    return Table(context.label, caption(title, context.scale), "recipe", columns, tuple(rows), tuple(notes))
+    return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), tuple(notes))
 
 
 def _means(test: pd.DataFrame) -> pd.DataFrame:

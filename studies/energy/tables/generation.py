@@ -10,7 +10,6 @@ from robustlens.errors import RobustlensError
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.context import Context
 from robustlens.report.published import ANY_ARCHITECTURE, PublishedNumbers
-from robustlens.report.scale import caption
 from robustlens.report.summary import over_seeds, seeds_note
 from robustlens.report.table import Table
 from studies.energy.class_distances import class_distances
@@ -62,7 +61,7 @@ def build(context: Context, *, scores: list[Path], anchors: list[Path], publishe
     )
     title = f"Images generated from each classifier on {context.datasets_titles(datasets)}."
     notes = (seeds_note(runs["seed"]), *_notes(runs.iloc[0], labels, kinds[0], of_class))
-    return Table(context.label, caption(title, context.scale), "recipe", columns, tuple(rows), notes)
+    return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
 
 
 def _cells(runs: pd.DataFrame, of_class: str) -> tuple[Cell, ...]:

@@ -8,7 +8,6 @@ from robustlens.analysis.frames import read_runs
 from robustlens.errors import RobustlensError
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.context import Context
-from robustlens.report.scale import caption
 from robustlens.report.summary import over_seeds, seeds_note
 from robustlens.report.table import Table
 
@@ -52,7 +51,7 @@ def build(context: Context, *, grid: list[Path]) -> Table:
     )
     title = f"Settings of the sampler on {context.datasets_titles(datasets)}, from the best to the worst distance."
     notes = tuple(_notes(runs, varying))
-    return Table(context.label, caption(title, context.scale), "start, setting", columns, tuple(rows), notes)
+    return Table(context.label, context.caption(title), "start, setting", columns, tuple(rows), notes)
 
 
 def judged(runs: pd.DataFrame) -> pd.DataFrame:

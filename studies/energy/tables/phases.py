@@ -10,7 +10,6 @@ from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.comparison import INTERVALS, difference_cell, seeds_notes
 from robustlens.report.context import Context
-from robustlens.report.scale import caption
 from robustlens.report.summary import over_seeds
 from robustlens.report.table import Table
 from studies.energy.phases import Phases, three_phases
@@ -51,7 +50,7 @@ def build(context: Context, *, history: list[Path], evaluations: list[Path]) -> 
         )
     title = f"Phases of training and robust overfitting on {context.datasets_titles(datasets)}."
     notes = (*NOTES, *seeds_notes(runs["seed"], runs["recipe"], context), INTERVALS, *threats.notes(test, context))
-    return Table(context.label, caption(title, context.scale), "recipe", COLUMNS, tuple(rows), notes)
+    return Table(context.label, context.caption(title), "recipe", COLUMNS, tuple(rows), notes)
 
 
 def _phases(runs: pd.DataFrame) -> tuple[Cell, ...]:

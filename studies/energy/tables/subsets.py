@@ -10,7 +10,6 @@ from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.comparison import INTERVALS, difference_cell, seeds_notes
 from robustlens.report.context import Context
-from robustlens.report.scale import caption
 from robustlens.report.summary import over_seeds
 from robustlens.report.table import Table
 
@@ -63,7 +62,7 @@ def build(context: Context, *, evaluations: list[Path], history: list[Path]) -> 
     )
     one_seed = [ONE_SEED] * any(cell.low is not None and cell.n_seeds == 1 for row in rows for cell in row.cells[1:])
     notes = (SELECTION, *notes, *seeds_notes(tested["seed"], tested["recipe"], context), INTERVALS, *one_seed)
-    return Table(context.label, caption(title, context.scale), "trained", tuple(columns), tuple(rows), notes)
+    return Table(context.label, context.caption(title), "trained", tuple(columns), tuple(rows), notes)
 
 
 def whole(recipe: str, recipes: list[str], context: Context) -> str:

@@ -38,7 +38,7 @@ def context(**changes):
     fields = {
         "name": "figure",
         "study": "energy",
-        "scale": "embedded",
+        "caveat": "Embedded scale: no evidence about CIFAR-10.",
         "paper": "the energy paper",
         "datasets": {"digits": "handwritten digits"},
         "recipes": recipes,

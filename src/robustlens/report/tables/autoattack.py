@@ -8,7 +8,6 @@ from robustlens.report import threats
 from robustlens.report.cells import Column, Row
 from robustlens.report.comparison import seeds_notes
 from robustlens.report.context import Context
-from robustlens.report.scale import caption
 from robustlens.report.summary import RESOLUTION, accuracy_digits, over_seeds, resolution_note
 from robustlens.report.table import Table
 
@@ -47,4 +46,4 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
     )
     columns = tuple(Column(label) for label in LABELS)
     notes = (*notes, RESOLUTION) if rows else ("None of these suites has AutoAttack.",)
-    return Table(context.label, caption(title, context.scale), "recipe", columns, tuple(rows), notes)
+    return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)

@@ -8,7 +8,6 @@ from robustlens.analysis.claims import Claim, Outcome, judge
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.context import Context
-from robustlens.report.scale import warning
 from robustlens.report.table import Table
 
 COLUMNS = (
@@ -40,10 +39,9 @@ def build(context: Context, claims: Sequence[Claim], paper_datasets: Sequence[st
     files = [file for row in rows for cell in row.cells for file in cell.sources]
     title = f"Claims of {context.paper} and what the results on {context.datasets_titles(data)} say of them."
     notes = dict.fromkeys(note for of_dataset in data.values() for note in getattr(of_dataset, "notes", ()))
-    words = f"{title} {warning(context.scale)}".strip()
     return Table(
         context.label,
-        words,
+        context.caption(title),
         "claim",
         COLUMNS,
         tuple(rows),

@@ -12,7 +12,6 @@ from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.comparison import INTERVALS, attacks_shown, difference_cell
 from robustlens.report.context import Context
 from robustlens.report.published import Published, PublishedNumbers, metric
-from robustlens.report.scale import caption
 from robustlens.report.summary import accuracy_digits
 from robustlens.report.table import Table
 
@@ -46,7 +45,7 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
     title = f"Accuracy on {context.datasets_titles(datasets)} {_minus(compared, context)}"
     notes = (*_notes(runs, rows, compared, attacks, context), *threats.notes(runs, context))
     columns = tuple(Column(context.attack_label(attack)) for attack in attacks)
-    return Table(context.label, caption(title, context.scale), "recipe", columns, tuple(rows), notes)
+    return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
 
 
 def compared_with(recipe: str, recipes: Sequence[str], context: Context) -> str | None:

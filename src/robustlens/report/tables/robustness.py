@@ -13,7 +13,6 @@ from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.comparison import attacks_shown, seeds_notes
 from robustlens.report.context import Context
 from robustlens.report.published import PublishedNumbers, metric
-from robustlens.report.scale import caption
 from robustlens.report.summary import RESOLUTION, accuracy_digits, image_count, over_seeds, resolution_note
 from robustlens.report.table import Table
 
@@ -46,7 +45,7 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
         notes.append("Third-party models stand there as they were published.")
     title = f"Accuracy in % on {context.datasets_titles(runs['dataset'].unique())} without and under attack."
     notes = (*notes, RESOLUTION)
-    return Table(context.label, caption(title, context.scale), "recipe", columns, tuple(rows), notes)
+    return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
 
 
 def _cell(
