@@ -100,6 +100,15 @@ def test_a_study_s_dataset_does_not_give_its_name_to_images_that_the_shared_file
     assert {download_name(config, name) for name in ("cifar", "a-first", "b-whole")} == {"cifar10"}
 
 
+def test_a_dataset_comes_after_the_one_that_it_is_like_whichever_file_that_is_in():
+    shipped = copy.deepcopy(CONFIG)
+    shipped["datasets"] = {"a-first": {"like": "users"}, "turning": {"like": "round"}, "round": {"like": "turning"}}
+    given = {"scales": {"small": {"datasets": {"users": cifar(), "turning": None, "round": None}}}}
+    config = load_files({"config.yaml": shipped}, given)
+    assert list(config["datasets"]) == ["digits", "users", "a-first"]
+    assert prepared(config, "a-first") == "users"
+
+
 def test_datasets_with_the_same_archives_share_their_download():
     config = with_datasets(
         cifar=cifar(), fewer={"like": "cifar", "classes": [0, 1]},

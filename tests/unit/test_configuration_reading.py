@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from configured import CONFIG, cohorts, digits, load_files, loaded, small
+from configured import CONFIG, cohorts, digits, load_files, loaded, own, small, write
 
 from robustlens.configuration import merge, read_yaml, run_spec, suite_attacks
 from robustlens.errors import RobustlensError
@@ -60,6 +60,23 @@ def test_an_overlay_that_changes_what_a_mapping_is_replaces_it_whole():
     assert dataset["training"]["epochs"] == 10
     assert dataset["generation"]["features"] == {"kind": "inception", "reference": "train"}
     assert dataset["generation"]["per_class"] == 10
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"architecture": {"family": "wide-resnet", "depth": 34, "widen_factor": 10}},
+        {"training": {"schedule": {"name": "step", "milestones": [75, 90], "factor": 0.1}}},
+        {"generation": {"features": {"kind": "inception"}}},
+    ],
+    ids=str,
+)
+def test_such_an_overlay_fits_the_shipped_configuration(changes, tmp_path):
+    """U1, as reported: with every recipe that is trained on the dataset."""
+    file = write(tmp_path / "mine.yaml", {"scales": {"paper": {"datasets": {"cifar10": changes}}}})
+    dataset = own(file, scale="paper")["datasets"]["cifar10"]
+    (section,) = changes
+    assert merge(dataset[section], changes[section]) == dataset[section]
 
 
 def test_a_component_of_another_name_has_its_own_defaults():

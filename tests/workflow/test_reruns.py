@@ -89,6 +89,8 @@ LABEL = {
     *REPORT,
 }
 COLOUR = {*figures("delta-digits", "correlation-digits"), *REPORT}
+ATTACK_LABEL = {*tables("robustness", "differences"), *figures("violins-digits", "subsets-digits"), *REPORT}
+CHANGES_OF = {*tables("differences"), *CLAIMS, *REPORT}
 # Whatever names its dataset: all that is shown.
 TITLE = {
     *tables("robustness", "differences", "autoattack", "phases", "energies", "attack-energies", "subsets"),
@@ -118,6 +120,13 @@ CHANGES = {
     "the label of a recipe": (f"{STUDY}/config.yaml", "label: GAIRAT", "label: Gairat", LABEL | CONFIGURATION),
     "the colour of a recipe": (f"{STUDY}/config.yaml", 'colour: "#000000"', 'colour: "#000001"', 
                                COLOUR | CONFIGURATION),
+    "the label of an attack": ("config.yaml", "label: PGD-20", "label: PGD of 20", ATTACK_LABEL | CONFIGURATION),
+    "what a recipe changes": (f"{STUDY}/config.yaml", "changes: trades", "changes: sat", CHANGES_OF | CONFIGURATION),
+    "the baseline of the differences": (f"{STUDY}/study.py", 'baseline="trades"', 'baseline="sat"',
+                                        tables("differences") | REPORT),
+    "what sentences call the paper": (f"{STUDY}/study.py", 'paper="the energy paper"', 'paper="this paper"',
+                                      CLAIMS | REPORT),
+    "the citation of a dataset": (f"{LIBRARY}/data/catalogue/digits.yaml", "citation: ", "citation: By ", REPORT),
     "the code of a method": (f"{LIBRARY}/methods/trades.py", "F.cross_entropy(natural, y) +",
                              "2.0 * F.cross_entropy(natural, y) +", AFTER_TRADES | TRADES_AWP),
     "the code of AWP": (f"{LIBRARY}/training/weight_perturbation.py", "gamma = self.settings",

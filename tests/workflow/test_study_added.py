@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from flow import NOTHING, REPOSITORY, RESULTS, THREAT, TINY, ask, copy_of, edit, jobs, pending, run
+from flow import NOTHING, RESULTS, THREAT, TINY, ask, copy_of, edit, jobs, pending, run
 
 FILES = {
     "study.py": '''
 """A made-up paper."""
 
 from robustlens.study.declaration import Claims, Cohort, Figure, Files, Study, Table
+from robustlens.study.general import robustness
 
 EVALUATIONS = Files("evaluations", "main")
 
@@ -24,13 +25,7 @@ STUDY = Study(
     paper="the second paper",
     cohorts={"main": Cohort("All of it.", suite="brief")},
     tables=[
-        Table(
-            "robustness",
-            "Accuracy",
-            {"evaluations": EVALUATIONS},
-            builder="robustlens.report.tables.robustness",
-            uses=("attacks",),
-        ),
+        robustness(EVALUATIONS),
         Table("counts", "Counted images", {"evaluations": EVALUATIONS, "sizes": Files("sizes", "main")}),
     ],
     figures=[Figure("losses", "Losses", {"history": Files("history", "main")}, per=("dataset",), uses=("colours",))],
@@ -273,15 +268,36 @@ def test_a_folder_without_a_declaration_and_a_recipe_defined_twice_are_refused(b
     assert code == 1 and "second_one: a folder in studies/ needs a study.py" in output and "Traceback" not in output
 
 
-def test_the_studies_are_named_nowhere_outside_their_folders():
-    """Of the studies that are there; `energy` is also the name of a physical quantity, so paths count."""
-    outside = [*(REPOSITORY / "rules").glob("*.smk"), REPOSITORY / "Snakefile", *(REPOSITORY / "scripts").glob("*.py")]
-    outside += [
-        *(REPOSITORY / "src").rglob("*.py"),
-        *(REPOSITORY / "schemas").glob("*"),
-        *(REPOSITORY / "profiles").rglob("*.yaml"),
-    ]
-    for file in outside:
-        for study in (path.name for path in (REPOSITORY / "studies").iterdir() if path.is_dir()):
-            text = file.read_text()
-            assert not re.search(rf"studies[./]{study}\b|[\"']{study}[\"']|claims_{study}", text), file
+OWN_DATASET = """
+datasets:
+  aside:
+    like: digits
+    training: {schedule: {name: step, milestones: [2], factor: 0.1}}
+"""
+
+
+def test_a_dataset_of_its_own_shares_the_images_that_are_there_and_the_protocol_of_none(made, tmp_path):
+    """Wherever it stands, and though recipes of the first study, which are not trained on it, would not fit it."""
+    folder = copy_of(made[0], tmp_path / "checkout")
+    (folder / "studies/energy/config.yaml").write_text(
+        (folder / "studies/energy/config.yaml")
+        .read_text()
+        .replace(
+            "\nrecipes:\n", "\nrecipes:\n  unfit: {method: sat, training: {schedule: {warmup_fraction: 0.5}}}\n", 1
+        )
+    )
+    config = folder / "studies/second_one/config.yaml"
+    config.write_text(OWN_DATASET + config.read_text().replace("datasets: [digits]", "datasets: [digits, aside]"))
+    asked = pending(folder)
+    assert not [name for name in asked if name.startswith(("data/", "train/digits/")) or "/energy/" in name]
+    assert {name for name in asked if name.startswith("train/")} == {
+        f"train/aside/{r}/seed0" for r in ("sat", "sat-slow")
+    }
+
+
+def test_a_declaration_that_asks_for_what_no_stage_makes_is_refused(both, tmp_path):
+    folder = copy_of(both, tmp_path / "checkout")
+    edit(folder / "studies/second_one/study.py", 'Files("sizes"', 'Files("size"')
+    code, output = ask(folder, "-n", "-c1")
+    assert code == 1 and "second_one/study.py: no stage makes files of the kind 'size'; did you mean" in output
+    assert "Traceback" not in output

@@ -70,14 +70,20 @@ def combined(shipped: Sequence[Path], given: Sequence[Path], entries: Mapping[st
 
 
 def _in_order(datasets: Config, files: list[File], scale: str) -> Config:
-    """By the first file that defines them and, in each, those that are `like` another one last. Of several datasets
-    with the same images the first gives its name to their folder: no study's may come before that of config.yaml."""
+    """By the first file that defines them, but one that is `like` another after that. Of several datasets with the
+    same images the first gives its name to their folder: no study's may come before the one that was there."""
     defined = [_defined(file, "datasets", scale) for file in files]
+    ordered: Config = {}
 
-    def place(name: str) -> tuple[int, bool]:
-        return next(n for n, names in enumerate(defined) if name in names), "like" in _mapping(datasets, name)
+    def add(name: str, above: tuple[str, ...] = ()) -> None:
+        model = _mapping(datasets, name).get("like")
+        if isinstance(model, str) and model in datasets and model not in above:
+            add(model, (*above, name))
+        ordered.setdefault(name, datasets[name])
 
-    return {name: datasets[name] for name in sorted(datasets, key=place)}
+    for name in sorted(datasets, key=lambda name: next(n for n, names in enumerate(defined) if name in names)):
+        add(name)
+    return ordered
 
 
 def merge(base: Any, overlay: Any) -> Any:
