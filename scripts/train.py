@@ -15,8 +15,8 @@ from robustlens.models.weights import build
 from robustlens.provenance import Certificate
 from robustlens.training import optional
 from robustlens.training.engine import Engine
-from robustlens.training.loop import Training, run_digest, state_folder
 from robustlens.training.result import write_run
+from robustlens.training.run import Training, run_digest, state_folder
 from robustlens.training.state import RunState
 
 arguments = parser(__doc__)

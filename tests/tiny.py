@@ -15,7 +15,9 @@ from robustlens.data.digits import Digits
 from robustlens.data.prepared import PreparedDataset, Split, load
 from robustlens.data.source import Source, split_positions, write_prepared
 from robustlens.training.images import Images
-from robustlens.training.loop import Interrupted, TrainedRun, Training
+from robustlens.training.loop import Interrupted
+from robustlens.training.result import TrainedRun
+from robustlens.training.run import Training
 from robustlens.training.state import RunState
 
 ONE_CYCLE = {"name": "one-cycle", "warmup_fraction": 0.25, "cycle_momentum": True}
@@ -101,13 +103,13 @@ class StopAfter:
 
     def session(self, run: Training) -> None:
         """Count the steps of `run`, which resumes where the previous session was stopped."""
-        self.asked, original = self.done, run._step
+        self.asked, original = self.done, run.task.step
 
         def step(*batch: Any) -> None:
             original(*batch)
             self.done += 1
 
-        run._step = step
+        run.task.step = step
 
 
 def train(spec: dict[str, Any], data: PreparedDataset, folder: Path, stop_after: set[int] = frozenset()) -> TrainedRun:
@@ -156,8 +158,8 @@ def made(spec: dict[str, Any], data: PreparedDataset, folder: Path) -> Training:
 def after_each_step(run: Training, epochs: int = 1) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """(epoch, a copy of the weights) after every step."""
     for epoch in range(1, epochs + 1):
-        run.progress.epoch, run.progress.step = epoch - 1, 0
-        for batch in run._batches(epoch):
-            run._step(batch, epoch)
-            run.progress.step += 1
-            yield epoch, {name: t.clone() for name, t in run.model.state_dict().items()}
+        run.loop.progress.epoch, run.loop.progress.step = epoch - 1, 0
+        for batch in run.loop.batches(epoch):
+            run.task.step(batch, epoch, run.loop.steps_done())
+            run.loop.progress.step += 1
+            yield epoch, {name: t.clone() for name, t in run.task.network.state_dict().items()}

@@ -103,7 +103,7 @@ class Torchattacks(Reference):
 
 
 class Ours:
-    """`Training._step` of robustlens, with the settings that its jobs have (`use_device`).
+    """`Classification.step` of robustlens, with the settings that its jobs have (`use_device`).
 
     augmented: with the crops and flips of CIFAR-10 training, as an epoch has them. The others have none.
     """
@@ -122,7 +122,7 @@ class Ours:
         from robustlens.data.prepared import PreparedDataset, Split
         from robustlens.device import use_device
         from robustlens.errors import RobustlensError
-        from robustlens.training.loop import Training
+        from robustlens.training.run import Training
         from robustlens.training.state import RunState
 
         spec = {
@@ -161,28 +161,28 @@ class Ours:
             self.training = Training(spec, data, RunState(folder / "state", "none"), device)
         except RobustlensError as error:
             raise Unavailable(str(error)) from error
-        self.weights = {name: t.clone() for name, t in self.training.model.state_dict().items()}
+        self.weights = {name: t.clone() for name, t in self.training.task.network.state_dict().items()}
         self.batches = torch.arange(len(labels), device=device).split(batch)
 
     def reset(self, attack_steps: int) -> None:
-        self.training.model.load_state_dict(self.weights)
-        self.training.descent.velocities.clear()
-        self.training.progress.step = 0
-        attack = self.training.method.attack(attack_steps)
+        self.training.task.network.load_state_dict(self.weights)
+        self.training.task.descent.velocities.clear()
+        self.training.loop.progress.step = 0
+        attack = self.training.task.method.attack(attack_steps)
 
         def remembered(*arguments: object) -> Tensor:
             self.x_adv = attack(*arguments)
             return self.x_adv
 
-        self.training.attack = remembered
+        self.training.task.attack = remembered
 
     def step(self) -> None:
-        done = self.training.progress.step
+        done = self.training.loop.progress.step
         batch = self.batches[done % len(self.batches)]
-        self.training.loss_sum.zero_()
-        self.training._step(batch, epoch=1)
-        self.loss = self.training.loss_sum / len(batch)
-        self.training.progress.step += 1
+        self.training.task.loss_sum.zero_()
+        self.training.task.step(batch, epoch=1, number=done)
+        self.loss = self.training.task.loss_sum / len(batch)
+        self.training.loop.progress.step += 1
 
 
 class Probe:

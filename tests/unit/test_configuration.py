@@ -63,7 +63,7 @@ def test_a_given_value_is_not_overwritten_by_a_default():
 def test_the_scale_is_merged_in_and_the_others_are_gone():
     config = loaded()
     assert "scales" not in config and config["scale"] == "small"
-    assert config["recipes"]["trades"] == {"method": "trades", "beta": 4.0}
+    assert config["recipes"]["trades"] == {"method": "trades", "beta": 4.0, "natural_again": False}
 
 
 # What jobs get --------------------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ def test_a_recipe_s_own_entries_come_before_those_of_the_dataset():
     assert spec["training"]["schedule"] == {"name": "one-cycle", "warmup_fraction": 0.5, "cycle_momentum": True}
     assert spec["training"]["augmentation"] == {"crop_padding": 0, "flip": True}
     assert spec["architecture"] == {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 8, "block": "basic"}
-    assert spec["method"] == {"name": "trades", "parameters": {"beta": 4.0}}
+    assert spec["method"] == {"name": "trades", "parameters": {"beta": 4.0, "natural_again": False}}
     assert spec["threat"] == {"norm": "l2", "epsilon": 1.0, "step_size": 0.2}
     assert others["training"]["epochs"] == 10 and others["architecture"]["width"] == 16
     assert others["threat"]["norm"] == "linf"

@@ -88,7 +88,7 @@ def test_a_component_of_another_name_has_its_own_defaults():
     }
     config = loaded(as_it_is, given)
     assert config["recipes"]["trades"] == {
-        **{"method": "mail-trades", "beta": 5.0, "slope": 2.0, "bias": 0.0, "start_epoch": 75}
+        **{"method": "mail-trades", "beta": 5.0, "slope": 2.0, "bias": 0.0, "start_epoch": 76}
     }
     assert config["attacks"]["pgd20"]["steps"] == 100 and "label" not in config["attacks"]["pgd20"]
     architecture = run_spec(config, "digits", "sat")["architecture"]
@@ -217,7 +217,7 @@ def test_an_exponent_without_a_point_reaches_the_job_as_a_number():
     config = loaded(as_it_is, given, "recipes: {trades: {beta: 6e0}}")
     spec = run_spec(config, "digits", "trades")
     assert spec["training"]["weight_decay"] == 0.0005 and spec["training"]["learning_rate"] == 0.1
-    assert spec["method"]["parameters"] == {"beta": 6.0}
+    assert spec["method"]["parameters"] == {"beta": 6.0, "natural_again": False}
 
 
 TWICE = {

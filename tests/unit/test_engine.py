@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from robustlens.data.digits import Digits
 from robustlens.data.prepared import PreparedDataset, Split
 from robustlens.errors import RobustlensError
+from robustlens.learning.learner import frozen
 from robustlens.models.weights import build
 from robustlens.seeds import derive, generator
 from robustlens.training import engine as engines
 from robustlens.training.engine import Engine
-from robustlens.training.loop import frozen
 
 CPU = torch.device("cpu")
 
@@ -34,21 +34,21 @@ def test_a_step_in_float32_is_that_of_float64_but_for_its_rounding(memory_format
     run = tiny.made(
         spec | {"architecture": {"family": "dm-wide-resnet", "depth": 10, "widen_factor": 1}}, data, tmp_path
     )
-    exact = copy.deepcopy(shaken(run.model)).double().train()
-    attack, attacked = run.attack, []
-    run.attack = lambda *arguments: attacked.append(attack(*arguments)) or attacked[-1]
-    where = run._batches(1)[0]
-    run._step(where, epoch=1)
-    loss = F.cross_entropy(exact(attacked[0].double()), run.images.y[where])
+    exact = copy.deepcopy(shaken(run.task.network)).double().train()
+    attack, attacked = run.task.attack, []
+    run.task.attack = lambda *arguments: attacked.append(attack(*arguments)) or attacked[-1]
+    where = run.loop.batches(1)[0]
+    run.task.step(where, epoch=1, number=0)
+    loss = F.cross_entropy(exact(attacked[0].double()), run.task.train.y[where])
     loss.backward()
     # The result passes through 16 convolutions, BatchNorms and other sums, and its gradient through as many. Each is
     # one of at most 640 terms (10 images of 8 x 8 pixels), whose roundings of 2^-24 are independent: they add up to
     # sqrt(640) of one, and over all the sums to 32 times as much where all of these err to the same side.
     rounding = 32 * 640**0.5 * 2**-24
-    assert float(run.loss_sum) / len(where) == pytest.approx(loss.item(), rel=rounding)
+    assert float(run.task.loss_sum) / len(where) == pytest.approx(loss.item(), rel=rounding)
     for name, parameter in exact.named_parameters():
         expected = parameter.grad + 0.0005 * parameter.detach()
-        found = run.descent.velocities[name]
+        found = run.task.descent.velocities[f"network.{name}"]
         assert found.dtype == torch.float32
         assert float((found - expected).norm() / expected.norm()) < rounding, name
 
@@ -62,8 +62,8 @@ def test_bfloat16_stays_finite_and_near_float32_and_keeps_float32_weights(method
         for _, weights in tiny.after_each_step(run):
             assert all(t.isfinite().all() for t in weights.values())
             assert {t.dtype for t in weights.values()} == {torch.float32, torch.int64}
-        losses[precision] = float(run.loss_sum) / 25
-        logits[precision] = run.fast.eval()(torch.full((2, 3, 8, 8), 0.5)).detach()
+        losses[precision] = float(run.task.loss_sum) / 25
+        logits[precision] = run.task.learner.eval()(torch.full((2, 3, 8, 8), 0.5)).detach()
     assert logits["bfloat16"].dtype == torch.float32
     # 11 convolutions, BatchNorms and a last layer, each of which rounds at 2^-9: 2 % if all of them err to one side.
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
@@ -84,13 +84,18 @@ def test_a_compiled_network_computes_what_it_computes_uncompiled(tmp_path, monke
     data, found = tiny.random_images((3, 8, 8)), {}
     for switch in ("off", "on"):
         run = tiny.made(tiny.colour_spec(compile=switch), data, tmp_path)
-        shaken(run.model)
+        shaken(run.task.network)
         point = x.clone().requires_grad_(True)
-        with frozen(run.fast.eval()):
-            logits = run.fast(point)
+        with frozen(run.task.learner.eval()):
+            logits = run.task.learner(point)
             (gradient,) = torch.autograd.grad(F.cross_entropy(logits, torch.arange(tiny.BATCH) % 3), point)
-        run._step(run._batches(1)[0], epoch=1)
-        found[switch] = {"logits": logits, "gradient": gradient, "loss": run.loss_sum, **run.model.state_dict()}
+        run.task.step(run.loop.batches(1)[0], epoch=1, number=0)
+        found[switch] = {
+            "logits": logits,
+            "gradient": gradient,
+            "loss": run.task.loss_sum,
+            **run.task.network.state_dict(),
+        }
         assert bool(graphs) is (switch == "on")
     assert found["off"].keys() == found["on"].keys() and float(found["off"]["gradient"].abs().max()) > 1e-3
     for name, value in found["off"].items():

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
+from robustlens.learning.learner import Learner
+from robustlens.learning.method import Attacked, batch_of
 from robustlens.methods.gairat import Gairat
 from robustlens.methods.mail_at import MailAt
 from robustlens.methods.mail_trades import MailTrades, margin_weight
@@ -50,8 +52,11 @@ def run(method: Any, epoch: int, natural=NATURAL, adversarial=ADVERSARIAL, label
     model = PrescribedLogits(natural, adversarial)
     images = torch.arange(2 * len(natural), dtype=torch.float64).view(-1, 1, 1, 1)
     x, x_adv = images[: len(natural)], images[len(natural) :]
-    attacked = (x_adv, torch.tensor(KAPPA, dtype=torch.float64)) if isinstance(method, Gairat) else x_adv
-    loss = method.loss(model, x, attacked, torch.tensor(labels), epoch)
+    kappa = torch.tensor(KAPPA, dtype=torch.float64)
+    attacked = Attacked(x_adv, found={"kappa": kappa}) if isinstance(method, Gairat) else x_adv
+    losses = method.loss(Learner(model), batch_of(x, torch.tensor(labels), attacked, epoch))
+    assert losses.shape == (len(labels),)
+    loss = losses.mean()
     loss.backward()
     return loss, model
 
@@ -116,23 +121,28 @@ CASES = [
     Case("sat", SAT(), lambda z, a, y, w: cross_entropy(a, y)),
     Case("trades", Trades(), lambda z, a, y, w: cross_entropy(z, y) + 6 * kl(z, a)),
     Case("trades, beta 2.5", Trades(beta=2.5), lambda z, a, y, w: cross_entropy(z, y) + 2.5 * kl(z, a)),
+    Case(
+        "trades, natural images again",
+        Trades(natural_again=True),
+        lambda z, a, y, w: cross_entropy(z, y) + 6 * kl(z, a),
+    ),
     Case("mart", Mart(), lambda z, a, y, w: mart_loss(z, a, y, 5)),
     Case("mart, beta 0.5", Mart(beta=0.5), lambda z, a, y, w: mart_loss(z, a, y, 0.5)),
-    Case("mail-trades, epoch 75", MailTrades(), mail_loss, epoch=75),
-    Case("mail-trades, epoch 76", MailTrades(), mail_loss, lambda z, a, y: mail_weight(a, y, 2, 0), epoch=76),
+    Case("mail-trades, epoch 76", MailTrades(), mail_loss, epoch=76),
+    Case("mail-trades, epoch 77", MailTrades(), mail_loss, lambda z, a, y: mail_weight(a, y, 2, 0), epoch=77),
     Case(
         "mail-trades of other parameters, from epoch 1",
         MailTrades(beta=2, slope=10, bias=-0.5, start_epoch=0),
         lambda z, a, y, w: cross_entropy(z, y) + 2 * w * kl(z, a),
         lambda z, a, y: mail_weight(a, y, 10, -0.5),
     ),
-    Case("mail-at, epoch 75", MailAt(), lambda z, a, y, w: cross_entropy(a, y), epoch=75),
+    Case("mail-at, epoch 76", MailAt(), lambda z, a, y, w: cross_entropy(a, y), epoch=76),
     Case(
-        "mail-at, epoch 76",
+        "mail-at, epoch 77",
         MailAt(),
         lambda z, a, y, w: w * cross_entropy(a, y),
         lambda z, a, y: mail_weight(a, y, 10, -0.5),
-        epoch=76,
+        epoch=77,
     ),
     Case("gairat, epoch 59", Gairat(), lambda z, a, y, w: cross_entropy(a, y), epoch=59),
     Case(
@@ -237,6 +247,7 @@ def test_forwards_are_one_per_kind_of_image_natural_first():
     for method in (SAT(), MailAt(start_epoch=0), Gairat(start_epoch=0)):
         assert run(method, 1)[1].calls == [adversarial]
     assert run(Standard(), 1)[1].calls == [natural]
+    assert run(Trades(natural_again=True), 1)[1].calls == [natural, adversarial, natural]
 
 
 @pytest.mark.parametrize(
@@ -270,7 +281,8 @@ def test_gairat_counts_the_steps_that_began_at_a_point_still_classified_correctl
     threat = Threat("linf", epsilon=0.3, step_size=0.1)
     random = torch.Generator().manual_seed(5)
     start = threat.random_point(x, torch.Generator().manual_seed(5)).flatten().tolist()
-    x_adv, kappa = Gairat().attack(5)(model, x, y, threat, random)
+    attacked = Gairat().attack(5)(model, x, y, threat, random)
+    x_adv, kappa = attacked.x_adv, attacked.found["kappa"]
     for image, (begin, centre, label) in enumerate(zip(start, x.flatten().tolist(), y.tolist(), strict=True)):
         point, correct = begin, 0
         for _ in range(5):
@@ -280,6 +292,17 @@ def test_gairat_counts_the_steps_that_began_at_a_point_still_classified_correctl
         assert kappa[image].item() == pytest.approx(correct / 5)
         assert x_adv.flatten()[image].item() == pytest.approx(point, abs=1e-12)
     assert 0 < kappa.sum() < 5
+
+
+@pytest.mark.parametrize("slope", [10.0, 300.0])
+def test_gairat_is_finite_where_all_images_of_a_batch_are_robust(slope: float):
+    """Their weights are equal then, whatever rounding makes of tanh: 1 each."""
+    method, y = Gairat(slope=slope, start_epoch=0), torch.tensor(LABELS)
+    model = PrescribedLogits(NATURAL, ADVERSARIAL).float()
+    images = torch.arange(BATCH, 2 * BATCH).view(-1, 1, 1, 1).float()
+    batch = batch_of(images, y, Attacked(images, found={"kappa": torch.ones(BATCH)}), epoch=1)
+    expected = [cross_entropy(a, label) for a, label in zip(ADVERSARIAL, LABELS, strict=True)]
+    assert method.loss(Learner(model), batch).tolist() == pytest.approx(expected, rel=1e-5)
 
 
 def test_standard_training_asks_for_no_attack():
@@ -304,7 +327,7 @@ WEAT_TABLE = [
 @pytest.mark.parametrize("sign", [1, -1])
 def test_weat_weight_of_an_energy(energy: float, weight: float, sign: int):
     logit = -sign * energy - math.log(2)  # two such logits have the marginal energy sign * energy
-    w = Weat().weight(torch.tensor([[logit, logit]], dtype=torch.float64))
+    w = Weat.weight(torch.tensor([[logit, logit]], dtype=torch.float64))
     assert w.item() == pytest.approx(weight, abs=5.1e-4)
 
 
@@ -312,7 +335,7 @@ def test_weat_weight_of_an_energy(energy: float, weight: float, sign: int):
 @pytest.mark.parametrize("variant", ["nat", "adv"])
 def test_weat_is_finite_in_single_precision_at_huge_energies(logit: float, variant: str):
     natural = torch.tensor([[logit, logit - 5.0]], dtype=torch.float32)
-    assert Weat().weight(natural).item() == pytest.approx(1e-4, rel=1e-4)
+    assert Weat.weight(natural).item() == pytest.approx(1e-4, rel=1e-4)
     loss, model = run(Weat(variant=variant), 1, natural.tolist(), [[-logit, logit]], [0])
     assert torch.isfinite(loss)
     assert torch.isfinite(model.logits.grad).all()

@@ -164,7 +164,7 @@ def test_defaults_fill_what_is_not_given():
     weat = {"variant": "adv", "beta": 6.0, "energy": "natural", "weighted": "both", "normalised": False}
     assert resolve("methods", "weat", {}, "here") == weat
     assert resolve("methods", "weat", {"beta": 7}, "here") == weat | {"beta": 7}
-    mail = {"beta": 5.0, "slope": 2.0, "bias": 0.0, "start_epoch": 75}
+    mail = {"beta": 5.0, "slope": 2.0, "bias": 0.0, "start_epoch": 76}
     assert resolve("methods", "mail-trades", {}, "here") == mail
     assert resolve("methods", "sat", {}, "here") == {}
     assert resolve("models", "resnet", {}, "here") == {"blocks": [2, 2, 2, 2], "width": 64, "block": "basic"}

@@ -13,8 +13,8 @@ from processes import Child, run_script
 from robustlens.data.prepared import PreparedDataset, Split
 from robustlens.errors import RobustlensError
 from robustlens.training.engine import Engine
-from robustlens.training.loop import run_digest
 from robustlens.training.result import TrainedRun
+from robustlens.training.run import run_digest
 from robustlens.training.selection import left_out, without
 
 # Two classes of five images. Position:  0     1      2     3      4      5      6     7     8     9

@@ -159,15 +159,15 @@ def test_the_loop_does_what_a_plain_loop_does(case, data, tmp_path):
     spec = PLAIN[case] | {"threat": {"norm": "l2", "epsilon": 1.0, "step_size": 0.4}}
     with RunState(tmp_path, "digest") as state:
         run = tiny.training(spec, data, state)
-        done, original = [], run._step
-        run._step = lambda *batch: done.append(original(*batch))
-        run.stop = lambda: len(done) == 5
+        done, original = [], run.task.step
+        run.task.step = lambda *batch: done.append(original(*batch))
+        run.loop.stop = lambda: len(done) == 5
         with pytest.raises(Interrupted):
             run.run()
     expected, first_epoch = plain_run(data, spec, 5)
-    for name, value in run.model.state_dict().items():
+    for name, value in run.task.network.state_dict().items():
         torch.testing.assert_close(value, expected[name], **tiny.EQUAL, msg=lambda m, n=name: f"{n}: {m}")
-    for row in run.progress.history:
+    for row in run.task.history:
         assert row["train_loss"] == pytest.approx(first_epoch, rel=1e-12)
 
 
@@ -210,15 +210,15 @@ def test_three_steps_are_those_of_a_plain_loop(method, memory_format, width, tmp
     architecture = {"family": "resnet", "blocks": [1, 1], "width": width}
     spec = tiny.colour_spec(method, memory_format=memory_format) | {"architecture": architecture}
     run = tiny.made(spec, data, tmp_path)
-    shaken(run.model)  # fresh networks hardly feel an attack
-    assert run.model.layer2[0].conv1.weight.is_contiguous(memory_format=FORMATS[memory_format])
-    attack, attacked = run.attack, []
-    run.attack = lambda *arguments: attacked.append(attack(*arguments)) or attacked[-1]
+    shaken(run.task.network)  # fresh networks hardly feel an attack
+    assert run.task.network.layer2[0].conv1.weight.is_contiguous(memory_format=FORMATS[memory_format])
+    attack, attacked = run.task.attack, []
+    run.task.attack = lambda *arguments: attacked.append(attack(*arguments)) or attacked[-1]
     total = 0.0
     steps = zip(tiny.after_each_step(run), plain_training(data, method, attacked, width), (10, 10, 5), strict=True)
     for (_, weights), (expected, loss), count in steps:
         total += loss * count
-        assert float(run.loss_sum) == pytest.approx(total, rel=1e-12)
+        assert float(run.task.loss_sum) == pytest.approx(total, rel=1e-12)
         for name, value in weights.items():
             torch.testing.assert_close(value, expected[name], **tiny.EQUAL, msg=lambda m, n=name: f"{n}: {m}")
 

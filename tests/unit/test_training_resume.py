@@ -15,8 +15,9 @@ from robustlens.data.prepared import PreparedDataset, Split
 from robustlens.seeds import derive
 from robustlens.training import loop
 from robustlens.training.engine import Engine
-from robustlens.training.loop import Interrupted, run_digest, state_folder
+from robustlens.training.loop import Interrupted
 from robustlens.training.result import TrainedRun
+from robustlens.training.run import run_digest, state_folder
 from robustlens.training.state import RunState
 
 
@@ -52,7 +53,8 @@ def batches_of(spec: dict, data: PreparedDataset, folder: Path) -> list[tuple[in
     seen = []
     with RunState(folder, "digest") as state:
         run = tiny.training(spec, data, state)
-        run._step = lambda batch, epoch: seen.append((epoch, run.images.batch(batch), run.images.y[batch]))
+        images = run.task.train
+        run.task.step = lambda batch, epoch, _: seen.append((epoch, images.batch(batch), images.y[batch]))
         run.run()
     return seen
 
@@ -119,14 +121,14 @@ def test_the_state_that_is_saved_while_nobody_asks_to_stop_is_as_good(once, data
 
     with RunState(tmp_path / "killed", "digest") as state:
         run = tiny.training(tiny.spec(), data, state)
-        original, steps = run._step, []
+        original, steps = run.task.step, []
 
         def step(*batch):
             if len(steps) == 5:
                 raise Death
             steps.append(original(*batch))
 
-        run._step = step
+        run.task.step = step
         with pytest.raises(Death):
             run.run()
         assert state.load()[1]["progress"]["step"] == 2
@@ -137,7 +139,7 @@ def test_a_finished_run_is_not_trained_again(data, tmp_path):
     first = tiny.train(tiny.spec(), data, tmp_path)
     with RunState(tmp_path, "digest") as state:
         run = tiny.training(tiny.spec(), data, state)
-        run._step = None  # calling it would fail
+        run.task.step = None  # calling it would fail
         assert science(run.run()) == science(first)
 
 
@@ -158,8 +160,8 @@ def test_interrupted_says_when_and_where_and_leaves_the_network_as_it_was_after_
             run.run()
         tensors, record = state.load()
     assert (record["progress"]["epoch"], record["progress"]["step"]) == (0, 1)
-    for name, value in run.model.state_dict().items():
-        assert torch.equal(tensors[f"model.{name}"], value)
+    for name, value in run.task.network.state_dict().items():
+        assert torch.equal(tensors[f"learner.network.{name}"], value)
 
 
 def test_runs_repeat_and_differ_between_seeds_whatever_the_global_generator_says(once, data, tmp_path):

@@ -6,6 +6,7 @@ import torch
 
 from robustlens.data.prepared import PreparedDataset
 from robustlens.errors import RobustlensError
+from robustlens.learning.method import Method
 from robustlens.seeds import derive
 from robustlens.training.state import RunState
 
@@ -30,7 +31,7 @@ def test_only_a_train_mode_attack_touches_batch_statistics(method, mode, forward
 def test_an_eval_mode_attack_sees_running_statistics_and_parameters_without_gradient(data, tmp_path):
     with RunState(tmp_path, "digest") as state:
         run = tiny.training(tiny.spec(), data, state)
-        attack, seen = run.attack, []
+        attack, seen = run.task.attack, []
 
         def spy(model, *rest):
             before = {name: t.clone() for name, t in model.state_dict().items()}
@@ -39,10 +40,10 @@ def test_an_eval_mode_attack_sees_running_statistics_and_parameters_without_grad
             seen.append((model.training, any(p.requires_grad for p in model.parameters()), unchanged))
             return x_adv
 
-        object.__setattr__(run, "attack", spy)
+        run.task.attack = spy
         run.run()
     assert seen == [(False, False, True)] * tiny.STEPS
-    assert all(p.requires_grad for p in run.model.parameters())
+    assert all(p.requires_grad for p in run.task.network.parameters())
 
 
 def test_parameters_want_gradients_again_after_an_attack_that_fails(data, tmp_path):
@@ -51,10 +52,10 @@ def test_parameters_want_gradients_again_after_an_attack_that_fails(data, tmp_pa
 
     with RunState(tmp_path, "digest") as state:
         run = tiny.training(tiny.spec(), data, state)
-        run.attack = broken
+        run.task.attack = broken
         with pytest.raises(ValueError, match="broken attack"):
             run.run()
-    assert all(p.requires_grad for p in run.model.parameters())
+    assert all(p.requires_grad for p in run.task.network.parameters())
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_before_anything_is_saved(data, tmp_path):
@@ -63,30 +64,30 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_anything_is_saved(data, 
         with pytest.raises(RobustlensError, match=r"epoch 1.*lower `learning_rate` \(now 1e\+30\)"):
             run.run()
         assert state.load() is None
-    assert not run.progress.history
+    assert not run.task.history
 
 
 def test_a_later_loss_that_is_not_finite_keeps_the_state_of_the_epoch_before(data, tmp_path):
     with RunState(tmp_path, "digest") as state:
         run = tiny.training(tiny.spec(), data, state)
-        loss = run.method.loss
+        loss = run.task.method.loss
 
-        class Diverging:
-            def loss(self, *rest):
-                return loss(*rest) * (float("nan") if rest[-1] == 2 else 1.0)
+        class Diverging(Method):
+            def loss(self, learner, batch):
+                return loss(learner, batch) * (float("nan") if batch.epoch == 2 else 1.0)
 
-        run.method = Diverging()
+        run.task.method = Diverging()
         with pytest.raises(RobustlensError, match="epoch 2"):
             run.run()
-        progress = state.load()[1]["progress"]
-    assert progress["epoch"] == 1 and {row["epoch"] for row in progress["history"]} == {1}
+        record = state.load()[1]
+    assert record["progress"]["epoch"] == 1 and {row["epoch"] for row in record["task"]["history"]} == {1}
 
 
 def test_dropout_draws_from_a_stream_of_its_own_in_every_step(tmp_path):
     data, spec = tiny.random_images((1, 28, 28)), tiny.colour_spec() | tiny.SMALL_CNN
     with RunState(tmp_path, "digest") as state:
         run = tiny.training(spec, data, state)
-        layer, passes = run.model.classifier.drop, []
+        layer, passes = run.task.network.classifier.drop, []
         layer.register_forward_hook(lambda layer, x, out: passes.append((x[0], out)) if layer.training else None)
         run.run()
     assert [len(x) for x, _ in passes] == 2 * [10, 10, 5]

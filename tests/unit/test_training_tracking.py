@@ -16,7 +16,7 @@ from robustlens.data.prepared import PreparedDataset
 from robustlens.models.inference import InferenceModel
 from robustlens.models.resnet import ResidualNetwork
 from robustlens.training.images import Images
-from robustlens.training.loop import Training
+from robustlens.training.run import Training
 from robustlens.training.state import RunState
 from robustlens.training.tracking import ENERGIES, Tracker, summarise
 
@@ -172,7 +172,7 @@ def test_best_is_the_first_epoch_of_the_highest_validation_robust_accuracy(data,
         def report(epoch: int, epochs: int, row: dict) -> None:
             assert (epochs, row["split"]) == (4, "validation")
             assert row["robust_accuracy"] == pytest.approx(robust["validation"][epoch - 1])
-            after.append({name: t.clone() for name, t in run.model.state_dict().items()})
+            after.append({name: t.clone() for name, t in run.task.network.state_dict().items()})
 
         run = tiny.training(tiny.spec(epochs=4), data, state, report=report)
         result = run.run()

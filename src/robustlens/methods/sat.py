@@ -3,17 +3,19 @@
 from dataclasses import dataclass
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from robustlens.attacks.pgd import PGD
+from robustlens.learning.learner import Learner
+from robustlens.learning.method import Batch, Method
 
 
 @dataclass(frozen=True)
-class SAT:
+class SAT(Method):
     """(1/B) sum_i CE(f(x*_i), y_i), x* by PGD on the cross-entropy from a uniform start."""
 
-    def attack(self, steps: int) -> PGD | None:
+    def attack(self, steps: int) -> PGD:
         return PGD(steps=steps, loss="ce", start="uniform")
 
-    def loss(self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, epoch: int) -> Tensor:
-        return F.cross_entropy(model(x_adv), y)
+    def loss(self, learner: Learner, batch: Batch) -> Tensor:
+        return F.cross_entropy(learner(batch.x_adv), batch.y, reduction="none")

@@ -3,17 +3,15 @@
 from dataclasses import dataclass
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from robustlens.attacks.pgd import PGD
+from robustlens.learning.learner import Learner
+from robustlens.learning.method import Batch, Method
 
 
 @dataclass(frozen=True)
-class Standard:
+class Standard(Method):
     """(1/B) sum_i CE(f(x_i), y_i)."""
 
-    def attack(self, steps: int) -> PGD | None:
-        return None
-
-    def loss(self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, epoch: int) -> Tensor:
-        return F.cross_entropy(model(x), y)
+    def loss(self, learner: Learner, batch: Batch) -> Tensor:
+        return F.cross_entropy(learner(batch.x), batch.y, reduction="none")

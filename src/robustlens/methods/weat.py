@@ -4,23 +4,24 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from robustlens.attacks.pgd import PGD
 from robustlens.energy.energies import kl_divergence, marginal_energy
+from robustlens.learning.learner import Learner
+from robustlens.learning.method import Batch, Method
 from robustlens.parameters import Flag, NonNegative, OneOf
 
 
 @dataclass(frozen=True)
-class Weat:
+class Weat(Method):
     """(1/B) sum_i w(x_i) [ CE + beta KL(p_i || q_i) ], w(x) = 1 / log(1 + exp(|E(x)|)), x* as in TRADES.
 
     variant: the cross-entropy is taken on natural (`nat`) or adversarial (`adv`) images. In both variants the
         weight comes from the natural energy of the train-mode forward, is detached, not normalised, and
         multiplies both terms.
     The others are ablations. energy: whose energy the weight comes from. weighted: the terms that it multiplies.
-    normalised: weights divided by their mean over the batch (where several processes train together, over each one's
-        part of it), so that the loss is as large as without them.
+    normalised: weights divided by their mean over the batch, so that the loss is as large as without them.
     """
 
     variant: OneOf("nat", "adv") = "adv"
@@ -29,23 +30,25 @@ class Weat:
     weighted: OneOf("both", "cross-entropy", "kl") = "both"
     normalised: Flag = False
 
-    def attack(self, steps: int) -> PGD | None:
+    def attack(self, steps: int) -> PGD:
         return PGD(steps=steps, loss="kl", start="gaussian")
 
-    def loss(self, model: nn.Module, x: Tensor, x_adv: Tensor, y: Tensor, epoch: int) -> Tensor:
-        natural, adversarial = model(x), model(x_adv)
+    def loss(self, learner: Learner, batch: Batch) -> Tensor:
+        natural, adversarial = learner(batch.x), learner(batch.x_adv)
         classified = natural if self.variant == "nat" else adversarial
-        cross_entropy = F.cross_entropy(classified, y, reduction="none")
+        cross_entropy = F.cross_entropy(classified, batch.y, reduction="none")
         kl = kl_divergence(natural, adversarial)
         weight = self.weight(natural if self.energy == "natural" else adversarial)
+        if self.normalised:
+            weight = weight / batch.mean(weight)
         if self.weighted != "kl":
             cross_entropy = weight * cross_entropy
         if self.weighted != "cross-entropy":
             kl = weight * kl
-        return (cross_entropy + self.beta * kl).mean()
+        return cross_entropy + self.beta * kl
 
+    @staticmethod
     @torch.no_grad()
-    def weight(self, logits: Tensor) -> Tensor:
+    def weight(logits: Tensor) -> Tensor:
         """w(x) from logits (B, K), without gradient; softplus keeps it finite for any |E|."""
-        weight = 1.0 / F.softplus(marginal_energy(logits).abs())
-        return weight / weight.mean() if self.normalised else weight
+        return 1.0 / F.softplus(marginal_energy(logits).abs())

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from robustlens.attacks.threat import Threat
+from robustlens.learning.learner import Learner
+from robustlens.learning.method import batch_of
 from robustlens.parameters import create
 
 SHAPE = (1, 4, 4)
@@ -102,9 +104,10 @@ def training_passes(method: str, parameters: dict, attack_steps: int) -> tuple[P
     chosen = create("methods", method, parameters)
     attack = chosen.attack(attack_steps)
     network, x, y = _example(10, True, "cpu")
-    attacked = attack(network, x, y, NOWHERE, torch.Generator().manual_seed(0)) if attack else x
+    learner = Learner(network)
+    found = attack(learner, x, y, NOWHERE, torch.Generator().manual_seed(0)) if attack else x
     passes = Passes(*network.read())
-    chosen.loss(network, x, attacked, y, 1)
+    chosen.loss(learner, batch_of(x, y, found, epoch=1))
     return passes, network.read()[0]
 
 

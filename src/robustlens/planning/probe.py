@@ -22,7 +22,7 @@ SECONDS = 60.0  # of all trials of stages together
 CALLS, MANY = 20, 256  # forward passes that a timing of calls needs at least, and images of its larger batch
 
 IMPORTS = {
-    "network": "import robustlens.training.loop, robustlens.evaluation.run, robustlens.generation.features, torch; "
+    "network": "import robustlens.training.run, robustlens.evaluation.run, robustlens.generation.features, torch; "
     "torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)",
     "table": "import robustlens.report.table, robustlens.report.figure",
 }

@@ -24,10 +24,12 @@ class Descent:
 
     @torch.no_grad()
     def step(self, learning_rate: float, momentum: float) -> None:
-        velocities = [self.velocities.get(name) for name in self.parameters]
+        """Parameters without a gradient stay as they are, weight decay included."""
+        moving = {name: parameter for name, parameter in self.parameters.items() if parameter.grad is not None}
+        velocities = [self.velocities.get(name) for name in moving]
         sgd(
-            list(self.parameters.values()),
-            [parameter.grad for parameter in self.parameters.values()],
+            list(moving.values()),
+            [parameter.grad for parameter in moving.values()],
             velocities,
             has_sparse_grad=False,
             foreach=False,
@@ -39,4 +41,4 @@ class Descent:
             nesterov=False,
             maximize=False,
         )
-        self.velocities = dict(zip(self.parameters, velocities, strict=True))
+        self.velocities |= dict(zip(moving, velocities, strict=True))

@@ -1,6 +1,6 @@
 """How a network is run while it is trained: precision, memory format, compilation. Recorded with every run."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -51,12 +51,14 @@ class Engine:
         """The network on the device, its weights (float32) in the memory format."""
         return network.to(device, memory_format=FORMATS[self.memory_format])
 
-    def fast(self, network: nn.Module) -> "FastNetwork":
-        return FastNetwork(network, self)
+    def fast(self, network: nn.Module, compiled: bool = True) -> "FastNetwork":
+        """compiled: by torch.compile, if the engine says so."""
+        return FastNetwork(network, self if compiled else replace(self, compile=False))
 
 
 class FastNetwork(nn.Module):
-    """The same network (the same parameters and buffers) as it is run: images (B, C, H, W) to float32 logits (B, K)."""
+    """The same network (the same parameters and buffers) as it is run: images (B, C, H, W) to float32 logits (B, K), or
+    whatever else a module gives."""
 
     def __init__(self, network: nn.Module, engine: Engine):
         super().__init__()
@@ -69,8 +71,8 @@ class FastNetwork(nn.Module):
         if not self.reduced:
             return self.run(x)
         with torch.autocast(x.device.type, dtype=torch.bfloat16):
-            logits = self.run(x)
-        return logits.float()
+            output = self.run(x)
+        return output.float()
 
 
 def has_narrow_projections(network: nn.Module) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from robustlens.learning.learner import Learner
     from robustlens.training.parallel import Processes
 
 
@@ -39,10 +40,10 @@ def averaging(spec: dict, network: nn.Module) -> Any:
     return module.Averaging(spec["training"]["averaging"], network) if module else NoAveraging()
 
 
-def perturbation(spec: dict, network: nn.Module, processes: Processes) -> Any:
+def perturbation(spec: dict, learner: Learner, processes: Processes) -> Any:
     """What the run does around each step: a `WeightPerturbation`, or nothing."""
     module, settings = load("weight_perturbation", spec), spec["training"]["weight_perturbation"]
-    return module.WeightPerturbation(settings, network, processes) if module else NoPerturbation()
+    return module.WeightPerturbation(settings, learner, processes) if module else NoPerturbation()
 
 
 def _dotted(name: str) -> str:

@@ -38,9 +38,13 @@ class Processes:
         """This process's part of the positions (B,) of a batch."""
         return where[self.rank :: self.count]
 
-    def loss_weight(self, local: int, whole: int) -> float:
-        """What a mean over `local` images is multiplied by so that the mean over processes is that over `whole`."""
-        return local * self.count / whole
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of numbers (B,) over the whole batch, of which each process has a part; without gradient where there
+        are several."""
+        if self.count == 1:
+            return values.mean()
+        total, number = self.sum(torch.stack([values.detach().sum(), values.new_tensor(len(values))]))
+        return total / number
 
     def average_gradients(self, network: nn.Module) -> None:
         self._average(p.grad for p in network.parameters() if p.grad is not None)

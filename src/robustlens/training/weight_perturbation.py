@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from robustlens.learning.learner import Learner
 from robustlens.training.parallel import Processes
 
 
@@ -13,14 +14,14 @@ class WeightPerturbation:
     """The perturbation that a run's configuration asks for.
 
     settings: `training.weight_perturbation`. After epoch `start_epoch` (counted from 1) each step is taken at w + v,
-    v = gamma ||w|| g / ||g|| for every weight tensor of two dimensions or more, g the gradient of the same loss that
-    is trained on; after the step v is taken off again. The released code takes one SGD step of a copy of the network
-    for g; the length of that step cancels.
+    v = gamma ||w|| g / ||g|| for every weight tensor of the classifier of two dimensions or more, g the gradient of the
+    same loss that is trained on; after the step v is taken off again. The released code takes one SGD step of a copy of
+    the network for g; the length of that step cancels.
     """
 
-    def __init__(self, settings: dict, model: nn.Module, processes: Processes):
-        self.settings, self.model, self.processes = settings, model, processes
-        self.weights = [w for name, w in model.named_parameters() if w.dim() > 1 and name.endswith("weight")]
+    def __init__(self, settings: dict, learner: Learner, processes: Processes):
+        self.settings, self.learner, self.processes = settings, learner, processes
+        self.weights = [w for name, w in learner.network.named_parameters() if w.dim() > 1 and name.endswith("weight")]
 
     @contextlib.contextmanager
     def around_step(self, loss: Callable[[], Tensor], epoch: int) -> Iterator[None]:
@@ -38,11 +39,11 @@ class WeightPerturbation:
                 torch._foreach_sub_(self.weights, perturbation)
 
     def _perturbation(self, loss: Callable[[], Tensor]) -> list[Tensor]:
-        statistics = [buffer.clone() for buffer in self.model.buffers()]
-        self.model.zero_grad(set_to_none=True)
+        statistics = [buffer.clone() for buffer in self.learner.buffers()]
+        self.learner.zero_grad(set_to_none=True)
         loss().backward()
-        self.processes.average_gradients(self.model)
-        for buffer, before in zip(self.model.buffers(), statistics, strict=True):
+        self.processes.average_gradients(self.learner)
+        for buffer, before in zip(self.learner.buffers(), statistics, strict=True):
             buffer.copy_(before)
         gradients = [w.grad for w in self.weights]
         norms = (g.norm().clamp_min(torch.finfo(g.dtype).tiny) for g in gradients)

@@ -16,7 +16,7 @@ from robustlens.planning.known import Known
 from robustlens.planning.networks import Network
 from robustlens.planning.passes import training_passes
 from robustlens.planning.work import BFLOAT16, FLOAT32, Calls, Work
-from robustlens.training.loop import Training
+from robustlens.training.run import Training
 from robustlens.training.state import RunState
 
 FLOAT = 4

@@ -1,0 +1,92 @@
+"""What is trained: the classifier, what is trained with it, and what a method remembers."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+Runner = Callable[[nn.Module, bool], Callable[[Tensor], Tensor]]
+
+
+def as_it_is(module: nn.Module, compiled: bool) -> Callable[[Tensor], Tensor]:
+    return module
+
+
+class Learner(nn.Module):
+    """Every tensor that a training changes, beside the optimiser's velocities and averages of the weights: its
+    `state_dict` is the whole state of a method.
+
+    network: the classifier. parts: modules that are trained with it. memory: buffers of the method.
+    given: frozen networks of other runs, which belong to no state. runner: how a module is run (`Engine.fast`).
+
+    Called with images (B, C, H, W), it gives the logits (B, K) of the classifier in float32.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        parts: Mapping[str, nn.Module] | None = None,
+        memory: nn.Module | None = None,
+        given: Mapping[str, nn.Module] | None = None,
+        runner: Runner = as_it_is,
+    ):
+        super().__init__()
+        self.network, self.parts, self.memory = network, nn.ModuleDict(parts or {}), memory or nn.Module()
+        others = dict(self.parts.items())
+        others |= {name: module.eval().requires_grad_(False) for name, module in (given or {}).items()}
+        # In plain dictionaries, which register nothing: given networks are no state, and parts are registered already.
+        self._others = {name: runner(module, True) for name, module in others.items()}
+        self._network = {compiled: runner(network, compiled) for compiled in (True, False)}
+        self._watched: dict[int, str] = {}
+        self._seen: dict[str, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._watch(x, self._network[True](x))
+
+    def features(self, x: Tensor, layers: Sequence[str]) -> tuple[Tensor, list[Tensor]]:
+        """The logits, and in float32 the outputs of these submodules of the classifier, in the same pass."""
+        found: dict[str, Tensor] = {}
+        with contextlib.ExitStack() as hooks:
+            for name in layers:
+                keep = functools.partial(_keep, found, name)
+                hooks.callback(self.network.get_submodule(name).register_forward_hook(keep).remove)
+            logits = self._watch(x, self._network[False](x))
+        return logits, [found[name].float() if found[name].dtype == torch.bfloat16 else found[name] for name in layers]
+
+    def _watch(self, x: Tensor, logits: Tensor) -> Tensor:
+        if id(x) in self._watched:
+            self._seen[self._watched[id(x)]] = logits.detach()
+        return logits
+
+    def run(self, name: str, x: Tensor) -> Tensor:
+        """The output of the part, or of the given network, of that name."""
+        return self._others[name](x)
+
+    @contextlib.contextmanager
+    def watching(self, **images: Tensor) -> Iterator[dict[str, Tensor]]:
+        """Inside, the logits of these very tensors of images are kept by name: those of the last pass of each."""
+        self._watched, self._seen = {id(x): name for name, x in reversed(images.items())}, {}
+        try:
+            yield self._seen
+        finally:
+            self._watched = {}
+
+
+def _keep(found: dict[str, Tensor], name: str, module: nn.Module, inputs: tuple, output: Tensor) -> None:
+    found[name] = output
+
+
+@contextlib.contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Inside, no parameter needs a gradient: an attack then costs two passes per step, not three. What was frozen
+    before is so afterwards."""
+    needed = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in needed:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in needed:
+            parameter.requires_grad_(True)

@@ -1,0 +1,114 @@
+"""What a training method is: the functions that the training loop calls, all but the loss with a default that does
+nothing special.
+
+Methods are frozen dataclasses, whose fields are their parameters: whatever changes during a training is a parameter or
+a buffer of the `Learner`, whose state is saved.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from robustlens.attacks.threat import Threat
+from robustlens.learning.learner import Learner
+from robustlens.learning.statistics import ClassStatistics
+
+Attack = Callable[[Learner, Tensor, Tensor, Threat, object], "Tensor | Attacked"]
+Build = Callable[..., nn.Module]
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What an attack returns that finds more than adversarial images.
+
+    x_adv: (B, C, H, W). x: what the loss takes for the natural images instead of them; None: these themselves. found:
+    numbers of each image by name, (B, ...).
+    """
+
+    x_adv: Tensor
+    x: Tensor | None = None
+    found: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch, or where several processes train together this one's part of it.
+
+    x, x_adv: natural, augmented images and what the attack made of them (x itself without an attack), float32
+    (B, C, H, W) in [0, 1]. y: labels, int64 (B,). epoch: counted from 1. found: what else the attack found.
+    """
+
+    x: Tensor
+    x_adv: Tensor
+    y: Tensor
+    epoch: int
+    found: Mapping[str, Tensor] = field(default_factory=dict)
+    _mean: Callable[[Tensor], Tensor] = Tensor.mean
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of numbers (B,) over the whole batch, in all processes; without gradient where there are several."""
+        return self._mean(values)
+
+
+def batch_of(x: Tensor, y: Tensor, attacked: "Tensor | Attacked", epoch: int, mean: Callable = Tensor.mean) -> Batch:
+    """The batch of natural images and of what an attack returned for them."""
+    if not isinstance(attacked, Attacked):
+        return Batch(x, attacked, y, epoch, {}, mean)
+    return Batch(x if attacked.x is None else attacked.x, attacked.x_adv, y, epoch, attacked.found, mean)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What hooks between epochs are offered; the same in every process.
+
+    number: of the epoch that begins, or has ended, counted from 1. statistics: of the natural ("natural") and the
+    adversarial ("adversarial") training images that the epoch before, or the one that has ended, was trained on.
+    train, validation: batches of images (B, C, H, W) in [0, 1], not augmented, with their labels (B,).
+    """
+
+    number: int
+    statistics: Mapping[str, ClassStatistics]
+    train: Callable[[], object]
+    validation: Callable[[], object]
+
+
+class Method:
+    """A training method. `loss` is what it must define."""
+
+    def network(self, build: Build) -> nn.Module:
+        """The classifier that is trained. build(): one of the run's architecture with fresh weights."""
+        return build()
+
+    def deployed(self, network: nn.Module) -> nn.Module:
+        """The ordinary classifier that is tracked, saved and evaluated; it may share tensors with `network`."""
+        return network
+
+    def parts(self, network: nn.Module, build: Build) -> dict[str, nn.Module]:
+        """What is trained together with the classifier, by name."""
+        return {}
+
+    def memory(self, classes: int) -> nn.Module:
+        """Numbers that the method keeps, as buffers of a module."""
+        return nn.Module()
+
+    def attack(self, steps: int) -> Attack | None:
+        """What makes the adversarial images of a batch, in so many steps; None: natural images are trained on."""
+        return None
+
+    def threat(self, threat: Threat, y: Tensor, memory: nn.Module) -> Threat:
+        """The threat that images of these classes are attacked under."""
+        return threat
+
+    def before_epoch(self, learner: Learner, epoch: Epoch) -> None:
+        """Called before the first step of every epoch."""
+
+    def after_step(self, learner: Learner) -> None:
+        """Called after every step of the optimiser."""
+
+    def after_epoch(self, learner: Learner, epoch: Epoch) -> None:
+        """Called after the last step of every epoch, before the network is measured."""
+
+    def loss(self, learner: Learner, batch: Batch) -> Tensor | dict[str, Tensor]:
+        """One number per image (B,), or such terms by name, whose sum is descended."""
+        raise NotImplementedError

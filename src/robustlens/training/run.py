@@ -1,0 +1,78 @@
+"""One run of the workflow: a classifier trained from its specification."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from robustlens.data.prepared import PreparedDataset
+from robustlens.training.classification import Classification
+from robustlens.training.engine import Engine
+from robustlens.training.loop import Loop
+from robustlens.training.parallel import Processes
+from robustlens.training.result import TrainedRun
+from robustlens.training.state import RunState
+
+
+class Training:
+    """One run, ready to start, or to resume where its saved state ends.
+
+    spec: the resolved specification of the run (see `rules/train.smk`): seed, architecture, method, training,
+        threat, tracking.
+    stop: asked after every step; True saves the state and raises Interrupted.
+    report: called with (epoch, epochs, latest history row) after every epoch.
+    """
+
+    def __init__(
+        self,
+        spec: dict,
+        data: PreparedDataset,
+        state: RunState,
+        device: torch.device,
+        stop: Callable[[], bool] = lambda: False,
+        report: Callable[[int, int, dict], None] = lambda *_: None,
+    ):
+        processes = Processes(device)  # before anything is put on a GPU: it may still be another job's
+        settings = spec["training"]
+        self.task = Classification(spec, data, processes, device)
+        self.loop = Loop(
+            self.task, settings["epochs"], settings["batch_size"], spec["seed"], state, processes, stop, report
+        )
+
+    def run(self) -> TrainedRun:
+        """Train to the end. Where several processes train together, only the first measures; the others return only the
+        last weights.
+
+        Raises Interrupted when asked to stop, RobustlensError for a loss that is not finite.
+        """
+        task, loop = self.task, self.loop
+        loop.run()
+        with torch.random.fork_rng(devices=[loop.device] if loop.device.type == "cuda" else []):
+            last = task.last(loop.batches(loop.epochs + 1))
+        return TrainedRun(
+            best=task.best,
+            last=last,
+            best_epoch=task.best_epoch,
+            history=pd.DataFrame(task.history),
+            energies=task.energy_table() if loop.processes.first else pd.DataFrame(),
+            timing=pd.DataFrame(loop.progress.timing),
+            devices=loop.progress.devices,
+        )
+
+
+def run_digest(spec: dict, data: PreparedDataset, engine: Engine, processes: int, device: torch.device) -> str:
+    """Sixteen hexadecimal digits over all that defines a run: its specification (with the digest of the code it uses),
+    how and on what kind of device it is computed (sums on a processor depend on its threads), and the checksums of the
+    data."""
+    threads = torch.get_num_threads() if device.type == "cpu" else None
+    facts = [spec, engine.facts(), processes, device.type, threads, data.sheet["sha256"]]
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def state_folder(root: Path, spec: dict, digest: str) -> Path:
+    """`root`/<dataset>-<recipe>-seed<k>-<digest>."""
+    return Path(root) / f"{spec['dataset']}-{spec['recipe']}-seed{spec['seed']}-{digest}"
