@@ -79,13 +79,13 @@ def test_a_one_cycle_schedule_without_a_step_to_warm_up_in_is_refused(epochs, st
 def test_every_step_has_its_rate_and_the_history_that_of_the_epoch_s_first_step(schedule, expected, data, tmp_path):
     with RunState(tmp_path, "digest") as state:
         run = tiny.training(tiny.spec("standard", schedule=schedule), data, state)
-        used, original = [], run.descent.step
+        used, original = [], run.task.descent.step
 
         def step(learning_rate, momentum):
             used.append((learning_rate, momentum))
             original(learning_rate, momentum)
 
-        run.descent.step = step
+        run.task.descent.step = step
         history = run.run().history
     np.testing.assert_allclose(used, expected, rtol=1e-9)
     assert list(history["learning_rate"]) == pytest.approx([expected[3 * (e - 1)][0] for e in history["epoch"]])

@@ -93,7 +93,7 @@ def test_a_summary_has_means_deltas_and_deviations():
     measured = image_by_image(logits, attacked, np.arange(9) % 5)
     measured.insert(0, "label", 0)
     measured.insert(0, "index", 0)
-    row = summarise(measured)
+    row = summarise(measured, classes=6)
     values = {name: [float(v) for v in measured[name]] for name in measured}
     values["delta_marginal"] = [
         a - b for a, b in zip(values["marginal_natural"], values["marginal_adversarial"], strict=True)
@@ -104,13 +104,18 @@ def test_a_summary_has_means_deltas_and_deviations():
     for name in energies:
         deviations = [(v - expected[name]) ** 2 for v in values[name]]
         expected[f"{name}_std"] = math.sqrt(math.fsum(deviations) / 8)
+    by_class = {name: row.pop(name) for name in ("class_total", "class_clean", "class_robust")}
     assert row.keys() == expected.keys()
     assert row == pytest.approx(expected, rel=1e-12)
+    assert by_class["class_total"] == [2, 2, 2, 2, 1, 0]
+    for name, right in (("class_clean", logits), ("class_robust", attacked)):
+        found = [sum(right[i].argmax() == i % 5 for i in range(9) if i % 5 == k) for k in range(6)]
+        assert by_class[name] == found
 
 
 def test_delta_is_negative_when_the_attack_raises_the_energy():
     logits, attacked = np.array([[3.0, 0.0], [2.0, 1.0]]), np.array([[1.0, 0.0], [0.5, 0.2]])
-    row = summarise(image_by_image(logits, attacked, np.array([0, 0])))
+    row = summarise(image_by_image(logits, attacked, np.array([0, 0])).assign(label=0), classes=2)
     assert row["delta_marginal"] < 0 and row["delta_joint"] == pytest.approx((-3 + 1 - 2 + 0.5) / 2)
 
 

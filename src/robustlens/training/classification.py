@@ -45,7 +45,7 @@ class Classification:
                 f"{spec['dataset']} is prepared without training or validation images; raise `splits.train` and "
                 "`splits.validation` in config.yaml"
             )
-        self.images = len(self.train)
+        self.images, self.classes = len(self.train), data.classes
         self.learner, self.engine = self._learner(spec, data)
         self.network = self.learner.network
         self.averaging = optional.averaging(spec, self.network)
@@ -164,7 +164,9 @@ class Classification:
         model = InferenceModel(self.method.deployed(followed))
         for tracker in self.trackers:
             measured = tracker.measure(model)
-            self.history.append({"epoch": epoch, "split": tracker.split, **settings, **summarise(measured)})
+            self.history.append(
+                {"epoch": epoch, "split": tracker.split, **settings, **summarise(measured, self.classes)}
+            )
             if epoch in self.energy_epochs:
                 self.energies[f"{epoch}.{tracker.split}"] = torch.from_numpy(measured[list(ENERGIES)].to_numpy())
         accuracy = self.history[-1]["robust_accuracy" if self.attack else "clean_accuracy"]

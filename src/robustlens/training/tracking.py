@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -59,12 +60,20 @@ class Tracker:
         }
 
 
-def summarise(measured: pd.DataFrame) -> dict[str, float]:
-    """Means over the images, and the standard deviations of the energies, as one row of the history."""
+def summarise(measured: pd.DataFrame, classes: int) -> dict[str, float | list[int]]:
+    """Means over the images, the standard deviations of the energies, and how many images of each class there are and
+    are classified correctly, natural and attacked, as one row of the history."""
     energies = measured[list(ENERGIES)].astype("float64")
     energies["delta_marginal"] = energies["marginal_natural"] - energies["marginal_adversarial"]
     energies["delta_joint"] = energies["joint_natural"] - energies["joint_adversarial"]
     row = {name: float(energies[name].mean()) for name in energies}
     row |= {f"{name}_std": float(energies[name].std()) for name in energies}
     others = [name for name in measured if name not in (*ENERGIES, "index", "label")]
-    return row | {name: float(measured[name].astype("float64").mean()) for name in others}
+    row |= {name: float(measured[name].astype("float64").mean()) for name in others}
+    labels = measured["label"]
+    counted = {
+        "class_total": labels,
+        "class_clean": labels[measured["clean_accuracy"] > 0],
+        "class_robust": labels[measured["robust_accuracy"] > 0],
+    }
+    return row | {name: np.bincount(of_class, minlength=classes).tolist() for name, of_class in counted.items()}
