@@ -91,7 +91,7 @@ def test_tracked_values_are_those_of_loops_over_images(data):
 def test_a_summary_has_means_deltas_and_deviations():
     logits, attacked = (np.random.default_rng(seed).normal(size=(9, 5)) for seed in (0, 1))
     measured = image_by_image(logits, attacked, np.arange(9) % 5)
-    measured.insert(0, "label", 0)
+    measured.insert(0, "label", np.arange(9) % 5)
     measured.insert(0, "index", 0)
     row = summarise(measured, classes=6)
     values = {name: [float(v) for v in measured[name]] for name in measured}
