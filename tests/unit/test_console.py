@@ -355,6 +355,7 @@ def test_a_run_s_tables_have_the_columns_of_the_contract(results):
     energies += ["delta_marginal", "delta_joint"]
     assert set(history.columns) == {
         *("epoch", "split", "learning_rate", "train_loss", "train_images", "clean_accuracy", "robust_accuracy"),
+        *("class_total", "class_clean", "class_robust"),
         *energies,
         *(f"{name}_std" for name in energies),
         *("loss_natural", "loss_adversarial", "kl", "conditional_term", "marginal_term"),

@@ -79,6 +79,14 @@ def test_robustness_says_which_rows_have_one_seed(tmp_path, study):
     assert "One seed, so that no spread can be given: GAIRAT, MAIL-AT." in table.notes
 
 
+def pgd_on_the_same(index):
+    """Accuracy in % under PGD-20 on the images that AutoAttack attacked, which are not all that PGD-20 did."""
+    of_autoattack, of_pgd = (evaluation(index, "best", attack)[0] for attack in ("autoattack", "pgd20"))
+    same = of_pgd[of_pgd["index"].isin(of_autoattack["index"])]
+    assert 0 < len(same) < len(of_pgd)
+    return 100 * float((same["prediction_adversarial"] == same["label"]).mean())
+
+
 def test_autoattack_stages_end_at_the_autoattack_accuracy(study):
     stages, robust = autoattack.build(context(), evaluations=study.robustness), study.robustness
     row = cells(stages)
@@ -86,6 +94,7 @@ def test_autoattack_stages_end_at_the_autoattack_accuracy(study):
         values = [float(row[label, c]["value"]) for c in autoattack.LABELS]
         assert values == sorted(values, reverse=True)
         assert values[-1] == pytest.approx(sum(rate(path, "best", "autoattack") for path in files) / 3)
+        assert float(row[label, "PGD-20"]["value"]) == pytest.approx(sum(map(pgd_on_the_same, files)) / 3)
     broken = evaluation(robust[3], "best", "autoattack")[0]["broken_by"].tolist()
     left = [100 * (1 - sum(b in ("misclassified", "apgd-ce") for b in broken) / len(broken))]
     one = autoattack.build(context(), evaluations=robust[3:4])
@@ -149,7 +158,8 @@ def test_third_party_models_stand_beside_the_best_checkpoints_under_their_title(
 
 
 def test_without_autoattack_its_table_says_so_and_is_empty(tmp_path):
-    clean = pd.DataFrame({"checkpoint": "best", "attack": "clean", "index": [0], "broken_by": ""})
+    clean = {"checkpoint": "best", "attack": "clean", "index": [0], "broken_by": "", "label": 0}
+    clean = pd.DataFrame(clean | {"prediction_adversarial": 0})
     table = autoattack.build(context(), evaluations=[write_evaluations(tmp_path, clean, "sat")])
     assert table.rows == () and table.notes == ("None of these suites has AutoAttack.",)
     assert "on digits after each stage" in table.caption and table.to_latex() and table.to_html()

@@ -24,8 +24,9 @@ def differences(evaluations: Input, published: bool = False, baseline: str | Non
 
 
 def autoattack(evaluations: Input) -> Table:
-    """What each stage of AutoAttack leaves."""
-    return Table("autoattack", "AutoAttack, stage by stage", {"evaluations": evaluations}, f"{LIBRARY}.autoattack")
+    """What each stage of AutoAttack leaves, and PGD-20 on the same images."""
+    inputs = {"evaluations": evaluations}
+    return Table("autoattack", "AutoAttack, stage by stage", inputs, f"{LIBRARY}.autoattack", uses=("attacks",))
 
 
 def undeclared(name: str, cohorts: dict) -> Study:

@@ -19,12 +19,13 @@ def drawn():
 
 def test_no_two_recipes_look_the_same(drawn):
     looks = {(recipe["colour"], recipe["marker"]) for recipe in drawn.values()}
-    assert len(looks) == len(drawn) == 18
+    assert len(looks) == len(drawn) > 15
 
 
 def test_recipes_that_are_no_ablations_are_told_apart_by_colour_alone(drawn):
     ablations = {name for name in drawn if name.startswith("weat-adv-") and name != "weat-adv-awp"}
-    assert len({recipe["colour"] for name, recipe in drawn.items() if name not in ablations}) == 12
+    others = [recipe["colour"] for name, recipe in drawn.items() if name not in ablations]
+    assert len(set(others)) == len(others) > 10
 
 
 def test_every_recipe_that_is_drawn_has_a_label(drawn):

@@ -2,24 +2,29 @@
 
 from pathlib import Path
 
-from robustlens.analysis.evaluations import largest
+from robustlens.analysis.evaluations import largest, with_points
 from robustlens.analysis.frames import RUN, read_evaluations
 from robustlens.report import threats
-from robustlens.report.cells import Column, Row
+from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.comparison import seeds_notes
 from robustlens.report.context import Context
 from robustlens.report.summary import RESOLUTION, accuracy_digits, over_seeds, resolution_note
 from robustlens.report.table import Table
 
 STAGES = ("misclassified", "apgd-ce", "apgd-t", "fab-t", "square")
+SAME = [*RUN, "threat", "checkpoint", "index"]
+KEY = ["dataset", "threat"]
 LABELS = ("clean", "after APGD-CE", "after APGD-T", "after FAB-T", "after Square")
-READ = ["checkpoint", "attack", "broken_by"]
+READ = ["checkpoint", "attack", "index", "label", "prediction_adversarial", "broken_by"]
+BESIDE = "pgd20"  # an attack that the same images are shown under
 
 
 def build(context: Context, *, evaluations: list[Path]) -> Table:
     """evaluations: indexes of suites."""
-    runs = largest(read_evaluations(evaluations, READ))
-    attacked = runs[runs["checkpoint"].isin(("best", "published")) & (runs["attack"] == "autoattack")]
+    everything = with_points(largest(read_evaluations(evaluations, READ)))
+    runs = everything[everything["checkpoint"].isin(("best", "published"))]
+    attacked = runs[runs["attack"] == "autoattack"]
+    beside = runs[runs["attack"] == BESIDE].merge(attacked[SAME], on=SAME)
     rows, notes = [], threats.notes(attacked, context)
     for group, of_group in threats.groups(attacked, context):
         images = int(of_group.groupby(RUN).size().min())
@@ -35,6 +40,13 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
                 )
                 for k in range(len(STAGES))
             ]
+            same = beside[beside[KEY].eq(of_group[KEY].iloc[0]).all(axis=1) & (beside["recipe"] == recipe)]
+            under = same.groupby("seed", sort=False)
+            cells.append(
+                over_seeds(under["points"].mean(), accuracy_digits(images), "%", under["source"].first(), images)
+                if len(same)
+                else Cell(unit="%")
+            )
             rows.append(Row(context.recipe_label(recipe), tuple(cells), group))
         prefix, robust = f"{group}, " if group else "", (of_group["broken_by"] == "").mean()
         notes += [prefix + note for note in seeds_notes(of_group["seed"], of_group["recipe"], context)]
@@ -42,8 +54,9 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
     datasets = context.datasets_titles((attacked if len(attacked) else runs)["dataset"].unique())
     title = (
         f"Accuracy in % on {datasets} after each stage of AutoAttack, best checkpoint. A stage attacks only the images "
-        "that are still classified correctly; the last column is the AutoAttack accuracy."
+        f"that are still classified correctly; after the last one it is the AutoAttack accuracy. Beside it: under "
+        f"{context.attack_label(BESIDE)}, on the same images."
     )
-    columns = tuple(Column(label) for label in LABELS)
+    columns = (*(Column(label) for label in LABELS), Column(context.attack_label(BESIDE)))
     notes = (*notes, RESOLUTION) if rows else ("None of these suites has AutoAttack.",)
     return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
