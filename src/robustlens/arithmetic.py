@@ -39,8 +39,8 @@ def of(parameters: Mapping[str, Any]) -> str:
 
 def prepare(arithmetic: str) -> None:
     """Have the processes that this one starts compute so. Raises RobustlensError where the processor can't."""
+    check_processor(arithmetic)
     if arithmetic == PORTABLE:
-        _check_processor()
         os.environ.update(VARIABLES)
 
 
@@ -61,7 +61,7 @@ def check(arithmetic: str) -> None:
     loaded, with the instructions that the environment asks for."""
     if arithmetic != PORTABLE:
         return
-    _check_processor()
+    check_processor(arithmetic)
     torch = sys.modules.get("torch")
     late = torch and torch.backends.cpu.get_cpu_capability() != "AVX2"
     if late or not is_prepared():
@@ -72,11 +72,12 @@ def check(arithmetic: str) -> None:
         )
 
 
-def _check_processor() -> None:
-    """Only Linux says in a file what a processor has; torch is built for x86-64 on no other Unix."""
+def check_processor(arithmetic: str) -> None:
+    """Raise RobustlensError where the processor can't compute so. Only Linux says in a file what a processor has; torch
+    is built for x86-64 on no other Unix."""
     text = CPUINFO.read_text() if CPUINFO.exists() else ""
     flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), [])
-    if not {"avx2", "fma"} <= set(flags):
+    if arithmetic == PORTABLE and not {"avx2", "fma"} <= set(flags):
         raise RobustlensError(
             f"arithmetic: portable needs an x86-64 processor with AVX2, and this one ({platform.machine()}) has none; "
             "`--config arithmetic=native` computes on it, though not the same bytes"
