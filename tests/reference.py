@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import tiny
+from torch import nn
 
 from robustlens import arithmetic
 from robustlens.analysis import statistics
@@ -46,38 +47,51 @@ SAMPLER = Sampler(init="pca", retained_variance=0.95, sigma=1.0, steps=2, step_s
 
 def digests() -> dict[str, str]:
     """By what was computed: eight hexadecimal digits of its bytes."""
-    with tempfile.TemporaryDirectory() as scratch, use_device(1, arithmetic.PORTABLE) as device:
+    with tempfile.TemporaryDirectory() as scratch, use_device(1, arithmetic.PORTABLE):
         folder = Path(scratch)
         data = digits(folder / "digits")
-        train, test = data.splits["train"], data.splits["test"]
-
         run = tiny.train(SPEC, data, folder / "state")
         network = build(SPEC["architecture"], data.channels, data.classes)
         network.load_state_dict(run.last)
-        model = InferenceModel(network)
-        history = run.history.select_dtypes("number").to_numpy(np.float64)
-
-        attacked = attack_split(model, test, PGD(steps=2), "pgd2", Threat("linf", 3 / 16, 3 / 64), 0, 50)
-        energies = attacked.select_dtypes("number").to_numpy(np.float64)
-
-        random = generator(0, "samples")
-        samples = SAMPLER.run(model, *SAMPLER.start(train.pixels(), train.labels, 4, random), 40, random)
-
         save_weights(run.last, folder / "weights.safetensors")
-        features = classifier_network(network, folder / "weights.safetensors", device)
-        where = np.arange(60)
-        reference = see_reference(test.pixels(where), test.labels[where], features, "test", 60)
-        scores = score(samples.images, samples.labels, reference, features, train.pixels(), splits=2)
-        before, after = attacked["joint_natural"].to_numpy(), attacked["joint_adversarial"].to_numpy()
-        interval = statistics.crossed_interval((after - before).reshape(2, -1))
-        correlation = statistics.correlation_interval(before, after)
+        history = run.history.select_dtypes("number").to_numpy(np.float64)
         return {
             "training": digest(*(tensor.numpy() for tensor in run.last.values()), history),
-            "evaluation": digest(energies),
-            "samples": digest(samples.images, samples.chain.to_numpy(np.float64)),
-            "scores": digest(np.frombuffer(json.dumps(scores).encode(), np.uint8)),
-            "statistics": digest(np.frombuffer(repr((interval, correlation)).encode(), np.uint8)),
+            **evaluated(InferenceModel(network), data),
+            **generated(network, folder / "weights.safetensors", data),
+            **functions(),
         }
+
+
+def evaluated(model: InferenceModel, data: PreparedDataset) -> dict[str, str]:
+    attacked = attack_split(model, data.splits["test"], PGD(steps=2), "pgd2", Threat("linf", 3 / 16, 3 / 64), 0, 50)
+    before, after = attacked["joint_natural"].to_numpy(), attacked["joint_adversarial"].to_numpy()
+    interval = statistics.crossed_interval((after - before).reshape(2, -1))
+    correlation = statistics.correlation_interval(before, after)
+    return {
+        "evaluation": digest(attacked.select_dtypes("number").to_numpy(np.float64)),
+        "statistics": digest(repr((interval, correlation))),
+    }
+
+
+def generated(network: nn.Module, weights: Path, data: PreparedDataset) -> dict[str, str]:
+    train, test = data.splits["train"], data.splits["test"]
+    random = generator(0, "samples")
+    start = SAMPLER.start(train.pixels(), train.labels, 4, random)
+    samples = SAMPLER.run(InferenceModel(network), *start, 40, random)
+    features = classifier_network(network, weights)
+    reference = see_reference(test.pixels(), test.labels, features, "test", 60)
+    scores = score(samples.images, samples.labels, reference, features, train.pixels(), splits=2)
+    return {
+        "samples": digest(samples.images, samples.chain.to_numpy(np.float64)),
+        "scores": digest(json.dumps(scores)),
+    }
+
+
+def functions() -> dict[str, str]:
+    """Of numpy, whose last digits may be lost in what is above."""
+    numbers = np.random.default_rng(0).uniform(0.1, 3.0, 500)
+    return {"functions": digest(*(function(numbers) for function in (np.exp, np.log, np.tanh, np.arctan)))}
 
 
 def digits(folder: Path) -> PreparedDataset:
@@ -88,8 +102,9 @@ def digits(folder: Path) -> PreparedDataset:
     return load(folder)
 
 
-def digest(*arrays: np.ndarray) -> str:
-    return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()[:8]
+def digest(*parts: np.ndarray | str) -> str:
+    encoded = (part.encode() if isinstance(part, str) else np.ascontiguousarray(part).tobytes() for part in parts)
+    return hashlib.sha256(b"".join(encoded)).hexdigest()[:8]
 
 
 def code() -> str:

@@ -27,6 +27,10 @@ def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
 
     Raises Skipped where the processor can't compute portably.
     """
+    try:
+        arithmetic.check_processor(arithmetic.PORTABLE)
+    except RobustlensError as reason:
+        raise Skipped(str(reason)) from reason
     found: dict = {"seconds": {}, "capability": {}}
     for number in range(1 if quick else ROUNDS):
         say(f"portable and native arithmetic, round {number + 1}")
@@ -39,10 +43,6 @@ def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
 
 def _process(name: str, steps: int) -> str:
     """What a process with that arithmetic answers: libraries choose their instructions when they are loaded."""
-    try:
-        arithmetic.check_processor(name)
-    except RobustlensError as reason:
-        raise Skipped(str(reason)) from reason
     own = arithmetic.VARIABLES if name == arithmetic.PORTABLE else {"OMP_NUM_THREADS": "1"}
     inherited = {key: value for key, value in os.environ.items() if key not in arithmetic.VARIABLES}
     environment = inherited | own | {"PYTHONPATH": str(SOURCES)}

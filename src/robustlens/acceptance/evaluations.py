@@ -176,7 +176,8 @@ def _split(evaluation: Evaluation, suite: Suite, inputs: dict[str, str], dry_run
 
 def _write_index(job: Job, asked: list[Evaluation], sheet: Path, weights: list[Path]) -> None:
     """As scripts/evaluate.py does with nothing left to evaluate."""
-    certificate = Certificate(job.spec, [sheet, *weights])
+    inputs = [sheet, *weights]
+    certificate = Certificate({}, inputs).part(job.spec, inputs)  # of an arithmetic that this process need not have
     records = [kept(evaluation, certificate.inputs) for evaluation in asked]
     path = Path(_index(job))
     with replacing(path) as temporary:
