@@ -9,10 +9,13 @@ UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/bin/uv)
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export PYTHONPATH :=
 
-.PHONY: reproduce status accept test benchmark environment readme clean-state
+.PHONY: reproduce compare status accept test benchmark environment readme clean-state
 
 reproduce: environment ## everything at the embedded scale; SNAKEMAKE="--config scale=..." adds arguments
 	$(UV) run --locked snakemake $(SNAKEMAKE) --quiet host reason
+
+compare: environment ## the finished run's tables and claims with the recorded ones, cell by cell
+	@$(UV) run --locked python scripts/compare_recorded.py
 
 status: environment ## what is done, running, failed and left; with the same SNAKEMAKE="..." as for reproduce
 	@$(UV) run --locked python scripts/status.py $(SNAKEMAKE)
@@ -42,8 +45,9 @@ environment: .venv/.synced ## .venv as uv.lock describes it
 $(TOOLS)/bin/uv:
 	PYTHONPATH= $(PYTHON) -m pip install --quiet --target $(TOOLS) uv==$(UV_VERSION)
 
-readme: ## the README's numbers from the finished run, docs/configuration.md from the schema
+readme: ## from the finished run the README's numbers and what `make compare` compares with; docs/configuration.md
 	$(UV) run --locked python scripts/update_readme.py
+	$(UV) run --locked python scripts/compare_recorded.py --record
 	$(UV) run --locked python scripts/document_configuration.py
 
 clean-state: ## while nothing runs: forget unfinished work and what killed jobs left (finished results stay)

@@ -38,6 +38,8 @@ STUDIES = declared_studies()
 ENTRIES = dict(workflow.config_settings.config)  # what --config says
 TARGET = ENTRIES.pop("target", None)  # a file that `snakemake plan` is to plan
 CONFIG = checked_configuration(ENTRIES)
+or_exit(arithmetic.prepare, CONFIG["arithmetic"])
+shell.prefix(arithmetic.shell_prefix(CONFIG["arithmetic"]))
 DOWNLOADS = configuration.downloads(CONFIG)
 SELECTION = selection()
 check_results_folder()

@@ -4,7 +4,7 @@ import shutil
 from snakemake.logging import logger
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-from robustlens import configuration, former_layout
+from robustlens import arithmetic, configuration, former_layout
 from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest
 from robustlens.status import FailedJobs, closing_text, failure_text, typed_command
@@ -114,8 +114,8 @@ def minutes(number):
 
 
 def gpus():
-    """What a job that computes on the device asks for: 1 where this machine has a GPU that jobs may see, else 0."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    """What a job that computes on the device asks for: 1 where it would use a GPU and may see one, else 0."""
+    hidden = CONFIG["arithmetic"] == arithmetic.PORTABLE or os.environ.get("CUDA_VISIBLE_DEVICES") == ""
     return int(not hidden and any(Path(os.devnull).parent.glob("nvidia[0-9]*")))
 
 

@@ -12,8 +12,9 @@ def script_file(name):
 
 
 def job_spec(script, *modules, **parameters):
-    """What a job needs to know, as JSON: its parameters and the digest of the code that it uses. `modules` are those
-    that the script loads by name."""
+    """What a job needs to know, as JSON: its parameters, the arithmetic and the digest of the code that it uses. `modules`
+    are those that the script loads by name."""
+    parameters = {"arithmetic": CONFIG["arithmetic"]} | parameters
     return json.dumps(parameters | {"code": code_digest(script_file(script), *modules)}, sort_keys=True)
 
 
@@ -26,7 +27,7 @@ def of_run(wildcards):
 
 
 def download_spec(wildcards):
-    return job_spec("download", **DOWNLOADS[wildcards.download])
+    return json.dumps(DOWNLOADS[wildcards.download] | {"code": code_digest(script_file("download"))}, sort_keys=True)
 
 
 def data_spec(wildcards):

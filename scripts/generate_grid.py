@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from robustlens import arithmetic
 from robustlens.atomic import replacing
 from robustlens.console import Progress, job, parser
 from robustlens.data.prepared import load
@@ -33,7 +34,7 @@ spec = json.loads(args.spec)
 
 with (
     job(f"generation grid {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", args.log),
-    use_device(args.threads) as device,
+    use_device(args.threads, arithmetic.of(spec)) as device,
 ):
     inputs = [args.data / "sheet.json", args.weights, args.feature_weights, args.reference]
     certificate = Certificate(spec, inputs)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from robustlens import arithmetic
 from robustlens.atomic import replacing
 from robustlens.console import job, parser
 from robustlens.data.prepared import load
@@ -23,7 +24,7 @@ spec = json.loads(args.spec)
 
 with (
     job(f"energies of training images {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", args.log),
-    use_device(args.threads) as device,
+    use_device(args.threads, arithmetic.of(spec)) as device,
 ):
     certificate = Certificate(spec, [args.data / "sheet.json", args.weights])
     data = load(args.data, ["train"])

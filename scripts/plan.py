@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from robustlens import arithmetic
 from robustlens.atomic import replacing
 from robustlens.console import job, parser
 from robustlens.device import use_device
@@ -20,7 +21,7 @@ spec = json.loads(args.spec)
 with job("plan", args.log):
     asked = spec["snakefile"], spec["configfiles"], spec["entries"], spec["targets"]
     everything, needed = dry_run(*asked, everything=True), dry_run(*asked)
-    with use_device(max((one.threads for one in needed), default=1)) as device:
+    with use_device(max((one.threads for one in needed), default=1), arithmetic.of(spec)) as device:
         known = Known(everything, needed, spec["stages"], device)
         plan = make_plan(spec["scale"], spec["targets"], spec["studies"], known)
     text = plan_text(plan)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from robustlens import arithmetic
 from robustlens.console import job, parser
 from robustlens.data.prepared import load
 from robustlens.device import use_device
@@ -19,7 +20,7 @@ arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
 spec = json.loads(args.spec)
 
-with job(f"reference features {spec['dataset']}", args.log), use_device(args.threads) as device:
+with job(f"reference features {spec['dataset']}", args.log), use_device(args.threads, arithmetic.of(spec)) as device:
     certificate = Certificate(spec, [args.data / "sheet.json", args.weights])
     data = load(args.data, [spec["features"]["reference"]])
     network = open_network(spec["features"]["kind"], args.weights, spec["architecture"], data, device)

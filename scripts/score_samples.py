@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from robustlens import arithmetic
 from robustlens.atomic import replacing
 from robustlens.console import job, parser
 from robustlens.data.prepared import load
@@ -24,7 +25,7 @@ arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
 spec = json.loads(args.spec)
 
-with job(f"score {args.samples or 'real images'}", args.log), use_device(args.threads) as device:
+with job(f"score {args.samples or 'real images'}", args.log), use_device(args.threads, arithmetic.of(spec)) as device:
     inputs = [args.data / "sheet.json", args.weights, args.reference, *([args.samples] if args.samples else [])]
     certificate = Certificate(spec, inputs)
     anchor = "validation" if spec["features"]["reference"] == "test" else "test"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from robustlens import arithmetic
 from robustlens.console import Progress, job, parser, stop_on_signals
 from robustlens.data.prepared import load
 from robustlens.device import use_device
@@ -39,7 +40,10 @@ if args.processes > 1 and "RANK" not in os.environ:
 
 first = os.environ.get("RANK", "0") == "0"  # only the first process saves, speaks and writes
 log = args.log if first else args.log.with_suffix(f".process{os.environ['RANK']}.log")
-with job(f"train {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", log), use_device(args.threads) as device:
+with (
+    job(f"train {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", log),
+    use_device(args.threads, arithmetic.of(spec)) as device,
+):
     certificate = Certificate(spec, [args.data / "sheet.json", *args.measured])
     signals = stop_on_signals()
     data = load(args.data, ["train", "validation"])

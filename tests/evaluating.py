@@ -57,7 +57,7 @@ class House:
         return self._attack_split(model, split, attack, name, *rest)
 
     @contextlib.contextmanager
-    def _use_device(self, threads: int) -> Iterator[torch.device]:
+    def _use_device(self, threads: int, arithmetic: str) -> Iterator[torch.device]:
         self.devices += 1
         yield torch.device("cpu")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
+from robustlens import arithmetic as arithmetics
 from robustlens.console import log
 from robustlens.errors import RobustlensError
 
@@ -17,21 +18,25 @@ POLL_SECONDS = 2.0
 
 
 @contextlib.contextmanager
-def use_device(threads: int) -> Iterator[torch.device]:
+def use_device(threads: int, arithmetic: str) -> Iterator[torch.device]:
     """A GPU for this job alone, or the processor with `threads` threads; results are bit-stable only at equal threads.
+    With `portable` arithmetic: the processor with one thread, in any case.
 
     Where several GPUs are visible (CUDA_VISIBLE_DEVICES), each job gets one that no other job of this user on this
     machine has, and waits while there is none. ROBUSTLENS_JOBS_PER_GPU lets several small runs share one. Where several
     processes train together (torchrun), each gets the GPU of its local rank; the first one waits for all of these GPUs.
-    Raises RobustlensError where there are fewer GPUs than processes.
+    Raises RobustlensError where there are fewer GPUs than processes, and where this process does not compute with that
+    arithmetic.
     """
+    arithmetics.check(arithmetic)
+    portable = arithmetic == arithmetics.PORTABLE
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with this
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1 if portable else threads)
     # The same as use_deterministic_algorithms(True, warn_only=True), but that imports torch's compiler: 2 s per job.
     torch.set_deterministic_debug_mode("warn")
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # float32 means float32
-    if not torch.cuda.is_available():
+    if portable or not torch.cuda.is_available():
         yield torch.device("cpu")
         return
     names = [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]

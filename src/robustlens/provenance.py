@@ -15,6 +15,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from robustlens import arithmetic
 from robustlens.atomic import replacing
 from robustlens.data.prepared import checksum
 from robustlens.errors import RobustlensError
@@ -37,10 +38,12 @@ class Certificate:
 
     inputs: the files that the job reads. Each is hashed, and where there is a certificate of the job that made it, must
         have the SHA-256 given there.
-    Raises RobustlensError naming an input that is missing, altered or cut short.
+    Raises RobustlensError naming an input that is missing, altered or cut short, and where this process computes with
+    another arithmetic than the parameters say.
     """
 
     def __init__(self, spec: dict, inputs: Iterable[Path]):
+        arithmetic.check(arithmetic.of(spec))
         self.spec = spec
         self.started = time.monotonic()
         self.inputs = {str(file): _verified(file) for file in sorted(map(Path, inputs))}
@@ -119,10 +122,11 @@ def device_facts() -> dict:
     device = {"machine": platform.machine(), "processor": _processor()}
     if "torch" in sys.modules:
         torch = sys.modules["torch"]
+        gpu = torch.cuda.is_available() and not arithmetic.is_prepared()
         device |= {
             "threads": torch.get_num_threads(),
             "capability": torch.backends.cpu.get_cpu_capability(),
-            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "accelerator": torch.cuda.get_device_name() if gpu else None,
         }
     return device
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import chain
 import dry_run
 import plan_of_embedded
+import portable
 import preparation
 import scale
 import speed
@@ -24,7 +25,14 @@ from robustlens.provenance import device_facts
 
 ROOT = Path(__file__).parents[2]
 # Besides the speed of training: what has a `measure` and a `table`.
-PARTS = {"preparation": preparation, "chain": chain, "dry_run": dry_run, "scale": scale, "plan": plan_of_embedded}
+PARTS = {
+    "preparation": preparation,
+    "chain": chain,
+    "portable": portable,
+    "dry_run": dry_run,
+    "scale": scale,
+    "plan": plan_of_embedded,
+}
 
 
 def say(line: str) -> None:

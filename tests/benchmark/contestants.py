@@ -156,7 +156,7 @@ class Ours:
         data = PreparedDataset(sheet, {"train": train, "validation": validation})
 
         self.job = contextlib.ExitStack()
-        device = self.job.enter_context(use_device(torch.get_num_threads()))
+        device = self.job.enter_context(use_device(torch.get_num_threads(), "native"))
         try:
             self.training = Training(spec, data, RunState(folder / "state", "none"), device)
         except RobustlensError as error:

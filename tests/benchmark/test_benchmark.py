@@ -8,6 +8,7 @@ import sys
 import dry_run
 import numpy as np
 import plan_of_embedded
+import portable
 import pytest
 import workers
 from line_up import PEER, PLAIN, ours
@@ -172,6 +173,19 @@ def test_the_plan_is_skipped_by_name_where_nothing_has_run(monkeypatch, tmp_path
     monkeypatch.setattr(plan_of_embedded, "RESULTS", tmp_path)
     with pytest.raises(Skipped, match="no finished run of the embedded scale"):
         plan_of_embedded.measure(tmp_path, False, print)
+
+
+def test_portable_arithmetic_is_compared_within_a_round():
+    seconds = {"native": [0.1, 0.4, 0.2], "portable": [0.2, 0.6, 0.2]}
+    found = {"seconds": seconds, "capability": {"native": "AVX512", "portable": "AVX2"}}
+    header, _, row = [line for line in portable.table(found).splitlines() if line.startswith("|")]
+    assert "native (AVX512)" in header and row == "| 200.0 | 200.0 | 1.50 |"
+
+
+def test_portable_arithmetic_is_skipped_by_name_where_the_processor_can_t(monkeypatch, tmp_path):
+    monkeypatch.setattr(portable.arithmetic, "CPUINFO", tmp_path / "none")
+    with pytest.raises(Skipped, match="portable needs an x86-64 processor with AVX2"):
+        portable.measure(tmp_path, True, lambda line: None)
 
 
 def test_the_table_says_what_was_left_out():

@@ -53,6 +53,13 @@ def test_parameters_that_differ_are_named_with_both_values(change, words):
     assert refusal(job(spec=SPEC | change), []) == f"parameters that differ: {words}"
 
 
+def test_results_from_before_there_was_portable_arithmetic_are_native():
+    finish(job())
+    assert refusal(job(spec=SPEC | {"arithmetic": "native"}), []) == ""
+    words = 'parameters that differ: arithmetic (was "native", now "portable")'
+    assert refusal(job(spec=SPEC | {"arithmetic": "portable"}), []) == words
+
+
 def test_a_mapping_is_never_equal_to_a_list_or_a_number():
     assert differences({"a": {"b": 1}}, {"a": 1}) == ['a (was {"b": 1}, now 1)']
     assert differences({"a": [1]}, {"a": {"b": 1}}) == ['a (was [1], now {"b": 1})']

@@ -150,7 +150,7 @@ def test_a_job_on_a_gpu_computes_on_the_device_that_it_holds(ranks, slots, monke
             monkeypatch.setenv(name, value)
         else:
             monkeypatch.delenv(name, raising=False)
-    with use_device(torch.get_num_threads()) as device:
+    with use_device(torch.get_num_threads(), "native") as device:
         assert chosen == [device] == [torch.device("cuda", 1 if ranks == ("1", "2") else 0)]
         held = {None: {0}, ("0", "2"): {0, 1}, ("1", "2"): set()}[ranks]
         for number, name in enumerate(names):

@@ -201,6 +201,7 @@ def test_an_evaluation_has_a_certificate_of_its_own(house):
         **{name: SPEC[name] for name in ("dataset", "recipe", "seed", "architecture", "threat", "batch_size")},
         "checkpoint": "best",
         "attack": {"name": "pgd3", "family": "pgd", "parameters": {"steps": 3}, "samples": 12},
+        "arithmetic": "native",
         "code": "a",
     }
     assert list(record["inputs"]) == [str(house.data / "sheet.json"), str(house.folder / "run/best.safetensors")]

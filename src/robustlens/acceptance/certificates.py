@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from robustlens import arithmetic
 from robustlens.atomic import replacing
 from robustlens.data.prepared import checksum
 from robustlens.data.verification import ALGORITHMS
@@ -34,10 +35,16 @@ def refusal(job: Job, inputs: Iterable[str]) -> str:
 def _comparable(job: Job, parameters: dict) -> dict:
     """Without the digest of the code. Former versions had title, citation and the like among the facts of a prepared
     dataset; now reports have them from the catalogue, and no array depends on them."""
-    kept = {key: value for key, value in parameters.items() if key != "code"}
+    kept = comparable(parameters)
     if job.rule == "prepare_data":
         kept["facts"] = {"name": kept.get("facts", {}).get("name")}
     return kept
+
+
+def comparable(parameters: dict) -> dict:
+    """Without the digest of the code, and with the arithmetic, which was native before there was another one."""
+    kept = {key: value for key, value in parameters.items() if key != "code"}
+    return kept | {"arithmetic": arithmetic.of(parameters)}
 
 
 def differences(former: Any, today: Any, place: str = "") -> list[str]:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from robustlens import arithmetic
 from robustlens.acceptance.certificates import (
     altered,
+    comparable,
     differences,
     parameters_that_differ,
     read,
@@ -80,7 +82,7 @@ def _parts(record: dict, images: int) -> dict[tuple[str, str], dict]:
             if not (attack["best_only"] and checkpoint == "last"):
                 samples = min(attack["samples"] or images, images)
                 of_attack = {name: attack[name] for name in OF_ATTACK} | {"samples": samples}
-                of_run = {name: had.get(name) for name in OF_RUN}
+                of_run = {name: had.get(name) for name in OF_RUN} | {"arithmetic": arithmetic.of(had)}
                 parts[checkpoint, attack["name"]] = of_run | {"checkpoint": checkpoint, "attack": of_attack}
     return parts
 
@@ -115,7 +117,7 @@ def _accept(evaluation: Evaluation, suites: list[Suite], inputs: Mapping[str, st
     today = _comparable(evaluation.parameters)
     refused = []
     if record := read(evaluation.certificate):
-        different = differences(_without(record["parameters"], "code"), _without(evaluation.parameters, "code"))
+        different = differences(comparable(record["parameters"]), comparable(evaluation.parameters))
         reason = _refusal(different, record, needed) or altered(str(evaluation.file), record, evaluation.certificate)
         if not reason:
             if not dry_run:
@@ -145,11 +147,8 @@ def _refusal(different: list[str], record: dict, needed: Mapping[str, str]) -> s
 def _comparable(parameters: dict) -> dict:
     """What suites of the former layout and today's evaluations have in common: threats had no names then."""
     threat = parameters["threat"]
-    return _without(parameters, "code") | {"threat": _without(threat, "name") if isinstance(threat, dict) else threat}
-
-
-def _without(parameters: dict, name: str) -> dict:
-    return {key: value for key, value in parameters.items() if key != name}
+    unnamed = {key: value for key, value in threat.items() if key != "name"} if isinstance(threat, dict) else threat
+    return comparable(parameters) | {"threat": unnamed}
 
 
 def _split(evaluation: Evaluation, suite: Suite, inputs: dict[str, str], dry_run: bool) -> str:
@@ -177,7 +176,8 @@ def _split(evaluation: Evaluation, suite: Suite, inputs: dict[str, str], dry_run
 
 def _write_index(job: Job, asked: list[Evaluation], sheet: Path, weights: list[Path]) -> None:
     """As scripts/evaluate.py does with nothing left to evaluate."""
-    certificate = Certificate(job.spec, [sheet, *weights])
+    inputs = [sheet, *weights]
+    certificate = Certificate({}, inputs).part(job.spec, inputs)  # of an arithmetic that this process need not have
     records = [kept(evaluation, certificate.inputs) for evaluation in asked]
     path = Path(_index(job))
     with replacing(path) as temporary:

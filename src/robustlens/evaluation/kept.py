@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from robustlens import arithmetic
 from robustlens.console import log
 from robustlens.data.prepared import checksum, load
 from robustlens.errors import RobustlensError
@@ -68,6 +69,7 @@ def asked_for(spec: dict, data: Path, weights: Sequence[Path], folder: Path, cer
             parameters = {name: spec[name] for name in OF_RUN} | {
                 "checkpoint": checkpoint.stem,
                 "attack": {name: attack[name] for name in OF_ATTACK} | {"samples": samples},
+                "arithmetic": arithmetic.of(spec),
                 "code": attack["code"],
             }
             files = (folder / f"{place}.parquet", certificates / f"{place}.json")

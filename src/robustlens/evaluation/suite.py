@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from robustlens import arithmetic
 from robustlens.atomic import replacing
 from robustlens.attacks.threat import Threat
 from robustlens.console import Progress, log
@@ -42,7 +43,7 @@ def evaluate_suite(
     if not missing:
         return records
     # The GPU before any lock: two jobs must not wait for what the other has.
-    with use_device(threads) as device:
+    with use_device(threads, arithmetic.of(job.spec)) as device:
         images, progress = load(data, ["test"]), Progress("attack", len(missing))
         for done, number in enumerate(missing, 1):
             evaluation = evaluations[number]
