@@ -12,10 +12,10 @@ from robustlens import arithmetic
 from robustlens.console import Progress, job, parser, stop_on_signals
 from robustlens.data.prepared import load
 from robustlens.device import use_device
-from robustlens.models.weights import build
+from robustlens.parameters import create
 from robustlens.provenance import Certificate
 from robustlens.training import optional
-from robustlens.training.engine import Engine
+from robustlens.training.classification import fresh
 from robustlens.training.result import write_run
 from robustlens.training.run import Training, run_digest, state_folder
 from robustlens.training.state import RunState
@@ -53,7 +53,8 @@ with (
         positions = selection.left_out(data, spec["leave_out"], spec["seed"], measured)
         data = selection.without(data, positions)
         print(f"{len(positions)} training images are left out, {len(data.splits['train'].labels)} remain")
-    engine = Engine.choose(spec["training"], device, build(spec["architecture"], data.channels, data.classes))
+    method = create("methods", spec["method"]["name"], spec["method"]["parameters"])
+    *_, engine = fresh(spec, method, data, device)
     digest = run_digest(spec, data, engine, args.processes, device)
     progress = Progress("epoch", spec["training"]["epochs"])
 

@@ -76,7 +76,10 @@ def numbers(file: Path) -> list[str]:
 
 def other_threats(file: Path, table: pd.DataFrame) -> list[str]:
     """Which recipes were trained under another threat than they are evaluated under."""
-    certificate = Path(str(file).replace("/studies/", "/provenance/studies/", 1)).with_suffix(".json")
+    results = file.parents[3]
+    certificate = (results / "provenance" / file.relative_to(results)).with_suffix(".json")
+    if not certificate.is_file():
+        sys.exit(f"{certificate}: missing; run `make reproduce` again, which makes the table with it")
     context = Context.from_json(json.loads(certificate.read_text())["parameters"]["context"])
     files = [path for paths in table["files"].dropna() for path in paths.split(";")]
     return threats.notes(threats.evaluated(files), context)

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from robustlens.learning.learner import Learner, frozen
 from robustlens.learning.statistics import KINDS, ClassCounts
 from robustlens.models.weights import build
+from robustlens.training.descent import Descent
 from robustlens.training.engine import Engine
 
 X = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+IMAGES = tiny.random_images((3, 8, 8))
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -60,6 +62,17 @@ def test_features_are_the_outputs_of_layers_in_the_pass_of_the_logits(precision)
     assert not any(module._forward_hooks for module in learner.network.modules())
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_part_may_take_what_is_no_image(precision):
+    """Such as a predictor of features (B, d), whatever format images are in."""
+    engine = Engine(precision, "channels-last", compile=False)
+    head = nn.Linear(8, 2)
+    features = torch.rand(6, 8)
+    found = Learner(network(), {"head": head}, runner=engine.fast).run("head", features)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, head(features), rtol=2**-7, atol=2**-7)
+
+
 def test_the_last_logits_of_the_watched_images_are_kept():
     learner, other = Learner(network()).train(), X.clone()
     with learner.watching(natural=X, adversarial=other) as seen:
@@ -87,7 +100,7 @@ def test_what_was_frozen_before_is_frozen_after_an_attack():
 
 def test_a_parameter_without_a_gradient_stays_as_it_is(tmp_path):
     """A layer that a loss does not reach, or that was frozen."""
-    run = tiny.made(tiny.colour_spec(), tiny.random_images((3, 8, 8)), tmp_path)
+    run = tiny.made(tiny.colour_spec(), IMAGES, tmp_path)
     unused = nn.Linear(2, 2)
     run.task.learner.parts["unused"] = unused
     run.task.descent.parameters |= {f"parts.unused.{name}": p for name, p in unused.named_parameters()}
@@ -96,6 +109,35 @@ def test_a_parameter_without_a_gradient_stays_as_it_is(tmp_path):
         pass
     assert all(torch.equal(before[name], t) for name, t in unused.state_dict().items())
     assert not any("unused" in name for name in run.task.descent.velocities)
+
+
+def test_a_parameter_that_a_loss_reaches_later_begins_with_its_first_gradient():
+    module = nn.ParameterDict({"early": torch.ones(2), "late": torch.ones(2)})
+    descent = Descent(module, weight_decay=0.1, fused=False)
+    for early, late in ((1.0, None), (1.0, 3.0), (None, 3.0)):
+        for name, gradient in (("early", early), ("late", late)):
+            module[name].grad = None if gradient is None else torch.full((2,), gradient)
+        descent.step(0.5, 0.9)
+    # w <- w - 0.5 v, v <- 0.9 v + g + 0.1 w; v starts as g + 0.1 w
+    weights, velocities = {"early": 1.0, "late": 1.0}, {}
+    for early, late in ((1.0, None), (1.0, 3.0), (None, 3.0)):
+        for name, gradient in (("early", early), ("late", late)):
+            if gradient is not None:
+                pull = gradient + 0.1 * weights[name]
+                velocities[name] = 0.9 * velocities[name] + pull if name in velocities else pull
+                weights[name] -= 0.5 * velocities[name]
+    for name, expected in weights.items():
+        assert module[name].tolist() == pytest.approx([expected] * 2, rel=1e-6)
+
+
+def test_awp_leaves_weights_alone_that_the_loss_does_not_reach(tmp_path):
+    run = tiny.made(tiny.colour_spec(weight_perturbation=tiny.AWP | {"start_epoch": 0}), IMAGES, tmp_path)
+    frozen_one = run.task.network.conv1.weight.requires_grad_(False)
+    before = frozen_one.clone()
+    for _ in tiny.after_each_step(run):
+        pass
+    assert torch.equal(frozen_one, before)
+    assert all(t.isfinite().all() for t in run.task.network.state_dict().values())
 
 
 def by_hand(logits: Tensor, y: Tensor) -> tuple[list, list, list]:

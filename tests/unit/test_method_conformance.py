@@ -39,7 +39,7 @@ def learner_of(method: Method) -> Learner:
 def batch(method: Method, learner: Learner, size: int = 7) -> Batch:
     x = torch.rand(size, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     y, attack = torch.arange(size) % 3, method.attack(3)
-    threat = method.threat(THREAT, y, learner.memory)
+    threat = method.threat(THREAT, y, y, learner.memory)
     found = attack(learner.eval(), x, y, threat, generator(0, "x")) if attack else x
     return batch_of(x, y, found, epoch=1)
 

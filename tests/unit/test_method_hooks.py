@@ -60,17 +60,22 @@ class Everything(Method):
 
         return attacked
 
-    def threat(self, threat, y, memory):
+    def threat(self, threat, y, whole, memory):
+        assert len(whole) >= len(y)
         return dataclasses.replace(threat, epsilon=memory.radii[y].view(-1, 1, 1, 1))
 
     def before_epoch(self, learner: Learner, epoch: Epoch) -> None:
         CALLS.append(("before", epoch.number, dict(epoch.statistics), count(epoch.train()), count(epoch.validation())))
+        drawn = torch.rand(1), torch.rand(1, generator=epoch.random)  # of the global generator, and of the hook's own
+        x, y = next(iter(epoch.augmented()))
+        CALLS.append(("drawn", epoch.number, *drawn, x, y, epoch.threat.epsilon))
         if epoch.statistics:
             seen = epoch.statistics["adversarial"]
             learner.memory.radii.copy_(0.05 + 0.05 * seen.right / seen.total)
 
-    def after_step(self, learner: Learner) -> None:
+    def after_step(self, learner: Learner, batch: Batch) -> None:
         CALLS.append(("step",))
+        assert batch.x.shape == batch.x_adv.shape and batch.x is not batch.x_adv
         with torch.no_grad():
             rows = learner.network.inner.linear.weight
             rows /= rows.norm(dim=1, keepdim=True)
@@ -105,7 +110,7 @@ def test_hooks_are_called_in_order_with_what_the_epoch_before_was_trained_on(eve
     run = tiny.made(SPEC, DATA, tmp_path)
     with run.loop.state:
         run.run()
-    kinds = [call[0] for call in CALLS]
+    kinds = [call[0] for call in CALLS if call[0] != "drawn"]
     assert kinds == ["before", "step", "step", "step", "after"] * 3
     before, after = ([call for call in CALLS if call[0] == name] for name in ("before", "after"))
     assert [call[1] for call in before] == [call[1] for call in after] == [1, 2, 3]
@@ -141,3 +146,17 @@ def test_the_teacher_learns_and_the_radii_are_those_of_the_statistics(everything
     last = [call for call in CALLS if call[0] == "before"][-1][2]["adversarial"]
     expected = (0.05 + 0.05 * last.right / last.total).float()
     torch.testing.assert_close(run.task.learner.memory.radii, expected)
+
+
+def test_what_hooks_draw_is_the_same_in_a_run_that_was_resumed(everything, tmp_path):
+    tiny.train(SPEC, DATA, tmp_path / "once")
+    once = [call for call in CALLS if call[0] == "drawn"]
+    CALLS.clear()
+    torch.manual_seed(5)
+    tiny.train(SPEC, DATA, tmp_path / "again", set(range(1, 10)))
+    again = [call for call in CALLS if call[0] == "drawn"]
+    assert [call[1] for call in once] == [call[1] for call in again] == [1, 2, 3]
+    for first, second in zip(once, again, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(first[2:6], second[2:6], strict=True))
+        assert first[6] == second[6] == 16 / 255 and len(first[5]) == tiny.BATCH
+    assert not torch.equal(once[0][4], once[1][4])  # another order and other crops in every epoch

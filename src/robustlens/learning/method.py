@@ -5,9 +5,10 @@ Methods are frozen dataclasses, whose fields are their parameters: whatever chan
 a buffer of the `Learner`, whose state is saved.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from robustlens.attacks.threat import Threat
@@ -47,8 +48,8 @@ class Batch:
     _mean: Callable[[Tensor], Tensor] = Tensor.mean
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean of numbers (B,) over the whole batch, in all processes; without gradient where there are several."""
-        return self._mean(values)
+        """The mean of numbers (B,) over the whole batch, in all processes, without gradient."""
+        return self._mean(values.detach())
 
 
 def batch_of(x: Tensor, y: Tensor, attacked: "Tensor | Attacked", epoch: int, mean: Callable = Tensor.mean) -> Batch:
@@ -62,15 +63,21 @@ def batch_of(x: Tensor, y: Tensor, attacked: "Tensor | Attacked", epoch: int, me
 class Epoch:
     """What hooks between epochs are offered; the same in every process.
 
-    number: of the epoch that begins, or has ended, counted from 1. statistics: of the natural ("natural") and the
-    adversarial ("adversarial") training images that the epoch before, or the one that has ended, was trained on.
-    train, validation: batches of images (B, C, H, W) in [0, 1], not augmented, with their labels (B,).
+    number: of the epoch that begins, or has ended, counted from 1. threat: that the run trains under. random: the
+    generator of all random numbers that a hook draws, on the learner's device.
+    statistics: of the natural ("natural") and the adversarial ("adversarial") training images of the epoch before, or
+    of the one that has ended, by the losses' own passes; a total is 0 where the loss looked at none of these.
+    train, validation: batches of images (B, C, H, W) in [0, 1] with their labels (B,), in the order of the split.
+    augmented: batches as the epoch that begins has them, in a shuffled order and augmented.
     """
 
     number: int
+    threat: Threat
+    random: torch.Generator
     statistics: Mapping[str, ClassStatistics]
-    train: Callable[[], object]
-    validation: Callable[[], object]
+    train: Callable[[], Iterator[tuple[Tensor, Tensor]]]
+    validation: Callable[[], Iterator[tuple[Tensor, Tensor]]]
+    augmented: Callable[[], Iterator[tuple[Tensor, Tensor]]]
 
 
 class Method:
@@ -96,14 +103,15 @@ class Method:
         """What makes the adversarial images of a batch, in so many steps; None: natural images are trained on."""
         return None
 
-    def threat(self, threat: Threat, y: Tensor, memory: nn.Module) -> Threat:
-        """The threat that images of these classes are attacked under."""
+    def threat(self, threat: Threat, y: Tensor, whole: Tensor, memory: nn.Module) -> Threat:
+        """The threat that images of these classes (B,) are attacked under. whole: those of the whole batch, of which
+        this process has a part."""
         return threat
 
     def before_epoch(self, learner: Learner, epoch: Epoch) -> None:
         """Called before the first step of every epoch."""
 
-    def after_step(self, learner: Learner) -> None:
+    def after_step(self, learner: Learner, batch: Batch) -> None:
         """Called after every step of the optimiser."""
 
     def after_epoch(self, learner: Learner, epoch: Epoch) -> None:

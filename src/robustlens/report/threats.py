@@ -73,6 +73,8 @@ def one(evaluations: pd.DataFrame, context: Context) -> tuple[pd.DataFrame, list
 def of_training(evaluations: pd.DataFrame, context: Context) -> pd.DataFrame:
     """Those of each recipe on a dataset under the threat that it was trained under; if there are none, those under the
     first other threat. `notes` says which these are."""
+    if evaluations.empty:
+        return evaluations
     return pd.concat(
         _of_training(rows, context.recipes[recipe].threats.get(dataset) if recipe in context.recipes else None)
         for (dataset, recipe), rows in evaluations.groupby(["dataset", "recipe"], sort=False)

@@ -74,10 +74,20 @@ class Selection:
                     if files.kind not in self.kinds:
                         hint = nearest(files.kind, list(self.kinds))
                         raise RobustlensError(f"{where}: no stage makes files of the kind {files.kind!r}{hint}")
+            for name, cohort in self._cohorts(study).items():
+                asked = {files.kind for files in self._of_cohort(study, name)}
+                if "evaluations" in asked and "suite" not in cohort:
+                    raise RobustlensError(f"config.studies.{study.name}.cohorts.{name}: 'suite' is missing; add it")
             drawn = [item.name for figure in study.figures for item in self._drawn(study, figure)]
             for name in drawn:
                 if drawn.count(name) > 1:
                     raise RobustlensError(f"{where}: two figures are called {name!r}; give one of them another name")
+
+    @staticmethod
+    def _of_cohort(study: Study, cohort: str) -> list[Files]:
+        """What a study asks for of a cohort."""
+        inputs = (what for item in study.items() for what in item.inputs.values())
+        return [files for what in inputs for files in files_of(what) if cohort in files.cohorts]
 
     # What is made ---------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from robustlens.attacks.threat import Threat
 from robustlens.data.prepared import PreparedDataset
 from robustlens.errors import RobustlensError
 from robustlens.learning.learner import Learner, frozen
-from robustlens.learning.method import Attacked, Batch, Epoch, batch_of
+from robustlens.learning.method import Attacked, Batch, Epoch, Method, batch_of
 from robustlens.learning.statistics import ClassCounts, ClassStatistics
 from robustlens.models.inference import InferenceModel
 from robustlens.models.weights import build
@@ -48,6 +48,7 @@ class Classification:
         self.images, self.classes = len(self.train), data.classes
         self.learner, self.engine = self._learner(spec, data)
         self.network = self.learner.network
+        self.trained = (self.network, self.learner.parts)
         self.averaging = optional.averaging(spec, self.network)
         self.perturbation = optional.perturbation(spec, self.learner, processes)
         self.descent = Descent(self.learner, self.settings["weight_decay"], fused=device.type == "cuda")
@@ -77,14 +78,7 @@ class Classification:
         self.energy_epochs = {epoch for epoch in tracking["energy_epochs"] if epoch <= epochs} or {epochs}
 
     def _learner(self, spec: dict, data: PreparedDataset) -> tuple[Learner, Engine]:
-        def built(architecture: dict = spec["architecture"]) -> nn.Module:
-            return build(architecture, data.channels, data.classes)
-
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(self.seed, "weights"))
-            network = self.method.network(built)
-            parts = self.method.parts(network, built)
-        engine = Engine.choose(self.settings, self.device, network)
+        network, parts, engine = fresh(spec, self.method, data, self.device)
         placed = {name: engine.place(part, self.device) for name, part in parts.items()}
         memory = self.method.memory(data.classes).to(self.device)
         return Learner(engine.place(network, self.device), placed, memory, runner=engine.fast), engine
@@ -92,14 +86,16 @@ class Classification:
     # Steps ----------------------------------------------------------------------------------------------------------
 
     def before_epoch(self, epoch: int) -> None:
-        self.method.before_epoch(self.learner, self._moment(epoch))
+        self.method.before_epoch(self.learner, self._moment(epoch, "before epoch"))
+        self.processes.take_from_first(self.learner)
 
     def step(self, batch: Tensor, epoch: int, number: int) -> None:
         where = self.processes.share(batch)
         # The random numbers of this step in this process follow from the seed, so that no state of them is kept.
         random = generator(self.seed, "steps", number, self.processes.rank, device=self.device)
         x, y = self._augmented(self.train.batch(where), random), self.train.y[where]
-        seen = batch_of(x, y, self._attacked(self.learner, x, y, random), epoch, self.processes.mean)
+        found = self._attacked(self.learner, x, y, self.train.y[batch], random)
+        seen = batch_of(x, y, found, epoch, self.processes.mean)
         self.learner.train()
         with self.perturbation.around_step(lambda: self._loss(seen, len(batch)).sum(), epoch):
             self.descent.clear_gradients()
@@ -107,9 +103,10 @@ class Classification:
                 losses = self._loss(seen, len(batch))
             losses.sum().backward()
             self.processes.average_gradients(self.learner)
-            self.processes.average_statistics(self.learner)
+            for module in self.trained:
+                self.processes.average_statistics(module)
             self.descent.step(*self.schedule.rates(number))
-        self.method.after_step(self.learner)
+        self.method.after_step(self.learner, seen)
         self.averaging.after_step(self.network, epoch, number + 1)
         self.loss_sum[self.processes.rank] += losses.detach().sum() * (len(batch) / self.processes.count)
         self.counts.add(self.processes.rank, logits, y)
@@ -124,13 +121,15 @@ class Classification:
         augmentation = self.settings["augmentation"]
         return crop_and_flip(x, augmentation["crop_padding"], augmentation["flip"], random)
 
-    def _attacked(self, learner: Learner, x: Tensor, y: Tensor, random: torch.Generator) -> Tensor | Attacked:
-        """What the method's attack makes of a batch."""
+    def _attacked(
+        self, learner: Learner, x: Tensor, y: Tensor, whole: Tensor, random: torch.Generator
+    ) -> Tensor | Attacked:
+        """What the method's attack makes of a batch. whole: the labels of all of it, in all processes."""
         if self.attack is None:
             return x
         learner.train(self.settings["attack_batchnorm"] == "train")
         with frozen(learner):
-            return self.attack(learner, x, y, self.method.threat(self.threat, y, learner.memory), random)
+            return self.attack(learner, x, y, self.method.threat(self.threat, y, whole, learner.memory), random)
 
     # Epochs ---------------------------------------------------------------------------------------------------------
 
@@ -139,7 +138,9 @@ class Classification:
         self._check_finite(epoch, train_loss)
         sums = {name: self.processes.sum(buffer) for name, buffer in self.counts.named_buffers()}
         self.statistics = self.counts.result(sums)
-        self.method.after_epoch(self.learner, self._moment(epoch))
+        self.method.after_epoch(self.learner, self._moment(epoch, "after epoch"))
+        self.processes.take_from_first(self.learner)
+        self._check_finite(epoch, train_loss)
         if self.processes.first:
             first_rate, _ = self.schedule.rates((epoch - 1) * self.steps_per_epoch)
             self._track(epoch, {"learning_rate": first_rate, "train_loss": train_loss, "train_images": self.images})
@@ -148,7 +149,7 @@ class Classification:
         return self.history[-1] if self.processes.first else {}
 
     def _check_finite(self, epoch: int, train_loss: float) -> None:
-        finite = all(tensor.isfinite().all() for tensor in self.learner.state_dict().values())
+        finite = all(tensor.isfinite().all() for module in self.trained for tensor in module.state_dict().values())
         if not (math.isfinite(train_loss) and finite):
             what = "weights that are not finite" if math.isfinite(train_loss) else f"a training loss of {train_loss}"
             raise RobustlensError(
@@ -156,8 +157,21 @@ class Classification:
                 f"(now {self.settings['learning_rate']}) or the method's weights in config.yaml"
             )
 
-    def _moment(self, epoch: int) -> Epoch:
-        return Epoch(epoch, self.statistics, lambda: _natural(self.train), lambda: _natural(self.validation))
+    def _moment(self, epoch: int, when: str) -> Epoch:
+        return Epoch(
+            epoch,
+            self.threat,
+            generator(self.seed, when, epoch, device=self.device),
+            self.statistics,
+            train=lambda: _in_order(self.train),
+            validation=lambda: _in_order(self.validation),
+            augmented=lambda: self._shuffled(generator(self.seed, when, "augmented", epoch, device=self.device)),
+        )
+
+    def _shuffled(self, random: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(self.images, generator=random, device=self.device)
+        for where in order.split(self.settings["batch_size"]):
+            yield self._augmented(self.train.batch(where), random), self.train.y[where]
 
     def _track(self, epoch: int, settings: dict) -> None:
         followed = self.averaging.followed(self.network)
@@ -225,7 +239,8 @@ class Classification:
         on natural images."""
         final = self.averaging.final(self.network)
         if self.averaging.name == "swa" and final is not self.network:
-            natural = Learner(self._with_statistics(final, batches, None), runner=self.engine.fast)
+            natural = self._with_statistics(final, batches, None)
+            natural = Learner(natural, dict(self.learner.parts), self.learner.memory, runner=self.engine.fast)
             final = self._with_statistics(final, batches, natural)
         return self.method.deployed(final).state_dict()
 
@@ -239,7 +254,7 @@ class Classification:
             random = generator(self.seed, "statistics", step, self.processes.rank, device=self.device)
             x, y = self._augmented(self.train.batch(where), random), self.train.y[where]
             if attacked is not None:
-                found = self._attacked(attacked, x, y, random)
+                found = self._attacked(attacked, x, y, self.train.y[batch], random)
                 x = found.x_adv if isinstance(found, Attacked) else found
             with torch.no_grad():
                 fast.train()(x)
@@ -260,6 +275,21 @@ class Classification:
         return pd.concat(tables, ignore_index=True)
 
 
-def _natural(images: Images) -> Iterator[tuple[Tensor, Tensor]]:
+def fresh(
+    spec: dict, method: Method, data: PreparedDataset, device: torch.device
+) -> tuple[nn.Module, dict[str, nn.Module], Engine]:
+    """The classifier of a run and what is trained with it, with fresh weights, and how they are run."""
+
+    def built(architecture: dict = spec["architecture"]) -> nn.Module:
+        return build(architecture, data.channels, data.classes)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(spec["seed"], "weights"))
+        network = method.network(built)
+        parts = method.parts(network, built)
+    return network, parts, Engine.choose(spec["training"], device, nn.ModuleList([network, *parts.values()]))
+
+
+def _in_order(images: Images) -> Iterator[tuple[Tensor, Tensor]]:
     for where in torch.arange(len(images), device=images.device).split(NATURAL_BATCH):
         yield images.batch(where), images.y[where]

@@ -22,10 +22,17 @@ class Descent:
         for parameter in self.parameters.values():
             parameter.grad = None
 
-    @torch.no_grad()
     def step(self, learning_rate: float, momentum: float) -> None:
         """Parameters without a gradient stay as they are, weight decay included."""
-        moving = {name: parameter for name, parameter in self.parameters.items() if parameter.grad is not None}
+        reached = {name: parameter for name, parameter in self.parameters.items() if parameter.grad is not None}
+        # PyTorch's fused form takes either velocities of all parameters or of none.
+        for begun in (True, False):
+            self._step({n: p for n, p in reached.items() if (n in self.velocities) is begun}, learning_rate, momentum)
+
+    @torch.no_grad()
+    def _step(self, moving: dict[str, nn.Parameter], learning_rate: float, momentum: float) -> None:
+        if not moving:
+            return
         velocities = [self.velocities.get(name) for name in moving]
         sgd(
             list(moving.values()),

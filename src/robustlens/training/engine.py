@@ -57,8 +57,8 @@ class Engine:
 
 
 class FastNetwork(nn.Module):
-    """The same network (the same parameters and buffers) as it is run: images (B, C, H, W) to float32 logits (B, K), or
-    whatever else a module gives."""
+    """The same network (the same parameters and buffers) as it is run: images (B, C, H, W) to float32 logits (B, K). Or
+    another module, from one tensor to one in float32."""
 
     def __init__(self, network: nn.Module, engine: Engine):
         super().__init__()
@@ -67,7 +67,7 @@ class FastNetwork(nn.Module):
         self.memory_format = FORMATS[engine.memory_format]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=self.memory_format)
+        x = x.contiguous(memory_format=self.memory_format) if x.dim() == 4 else x.contiguous()
         if not self.reduced:
             return self.run(x)
         with torch.autocast(x.device.type, dtype=torch.bfloat16):

@@ -119,7 +119,8 @@ class Loop:
         if (here := device_facts()) not in now.devices:
             now.devices.append(here)
         if now.step == 0:
-            self.task.before_epoch(epoch)
+            with seeded(derive(self.seed, "before epoch", epoch), self.device):
+                self.task.before_epoch(epoch)
         batches = self.batches(epoch)
         while now.step < len(batches):
             done = self.steps_done()
@@ -133,7 +134,8 @@ class Loop:
                 if self._stop_asked():
                     raise Interrupted(f"asked to stop in epoch {epoch}; the state is saved in {self.state.folder}")
         now.seconds += time.monotonic() - started
-        facts = self.task.after_epoch(epoch)
+        with seeded(derive(self.seed, "after epoch", epoch), self.device):
+            facts = self.task.after_epoch(epoch)
         speed = self.task.images / now.seconds
         now.timing.append({"epoch": epoch, "seconds": now.seconds, "images_per_second": speed})
         now.epoch, now.step, now.seconds = epoch, 0, 0.0

@@ -39,18 +39,33 @@ class Processes:
         return where[self.rank :: self.count]
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean of numbers (B,) over the whole batch, of which each process has a part; without gradient where there
-        are several."""
+        """The mean of numbers (B,) over the whole batch, of which each process has a part."""
         if self.count == 1:
             return values.mean()
-        total, number = self.sum(torch.stack([values.detach().sum(), values.new_tensor(len(values))]))
+        total, number = self.sum(torch.stack([values.sum(), values.new_tensor(len(values))]))
         return total / number
 
-    def average_gradients(self, network: nn.Module) -> None:
-        self._average(p.grad for p in network.parameters() if p.grad is not None)
+    def average_gradients(self, module: nn.Module) -> None:
+        """Parameters that have a gradient in one process have one in all afterwards."""
+        if self.count == 1:
+            return
+        parameters = list(module.parameters())
+        reached = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
+        dist.all_reduce(reached, op=dist.ReduceOp.MAX)
+        for parameter, anywhere in zip(parameters, reached.tolist(), strict=True):
+            if anywhere and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self._average(p.grad for p in parameters if p.grad is not None)
 
-    def average_statistics(self, network: nn.Module) -> None:
-        self._average(b for b in network.buffers() if b.is_floating_point())
+    def average_statistics(self, module: nn.Module) -> None:
+        self._average(b for b in module.buffers() if b.is_floating_point())
+
+    def take_from_first(self, module: nn.Module) -> None:
+        """Give all parameters and buffers the first process's values."""
+        for tensor in module.state_dict().values() if self.count > 1 else ():
+            of_first = tensor.contiguous()
+            dist.broadcast(of_first, src=0)
+            tensor.copy_(of_first)
 
     def any(self, flag: bool) -> bool:
         """Whether it is true in any process. Synchronises."""

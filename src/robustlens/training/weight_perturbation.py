@@ -29,23 +29,26 @@ class WeightPerturbation:
         if epoch <= self.settings["start_epoch"]:
             yield
             return
-        perturbation = self._perturbation(loss)
+        weights, perturbation = self._perturbation(loss)
         with torch.no_grad():
-            torch._foreach_add_(self.weights, perturbation)
+            torch._foreach_add_(weights, perturbation)
         try:
             yield
         finally:
             with torch.no_grad():
-                torch._foreach_sub_(self.weights, perturbation)
+                torch._foreach_sub_(weights, perturbation)
 
-    def _perturbation(self, loss: Callable[[], Tensor]) -> list[Tensor]:
+    def _perturbation(self, loss: Callable[[], Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """The weights that the loss reaches, and v of each."""
         statistics = [buffer.clone() for buffer in self.learner.buffers()]
         self.learner.zero_grad(set_to_none=True)
         loss().backward()
         self.processes.average_gradients(self.learner)
         for buffer, before in zip(self.learner.buffers(), statistics, strict=True):
             buffer.copy_(before)
-        gradients = [w.grad for w in self.weights]
+        weights = [w for w in self.weights if w.grad is not None]
+        gradients = [w.grad for w in weights]
         norms = (g.norm().clamp_min(torch.finfo(g.dtype).tiny) for g in gradients)
         gamma = self.settings["gamma"]
-        return [gamma * w.detach().norm() * g / norm for w, g, norm in zip(self.weights, gradients, norms, strict=True)]
+        found = [gamma * w.detach().norm() * g / norm for w, g, norm in zip(weights, gradients, norms, strict=True)]
+        return weights, found

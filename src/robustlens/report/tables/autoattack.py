@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from robustlens.analysis.evaluations import largest, with_points
 from robustlens.analysis.frames import RUN, read_evaluations
 from robustlens.report import threats
@@ -40,13 +42,9 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
                 )
                 for k in range(len(STAGES))
             ]
-            same = beside[beside[KEY].eq(of_group[KEY].iloc[0]).all(axis=1) & (beside["recipe"] == recipe)]
-            under = same.groupby("seed", sort=False)
-            cells.append(
-                over_seeds(under["points"].mean(), accuracy_digits(images), "%", under["source"].first(), images)
-                if len(same)
-                else Cell(unit="%")
-            )
+            if len(beside):
+                same = beside[beside[KEY].eq(of_group[KEY].iloc[0]).all(axis=1) & (beside["recipe"] == recipe)]
+                cells.append(_beside(same))
             rows.append(Row(context.recipe_label(recipe), tuple(cells), group))
         prefix, robust = f"{group}, " if group else "", (of_group["broken_by"] == "").mean()
         notes += [prefix + note for note in seeds_notes(of_group["seed"], of_group["recipe"], context)]
@@ -54,9 +52,19 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
     datasets = context.datasets_titles((attacked if len(attacked) else runs)["dataset"].unique())
     title = (
         f"Accuracy in % on {datasets} after each stage of AutoAttack, best checkpoint. A stage attacks only the images "
-        f"that are still classified correctly; after the last one it is the AutoAttack accuracy. Beside it: under "
-        f"{context.attack_label(BESIDE)}, on the same images."
+        "that are still classified correctly; after the last one it is the AutoAttack accuracy."
     )
-    columns = (*(Column(label) for label in LABELS), Column(context.attack_label(BESIDE)))
+    if len(beside):
+        title += f" Beside it: under {context.attack_label(BESIDE)}, on the same images."
+    labels = [*LABELS, *([context.attack_label(BESIDE)] if len(beside) else [])]
+    columns = tuple(map(Column, labels))
     notes = (*notes, RESOLUTION) if rows else ("None of these suites has AutoAttack.",)
     return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
+
+
+def _beside(rows: pd.DataFrame) -> Cell:
+    """Of the images of one recipe that both attacks looked at."""
+    if rows.empty:
+        return Cell(unit="%")
+    seeds, images = rows.groupby("seed", sort=False), int(rows.groupby(RUN).size().min())
+    return over_seeds(seeds["points"].mean(), accuracy_digits(images), "%", seeds["source"].first(), images)
