@@ -89,7 +89,7 @@ LABEL = {
     *REPORT,
 }
 COLOUR = {*figures("delta-digits", "correlation-digits"), *REPORT}
-ATTACK_LABEL = {*tables("robustness", "differences"), *figures("violins-digits", "subsets-digits"), *REPORT}
+ATTACK_LABEL = {*tables("robustness", "differences", "autoattack"), *figures("violins-digits", "subsets-digits"), *REPORT}
 CHANGES_OF = {*tables("differences"), *CLAIMS, *REPORT}
 # Whatever names its dataset: all that is shown.
 TITLE = {
@@ -127,8 +127,8 @@ CHANGES = {
     "what sentences call the paper": (f"{STUDY}/study.py", 'paper="the energy paper"', 'paper="this paper"',
                                       CLAIMS | REPORT),
     "the citation of a dataset": (f"{LIBRARY}/data/catalogue/digits.yaml", "citation: ", "citation: By ", REPORT),
-    "the code of a method": (f"{LIBRARY}/methods/trades.py", "F.cross_entropy(natural, y) +",
-                             "2.0 * F.cross_entropy(natural, y) +", AFTER_TRADES | TRADES_AWP),
+    "the code of a method": (f"{LIBRARY}/methods/trades.py", "return F.cross_entropy(",
+                             "return 2.0 * F.cross_entropy(", AFTER_TRADES | TRADES_AWP),
     "the code of AWP": (f"{LIBRARY}/training/weight_perturbation.py", "gamma = self.settings",
                         "gamma = 1.0 * self.settings", TRADES_AWP | LABEL | CLAIMS),
     "the code of averages, which no recipe here asks for": (*AVERAGES, set()),
