@@ -2,7 +2,6 @@
 import shutil
 
 from snakemake.logging import logger
-from snakemake_interface_executor_plugins.settings import ExecMode
 
 from robustlens import arithmetic, configuration, former_layout
 from robustlens.errors import RobustlensError
@@ -76,7 +75,7 @@ def named_with_its_new_place(wildcards):
 
 def called_by_a_person():
     """Whether this is not the Snakemake of a single job, which a running one has started."""
-    return workflow.exec_mode == ExecMode.DEFAULT
+    return workflow.exec_mode.name == "DEFAULT"
 
 
 def name_former_results():
