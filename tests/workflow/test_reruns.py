@@ -89,7 +89,11 @@ LABEL = {
     *REPORT,
 }
 COLOUR = {*figures("delta-digits", "correlation-digits"), *REPORT}
-ATTACK_LABEL = {*tables("robustness", "differences", "autoattack"), *figures("violins-digits", "subsets-digits"), *REPORT}
+ATTACK_LABEL = {
+    *tables("robustness", "differences", "autoattack"),
+    *figures("violins-digits", "subsets-digits"),
+    *REPORT,
+}
 CHANGES_OF = {*tables("differences"), *CLAIMS, *REPORT}
 # Whatever names its dataset: all that is shown.
 TITLE = {
