@@ -25,7 +25,7 @@ FIGURES = (
 )
 ANIMATIONS = ("plane-digits-sat", "plane-digits-trades")
 NO_ARTEFACTS = ("provenance", "logs", "benchmarks", "state")
-WARNING = "Scale tiny: not the protocol of the paper."
+WARNING = "Scale tiny: not the protocol of the papers."
 BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
 LATEX = any(map(shutil.which, ("latexmk", "pdflatex", "tectonic")))
 needs_latex = pytest.mark.skipif(not LATEX, reason="no LaTeX engine is installed")
@@ -144,7 +144,7 @@ def test_every_certificate_has_parameters_code_versions_device_and_time(results)
         assert bool(record["inputs"]) == (path != results / "provenance/data/digits.json"), path
     run = certificates(results)[results / "provenance/runs/digits/trades/seed1.json"]
     assert run["parameters"]["seed"] == 1
-    assert run["parameters"]["method"] == {"name": "trades", "parameters": {"beta": 6.0}}
+    assert run["parameters"]["method"] == {"name": "trades", "parameters": {"beta": 6.0, "natural_again": False}}
     assert run["device"]["threads"] == 1
     for computed in (
         run,
