@@ -7,20 +7,24 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import tiny
 import torch
+import torch.nn.functional as F
 from processes import REPOSITORY, Child, until
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from robustlens.data.prepared import PreparedDataset
-from robustlens.models.weights import save_weights
-from robustlens.training import loop, parallel
+from robustlens.learning.method import Method
+from robustlens.models.weights import build, save_weights
+from robustlens.seeds import derive
+from robustlens.training import classification, loop, parallel
 from robustlens.training.loop import Interrupted
 from robustlens.training.parallel import Processes, Questions
 from robustlens.training.state import RunState
@@ -88,6 +92,42 @@ def test_two_processes_stay_equal_and_leave_the_same_bytes_after_one_of_them_was
         assert all(torch.equal(value, other[name]) for other in (once[1], *resumed)), name
     histories = [pd.read_parquet(tmp_path / name / "history.parquet") for name in ("once", "resumed")]
     assert histories[0].equals(histories[1])
+
+
+@dataclass(frozen=True)
+class Uneven(Method):
+    """Its hooks leave other numbers in every process, and only the first one's loss reaches the part."""
+
+    def parts(self, network, build):
+        return {"other": build()}
+
+    def before_epoch(self, learner, epoch):
+        with torch.no_grad():
+            learner.network.linear.bias += 0.1 * int(os.environ["RANK"])
+
+    def after_epoch(self, learner, epoch):
+        self.before_epoch(learner, epoch)
+
+    def loss(self, learner, batch):
+        loss = F.cross_entropy(learner(batch.x), batch.y, reduction="none")
+        if os.environ["RANK"] == "1":
+            return loss
+        return {"own": loss, "other": F.cross_entropy(learner.run("other", batch.x), batch.y, reduction="none")}
+
+
+def test_what_hooks_and_losses_make_of_one_process_alone_is_the_same_in_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(classification, "create", lambda *_: Uneven())
+    data, spec = tiny.random_images((3, 8, 8)), tiny.colour_spec("standard")
+    first, second = two_processes(spec, data, tmp_path)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    with safe_open(tmp_path / "state" / "state.safetensors", framework="pt") as state:
+        part = state.get_tensor("learner.parts.other.conv1.weight")
+    assert not torch.equal(part, fresh_part(spec))
+
+
+def fresh_part(spec: dict) -> Tensor:
+    torch.manual_seed(derive(0, "weights"))
+    return [build(spec["architecture"], 3, 3) for _ in range(2)][1].conv1.weight
 
 
 def test_shares_of_a_batch_are_disjoint_and_whole_and_their_weighted_sums_give_its_mean():

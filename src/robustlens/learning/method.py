@@ -5,6 +5,7 @@ Methods are frozen dataclasses, whose fields are their parameters: whatever chan
 a buffer of the `Learner`, whose state is saved.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -80,7 +81,7 @@ class Epoch:
     augmented: Callable[[], Iterator[tuple[Tensor, Tensor]]]
 
 
-class Method:
+class Method(ABC):
     """A training method. `loss` is what it must define."""
 
     def network(self, build: Build) -> nn.Module:
@@ -108,15 +109,15 @@ class Method:
         this process has a part."""
         return threat
 
-    def before_epoch(self, learner: Learner, epoch: Epoch) -> None:
+    def before_epoch(self, learner: Learner, epoch: Epoch) -> None:  # noqa: B027 - optional
         """Called before the first step of every epoch."""
 
-    def after_step(self, learner: Learner, batch: Batch) -> None:
+    def after_step(self, learner: Learner, batch: Batch) -> None:  # noqa: B027 - optional
         """Called after every step of the optimiser."""
 
-    def after_epoch(self, learner: Learner, epoch: Epoch) -> None:
+    def after_epoch(self, learner: Learner, epoch: Epoch) -> None:  # noqa: B027 - optional
         """Called after the last step of every epoch, before the network is measured."""
 
+    @abstractmethod
     def loss(self, learner: Learner, batch: Batch) -> Tensor | dict[str, Tensor]:
         """One number per image (B,), or such terms by name, whose sum is descended."""
-        raise NotImplementedError
