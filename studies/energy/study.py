@@ -38,6 +38,7 @@ EVALUATIONS = Files("evaluations", "main", "further")
 ATTACKED = Files("evaluations", "attack-energies")
 HISTORY = Files("history", "main", "further")
 SCORES = Files("scores", "generation")
+WITH_SUBSETS = (Files("evaluations", "main", changed_by="subsets"), Files("evaluations", "subsets"))
 
 STUDY = Study(
     title="Shedding More Light on Robust Classifiers under the lens of Energy-based Models (ECCV 2024)",
@@ -69,10 +70,7 @@ STUDY = Study(
             "subsets",
             "Training without some of the images",
             {
-                "evaluations": (
-                    Files("evaluations", "main", changed_by="subsets"),
-                    Files("evaluations", "subsets"),
-                ),
+                "evaluations": WITH_SUBSETS,
                 "history": (
                     Files("history", "main", changed_by="subsets"),
                     Files("history", "subsets"),
@@ -134,10 +132,7 @@ STUDY = Study(
             "Training without some of the images",
             {
                 "energies": Files("training-images", "subsets", through="leave_out.measured_by"),
-                "evaluations": (
-                    Files("evaluations", "main", changed_by="subsets"),
-                    Files("evaluations", "subsets"),
-                ),
+                "evaluations": WITH_SUBSETS,
             },
             per=("dataset",),
             uses=("attacks", "changes"),
