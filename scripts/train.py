@@ -47,11 +47,11 @@ with (
     certificate = Certificate(spec, [args.data / "sheet.json", *args.measured])
     signals = stop_on_signals()
     data = load(args.data, ["train", "validation"])
-    selection = optional.load("selection", spec)
-    if selection:
+    leave_out = optional.load("leave_out", spec)
+    if leave_out:
         measured = pd.read_parquet(args.measured[0]) if args.measured else None
-        positions = selection.left_out(data, spec["leave_out"], spec["seed"], measured)
-        data = selection.without(data, positions)
+        positions = leave_out.left_out(data, spec["leave_out"], spec["seed"], measured)
+        data = leave_out.without(data, positions)
         print(f"{len(positions)} training images are left out, {len(data.splits['train'].labels)} remain")
     method = create("methods", spec["method"]["name"], spec["method"]["parameters"])
     *_, engine = fresh(spec, method, data, device)

@@ -33,6 +33,7 @@ SPEC = {
         "batch_size": 16,
         "learning_rate": 0.1,
         "momentum": 0.9,
+        "nesterov": False,
         "weight_decay": 0.0005,
         "schedule": ONE_CYCLE,
         "attack_steps": 2,
@@ -40,6 +41,8 @@ SPEC = {
         "augmentation": {"crop_padding": 0, "flip": False},
         "averaging": {"name": "none"},
         "weight_perturbation": {"name": "none"},
+        "selection": "auto",
+        "checkpoints": [],
         "precision": "float32",
         "memory_format": "auto",
         "compile": "auto",
@@ -50,6 +53,7 @@ SPEC = {
 EMA = {"name": "ema", "decay": 0.8}
 SWA = {"name": "swa", "start_epoch": 2, "every_steps": 2}
 AWP = {"name": "awp", "gamma": 0.01, "start_epoch": 1}
+MIX = {"generator": "noise", "ratio": 1.0, "gamma": 0.4, "augmented": True}
 SMALL_CNN = {"architecture": {"family": "small-cnn", "dropout": 0.5}}
 # How near two ways to compute the same few steps in float64 come. It rounds at 1e-16; the gradient of a KL of almost
 # equal distributions loses three digits of that, and the steps after it another one.
@@ -72,8 +76,8 @@ def dataset(folder: Path) -> PreparedDataset:
     return load(folder)
 
 
-def training(spec: dict[str, Any], data: PreparedDataset, state: RunState, **callbacks: Any) -> Training:
-    return Training(spec, data, state, torch.device("cpu"), **callbacks)
+def training(spec: dict[str, Any], data: PreparedDataset, state: RunState, **others: Any) -> Training:
+    return Training(spec, data, state, torch.device("cpu"), **others)
 
 
 @contextlib.contextmanager
@@ -112,12 +116,14 @@ class StopAfter:
         run.task.step = step
 
 
-def train(spec: dict[str, Any], data: PreparedDataset, folder: Path, stop_after: set[int] = frozenset()) -> TrainedRun:
+def train(
+    spec: dict[str, Any], data: PreparedDataset, folder: Path, stop_after: set[int] = frozenset(), **others: Any
+) -> TrainedRun:
     """The finished run, interrupted after the given steps and then resumed from its state."""
     stop = StopAfter(stop_after)
     while True:
         with RunState(folder, "digest") as state:
-            run = training(spec, data, state, stop=stop)
+            run = training(spec, data, state, stop=stop, **others)
             stop.session(run)
             try:
                 return run.run()
@@ -139,6 +145,12 @@ def random_images(shape: tuple[int, int, int], train: int = 25) -> PreparedDatas
         images = random.integers(0, 256, (count, *shape), dtype=np.uint8)
         splits[split] = Split(images, np.arange(count) % 3, np.arange(count), levels=255)
     return PreparedDataset({"classes": ["a", "b", "c"], "shape": list(shape), "sha256": {}}, splits)
+
+
+def pool(shape: tuple[int, int, int] = (1, 8, 8), count: int = 30, classes: int = 3) -> Split:
+    """Random images in place of generated ones."""
+    images = np.random.default_rng(1).integers(0, 256, (count, *shape), dtype=np.uint8)
+    return Split(images, np.arange(count) % classes, np.arange(count), levels=255)
 
 
 def colour_spec(method: str = "sat", **settings: object) -> dict[str, Any]:

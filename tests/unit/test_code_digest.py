@@ -179,7 +179,7 @@ def digests(package: Path) -> dict[str, str]:
     ("training/loop.py", TRAININGS),
     ("training/averaging.py", {"train with an average"}),
     ("training/weight_perturbation.py", set()),
-    ("training/selection.py", set()),
+    ("training/leave_out.py", set()),
     ("models/resnet.py", {*TRAININGS, "evaluate", "evaluate pgd"}),
     ("evaluation/guards.py", {"evaluate", "evaluate pgd"}),
     ("data/digits.py", {"prepare"}),

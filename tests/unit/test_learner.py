@@ -113,7 +113,7 @@ def test_a_parameter_without_a_gradient_stays_as_it_is(tmp_path):
 
 def test_a_parameter_that_a_loss_reaches_later_begins_with_its_first_gradient():
     module = nn.ParameterDict({"early": torch.ones(2), "late": torch.ones(2)})
-    descent = Descent(module, weight_decay=0.1, fused=False)
+    descent = Descent(module, weight_decay=0.1, nesterov=False, fused=False)
     for early, late in ((1.0, None), (1.0, 3.0), (None, 3.0)):
         for name, gradient in (("early", early), ("late", late)):
             module[name].grad = None if gradient is None else torch.full((2,), gradient)

@@ -100,7 +100,7 @@ def total(method: Method, learner: Learner, seen: Batch) -> Tensor:
 def test_what_is_deployed_is_an_ordinary_classifier_that_folds_exactly(name):
     method = made(name)
     learner = learner_of(method)
-    deployed = method.deployed(learner.network)
+    deployed = method.deployed(learner)
     assert deployed.state_dict().keys() == build(ARCHITECTURE, 3, 3).state_dict().keys()
     x = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     with torch.no_grad():

@@ -42,8 +42,8 @@ class Everything(Method):
     def network(self, build):
         return Doubled(build())
 
-    def deployed(self, network):
-        return network.inner
+    def deployed(self, learner):
+        return learner.network.inner
 
     def parts(self, network, build):
         return {"teacher": build({"family": "resnet", "blocks": [1], "width": 2})}

@@ -54,7 +54,8 @@ def run(method: Any, epoch: int, natural=NATURAL, adversarial=ADVERSARIAL, label
     x, x_adv = images[: len(natural)], images[len(natural) :]
     kappa = torch.tensor(KAPPA, dtype=torch.float64)
     attacked = Attacked(x_adv, found={"kappa": kappa}) if isinstance(method, Gairat) else x_adv
-    losses = method.loss(Learner(model), batch_of(x, torch.tensor(labels), attacked, epoch))
+    terms = method.loss(Learner(model), batch_of(x, torch.tensor(labels), attacked, epoch))
+    losses = sum(terms.values()) if isinstance(terms, dict) else terms
     assert losses.shape == (len(labels),)
     loss = losses.mean()
     loss.backward()

@@ -167,7 +167,7 @@ def test_the_loop_does_what_a_plain_loop_does(case, data, tmp_path):
     expected, first_epoch = plain_run(data, spec, 5)
     for name, value in run.task.network.state_dict().items():
         torch.testing.assert_close(value, expected[name], **tiny.EQUAL, msg=lambda m, n=name: f"{n}: {m}")
-    for row in run.task.history:
+    for row in run.task.following.history:
         assert row["train_loss"] == pytest.approx(first_epoch, rel=1e-12)
 
 

@@ -10,32 +10,42 @@ from processes import REPOSITORY
 from robustlens.code_digest import SOURCE, closure
 from robustlens.training import optional
 
-SCRIPT, PARTS = REPOSITORY / "scripts" / "train.py", ("averaging", "weight_perturbation", "selection")
+SCRIPT, PARTS = (
+    REPOSITORY / "scripts" / "train.py",
+    ("averaging", "weight_perturbation", "leave_out", "mixture", "observing"),
+)
 CASES = {
     "nothing": (tiny.spec(), ()),
     "ema": (tiny.spec(averaging=tiny.EMA), PARTS[:1]),
     "swa": (tiny.spec(averaging=tiny.SWA), PARTS[:1]),
     "awp": (tiny.spec(weight_perturbation=tiny.AWP), PARTS[1:2]),
-    "classes": (tiny.spec() | {"leave_out": {"classes": [3]}}, PARTS[2:]),
-    "all": (tiny.spec(averaging=tiny.EMA, weight_perturbation=tiny.AWP) | {"leave_out": {"classes": [3]}}, PARTS),
+    "classes": (tiny.spec() | {"leave_out": {"classes": [3]}}, PARTS[2:3]),
+    "mix": (tiny.spec() | {"mix": tiny.MIX}, PARTS[3:4]),
+    "observers": (tiny.spec() | {"observers": {"loss-terms": {"every": 2}}}, PARTS[4:]),
+    "all": (
+        tiny.spec(averaging=tiny.EMA, weight_perturbation=tiny.AWP)
+        | {"leave_out": {"classes": [3]}, "mix": tiny.MIX, "observers": {"loss-terms": {}, "gradient-conflict": {}}},
+        PARTS,
+    ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_names_the_modules_that_it_uses(case):
     spec, parts = CASES[case]
-    assert optional.modules(spec) == [f"robustlens.training.{part}" for part in parts]
+    observers = [f"robustlens.observers.{name.replace('-', '_')}" for name in spec.get("observers", {})]
+    assert optional.modules(spec) == [*(f"robustlens.training.{part}" for part in parts), *observers]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_training_imports_what_it_names_and_nothing_else(case, tmp_path, monkeypatch):
-    """But for `selection`, which the job loads before the training."""
+    """But for `leave_out`, which the job loads before the training."""
     spec, parts = CASES[case]
     for part in PARTS:
         monkeypatch.delitem(sys.modules, f"robustlens.training.{part}", raising=False)
-    tiny.train(spec, tiny.dataset(tmp_path / "data"), tmp_path / "state")
+    tiny.train(spec, tiny.dataset(tmp_path / "data"), tmp_path / "state", pool=tiny.pool())
     imported = {part for part in PARTS if f"robustlens.training.{part}" in sys.modules}
-    assert imported == set(parts) - {"selection"}
+    assert imported == set(parts) - {"leave_out"}
 
 
 @pytest.mark.parametrize("case", CASES)

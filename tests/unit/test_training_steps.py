@@ -64,7 +64,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_anything_is_saved(data, 
         with pytest.raises(RobustlensError, match=r"epoch 1.*lower `learning_rate` \(now 1e\+30\)"):
             run.run()
         assert state.load() is None
-    assert not run.task.history
+    assert not run.task.following.history
 
 
 def test_a_later_loss_that_is_not_finite_keeps_the_state_of_the_epoch_before(data, tmp_path):
@@ -80,7 +80,7 @@ def test_a_later_loss_that_is_not_finite_keeps_the_state_of_the_epoch_before(dat
         with pytest.raises(RobustlensError, match="epoch 2"):
             run.run()
         record = state.load()[1]
-    assert record["progress"]["epoch"] == 1 and {row["epoch"] for row in record["task"]["history"]} == {1}
+    assert record["progress"]["epoch"] == 1 and {row["epoch"] for row in record["task"]["following"]["history"]} == {1}
 
 
 def test_dropout_draws_from_a_stream_of_its_own_in_every_step(tmp_path):

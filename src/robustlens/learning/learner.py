@@ -34,13 +34,19 @@ class Learner(nn.Module):
     ):
         super().__init__()
         self.network, self.parts, self.memory = network, nn.ModuleDict(parts or {}), memory or nn.Module()
-        others = dict(self.parts.items())
-        others |= {name: module.eval().requires_grad_(False) for name, module in (given or {}).items()}
+        self._given, self._runner = dict(given or {}), runner
+        others = dict(self.parts.items()) | {
+            name: module.eval().requires_grad_(False) for name, module in self._given.items()
+        }
         # In plain dictionaries, which register nothing: given networks are no state, and parts are registered already.
         self._others = {name: runner(module, True) for name, module in others.items()}
         self._network = {compiled: runner(network, compiled) for compiled in (True, False)}
         self._watched: dict[int, str] = {}
         self._seen: dict[str, Tensor] = {}
+
+    def with_network(self, network: nn.Module) -> "Learner":
+        """The same with another network in place of the classifier, such as an average of its weights."""
+        return Learner(network, self.parts, self.memory, self._given, self._runner)
 
     def forward(self, x: Tensor) -> Tensor:
         return self._watch(x, self._network[True](x))

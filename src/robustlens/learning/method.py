@@ -82,15 +82,21 @@ class Epoch:
 
 
 class Method(ABC):
-    """A training method. `loss` is what it must define."""
+    """A training method. `loss` is what it must define.
+
+    GIVEN: names of the frozen networks of other runs that it needs; the recipe says which they are.
+    """
+
+    GIVEN = ()
 
     def network(self, build: Build) -> nn.Module:
         """The classifier that is trained. build(): one of the run's architecture with fresh weights."""
         return build()
 
-    def deployed(self, network: nn.Module) -> nn.Module:
-        """The ordinary classifier that is tracked, saved and evaluated; it may share tensors with `network`."""
-        return network
+    def deployed(self, learner: Learner) -> nn.Module:
+        """The ordinary classifier that is tracked, saved and evaluated; it may share tensors with the learner. Where
+        weights are averaged, the learner's network is the average."""
+        return learner.network
 
     def parts(self, network: nn.Module, build: Build) -> dict[str, nn.Module]:
         """What is trained together with the classifier, by name."""

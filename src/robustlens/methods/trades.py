@@ -27,7 +27,8 @@ class Trades(Method):
     def attack(self, steps: int) -> PGD:
         return PGD(steps=steps, loss="kl", start="gaussian")
 
-    def loss(self, learner: Learner, batch: Batch) -> Tensor:
+    def loss(self, learner: Learner, batch: Batch) -> dict[str, Tensor]:
         natural, adversarial = learner(batch.x), learner(batch.x_adv)
         again = learner(batch.x) if self.natural_again else natural
-        return F.cross_entropy(natural, batch.y, reduction="none") + self.beta * kl_divergence(again, adversarial)
+        cross_entropy = F.cross_entropy(natural, batch.y, reduction="none")
+        return {"natural": cross_entropy, "robust": self.beta * kl_divergence(again, adversarial)}

@@ -1,40 +1,54 @@
-"""The training of a classifier, on natural or on attacked images: one step, and what is measured after each epoch."""
+"""The training of a classifier, on natural or on attacked images: one step, and what is done between epochs."""
 
+import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
-from robustlens.data.prepared import PreparedDataset
+from robustlens.data.prepared import PreparedDataset, Split
 from robustlens.errors import RobustlensError
 from robustlens.learning.learner import Learner, frozen
 from robustlens.learning.method import Attacked, Batch, Epoch, Method, batch_of
 from robustlens.learning.statistics import ClassCounts, ClassStatistics
-from robustlens.models.inference import InferenceModel
-from robustlens.models.weights import build
+from robustlens.models.weights import build, load_model
 from robustlens.parameters import create, fraction
 from robustlens.seeds import derive, generator
 from robustlens.training import optional
 from robustlens.training.augmentation import crop_and_flip
 from robustlens.training.descent import Descent
 from robustlens.training.engine import Engine
+from robustlens.training.following import Following
 from robustlens.training.images import Images
+from robustlens.training.optional import Part
 from robustlens.training.parallel import Processes
 from robustlens.training.schedule import Schedule
-from robustlens.training.tracking import ENERGIES, Tracker, summarise
 
 NATURAL_BATCH = 500  # images that hooks between epochs look at at once
 
 
 class Classification:
-    """What a run's specification asks for (see `rules/train.smk`): architecture, method, training, threat, tracking."""
+    """What a run's specification asks for (see `rules/train.smk`): architecture, method, training, threat, tracking.
 
-    def __init__(self, spec: dict, data: PreparedDataset, processes: Processes, device: torch.device):
+    pool: generated images, for a recipe with a `mix`. weights: files of the runs that the recipe builds on, by the
+    names in its `given`, and "start_from".
+    """
+
+    def __init__(
+        self,
+        spec: dict,
+        data: PreparedDataset,
+        processes: Processes,
+        device: torch.device,
+        pool: Split | None = None,
+        weights: Mapping[str, Path] = MappingProxyType({}),
+    ):
         self.settings, self.seed, self.device, self.processes = spec["training"], spec["seed"], device, processes
         self.threat = Threat(spec["threat"]["norm"], *(fraction(spec["threat"][k]) for k in ("epsilon", "step_size")))
         self.method = create("methods", spec["method"]["name"], spec["method"]["parameters"])
@@ -46,42 +60,36 @@ class Classification:
                 "`splits.validation` in config.yaml"
             )
         self.images, self.classes = len(self.train), data.classes
-        self.learner, self.engine = self._learner(spec, data)
+        self.mixture = optional.mixture(spec, pool, self.images, device)
+        self.learner, self.engine = self._learner(spec, data, weights)
         self.network = self.learner.network
         self.trained = (self.network, self.learner.parts)
         self.averaging = optional.averaging(spec, self.network)
         self.perturbation = optional.perturbation(spec, self.learner, processes)
-        self.descent = Descent(self.learner, self.settings["weight_decay"], fused=device.type == "cuda")
+        self.observing = optional.observing(spec, self.learner, processes)
+        self.descent = Descent(
+            self.learner, self.settings["weight_decay"], self.settings["nesterov"], fused=device.type == "cuda"
+        )
         self.steps_per_epoch = math.ceil(self.images / self.settings["batch_size"])
         self.schedule = Schedule(self.settings, self.steps_per_epoch)
         # Each process adds to its own row: a run that resumes goes on with the very numbers.
         self.loss_sum = torch.zeros(processes.count, device=device)
         self.counts = ClassCounts(processes.count, data.classes).to(device)
         self.statistics: dict[str, ClassStatistics] = {}
-        self.history: list[dict[str, Any]] = []
-        self.energies: dict[str, Tensor] = {}
-        self.best, self.best_epoch, self.best_accuracy = self._weights(self.network), 0, -1.0
+        untrained = self.method.deployed(self.learner)
+        self.following = Following(spec, data, self.threat, device, self.attack is not None, untrained)
 
-        tracking = spec["tracking"]
-        self.trackers = [
-            Tracker(
-                split,
-                Images(data.splits[split], device, tracking["train_samples"] if split == "train" else None),
-                attack=PGD(steps=tracking["attack_steps"]),
-                threat=self.threat,
-                seed=self.seed,
-                batch_size=tracking["batch_size"],
-            )
-            for split in ("train", "validation")
-        ]
-        epochs = self.settings["epochs"]  # a recipe may have fewer than its dataset's protocol
-        self.energy_epochs = {epoch for epoch in tracking["energy_epochs"] if epoch <= epochs} or {epochs}
-
-    def _learner(self, spec: dict, data: PreparedDataset) -> tuple[Learner, Engine]:
-        network, parts, engine = fresh(spec, self.method, data, self.device)
+    def _learner(self, spec: dict, data: PreparedDataset, weights: Mapping[str, Path]) -> tuple[Learner, Engine]:
+        network, parts, engine = fresh(spec, self.method, data, self.device, weights.get("start_from"))
         placed = {name: engine.place(part, self.device) for name, part in parts.items()}
         memory = self.method.memory(data.classes).to(self.device)
-        return Learner(engine.place(network, self.device), placed, memory, runner=engine.fast), engine
+        given = {
+            name: engine.place(
+                load_model(weights[name], other["architecture"], data.channels, data.classes), self.device
+            )
+            for name, other in spec.get("given", {}).items()
+        }
+        return Learner(engine.place(network, self.device), placed, memory, given, runner=engine.fast), engine
 
     # Steps ----------------------------------------------------------------------------------------------------------
 
@@ -90,32 +98,45 @@ class Classification:
         self.processes.take_from_first(self.learner)
 
     def step(self, batch: Tensor, epoch: int, number: int) -> None:
-        where = self.processes.share(batch)
         # The random numbers of this step in this process follow from the seed, so that no state of them is kept.
         random = generator(self.seed, "steps", number, self.processes.rank, device=self.device)
-        x, y = self._augmented(self.train.batch(where), random), self.train.y[where]
-        found = self._attacked(self.learner, x, y, self.train.y[batch], random)
-        seen = batch_of(x, y, found, epoch, self.processes.mean)
+        drawn = self._drawn(self.mixture.parts(self.train, batch, number), random)
+        found = self._attacked(self.learner, drawn.x, drawn.y, drawn.whole, random)
+        seen = batch_of(drawn.x, drawn.y, found, epoch, self.processes.mean)
         self.learner.train()
-        with self.perturbation.around_step(lambda: self._loss(seen, len(batch)).sum(), epoch):
+        with self.perturbation.around_step(lambda: drawn.loss(self._terms(seen)), epoch):
             self.descent.clear_gradients()
             with self.learner.watching(natural=seen.x, adversarial=seen.x_adv) as logits:
-                losses = self._loss(seen, len(batch))
-            losses.sum().backward()
+                terms = self._terms(seen)
+            self.observing.of_step(seen, terms, drawn.weights, number)
+            loss = drawn.loss(terms)
+            loss.backward()
             self.processes.average_gradients(self.learner)
             for module in self.trained:
                 self.processes.average_statistics(module)
             self.descent.step(*self.schedule.rates(number))
         self.method.after_step(self.learner, seen)
         self.averaging.after_step(self.network, epoch, number + 1)
-        self.loss_sum[self.processes.rank] += losses.detach().sum() * (len(batch) / self.processes.count)
-        self.counts.add(self.processes.rank, logits, y)
+        self.loss_sum[self.processes.rank] += loss.detach() * (len(batch) / self.processes.count)
+        real = {kind: values[: drawn.real] for kind, values in logits.items()}
+        self.counts.add(self.processes.rank, real, drawn.y[: drawn.real])
 
-    def _loss(self, batch: Batch, whole: int) -> Tensor:
-        """(B,): its sum, averaged over the processes, is the mean loss of the whole batch of so many images."""
+    def _drawn(self, parts: list[Part], random: torch.Generator) -> "Drawn":
+        """This process's share of each part, one after another."""
+        images, labels, weights, real = [], [], [], 0
+        for part in parts:
+            where = self.processes.share(part.where)
+            x = part.images.batch(where)
+            images.append(self._augmented(x, random) if part.augmented else x)
+            labels.append(part.images.y[where])
+            weights.append(x.new_full((len(where),), part.weight * self.processes.count / len(part.where)))
+            real += len(where) if part.real else 0
+        whole = torch.cat([part.images.y[part.where] for part in parts])
+        return Drawn(torch.cat(images), torch.cat(labels), whole, torch.cat(weights), real)
+
+    def _terms(self, batch: Batch) -> dict[str, Tensor]:
         terms = self.method.loss(self.learner, batch)
-        losses = sum(terms.values()) if isinstance(terms, dict) else terms
-        return losses * (self.processes.count / whole)
+        return terms if isinstance(terms, dict) else {"loss": terms}
 
     def _augmented(self, x: Tensor, random: torch.Generator) -> Tensor:
         augmentation = self.settings["augmentation"]
@@ -127,8 +148,9 @@ class Classification:
         """What the method's attack makes of a batch. whole: the labels of all of it, in all processes."""
         if self.attack is None:
             return x
-        learner.train(self.settings["attack_batchnorm"] == "train")
-        with frozen(learner):
+        mode = self.settings["attack_batchnorm"]
+        learner.train(mode != "eval")
+        with frozen(learner), fixed_statistics(learner) if mode == "batch" else contextlib.nullcontext():
             return self.attack(learner, x, y, self.method.threat(self.threat, y, whole, learner.memory), random)
 
     # Epochs ---------------------------------------------------------------------------------------------------------
@@ -138,15 +160,23 @@ class Classification:
         self._check_finite(epoch, train_loss)
         sums = {name: self.processes.sum(buffer) for name, buffer in self.counts.named_buffers()}
         self.statistics = self.counts.result(sums)
-        self.method.after_epoch(self.learner, self._moment(epoch, "after epoch"))
+        moment = self._moment(epoch, "after epoch")
+        self.method.after_epoch(self.learner, moment)
         self.processes.take_from_first(self.learner)
         self._check_finite(epoch, train_loss)
+        self.observing.of_epoch(moment)
         if self.processes.first:
             first_rate, _ = self.schedule.rates((epoch - 1) * self.steps_per_epoch)
-            self._track(epoch, {"learning_rate": first_rate, "train_loss": train_loss, "train_images": self.images})
+            facts = {"learning_rate": first_rate, "train_loss": train_loss, "train_images": self.images}
+            followed = self._deployed(self.averaging.followed(self.network))
+            self.following.follow(epoch, followed, facts)
         self.loss_sum.zero_()
         self.counts.clear()
-        return self.history[-1] if self.processes.first else {}
+        return self.following.history[-1] if self.processes.first else {}
+
+    def _deployed(self, network: nn.Module) -> nn.Module:
+        learner = self.learner if network is self.network else self.learner.with_network(network)
+        return self.method.deployed(learner)
 
     def _check_finite(self, epoch: int, train_loss: float) -> None:
         finite = all(tensor.isfinite().all() for module in self.trained for tensor in module.state_dict().values())
@@ -173,40 +203,23 @@ class Classification:
         for where in order.split(self.settings["batch_size"]):
             yield self._augmented(self.train.batch(where), random), self.train.y[where]
 
-    def _track(self, epoch: int, settings: dict) -> None:
-        followed = self.averaging.followed(self.network)
-        model = InferenceModel(self.method.deployed(followed))
-        for tracker in self.trackers:
-            measured = tracker.measure(model)
-            self.history.append(
-                {"epoch": epoch, "split": tracker.split, **settings, **summarise(measured, self.classes)}
-            )
-            if epoch in self.energy_epochs:
-                self.energies[f"{epoch}.{tracker.split}"] = torch.from_numpy(measured[list(ENERGIES)].to_numpy())
-        accuracy = self.history[-1]["robust_accuracy" if self.attack else "clean_accuracy"]
-        if accuracy > self.best_accuracy:
-            self.best, self.best_epoch, self.best_accuracy = self._weights(followed), epoch, accuracy
-
-    def _weights(self, network: nn.Module) -> dict[str, Tensor]:
-        return {name: t.clone() for name, t in self.method.deployed(network).state_dict().items()}
-
     # State ----------------------------------------------------------------------------------------------------------
 
     def tensors(self) -> dict[str, Tensor]:
         parts = {
             "learner": self.learner.state_dict(),
-            "best": self.best,
             "velocity": self.descent.velocities,
-            "energies": self.energies,
             "average": self.averaging.state(),
+            "observers": self.observing.state(),
             "counts": {name: self.processes.sum(t) for name, t in self.counts.named_buffers()},
             "statistics": {f"{kind}.{k}": t for kind, s in self.statistics.items() for k, t in vars(s).items()},
             "loss": {"sum": self.processes.sum(self.loss_sum)},
+            **self.following.tensors(),
         }
         return {f"{part}.{name}": t for part, tensors in parts.items() for name, t in tensors.items()}
 
     def record(self) -> dict[str, Any]:
-        return {"best_epoch": self.best_epoch, "best_accuracy": self.best_accuracy, "history": self.history}
+        return {"following": self.following.record(), "observed": self.observing.rows}
 
     def load(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
         on_cpu = ("energies.", "average.n_averaged")
@@ -216,8 +229,9 @@ class Classification:
             return {key.removeprefix(f"{name}."): t for key, t in tensors.items() if key.startswith(f"{name}.")}
 
         self.learner.load_state_dict(part("learner"))
-        self.best, self.energies, self.descent.velocities = part("best"), part("energies"), part("velocity")
+        self.descent.velocities = part("velocity")
         self.averaging.load(part("average"))
+        self.observing.load(part("observers"), record["observed"])
         rank = self.processes.rank
         self.loss_sum[rank] = part("loss")["sum"][rank]
         for name, buffer in self.counts.named_buffers():
@@ -227,9 +241,7 @@ class Classification:
             kind, _, key = name.partition(".")
             kinds.setdefault(kind, {})[key] = tensor
         self.statistics = {kind: ClassStatistics(**values) for kind, values in kinds.items()}
-        self.best_epoch, self.best_accuracy, self.history = (
-            record[key] for key in ("best_epoch", "best_accuracy", "history")
-        )
+        self.following.load({name: part(name) for name in self.following.tensors()}, record["following"])
 
     # What a finished training leaves --------------------------------------------------------------------------------
 
@@ -238,11 +250,11 @@ class Classification:
         these batches, attacked as in training (as in the released code of AR-AT); those that the attack itself needs,
         on natural images."""
         final = self.averaging.final(self.network)
+        deployed = self._deployed(final)
         if self.averaging.name == "swa" and final is not self.network:
-            natural = self._with_statistics(final, batches, None)
-            natural = Learner(natural, dict(self.learner.parts), self.learner.memory, runner=self.engine.fast)
-            final = self._with_statistics(final, batches, natural)
-        return self.method.deployed(final).state_dict()
+            natural = self._with_statistics(deployed, batches, None)
+            deployed = self._with_statistics(deployed, batches, self.learner.with_network(natural))
+        return deployed.state_dict()
 
     def _with_statistics(self, network: nn.Module, batches: tuple[Tensor, ...], attacked: Learner | None) -> nn.Module:
         """A copy of the network with BatchNorm statistics of training images, attacked with a learner or natural: their
@@ -261,31 +273,57 @@ class Classification:
         self.processes.average_statistics(network)
         return network
 
-    def energy_table(self) -> pd.DataFrame:
-        """The energies of each image at the chosen epochs, in the order of epochs, splits and images."""
-        tables = []
-        for epoch in sorted(self.energy_epochs):
-            for tracker in self.trackers:
-                table = pd.DataFrame(self.energies[f"{epoch}.{tracker.split}"].numpy(), columns=list(ENERGIES))
-                table.insert(0, "label", tracker.images.y.cpu().numpy())
-                table.insert(0, "index", tracker.images.index.cpu().numpy())
-                table.insert(0, "split", tracker.split)
-                table.insert(0, "epoch", epoch)
-                tables.append(table)
-        return pd.concat(tables, ignore_index=True)
+
+@dataclass(frozen=True)
+class Drawn:
+    """This process's part of a batch: images, their labels and their weights in the loss, whose sums over the images,
+    averaged over the processes, are 1. whole: the labels of the whole batch. real: so many of these images, the first
+    ones, are of the training split."""
+
+    x: Tensor
+    y: Tensor
+    whole: Tensor
+    weights: Tensor
+    real: int
+
+    def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of the losses; its average over the processes is the loss of the whole batch."""
+        return (sum(terms.values()) * self.weights).sum()
+
+
+@contextlib.contextmanager
+def fixed_statistics(module: nn.Module) -> Iterator[None]:
+    """Inside, BatchNorm in train mode computes with the statistics of the batch and leaves the running ones alone."""
+    layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
 
 
 def fresh(
-    spec: dict, method: Method, data: PreparedDataset, device: torch.device
+    spec: dict, method: Method, data: PreparedDataset, device: torch.device, start_from: Path | None = None
 ) -> tuple[nn.Module, dict[str, nn.Module], Engine]:
-    """The classifier of a run and what is trained with it, with fresh weights, and how they are run."""
+    """The classifier of a run, with fresh weights or those of a file, what is trained with it, with fresh weights, and
+    how they are run."""
 
     def built(architecture: dict = spec["architecture"]) -> nn.Module:
         return build(architecture, data.channels, data.classes)
 
+    def started() -> nn.Module:
+        network = built()
+        if start_from is not None:
+            network.load_state_dict(
+                load_model(start_from, spec["architecture"], data.channels, data.classes).state_dict()
+            )
+        return network
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(spec["seed"], "weights"))
-        network = method.network(built)
+        network = method.network(started)
         parts = method.parts(network, built)
     return network, parts, Engine.choose(spec["training"], device, nn.ModuleList([network, *parts.values()]))
 

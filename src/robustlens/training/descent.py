@@ -10,12 +10,12 @@ from torch.optim.sgd import sgd
 
 
 class Descent:
-    """v <- momentum v + gradient + weight_decay w, then w <- w - learning_rate v, on all parameters; v starts as the
-    first gradient."""
+    """v <- momentum v + g with g = gradient + weight_decay w, then w <- w - learning_rate v, on all parameters; v
+    starts as the first g. nesterov: w <- w - learning_rate (g + momentum v) instead."""
 
-    def __init__(self, model: nn.Module, weight_decay: float, fused: bool):
+    def __init__(self, model: nn.Module, weight_decay: float, nesterov: bool, fused: bool):
         self.parameters = dict(model.named_parameters())
-        self.weight_decay, self.fused = weight_decay, fused
+        self.weight_decay, self.nesterov, self.fused = weight_decay, nesterov, fused
         self.velocities: dict[str, Tensor] = {}
 
     def clear_gradients(self) -> None:
@@ -45,7 +45,7 @@ class Descent:
             momentum=momentum,
             weight_decay=self.weight_decay,
             dampening=0.0,
-            nesterov=False,
+            nesterov=self.nesterov,
             maximize=False,
         )
         self.velocities |= dict(zip(moving, velocities, strict=True))

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
+    from robustlens.data.prepared import Split
     from robustlens.learning.learner import Learner
+    from robustlens.learning.method import Batch, Epoch
+    from robustlens.training.images import Images
     from robustlens.training.parallel import Processes
 
 
@@ -24,9 +29,12 @@ def modules(spec: dict) -> list[str]:
     asked_for = {
         "averaging": spec["training"]["averaging"]["name"] != "none",
         "weight_perturbation": spec["training"]["weight_perturbation"]["name"] != "none",
-        "selection": "leave_out" in spec,
+        "leave_out": "leave_out" in spec,
+        "mixture": "mix" in spec,
+        "observing": "observers" in spec,
     }
-    return [_dotted(name) for name, asked in asked_for.items() if asked]
+    observers = [f"robustlens.observers.{name.replace('-', '_')}" for name in spec.get("observers", {})]
+    return [*(_dotted(name) for name, asked in asked_for.items() if asked), *observers]
 
 
 def load(name: str, spec: dict) -> ModuleType | None:
@@ -46,8 +54,33 @@ def perturbation(spec: dict, learner: Learner, processes: Processes) -> Any:
     return module.WeightPerturbation(settings, learner, processes) if module else NoPerturbation()
 
 
+def mixture(spec: dict, pool: Split | None, images: int, device: torch.device) -> Any:
+    """What the run's batches are made of: a `Mixture` of so many real images and a pool, or the real images alone."""
+    module = load("mixture", spec)
+    settings = spec.get("mix"), pool, spec["training"]["batch_size"], images, spec["seed"], device
+    return module.Mixture(*settings) if module else NoMixture()
+
+
+def observing(spec: dict, learner: Learner, processes: Processes) -> Any:
+    """What observes the run: an `Observing`, or nothing."""
+    module = load("observing", spec)
+    return module.Observing(spec["observers"], learner, processes) if module else NoObserving()
+
+
 def _dotted(name: str) -> str:
     return f"robustlens.training.{name}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a batch: the images at positions `where` (in all processes), their weight beside the other part's,
+    whether they are augmented, and whether they are training images of the dataset."""
+
+    images: Images
+    where: Tensor
+    weight: float
+    augmented: bool
+    real: bool
 
 
 class NoAveraging:
@@ -76,3 +109,28 @@ class NoPerturbation:
 
     def around_step(self, loss: Callable[[], Tensor], epoch: int) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
+
+
+class NoMixture:
+    """In place of `mixture.Mixture`: every image of a batch is a training image of the dataset."""
+
+    def parts(self, train: Images, batch: Tensor, number: int) -> list[Part]:
+        return [Part(train, batch, 1.0, augmented=True, real=True)]
+
+
+class NoObserving:
+    """In place of `observing.Observing`: nothing is looked at."""
+
+    rows: tuple = ()
+
+    def of_step(self, batch: Batch, terms: Mapping[str, Tensor], weights: Tensor, number: int) -> None:
+        pass
+
+    def of_epoch(self, epoch: Epoch) -> None:
+        pass
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def load(self, state: dict[str, Tensor], rows: list[list]) -> None:
+        pass

@@ -1,5 +1,6 @@
 """What a finished training leaves, and its files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,8 @@ from robustlens.models.weights import save_weights
 class TrainedRun:
     """What a finished run leaves.
 
-    best, last: weights of the epoch with the highest robust accuracy on the validation split (the first of equal ones)
-        and of the last epoch. A method without an attack is most robust before it has learnt anything: there `best` is
-        chosen by clean accuracy. With weight averaging, see `averaging`.
+    best, last: weights of the best epoch by `training.selection` (the first of equal ones) and of the last epoch. With
+        weight averaging, see `averaging`. checkpoints: of the epochs `training.checkpoints`, as "<epoch>.<name>".
     history: two rows per epoch (train subset, validation). energies: per sample, at the chosen epochs. timing: seconds
         and images/s of each epoch, the only part that differs between repeats.
     devices: what it was computed on (`device_facts`), by its first process; several where it was resumed on another
@@ -25,20 +25,28 @@ class TrainedRun:
 
     best: dict[str, Tensor]
     last: dict[str, Tensor]
+    checkpoints: dict[str, Tensor]
     best_epoch: int
     history: pd.DataFrame
     energies: pd.DataFrame
+    statistics: pd.DataFrame
     timing: pd.DataFrame
     devices: list[dict]
 
 
+def statistics_table(rows: Sequence[Sequence]) -> pd.DataFrame:
+    """The rows of an `Observing`; none of them still has the types of the columns."""
+    types = {"epoch": "int64", "step": "int64", "observer": "str", "statistic": "str", "value": "float64"}
+    return pd.DataFrame(rows, columns=list(types)).astype(types)
+
+
 def write_run(run: TrainedRun, folder: Path) -> list[Path]:
-    """Write best.safetensors, last.safetensors, history.parquet, energies.parquet and timing.parquet."""
-    folder = Path(folder)
-    paths = [folder / name for name in ("best.safetensors", "last.safetensors")]
-    save_weights(run.best, paths[0])
-    save_weights(run.last, paths[1])
-    for name in ("history", "energies", "timing"):
+    """Write {best,last,checkpoints}.safetensors and {history,energies,statistics,timing}.parquet."""
+    folder, paths = Path(folder), []
+    for name in ("best", "last", "checkpoints"):
+        paths.append(folder / f"{name}.safetensors")
+        save_weights(getattr(run, name), paths[-1])
+    for name in ("history", "energies", "statistics", "timing"):
         paths.append(folder / f"{name}.parquet")
         with replacing(paths[-1]) as path:
             getattr(run, name).to_parquet(path, index=False)

@@ -2,18 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 import torch
 
-from robustlens.data.prepared import PreparedDataset
+from robustlens.data.prepared import PreparedDataset, Split
 from robustlens.training.classification import Classification
 from robustlens.training.engine import Engine
 from robustlens.training.loop import Loop
 from robustlens.training.parallel import Processes
-from robustlens.training.result import TrainedRun
+from robustlens.training.result import TrainedRun, statistics_table
 from robustlens.training.state import RunState
 
 
@@ -24,6 +25,7 @@ class Training:
         threat, tracking.
     stop: asked after every step; True saves the state and raises Interrupted.
     report: called with (epoch, epochs, latest history row) after every epoch.
+    pool, weights: see `Classification`.
     """
 
     def __init__(
@@ -34,10 +36,12 @@ class Training:
         device: torch.device,
         stop: Callable[[], bool] = lambda: False,
         report: Callable[[int, int, dict], None] = lambda *_: None,
+        pool: Split | None = None,
+        weights: Mapping[str, Path] = MappingProxyType({}),
     ):
         processes = Processes(device)  # before anything is put on a GPU: it may still be another job's
         settings = spec["training"]
-        self.task = Classification(spec, data, processes, device)
+        self.task = Classification(spec, data, processes, device, pool, weights)
         self.loop = Loop(
             self.task, settings["epochs"], settings["batch_size"], spec["seed"], state, processes, stop, report
         )
@@ -52,23 +56,36 @@ class Training:
         loop.run()
         with torch.random.fork_rng(devices=[loop.device] if loop.device.type == "cuda" else []):
             last = task.last(loop.batches(loop.epochs + 1))
+        followed = task.following
         return TrainedRun(
-            best=task.best,
+            best=followed.best,
             last=last,
-            best_epoch=task.best_epoch,
-            history=pd.DataFrame(task.history),
-            energies=task.energy_table() if loop.processes.first else pd.DataFrame(),
+            checkpoints=followed.checkpoints,
+            best_epoch=followed.best_epoch,
+            history=pd.DataFrame(followed.history),
+            energies=followed.energy_table() if loop.processes.first else pd.DataFrame(),
+            statistics=statistics_table(task.observing.rows),
             timing=pd.DataFrame(loop.progress.timing),
             devices=loop.progress.devices,
         )
 
 
-def run_digest(spec: dict, data: PreparedDataset, engine: Engine, processes: int, device: torch.device) -> str:
+def run_digest(
+    spec: dict,
+    data: PreparedDataset,
+    engine: Engine,
+    processes: int,
+    device: torch.device,
+    others: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Sixteen hexadecimal digits over all that defines a run: its specification (with the digest of the code it uses),
     how and on what kind of device it is computed (sums on a processor depend on its threads), and the checksums of the
-    data."""
+    data.
+
+    others: the SHA-256 of what else it is made from, by name: weights of other runs, a pool of generated images.
+    """
     threads = torch.get_num_threads() if device.type == "cpu" else None
-    facts = [spec, engine.facts(), processes, device.type, threads, data.sheet["sha256"]]
+    facts = [spec, engine.facts(), processes, device.type, threads, data.sheet["sha256"], dict(others)]
     text = json.dumps(facts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

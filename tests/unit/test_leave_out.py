@@ -13,9 +13,9 @@ from processes import Child, run_script
 from robustlens.data.prepared import PreparedDataset, Split
 from robustlens.errors import RobustlensError
 from robustlens.training.engine import Engine
+from robustlens.training.leave_out import left_out, without
 from robustlens.training.result import TrainedRun
 from robustlens.training.run import run_digest
-from robustlens.training.selection import left_out, without
 
 # Two classes of five images. Position:  0     1      2     3      4      5      6     7     8     9
 MARGINAL = np.array([-5.0, -12.0, -3.0, -8.0, -11.47, -3.87, -3.5, -9.0, -2.0, -7.0])

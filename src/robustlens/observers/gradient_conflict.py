@@ -1,0 +1,43 @@
+"""Whether the terms of a loss pull the weights in opposite directions (Waseda et al. 2025, section 3)."""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robustlens.learning.observer import Observer, Statistics, Step
+from robustlens.parameters import PositiveInt
+
+
+@dataclass(frozen=True)
+class GradientConflict(Observer):
+    """Of every pair of terms with gradients g1 and g2 of the classifier's convolution and linear weights:
+    `<term>-<term>/cosine`, their cosine (0 where one of them is 0), and `<term>-<term>/conflict`, the share of all
+    entries with g1 g2 < 0. Followed by `/<layer>`, the same of the weights of that layer alone.
+    """
+
+    every: PositiveInt = 100
+
+    def of_step(self, step: Step, memory: dict[str, Tensor]) -> Statistics:
+        layers = {
+            name: module.weight
+            for name, module in step.learner.network.named_modules()
+            if isinstance(module, nn.Conv2d | nn.Linear)
+        }
+        weights, found = list(layers.values()), {}
+        gradients = {
+            name: [
+                (torch.zeros_like(w) if g is None else g).flatten()
+                for w, g in zip(weights, step.gradients(term, weights), strict=True)
+            ]
+            for name, term in step.terms.items()
+        }
+        for (first, ours), (second, theirs) in combinations(gradients.items(), 2):
+            whole = {"": (torch.cat(ours), torch.cat(theirs))}
+            parts = {f"/{layer}": pair for layer, pair in zip(layers, zip(ours, theirs, strict=True), strict=True)}
+            for place, (g1, g2) in (whole | parts).items():
+                found[f"{first}-{second}/cosine{place}"] = F.cosine_similarity(g1, g2, dim=0)
+                found[f"{first}-{second}/conflict{place}"] = (g1 * g2 < 0).double().mean()
+        return found

@@ -1,0 +1,55 @@
+"""Batches of two sources: real training images, and images from a generator (PORT: Sehwag et al. 2022, Eq. 5)."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from robustlens.data.prepared import Split
+from robustlens.errors import RobustlensError
+from robustlens.seeds import generator
+from robustlens.training.images import Images
+from robustlens.training.optional import Part
+
+
+class Mixture:
+    """The loss is gamma L(real) + (1 - gamma) L(generated), each the mean over its part of the batch. A source without
+    weight is left out.
+
+    settings: a recipe's `mix`. To every batch of real images belong `ratio` times as many generated ones. Of these, the
+    order is shuffled anew in every epoch, and none comes again before all others of the pool have come; so an epoch,
+    which is a pass over the real images, sees part of a larger pool, and a smaller one several times.
+    Raises RobustlensError for a pool that is smaller than a batch's part.
+    """
+
+    def __init__(self, settings: dict, pool: Split, batch_size: int, images: int, seed: int, device: torch.device):
+        """images: the real ones, of an epoch."""
+        self.settings, self.seed, self.batch_size, self.images = settings, seed, batch_size, images
+        self.pool = Images(pool, device)
+        self.per_batch = round(settings["ratio"] * batch_size)
+        if not 0 < self.per_batch <= len(self.pool):
+            raise RobustlensError(
+                f"mix: a batch of {batch_size} real images needs {self.per_batch} generated ones, of {len(self.pool)} "
+                f"in the pool of {settings['generator']}; change `ratio`, `batch_size` or the generator's `per_class`"
+            )
+        self._order = lru_cache(maxsize=1)(self._shuffled)
+
+    def parts(self, train: Images, batch: Tensor, number: int) -> list[Part]:
+        """batch: positions (B,) of the real images. number: of steps done before, over all epochs."""
+        steps_per_epoch = -(-self.images // self.batch_size)
+        epoch, step = divmod(number, steps_per_epoch)
+        start, count = step * self.per_batch, max(1, round(self.settings["ratio"] * len(batch)))
+        generated = self._order(epoch)[start : start + count]
+        gamma = self.settings["gamma"]
+        real = Part(train, batch, gamma, augmented=True, real=True)
+        others = Part(self.pool, generated, 1 - gamma, augmented=self.settings["augmented"], real=False)
+        return [part for part in (real, others) if part.weight > 0]
+
+    def _shuffled(self, epoch: int) -> Tensor:
+        """Positions in the pool, for all steps of an epoch."""
+        steps_per_epoch = -(-self.images // self.batch_size)
+        passes, needed = [], steps_per_epoch * self.per_batch
+        while sum(map(len, passes)) < needed:
+            random = generator(self.seed, "pool", epoch, len(passes))
+            passes.append(torch.randperm(len(self.pool), generator=random))
+        return torch.cat(passes)[:needed].to(self.pool.device)
