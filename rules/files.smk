@@ -32,6 +32,13 @@ def measured_energies(wildcards):
     return [f"results/{wildcards.scale}/energies/{run}/training-images.parquet"] if measured_by else []
 
 
+def weights_of_others(wildcards):
+    """What a recipe's training starts from or is given: weights of runs of the same seed."""
+    folder = f"results/{wildcards.scale}/runs/{wildcards.dataset}"
+    others = configuration.weights_of_others(CONFIG, wildcards.recipe).values()
+    return [f"{folder}/{run['recipe']}/seed{wildcards.seed}/{run['checkpoint']}.safetensors" for run in others]
+
+
 def run_folder(wildcards):
     return f"results/{wildcards.scale}/runs/{wildcards.dataset}/{wildcards.recipe}/seed{wildcards.seed}"
 

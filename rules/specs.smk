@@ -51,7 +51,7 @@ def train_spec(wildcards):
     return job_spec(
         "train",
         component_module("methods", spec["method"]["name"]),
-        component_module("models", spec["architecture"]["family"]),
+        *(component_module("models", family) for family in configuration.trained_families(spec)),
         *optional.modules(spec),
         seed=int(wildcards.seed),
         **spec,

@@ -1,5 +1,6 @@
-# REQUIRED INPUTS   results/<scale>/data/<dataset>/sheet.json and its arrays
-# OUTPUTS           results/<scale>/runs/<dataset>/<recipe>/seed<k>/{best,last}.safetensors, {history,energies,timing}.parquet
+# REQUIRED INPUTS   results/<scale>/data/<dataset>/sheet.json and its arrays; of recipes that build on others, their weights
+# OUTPUTS           results/<scale>/runs/<dataset>/<recipe>/seed<k>/{best,last,checkpoints}.safetensors
+#                   results/<scale>/runs/<dataset>/<recipe>/seed<k>/{history,energies,statistics,timing}.parquet
 #                   results/<scale>/energies/<dataset>/<recipe>/seed<k>/training-images.parquet for a recipe by which
 #                   another one chooses the images that it leaves out
 #                   results/<scale>/runs/<dataset>/<model>/seed0/published.safetensors for a third-party model
@@ -8,6 +9,7 @@
 # in results/<scale>/state/, in a folder whose name holds a digest of everything that defines the run.
 
 FILES["history"] = Kind("runs/{dataset}/{recipe}/seed{seed}/history.parquet")
+FILES["statistics"] = Kind("runs/{dataset}/{recipe}/seed{seed}/statistics.parquet")
 FILES["energies"] = Kind("runs/{dataset}/{recipe}/seed{seed}/energies.parquet")
 FILES["training-images"] = Kind("energies/{dataset}/{recipe}/seed{seed}/training-images.parquet")
 PLANNED["train"] = "robustlens.planning.stages.train"
@@ -19,11 +21,14 @@ rule train:
     input:
         sheet=dataset_sheet,
         measured=measured_energies,
+        others=weights_of_others,
     output:
         best="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/best.safetensors",
         last="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/last.safetensors",
+        checkpoints="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/checkpoints.safetensors",
         history="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/history.parquet",
         energies="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/energies.parquet",
+        statistics="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/statistics.parquet",
         timing="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/timing.parquet",
         certificate="results/{scale}/provenance/runs/{dataset}/{recipe}/seed{seed}.json",
     log:
@@ -51,7 +56,7 @@ rule train:
     shell:
         'python "$ROBUSTLENS/scripts/train.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
         " --processes {resources.processes} --data {params.data:q} --measured {input.measured:q}"
-        " --state {params.state:q} --run {params.run:q}"
+        " --others {input.others:q} --state {params.state:q} --run {params.run:q}"
         " --certificate {output.certificate:q}"
 
 

@@ -25,6 +25,9 @@ arguments.add_argument("--data", required=True, type=Path, help="folder of the p
 arguments.add_argument(
     "--measured", type=Path, nargs="*", default=[], help="energies of the training images, for leave_out.measured_by"
 )
+arguments.add_argument(
+    "--others", type=Path, nargs="*", default=[], help="weights of other runs: `start_from`, then the `given` by name"
+)
 arguments.add_argument("--state", required=True, type=Path, help="folder that holds the training states")
 arguments.add_argument("--run", required=True, type=Path, help="folder of the finished run")
 arguments.add_argument("--certificate", required=True, type=Path)
@@ -44,7 +47,7 @@ with (
     job(f"train {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", log),
     use_device(args.threads, arithmetic.of(spec)) as device,
 ):
-    certificate = Certificate(spec, [args.data / "sheet.json", *args.measured])
+    certificate = Certificate(spec, [args.data / "sheet.json", *args.measured, *args.others])
     signals = stop_on_signals()
     data = load(args.data, ["train", "validation"])
     leave_out = optional.load("leave_out", spec)
@@ -55,7 +58,10 @@ with (
         print(f"{len(positions)} training images are left out, {len(data.splits['train'].labels)} remain")
     method = create("methods", spec["method"]["name"], spec["method"]["parameters"])
     *_, engine = fresh(spec, method, data, device)
-    digest = run_digest(spec, data, engine, args.processes, device)
+    names = [*(["start_from"] if "start_from" in spec else []), *sorted(spec.get("given", {}))]
+    others = dict(zip(names, args.others, strict=True))
+    checksums = {name: certificate.inputs[str(file)] for name, file in others.items()}
+    digest = run_digest(spec, data, engine, args.processes, device, checksums)
     progress = Progress("epoch", spec["training"]["epochs"])
 
     def report(epoch: int, _epochs: int, row: dict) -> None:
@@ -63,7 +69,7 @@ with (
 
     state = RunState(state_folder(args.state, spec, digest), digest)
     with state if first else contextlib.nullcontext():
-        run = Training(spec, data, state, device, lambda: bool(signals), report).run()
+        run = Training(spec, data, state, device, lambda: bool(signals), report, weights=others).run()
         if first:
             outputs = write_run(run, args.run)
             facts = {"best_epoch": run.best_epoch, "digest": digest, "engine": engine.facts(), "devices": run.devices}

@@ -23,6 +23,7 @@ PACKAGE = Path(__file__).parent
 # What a component of a group is called in a message.
 KINDS = {
     "methods": "method",
+    "observers": "observer",
     "attacks": "attack",
     "models": "architecture",
     "data": "dataset reader",
@@ -65,7 +66,7 @@ Flag = Kind(lambda v: isinstance(v, bool), "true or false")
 
 @dataclass(frozen=True)
 class Component:
-    """One component as its file declares it: where it is and which parameters it takes."""
+    """One component as its file declares it: where it is, which parameters it takes, and (GIVEN) what else it needs."""
 
     group: str
     name: str
@@ -73,6 +74,7 @@ class Component:
     class_name: str
     kinds: dict[str, Kind]
     defaults: dict[str, Any]
+    needs: tuple[str, ...] = ()
 
 
 def names(group: str) -> list[str]:
@@ -108,6 +110,11 @@ def resolve(group: str, name: str, given: dict[str, Any], where: str) -> dict[st
     return {**copy.deepcopy(spec.defaults), **given}
 
 
+def needs(group: str, name: str) -> tuple[str, ...]:
+    """What a component needs besides parameters: for a method, names of frozen networks of other runs."""
+    return _read(group, name).needs
+
+
 def create(group: str, name: str, given: dict[str, Any]) -> Any:
     """The component's object, ready to use. Imports its module."""
     parameters = resolve(group, name, given, where=f"{group}.{name}")
@@ -132,14 +139,16 @@ def fraction(value: float | str) -> float:
 def _read(group: str, name: str) -> Component:
     path = PACKAGE / group / f"{name.replace('-', '_')}.py"
     node = _component_class(path)
-    kinds, defaults = {}, {}
+    kinds, defaults, given = {}, {}, ()
     for field in node.body:
+        if isinstance(field, ast.Assign) and ast.unparse(field.targets[0]) == "GIVEN":
+            given = ast.literal_eval(field.value)
         if isinstance(field, ast.AnnAssign):
             kinds[field.target.id] = eval(ast.unparse(field.annotation), {"__builtins__": {}}, globals())
             if field.value is not None:
                 default = ast.literal_eval(field.value)
                 defaults[field.target.id] = list(default) if isinstance(default, tuple) else default
-    return Component(group, name, f"robustlens.{group}.{path.stem}", node.name, kinds, defaults)
+    return Component(group, name, f"robustlens.{group}.{path.stem}", node.name, kinds, defaults, given)
 
 
 @cache

@@ -58,11 +58,11 @@ REFUSED = [
     ),
     (
         lambda r: digits(r)["training"].update(attack_batchnorm="both"),
-        f"{DIGITS}.training.attack_batchnorm: 'both' is not one of ['eval', 'train'] (BatchNorm in the training",
+        f"{DIGITS}.training.attack_batchnorm: 'both' is not one of ['eval', 'train', 'batch'] (BatchNorm in",
     ),
     (
-        lambda r: digits(r)["training"]["schedule"].update(name="cosine"),
-        f"{DIGITS}.training.schedule.name: 'cosine' is not one of ['one-cycle', 'step']",
+        lambda r: digits(r)["training"]["schedule"].update(name="linear"),
+        f"{DIGITS}.training.schedule.name: 'linear' is not one of ['one-cycle', 'step', 'cosine']",
     ),
     (
         lambda r: digits(r)["training"]["schedule"].update(warmup_fraction=3),

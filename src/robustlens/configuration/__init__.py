@@ -24,8 +24,10 @@ from robustlens.configuration.facts import (
     run_spec,
     suite_attacks,
     title,
+    trained_families,
     trained_under,
     used_datasets,
+    weights_of_others,
 )
 from robustlens.configuration.reading import Config, combined, merge, read_yaml, without_nulls
 from robustlens.study.declaration import Study
@@ -50,8 +52,10 @@ __all__ = [
     "run_spec",
     "suite_attacks",
     "title",
+    "trained_families",
     "trained_under",
     "used_datasets",
+    "weights_of_others",
 ]
 
 

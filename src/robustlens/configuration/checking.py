@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 
-from robustlens.configuration.facts import OF_ATTACK, OF_RECIPE, training
+from robustlens.configuration.facts import OF_ATTACK, OF_RECIPE, architecture, training
 from robustlens.configuration.reading import Config
 from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest, resolve
@@ -27,13 +27,30 @@ def check_trainings(config: Config, schema: Config, runs: Iterable[tuple[str, st
     """
     of_training = {"$ref": "#/$defs/training", "$defs": schema["$defs"]}
     for dataset, recipe in runs:
-        if "training" in config["recipes"][recipe]:
-            try:
-                validate(
-                    copy.deepcopy(training(config, dataset, recipe)), of_training, f"config.recipes.{recipe}.training"
-                )
-            except RobustlensError as error:
-                raise RobustlensError(f"{error}, on {dataset}") from error
+        settings, chosen = copy.deepcopy(training(config, dataset, recipe)), config["recipes"][recipe]
+        where = f"config.recipes.{recipe}.training" if "training" in chosen else f"config.datasets.{dataset}.training"
+        try:
+            validate(settings, of_training, where)
+            _check_epochs(settings, where)
+        except RobustlensError as error:
+            raise RobustlensError(f"{error}, on {dataset}" if "training" in chosen else str(error)) from error
+        start = chosen.get("start_from", {}).get("recipe")
+        if start and architecture(config, dataset, start) != architecture(config, dataset, recipe):
+            raise RobustlensError(
+                f"config.recipes.{recipe}.start_from: {start} has another architecture on {dataset}; give both the same"
+            )
+
+
+def _check_epochs(settings: Config, where: str) -> None:
+    late = [epoch for epoch in settings["checkpoints"] if epoch > settings["epochs"]]
+    if late:
+        raise RobustlensError(f"{where}.checkpoints: {late[0]} is after the last epoch, {settings['epochs']}")
+    warmup = settings["schedule"].get("warmup")
+    if warmup and warmup["epochs"] >= settings["epochs"]:
+        raise RobustlensError(
+            f"{where}.schedule.warmup.epochs: {warmup['epochs']} of {settings['epochs']} epochs leave none after it; "
+            "lower it"
+        )
 
 
 def validate(config: Config, schema: Config, where: str = "config") -> None:
@@ -98,6 +115,8 @@ def _resolve_components(config: Config) -> None:
         recipe.update(resolve("methods", recipe["method"], parameters, f"config.recipes.{name}"))
         if "architecture" in recipe:
             _resolve_family("models", recipe["architecture"], f"config.recipes.{name}.architecture")
+        for observer, settings in recipe.get("observers", {}).items():
+            settings.update(resolve("observers", observer, settings, f"config.recipes.{name}.observers.{observer}"))
     for name, attack in config["attacks"].items():
         _resolve_family("attacks", attack, f"config.attacks.{name}", OF_ATTACK)
     for name, dataset in config["datasets"].items():

@@ -32,8 +32,9 @@ def trained(config: Config) -> list[tuple[str, str]]:
             for dataset in cohort["datasets"]:
                 features = config["datasets"][dataset].get("generation", {}).get("features", {})
                 recipes = [*cohort["recipes"], *([features["recipe"]] if "recipe" in features else [])]
-                measured_by = (config["recipes"][name].get("leave_out", {}).get("measured_by") for name in recipes)
-                runs |= dict.fromkeys((dataset, name) for name in [*recipes, *filter(None, measured_by)])
+                for name in recipes:  # grows
+                    recipes += [other for other in facts.needed(config, name) if other not in recipes]
+                runs |= dict.fromkeys((dataset, name) for name in recipes)
     return list(runs)
 
 

@@ -10,7 +10,10 @@ from robustlens.generation import inception_weights
 CATALOGUE = Path(__file__).parent.parent / "data" / "catalogue"
 CHECKSUMS = ("sha256", "sha1", "md5")
 # Keys of a recipe and of an attack that are not their component's parameters.
-OF_RECIPE = ("method", "training", "architecture", "threat", "leave_out", "changes", "label", "colour", "marker")
+OF_RECIPE = (
+    *("method", "training", "architecture", "threat", "start_from", "given", "mix", "observers", "leave_out"),
+    *("changes", "label", "colour", "marker"),
+)
 OF_ATTACK = ("family", "label")
 
 
@@ -45,8 +48,38 @@ def run_spec(config: Config, dataset: str, recipe: str) -> Config:
         "training": training(config, dataset, recipe),
         "threat": config["threats"][trained_under(config, dataset, recipe)],
         "tracking": protocol["tracking"],
-        **({"leave_out": chosen["leave_out"]} if "leave_out" in chosen else {}),
+        **{key: chosen[key] for key in ("start_from", "mix", "observers", "leave_out") if chosen.get(key)},
+        **({"given": given(config, dataset, recipe)} if "given" in chosen else {}),
     }
+
+
+def trained_families(spec: Config) -> list[str]:
+    """The architectures that a training with this specification (`run_spec`) builds: its own and those it is given."""
+    architectures = [spec["architecture"], *(other["architecture"] for other in spec.get("given", {}).values())]
+    return list(dict.fromkeys(architecture["family"] for architecture in architectures))
+
+
+def given(config: Config, dataset: str, recipe: str) -> Config:
+    """The frozen networks of other runs that a recipe's runs need, with their architectures, by name."""
+    return {
+        name: other | {"architecture": architecture(config, dataset, other["recipe"])}
+        for name, other in config["recipes"][recipe].get("given", {}).items()
+    }
+
+
+def weights_of_others(config: Config, recipe: str) -> dict[str, Config]:
+    """The recipe and checkpoint of the weights that a recipe's training reads: "start_from", and by name the given
+    ones."""
+    chosen = config["recipes"][recipe]
+    start = {"start_from": chosen["start_from"]} if "start_from" in chosen else {}
+    return start | dict(sorted(chosen.get("given", {}).items()))
+
+
+def needed(config: Config, recipe: str) -> list[str]:
+    """The recipes whose runs come before this one's: it starts from them, is given them or leaves out by them."""
+    found = [other["recipe"] for other in weights_of_others(config, recipe).values()]
+    measured_by = config["recipes"][recipe].get("leave_out", {}).get("measured_by")
+    return list(dict.fromkeys([*found, *([measured_by] if measured_by else [])]))
 
 
 def architecture(config: Config, dataset: str, recipe: str) -> Config:

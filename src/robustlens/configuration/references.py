@@ -6,7 +6,7 @@ from typing import Any
 from robustlens.configuration import facts
 from robustlens.configuration.reading import Config, merge
 from robustlens.errors import RobustlensError
-from robustlens.parameters import nearest
+from robustlens.parameters import nearest, needs
 from robustlens.report.escape import latex
 
 
@@ -100,6 +100,39 @@ def _check_recipe(config: Config, name: str, recipe: Config) -> None:
                 f"{where}.leave_out.measured_by: {by} leaves images out itself; name a recipe that trains "
                 "on all of them"
             )
+    _check_other_runs(config, name, recipe)
+
+
+def _check_other_runs(config: Config, name: str, recipe: Config) -> None:
+    """What a recipe is given is what its method asks for, and no recipe waits for itself."""
+    where, wanted, given = f"config.recipes.{name}", needs("methods", recipe["method"]), recipe.get("given", {})
+    known(given, wanted, f"network of {recipe['method']}", f"{where}.given")
+    for missing in wanted:
+        if missing not in given:
+            raise RobustlensError(
+                f"{where}: {recipe['method']} needs a network {missing!r} of another run; add "
+                f"`given: {{{missing}: {{recipe: NAME}}}}`"
+            )
+    places = {f"given.{key}": other["recipe"] for key, other in given.items()}
+    places |= {"start_from": recipe["start_from"]["recipe"]} if "start_from" in recipe else {}
+    if "measured_by" in recipe.get("leave_out", {}):
+        places["leave_out.measured_by"] = recipe["leave_out"]["measured_by"]
+    for place, other in places.items():
+        known([other], config["recipes"], "recipe", f"{where}.{place}")
+        if name in _before(config, other):
+            raise RobustlensError(f"{where}.{place}: a run of {other} needs one of {name} itself: a circle")
+
+
+def _before(config: Config, recipe: str) -> set[str]:
+    """The recipe and all that its runs need, directly or not."""
+    found: set[str] = set()
+    waiting = [recipe]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and name in config["recipes"]:
+            found.add(name)
+            waiting += facts.needed(config, name)
+    return found
 
 
 def _check_dataset(config: Config, name: str, dataset: Config) -> None:

@@ -79,6 +79,6 @@ def undisturbed(learner: Learner) -> Iterator[None]:
             yield
     finally:
         for buffer, before in buffers:
-            buffer.copy_(before)
+            buffer.data.copy_(before)  # unseen by the gradient of the loss, which needs none of them
         for module, training in modes:
             module.training = training
