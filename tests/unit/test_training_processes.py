@@ -36,12 +36,14 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def one_of_two(rank: int, port: int, spec: dict, data: PreparedDataset, folder: Path, stop_after: int | None) -> None:
+def one_of_two(
+    rank: int, port: int, spec: dict, data: PreparedDataset, folder: Path, stop_after: int | None, others: dict
+) -> None:
     """Process 1 alone is asked to stop; process 0 alone holds the state."""
     os.environ.update(WORLD_SIZE="2", RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     state = RunState(folder / "state", "digest")
     with state if rank == 0 else contextlib.nullcontext():
-        run = tiny.training(spec, data, state)
+        run = tiny.training(spec, data, state, **others)
         run.loop.stop = lambda: rank == 1 and run.loop.steps_done() == stop_after
         try:
             finished = run.run()
@@ -52,15 +54,17 @@ def one_of_two(rank: int, port: int, spec: dict, data: PreparedDataset, folder: 
     save_weights(finished.last, folder / f"{rank}.safetensors")
     if rank == 0:
         finished.history.to_parquet(folder / "history.parquet")
+        finished.statistics.to_parquet(folder / "statistics.parquet")
 
 
 def two_processes(
-    spec: dict, data: PreparedDataset, folder: Path, stop_after: int | None = None
+    spec: dict, data: PreparedDataset, folder: Path, stop_after: int | None = None, **others: object
 ) -> list[dict[str, Tensor]]:
     """The last weights of both, where they come to the end."""
     folder.mkdir(exist_ok=True)
     port = free_port()
-    children = [Child(folder / f"{r}.txt", one_of_two, r, port, spec, data, folder, stop_after) for r in range(2)]
+    shared = port, spec, data, folder, stop_after, others
+    children = [Child(folder / f"{r}.txt", one_of_two, r, *shared) for r in range(2)]
     for child in children:
         code, output = child.wait()
         assert code == 0, output

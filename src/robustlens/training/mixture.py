@@ -50,6 +50,6 @@ class Mixture:
         steps_per_epoch = -(-self.images // self.batch_size)
         passes, needed = [], steps_per_epoch * self.per_batch
         while sum(map(len, passes)) < needed:
-            random = generator(self.seed, "pool", epoch, len(passes))
+            random = generator(self.seed, "pool", epoch + 1, len(passes))
             passes.append(torch.randperm(len(self.pool), generator=random))
         return torch.cat(passes)[:needed].to(self.pool.device)

@@ -70,9 +70,13 @@ class Observing:
 
 @contextlib.contextmanager
 def undisturbed(learner: Learner) -> Iterator[None]:
-    """Inside, whatever passes are made, afterwards buffers, modes and PyTorch's random numbers are as before."""
+    """Inside, whatever passes are made, afterwards buffers, gradients, modes and PyTorch's random numbers are as
+    before."""
     buffers = [(buffer, buffer.clone()) for buffer in learner.buffers()]
     modes = [(module, module.training) for module in learner.modules()]
+    gradients = [(parameter, parameter.grad) for parameter in learner.parameters()]
+    for parameter, _ in gradients:
+        parameter.grad = None
     devices = {buffer.device for buffer, _ in buffers if buffer.device.type == "cuda"}
     try:
         with torch.random.fork_rng(devices=devices):
@@ -80,5 +84,7 @@ def undisturbed(learner: Learner) -> Iterator[None]:
     finally:
         for buffer, before in buffers:
             buffer.data.copy_(before)  # unseen by the gradient of the loss, which needs none of them
+        for parameter, before in gradients:
+            parameter.grad = before
         for module, training in modes:
             module.training = training
