@@ -24,6 +24,7 @@ from robustlens.methods.sat import SAT
 from robustlens.methods.standard import Standard
 from robustlens.methods.trades import Trades
 from robustlens.methods.weat import Weat
+from robustlens.parameters import names
 
 # Right on both images; right, then fooled; wrong on both; low logits, so that the natural energy is positive.
 LABELS = [0, 2, 1, 3]
@@ -293,6 +294,12 @@ def test_gairat_counts_the_steps_that_began_at_a_point_still_classified_correctl
         assert kappa[image].item() == pytest.approx(correct / 5)
         assert x_adv.flatten()[image].item() == pytest.approx(point, abs=1e-12)
     assert 0 < kappa.sum() < 5
+
+
+def test_every_method_has_a_case():
+    assert {type(case.method).__module__.rpartition(".")[2].replace("_", "-") for case in CASES} == set(
+        names("methods")
+    )
 
 
 @pytest.mark.parametrize("slope", [10.0, 300.0])

@@ -9,6 +9,7 @@ from torch import nn
 
 from robustlens.data.prepared import PreparedDataset
 from robustlens.errors import RobustlensError
+from robustlens.training.descent import Descent
 from robustlens.training.schedule import Schedule
 from robustlens.training.state import RunState
 
@@ -64,6 +65,69 @@ def test_one_cycle_leaves_momentum_alone_unless_told():
 def test_step_schedule_drops_after_each_milestone():
     used = [rate for rate, _ in rates({"name": "step", "milestones": [2, 4], "factor": 0.1}, 5, 3)]
     assert used == pytest.approx([0.1] * 6 + [0.01] * 6 + [0.001] * 3)
+
+
+@pytest.mark.parametrize("warm", [0, 2])
+def test_a_cosine_goes_to_its_final_rate_as_pytorch_s_does(warm):
+    warmup = {"warmup": {"epochs": warm, "first_share": 0.1, "every": "step"}} if warm else {}
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=18 - 3 * warm, eta_min=0.001)
+    theirs = falling
+    if warm:
+        rising = torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, 1.0, total_iters=3 * warm)
+        theirs = torch.optim.lr_scheduler.SequentialLR(optimizer, [rising, falling], milestones=[3 * warm])
+    expected = []
+    for _ in range(18):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.step()
+    used = rates({"name": "cosine", "final_rate": 0.001, **warmup}, 6, 3)
+    assert [rate for rate, _ in used] == pytest.approx(expected, rel=1e-9)
+    assert {momentum for _, momentum in used} == {0.9}
+    assert used[-1][0] > 0.001
+
+
+def test_a_warm_up_between_epochs_is_that_of_lbgat_and_ar_at():
+    """As their scheduler runs: 0.02 in epoch 1, 0.1 to epoch 76, then 0.01 and, from epoch 92 on, 0.001."""
+    warmup = {"epochs": 1, "first_share": 0.2, "every": "epoch"}
+    schedule = {"name": "step", "milestones": [76, 91], "factor": 0.1, "warmup": warmup}
+    used = [rate for rate, _ in rates(schedule, 100, 2)]
+    assert used == pytest.approx([0.02] * 2 + [0.1] * 150 + [0.01] * 30 + [0.001] * 18)
+    longer = [rate for rate, _ in rates(schedule | {"warmup": warmup | {"epochs": 4}}, 6, 2)]
+    assert longer == pytest.approx([0.02, 0.02, 0.04, 0.04, 0.06, 0.06, 0.08, 0.08, 0.1, 0.1, 0.1, 0.1])
+
+
+def test_a_warm_up_that_leaves_nothing_is_refused():
+    schedule = {"name": "cosine", "final_rate": 0, "warmup": {"epochs": 3, "first_share": 0, "every": "step"}}
+    with pytest.raises(RobustlensError, match=r"a warm-up of 3 epochs leaves none of 3; lower `warmup.epochs`"):
+        rates(schedule, 3, 5)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_descent_is_that_of_pytorch(nesterov):
+    ours, theirs = (nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64)) for _ in range(2))
+    descent = Descent(nn.ParameterDict({"w": ours}), 0.01, nesterov, fused=False)
+    optimizer = torch.optim.SGD([theirs], lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=nesterov)
+    for step in range(4):
+        for w in (ours, theirs):
+            w.grad = torch.tensor([1.0 + step, 0.5], dtype=torch.float64)
+        descent.step(0.1, 0.9)
+        optimizer.step()
+        assert torch.equal(ours, theirs)
+    by_hand, velocity = 1.0, 0.0
+    for step in range(4):
+        g = 1.0 + step + 0.01 * by_hand
+        velocity = 0.9 * velocity + g
+        by_hand -= 0.1 * (g + 0.9 * velocity if nesterov else velocity)
+    assert float(ours[0]) == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_a_run_descends_as_its_settings_say(data, tmp_path):
+    last = {
+        nesterov: tiny.train(tiny.spec(nesterov=nesterov), data, tmp_path / str(nesterov)).last["linear.weight"]
+        for nesterov in (False, True)
+    }
+    assert not torch.equal(last[False], last[True])
 
 
 @pytest.mark.parametrize(("epochs", "steps", "warmup"), [(1, 4, 0.25), (1, 1, 0.25), (1, 20, 0.05)])

@@ -28,6 +28,26 @@ def test_only_a_train_mode_attack_touches_batch_statistics(method, mode, forward
     assert run.last["bn1.num_batches_tracked"] == forwards * tiny.STEPS
 
 
+def test_an_attack_may_use_batch_statistics_and_update_nothing(data, tmp_path):
+    images = {}
+    for mode in ("eval", "train", "batch"):
+        run = tiny.made(tiny.spec(attack_batchnorm=mode), data, tmp_path / mode)
+        attack, network = run.task.attack, run.task.network
+
+        def spy(model, *rest, attack=attack, network=network, mode=mode):
+            before = {name: t.clone() for name, t in network.named_buffers()}
+            images[mode] = attack(model, *rest)
+            unmoved = all(torch.equal(before[name], t) for name, t in network.named_buffers())
+            assert network.training is (mode != "eval") and unmoved is (mode != "train")
+            return images[mode]
+
+        run.task.attack = spy
+        _, weights = next(tiny.after_each_step(run))
+        assert weights["bn1.num_batches_tracked"] == (3 if mode == "train" else 1)  # the loss's own pass
+        assert all(m.track_running_stats for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert torch.equal(images["batch"], images["train"]) and not torch.equal(images["batch"], images["eval"])
+
+
 def test_an_eval_mode_attack_sees_running_statistics_and_parameters_without_gradient(data, tmp_path):
     with RunState(tmp_path, "digest") as state:
         run = tiny.training(tiny.spec(), data, state)
