@@ -100,15 +100,23 @@ def attack_passes(
 
 
 def training_passes(method: str, parameters: dict, attack_steps: int) -> tuple[Passes, int]:
-    """A training step: its attack, and how many forward passes its loss makes with a gradient of the parameters."""
+    """A training step: its attack, and how many forward passes its loss makes with a gradient of the parameters. Passes
+    of what is trained beside the classifier, or given, count as the classifier's."""
     chosen = create("methods", method, parameters)
     attack = chosen.attack(attack_steps)
     network, x, y = _example(10, True, "cpu")
-    learner = Learner(network)
+    built = [network]
+
+    def build(architecture: dict | None = None) -> CountingNetwork:
+        built.append(CountingNetwork(10))
+        return built[-1]
+
+    parts = chosen.parts(network, build)
+    learner = Learner(network, parts, chosen.memory(10), {name: build() for name in chosen.GIVEN})
     found = attack(learner, x, y, NOWHERE, torch.Generator().manual_seed(0)) if attack else x
-    passes = Passes(*network.read())
+    passes = sum((Passes(*one.read()) for one in built), Passes(0, 0))
     chosen.loss(learner, batch_of(x, y, found, epoch=1))
-    return passes, network.read()[0]
+    return passes, sum(one.read()[0] for one in built)
 
 
 def _counted(attack: object, classes: int, robust: bool, device: torch.device | str) -> Passes:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from robustlens.data.prepared import PreparedDataset, Split
+from robustlens.models.weights import build, save_weights
 from robustlens.planning.datasets import Dataset
 from robustlens.planning.dry_run import Job
 from robustlens.planning.known import Known
@@ -22,7 +23,11 @@ from robustlens.training.state import RunState
 FLOAT = 4
 EPOCHS = 4  # of a trial; the first one warms up, and the median of the others counts
 # The settings of a run that a trial changes: none of them costs time.
-LOOP = {"learning_rate": 1e-6, "schedule": {"name": "step", "milestones": [1000], "factor": 0.1}}
+LOOP = {
+    "learning_rate": 1e-6,
+    "schedule": {"name": "step", "milestones": [1000], "factor": 0.1},
+    "checkpoints": [],
+}
 NOTES = ("A training that was interrupted resumes from its saved state, but is counted as a whole.",)
 
 
@@ -31,10 +36,11 @@ def work(job: Job, known: Known) -> Work:
 
 
 def written(job: Job, known: Known) -> dict[str, float]:
-    """The weights of two checkpoints; in the state the weights, the best ones, the momentum and the average."""
+    """The weights of two checkpoints and of further epochs; in the state the weights, the best ones, those of these
+    epochs, the momentum and the average."""
     weights = known.work(job).network.parameters * FLOAT
-    averaged = job.spec["training"]["averaging"]["name"] != "none"
-    return {"weights of runs": 2 * weights, "training states": (3 + averaged) * weights}
+    averaged, more = job.spec["training"]["averaging"]["name"] != "none", len(job.spec["training"]["checkpoints"])
+    return {"weights of runs": (2 + more) * weights, "training states": (3 + averaged + more) * weights}
 
 
 def training(spec: dict, dataset: Dataset) -> Work:
@@ -44,7 +50,7 @@ def training(spec: dict, dataset: Dataset) -> Work:
     sizes, settings, tracking, epochs = dataset.sizes, spec["training"], spec["tracking"], spec["training"]["epochs"]
     attack, losses = training_passes(spec["method"]["name"], spec["method"]["parameters"], settings["attack_steps"])
     steps = math.ceil(sizes["train"] / settings["batch_size"])
-    batch, in_all = sizes["train"] / steps, attack * (epochs * steps)
+    batch, in_all = sizes["train"] / steps * sources(spec), attack * (epochs * steps)
     reduced = FLOAT32 if settings["precision"] == "float32" else BFLOAT16
     perturbed = settings["weight_perturbation"]
     twice = max(0, epochs - perturbed["start_epoch"]) if perturbed["name"] != "none" else 0
@@ -52,7 +58,7 @@ def training(spec: dict, dataset: Dataset) -> Work:
     calls = [Calls("training", batch, in_all.forwards, in_all.gradients, trained, precision=reduced)]
     if settings["averaging"]["name"] == "swa":
         forwards, gradients = steps * (attack.forwards + 2), steps * attack.gradients
-        calls.append(Calls("training", batch, forwards, gradients, precision=reduced))
+        calls.append(Calls("training", sizes["train"] / steps, forwards, gradients, precision=reduced))
     for size in (min(sizes["train"], tracking["train_samples"]), sizes["validation"]):
         batches = math.ceil(size / tracking["batch_size"])
         gradients = epochs * batches * tracking["attack_steps"]
@@ -60,11 +66,18 @@ def training(spec: dict, dataset: Dataset) -> Work:
     return Work(Network.of(spec["architecture"], dataset.shape, dataset.classes), tuple(calls))
 
 
+def sources(spec: dict) -> float:
+    """How many images a batch has for each training image."""
+    mix = spec.get("mix", {"gamma": 1.0, "ratio": 0.0})
+    return (mix["gamma"] > 0) + (mix["gamma"] < 1) * mix["ratio"]
+
+
 def trial(job: Job, known: Known, device: torch.device, budget: float) -> dict[str, float] | None:
     """Seconds per FLOP of `training` and of `tracking`, by some epochs of the training loop on random images: as many
     as the budget (FLOPs) allows and the dataset has. None if it does not allow a single batch."""
     dataset = known.dataset(job)
-    spec = job.spec | {"training": job.spec["training"] | LOOP | {"epochs": 1}}
+    spec = {key: value for key, value in job.spec.items() if key not in ("mix", "observers", "start_from")}
+    spec |= {"training": spec["training"] | LOOP | {"epochs": 1}}
     epoch = training(spec, dataset).flops_by("name")
     batch, share = spec["training"]["batch_size"], min(1.0, budget / epoch["tracking"])
     steps = math.ceil(dataset.sizes["train"] / batch)
@@ -101,8 +114,13 @@ def epoch_seconds(spec: dict, dataset: Dataset, device: torch.device) -> dict[st
     spec = spec | {"training": spec["training"] | {"epochs": EPOCHS}}
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as folder, RunState(Path(folder), "probe") as state:
-        data = PreparedDataset(sheet, splits)
-        run = Training(spec, data, state, device, report=lambda *_: ends.append(time.perf_counter())).run()
+        data, given = PreparedDataset(sheet, splits), {}
+        for name, other in spec.get("given", {}).items():
+            given[name] = Path(folder) / f"{name}.safetensors"
+            save_weights(build(other["architecture"], data.channels, data.classes).state_dict(), given[name])
+        run = Training(
+            spec, data, state, device, report=lambda *_: ends.append(time.perf_counter()), weights=given
+        ).run()
     whole, epochs = np.diff(ends), run.timing["seconds"].to_numpy()[1:]
     usual = int(whole.argsort()[len(whole) // 2])
     seconds = float(epochs[usual])
