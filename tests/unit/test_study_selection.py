@@ -178,6 +178,61 @@ def test_two_figures_of_one_name_are_refused():
     selection(figures=[Figure("f", "F", inputs, per=("dataset",)), Figure("f-other", "F", inputs)]).check()
 
 
+SHARED = {  # settings that are changed, and the start of the message
+    "two recipes": (
+        {"recipes": {"trades": {"label": " SAT "}}},
+        "config.recipes.trades.label: 'SAT' is also the label of sat, and both are in the table t of mine; give one of "
+        "them another label",
+    ),
+    "a label that is another recipe's name": (
+        {"recipes": {"sat": {"label": "trades"}}},
+        "config.recipes.trades.label: 'trades' is also the label of sat",
+    ),
+    "a third-party model": (
+        {"models": {"wang": {"title": "SAT"}}},
+        "config.models.wang.title: 'SAT' is also the label of sat",
+    ),
+}
+
+
+def with_labels(changes: dict, declared: Selection) -> Selection:
+    """The same declaration where these recipes and models have these settings."""
+    config = copy.deepcopy(CONFIG)
+    for section, entries in changes.items():
+        for name, settings in entries.items():
+            config[section][name] |= settings
+    return Selection(config, declared.studies, KINDS)
+
+
+@pytest.mark.parametrize("case", SHARED)
+def test_two_recipes_of_one_label_in_one_table_are_refused(case):
+    changes, message = SHARED[case]
+    for declared in (
+        selection([table(x=Files("evaluations", "main"))]),
+        selection(figures=[Figure("t", "T", {"x": Files("evaluations", "main")}, per=("dataset",))]),
+    ):
+        declared.check()
+        with pytest.raises(RobustlensError) as caught:
+            with_labels(changes, declared).check()
+        item = "the table t of mine" if declared.tables("mine") else "the figure t-digits of mine"
+        assert str(caught.value).startswith(message.replace("the table t of mine", item))
+
+
+def test_recipes_of_one_label_that_no_table_shows_together_are_allowed():
+    apart = [table(x=Files("history", "main")), table("u", x=Files("history", "subsets"))]
+    only_sat = Files("history", "main", where=lambda recipe: recipe["name"] == "sat")
+    shared = {"recipes": {name: {"label": "SAT"} for name in ("trades", "fewer")}}
+    one_label = {"recipes": {"fewer": {"label": "SAT"}}}
+    with_labels(one_label, selection(apart)).check()
+    with_labels(shared, selection([table(x=only_sat)])).check()
+    per_recipe = Figure("f", "F", {"x": Files("history", "main", "subsets")}, per=("recipe",))
+    with_labels(shared, selection(figures=[per_recipe])).check()
+    ledger = Claims("Judge", {"x": Files("history", "main", "subsets")})  # names recipes, whatever their labels
+    with_labels(shared, selection(claims=ledger)).check()
+    no_model = table(x=Files("history", "main"))  # made of our own runs only
+    with_labels({"models": {"wang": {"title": "SAT"}}}, selection([no_model])).check()
+
+
 def test_what_a_study_promises_are_the_files_of_all_that_it_makes():
     inputs = {"x": Files("history", "main")}
     moving = Figure("f", "F", inputs, animation=("x",))
@@ -236,3 +291,26 @@ def test_ledgers_are_told_of_the_paper_and_of_no_labels():
     ledger = chosen.context(chosen.claims("mine"))
     assert ledger.recipes["sat"].label == "sat" and ledger.paper == "the paper"
     assert dict(ledger.datasets) == {"digits": "Digits (digits)", "twins": "Digits (twins)"}
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_suites_and_threats_are_those_of_the_evaluations_and_of_no_other_input(together):
+    """The suite and the threat of `subsets`, of which only histories are read, may change and the table stays."""
+    evaluated, trained = Files("evaluations", "main"), Files("history", "subsets")
+    inputs = {"x": (evaluated, trained)} if together else {"x": evaluated, "y": trained}
+    declared = Table("t", "T", inputs, uses=("attacks",))
+    chosen = selection([declared])
+    context = chosen.context(chosen.tables("mine")["t"])
+    assert dict(context.attacks) == {"clean": "clean", "pgd": "PGD"} and set(context.threats) == {"near"}
+    assert {name: dict(recipe.threats) for name, recipe in context.recipes.items()} == {
+        "sat": {"digits": "near", "twins": "near"},
+        "trades": {"digits": "near", "twins": "near"},
+        "wang": {"digits": "near"},
+        "fewer": {},
+        "without-threes": {},
+    }
+    other = copy.deepcopy(CONFIG)
+    other["studies"]["mine"]["cohorts"]["subsets"] |= {"suite": "robustness", "threat": "near"}
+    other["attacks"]["cw"]["label"] = "Carlini and Wagner"
+    changed = Selection(other, chosen.studies, KINDS)
+    assert changed.context(changed.tables("mine")["t"]).to_json() == context.to_json()
