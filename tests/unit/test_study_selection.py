@@ -28,7 +28,7 @@ CONFIG = {
         "fewer": {"method": "sat", "changes": "sat", "leave_out": {"measured_by": "trades", "above": 1.0}},
         "without-threes": {"method": "sat", "changes": "sat", "leave_out": {"classes": [3]}},
     },
-    "models": {"wang": {"dataset": "digits", "title": "Wang et al."}},
+    "models": {"wang": {"dataset": "digits", "title": "Wang et al.", "architecture": {"width": 1}}},
     "attacks": {"clean": {"family": "clean"}, "pgd": {"family": "pgd", "label": "PGD"}, "cw": {"family": "cw"}},
     "suites": {"robustness": {"attacks": ["clean", "pgd"]}, "other": {"attacks": ["cw"]}},
     "studies": {
@@ -195,7 +195,7 @@ SHARED = {  # settings that are changed, and the start of the message
 }
 
 
-def with_labels(changes: dict, declared: Selection) -> Selection:
+def with_settings(changes: dict, declared: Selection) -> Selection:
     """The same declaration where these recipes and models have these settings."""
     config = copy.deepcopy(CONFIG)
     for section, entries in changes.items():
@@ -213,7 +213,7 @@ def test_two_recipes_of_one_label_in_one_table_are_refused(case):
     ):
         declared.check()
         with pytest.raises(RobustlensError) as caught:
-            with_labels(changes, declared).check()
+            with_settings(changes, declared).check()
         item = "the table t of mine" if declared.tables("mine") else "the figure t-digits of mine"
         assert str(caught.value).startswith(message.replace("the table t of mine", item))
 
@@ -223,14 +223,14 @@ def test_recipes_of_one_label_that_no_table_shows_together_are_allowed():
     only_sat = Files("history", "main", where=lambda recipe: recipe["name"] == "sat")
     shared = {"recipes": {name: {"label": "SAT"} for name in ("trades", "fewer")}}
     one_label = {"recipes": {"fewer": {"label": "SAT"}}}
-    with_labels(one_label, selection(apart)).check()
-    with_labels(shared, selection([table(x=only_sat)])).check()
+    with_settings(one_label, selection(apart)).check()
+    with_settings(shared, selection([table(x=only_sat)])).check()
     per_recipe = Figure("f", "F", {"x": Files("history", "main", "subsets")}, per=("recipe",))
-    with_labels(shared, selection(figures=[per_recipe])).check()
+    with_settings(shared, selection(figures=[per_recipe])).check()
     ledger = Claims("Judge", {"x": Files("history", "main", "subsets")})  # names recipes, whatever their labels
-    with_labels(shared, selection(claims=ledger)).check()
+    with_settings(shared, selection(claims=ledger)).check()
     no_model = table(x=Files("history", "main"))  # made of our own runs only
-    with_labels({"models": {"wang": {"title": "SAT"}}}, selection([no_model])).check()
+    with_settings({"models": {"wang": {"title": "SAT"}}}, selection([no_model])).check()
 
 
 def test_what_a_study_promises_are_the_files_of_all_that_it_makes():
@@ -263,6 +263,23 @@ def test_the_context_has_what_occurs_among_the_inputs_and_nothing_else():
     assert (of_history.attacks, of_history.threats, of_history.architectures) == ({}, {}, {})
     assert of_history.recipes["sat"].label == "SAT" and of_history.baseline is None
     assert of_history.recipes["trades"].label == "trades" and not of_history.recipes["trades"].leaves_out
+
+
+def test_a_recipe_s_own_architecture_is_told_where_published_numbers_are_compared_with():
+    """Those without one leave the context as it was: their tables are not made again."""
+    declared = [table(x=Files("evaluations", "main"), p=Published()), table("u", x=Files("evaluations", "main"))]
+    chosen = selection(declared)
+    before = {name: chosen.context(item).to_json() for name, item in chosen.tables("mine").items()}
+    own, usual = {"width": 1, "depth": 9}, CONFIG["datasets"]["twins"]["architecture"]
+    settings = {"recipes": {"sat": {"architecture": own}, "trades": {"architecture": usual}}}
+    changed = with_settings(settings | {"models": {"wang": {"architecture": {"width": 3}}}}, chosen)
+    after = {name: changed.context(item) for name, item in changed.tables("mine").items()}
+    found = {name: dict(recipe.architectures) for name, recipe in after["t"].recipes.items()}
+    of_trades = {"digits": usual}  # on `twins` it is the dataset's own
+    assert found == {"sat": {"digits": own, "twins": own}, "trades": of_trades, "wang": {"digits": {"width": 3}}}
+    assert dict(after["t"].architectures) == {"digits": {"width": 1}, "twins": {"width": 2}}
+    assert after["u"].to_json() == before["u"]
+    assert [recipe for _, recipe in before["t"]["recipes"] if "architectures" in recipe] == []
 
 
 def test_a_builder_is_told_only_what_its_declaration_says_that_it_uses():

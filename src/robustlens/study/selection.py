@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from robustlens.configuration import Config, caveat, title, trained_under
+from robustlens.configuration import Config, architecture, caveat, title, trained_under
 from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest
 from robustlens.report.context import Context, Recipe
@@ -252,7 +252,7 @@ class Selection:
         suites = dict.fromkeys(run.suite for run in item.evaluated)
         attacks = dict.fromkeys(attack for suite in suites for attack in self.config["suites"][suite]["attacks"])
         names = dict.fromkeys(run.recipe for run in runs)
-        recipes = {name: self._recipe(item, name) for name in names}
+        recipes = {name: self._recipe(item, name, runs) for name in names}
         threats = {run.threat for run in item.evaluated}
         threats |= {name for recipe in recipes.values() for name in recipe.threats.values()}
         return Context(
@@ -266,9 +266,7 @@ class Selection:
             recipes=recipes,
             attacks=self._attacks(attacks) if "attacks" in uses else {},
             threats={name: dict(self.config["threats"][name]) for name in sorted(threats)},
-            architectures={name: self.config["datasets"][name]["architecture"] for name in datasets}
-            if item.published
-            else {},
+            architectures={dataset: self._usual(dataset) for dataset in datasets} if item.published else {},
         )
 
     def _attacks(self, names: Iterable[str]) -> dict[str, str]:
@@ -285,14 +283,21 @@ class Selection:
         model = self.config["models"].get(name)
         return model.get("title", name) if model else self.settings(name).get("label", name)
 
-    def _recipe(self, item: Item, name: str) -> Recipe:
+    def _usual(self, dataset: str) -> dict[str, Any]:
+        """The architecture of a dataset's runs whose recipe has none of its own."""
+        return self.config["datasets"][dataset]["architecture"]
+
+    def _recipe(self, item: Item, name: str, runs: list[Run]) -> Recipe:
         settings = self.settings(name)
         asked = {"changes": "changes", "colours": "colour", "markers": "marker"}
         used = [setting for what, setting in asked.items() if what in item.declared.uses]
         datasets = dict.fromkeys(run.dataset for run in item.evaluated if run.recipe == name)
+        trained_on = dict.fromkeys(run.dataset for run in runs if run.recipe == name) if item.published else {}
+        networks = {dataset: architecture(self.config, dataset, name) for dataset in trained_on}
         return Recipe(
             label=name if isinstance(item.declared, Claims) else self._label(name),
             leaves_out="leave_out" in settings,
             threats={dataset: trained_under(self.config, dataset, name) for dataset in datasets},
+            architectures={dataset: own for dataset, own in networks.items() if own != self._usual(dataset)},
             **{key: settings[key] for key in used if key in settings},
         )
