@@ -86,6 +86,7 @@ def page() -> str:
         "the same archives, with the same splits and classes, share their prepared images.",
         "",
         "A colour and a marker together tell recipes apart in figures; labels and titles must be printable by LaTeX.",
+        "No two recipes of one table or figure may have the same label.",
     ]
     for group, title in GROUPS.items():
         lines += ["", f"## {title}", ""]

@@ -16,6 +16,7 @@ FULL = Context(
     {
         "sat": Recipe("SAT", "#D55E00", "o", threats={"digits": "linf-3-16"}),
         "sat-no-high": Recipe("without high-energy images", changes="sat", leaves_out=True),
+        "sat-wide": Recipe("wide SAT", architectures={"digits": {"family": "wide-resnet", "depth": 28}}),
     },
     {"pgd20": "PGD-20"},
     {"linf-3-16": {"norm": "linf", "epsilon": "3/16", "step_size": "3/64"}},
@@ -46,6 +47,13 @@ def test_what_is_not_listed_keeps_its_identifier_and_is_black():
     assert (FULL.dataset_title("stl10"), FULL.recipe_label("mart"), FULL.attack_label("cw")) == ("stl10", "mart", "cw")
     assert (FULL.colour("mart"), FULL.marker("mart")) == (BLACK, "*")
     assert (FULL.colour("sat-no-high"), FULL.marker("sat-no-high")) == (BLACK, "*")
+
+
+def test_a_recipe_without_an_architecture_of_its_own_has_that_of_the_dataset():
+    of_dataset = {"family": "resnet", "blocks": [1, 1], "width": 8, "block": "basic"}
+    assert FULL.architecture("digits", "sat") == FULL.architecture("digits", "not-listed") == of_dataset
+    assert FULL.architecture("digits", "sat-wide") == {"family": "wide-resnet", "depth": 28}
+    assert FULL.architecture("svhn", "sat-wide") is None
 
 
 ASKED = {

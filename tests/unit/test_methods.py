@@ -302,6 +302,32 @@ def test_every_method_has_a_case():
     )
 
 
+# By kappa of 7 steps, as docs/fidelity.md has them: the formula, and the released code, which rounds 7/2 down.
+GAIRAT_OF_7 = [
+    (0.9997, 0.9997),
+    (0.9942, 0.9907),
+    (0.9077, 0.7914),
+    (0.3609, 0.1192),
+    (0.03141, 0.004805),
+    (1.859e-3, 1.722e-4),
+    (1.070e-4, 6.144e-6),
+    (6.144e-6, 2.192e-7),
+]
+
+
+def test_gairat_of_an_odd_number_of_steps_has_the_weights_of_the_formula_and_not_of_the_released_code():
+    ours = Gairat().weight(torch.arange(8) / 7).tolist()
+    assert ours == pytest.approx([formula for formula, _ in GAIRAT_OF_7], rel=5e-4)
+    released = [(math.tanh(-1 + (7 // 2 - kappa) * 5 / (7 // 2)) + 1) / 2 for kappa in range(8)]
+    assert released == pytest.approx([code for _, code in GAIRAT_OF_7], rel=5e-4)
+    differences = [a - b for a, b in zip(ours, released, strict=True)]
+    assert max(differences) == differences[3] == pytest.approx(0.242, abs=5e-4)
+    assert max(a / b for a, b in zip(ours, released, strict=True)) == pytest.approx(28.03, rel=1e-3)
+    # Of an even number they are the same.
+    even = [(math.tanh(-1 + (10 // 2 - kappa) * 5 / (10 // 2)) + 1) / 2 for kappa in range(11)]
+    assert Gairat().weight(torch.arange(11) / 10).tolist() == pytest.approx(even, rel=1e-5)
+
+
 @pytest.mark.parametrize("slope", [10.0, 300.0])
 def test_gairat_is_finite_where_all_images_of_a_batch_are_robust(slope: float):
     """Their weights are equal then, whatever rounding makes of tanh: 1 each."""

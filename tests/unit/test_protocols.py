@@ -4,14 +4,18 @@ Their values are those of the research sheets, or ours where a paper's own are n
 """
 
 import copy
+import math
+from collections.abc import Iterator
 
 import pytest
 import yaml
 from configured import load_files
+from torch import nn
 
 from robustlens.configuration import archives, run_spec, title
 from robustlens.errors import RobustlensError
 from robustlens.parameters import fraction
+from robustlens.training.averaging import Averaging
 
 THREATS = {
     "linf": {"norm": "linf", "epsilon": "8/255", "step_size": "2/255"},
@@ -38,6 +42,7 @@ tracking: {train_samples: 1000, energy_epochs: [1, 50]}
 
 # What each protocol changes, and what the job of a run must be told: norm, epsilon, step, PGD steps, averaging.
 PROTOCOLS = {
+    # 76 as in the scripts of the released code, which counts its epochs from 1, as we do (the sheets' "epochs 76-99").
     "invariance, CIFAR-10, WRN-34-10, SWA": (
         """
         architecture: {family: wide-resnet, depth: 34, widen_factor: 10}
@@ -155,6 +160,46 @@ def test_what_a_protocol_does_not_change_stays_the_other_s():
     assert own["weight_decay"] == 0 and base["weight_decay"] == 0.0005
     assert [archive["file"] for archive in archives(config, "base")] == ["cifar-10-python.tar.gz"]
     assert len(archives(config, "own")) == 4
+
+
+def steps_of(epochs: int, steps_per_epoch: int) -> Iterator[tuple[int, int]]:
+    """Epoch and number of every step of a run, both counted from 1."""
+    for step in range(1, epochs * steps_per_epoch + 1):
+        yield math.ceil(step / steps_per_epoch), step
+
+
+def averaged(settings: dict, steps_per_epoch: int) -> dict[int, int]:
+    """The steps after which our average takes a snapshot in 100 epochs: step -> epoch."""
+    network, found = nn.Linear(1, 1), {}
+    averaging = Averaging(settings, network)
+    for epoch, step in steps_of(100, steps_per_epoch):
+        before = int(averaging.model.n_averaged)
+        averaging.after_step(network, epoch, step)
+        if int(averaging.model.n_averaged) > before:
+            found[step] = epoch
+    return found
+
+
+def test_swa_averages_as_many_snapshots_as_the_released_code_of_the_invariance_paper():
+    """The code (train_ARAT.py of futakw/AR-AT at 2a1c5a3, `range(1, epochs + 1)`) takes one after each step with
+    (epoch * 391 + batch) % 500 == 0 from epoch 76 on, where the epoch counts from 1 and the batch from 0. That number
+    is 390 more than our step, which counts from 1: its multiples 30,000 to 39,000 are our steps 29,610 to 38,610."""
+    theirs = {
+        step: epoch for epoch, step in steps_of(100, 391) if epoch >= 76 and (epoch * 391 + (step - 1) % 391) % 500 == 0
+    }
+    assert list(theirs) == list(range(29_610, 38_611, 500)) and len(theirs) == 19
+    assert (min(theirs.values()), max(theirs.values())) == (76, 99)
+
+    config = configuration(PROTOCOLS["invariance, CIFAR-10, WRN-34-10, SWA"][0])
+    settings = run_spec(config, "own", "trades")["training"]
+    # Ours holds 1,000 images out, so that an epoch has 383 steps and not 391: steps 29,000 to 38,000 are averaged.
+    images = 50_000 - config["datasets"]["own"]["splits"]["validation"]
+    ours = averaged(settings["averaging"], math.ceil(images / settings["batch_size"]))
+    assert list(ours) == list(range(29_000, 38_001, 500)) and len(ours) == 19
+    assert (min(ours.values()), max(ours.values())) == (76, 100)
+    # From epoch 77 on there would be 18; on all images, with 391 steps in an epoch, 20: 29,500 to 39,000.
+    assert len(averaged(settings["averaging"] | {"start_epoch": 77}, 383)) == 18
+    assert list(averaged(settings["averaging"], 391)) == list(range(29_500, 39_001, 500))
 
 
 def test_averaging_of_another_name_does_not_keep_the_entries_of_the_first():

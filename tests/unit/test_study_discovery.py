@@ -102,6 +102,93 @@ def test_a_declaration_that_contradicts_itself_is_refused_with_its_file(case, tm
     assert str(tmp_path / "odd/study.py") in str(caught.value) or "studies/odd/study.py" in str(caught.value)
 
 
+def table(inputs: str = HISTORY, **fields: str) -> str:
+    rest = "".join(f", {key}={value}" for key, value in fields.items())
+    return declared(f"Table('one', 'One', {inputs}, {BUILDER}{rest})")
+
+
+def figure(**fields: str) -> str:
+    rest = "".join(f", {key}={value}" for key, value in fields.items())
+    return declared(figures=f"[Figure('f', 'F', {HISTORY}{rest})]")
+
+
+FILES = "Files(...), Published(...) or a tuple of Files(...)"
+OF_WRONG_TYPE = {
+    "a title": ("STUDY = Study(None, 'the paper', MAIN)", "STUDY: `title` must be a string, not None"),
+    "cohorts": (
+        declared(cohorts="['main']"),
+        "STUDY: `cohorts` must be a mapping from strings to Cohort(...), not [",
+    ),
+    "a cohort": (declared(cohorts="{'main': 'all'}"), "STUDY: `cohorts`: 'main' must be Cohort(...), not 'all'"),
+    "a cohort's name": (declared(cohorts="{3: Cohort('x')}"), "STUDY: `cohorts`: a name must be a string, not 3"),
+    "a suite": (declared(cohorts="{'a': Cohort('x', suite=3)}"), "cohort a: `suite` must be a string or None, not 3"),
+    "needs": (
+        declared(cohorts="{'a': Cohort('x', needs='generation')}"),
+        "cohort a: `needs` must be a tuple of strings, not 'generation'",
+    ),
+    "tables": (
+        "STUDY = Study('A', 'a', MAIN, 'robustness')",
+        "STUDY: `tables` must be a list of Table(...), not 'robustness'",
+    ),
+    "a table": (declared("'robustness'"), "STUDY: `tables`: an entry must be Table(...), not 'robustness'"),
+    "claims": (declared(claims="True"), "STUDY: `claims` must be Claims(...) or None, not True"),
+    "a table's name": (declared(f"Table(3, 'One', {HISTORY})"), "Table: `name` must be a string, not 3"),
+    "a message": (declared(f"Table('one', None, {HISTORY})"), "one: `message` must be a string, not None"),
+    "inputs": (table("['history']"), f"one: `inputs` must be a mapping from strings to {FILES}, not ['history']"),
+    "an input": (table("{'history': 'history'}"), f"one: `inputs`: 'history' must be {FILES}, not 'history'"),
+    "an input's name": (table("{3: Published()}"), "one: `inputs`: a name must be a string, not 3"),
+    "a list of files": (table("{'x': [Files('history', 'main')]}"), f"one: `inputs`: 'x' must be {FILES}, not "),
+    "one of several files": (
+        table("{'x': (Files('history', 'main'), 'scores')}"),
+        "one: `inputs`: 'x': an entry must be Files(...), not 'scores'",
+    ),
+    "published numbers that are not made": (table("{'p': Published}"), f"one: `inputs`: 'p' must be {FILES}, not "),
+    "a builder": (declared(f"Table('one', 'One', {HISTORY}, 3)"), "one: `builder` must be a string or None, not 3"),
+    "uses": (table(uses="('attacks')"), "one: `uses` must be a tuple of strings, not 'attacks'"),
+    "an entry of uses": (table(uses="('attacks', 3)"), "one: `uses`: an entry must be a string, not 3"),
+    "a baseline": (table(baseline="['sat']"), "one: `baseline` must be a string or None, not ['sat']"),
+    "early": (table(early="'yes'"), "one: `early` must be True or False, not 'yes'"),
+    "per": (figure(per="'dataset'"), "f: `per` must be a tuple of strings, not 'dataset'"),
+    "an animation": (figure(animation="'history'"), "f: `animation` must be a tuple of strings, not 'history'"),
+    "uses of claims": (
+        declared(claims=f"Claims('Judge', {HISTORY}, uses='changes')"),
+        "claims: `uses` must be a tuple of strings, not 'changes'",
+    ),
+    "a kind of files": (table("{'x': Files(3, 'main')}"), "one, input 'x': `kind` must be a string, not 3"),
+    "the cohorts of files": (
+        table("{'x': Files('history', ('main', 'further'))}"),
+        "one, input 'x': `cohorts`: an entry must be a string, not ('main', 'further')",
+    ),
+    "where": (
+        table("{'x': Files('history', 'main', where={'method': 'sat'})}"),
+        "one, input 'x': `where` must be a function or None, not {'method': 'sat'}",
+    ),
+    "first_seed": (
+        table("{'x': Files('history', 'main', first_seed=1)}"),
+        "one, input 'x': `first_seed` must be True or False, not 1",
+    ),
+    "no cohort": (
+        table("{'x': Files('history')}"),
+        "one, input 'x': Files('history') names no cohort; there are: main",
+    ),
+    "no files": (table("{'x': ()}"), "one, input 'x': names no files"),
+}
+
+
+@pytest.mark.parametrize("case", OF_WRONG_TYPE)
+def test_a_declaration_of_wrong_types_is_refused_with_file_item_field_and_what_belongs_there(case, tmp_path):
+    text, message = OF_WRONG_TYPE[case]
+    study(tmp_path, "odd", text)
+    with pytest.raises(RobustlensError) as caught:
+        find(tmp_path)
+    assert str(caught.value).startswith(f"studies/odd/study.py: {message}")
+
+
+def test_lists_and_tuples_both_hold_tables(tmp_path):
+    study(tmp_path, "own", f"STUDY = Study('A title', 'the paper', MAIN, ({TABLE},), ())")
+    assert [table.name for table in find(tmp_path)["own"].tables] == ["one"]
+
+
 def test_a_builder_may_be_a_module_or_a_package_of_the_study(tmp_path):
     study(tmp_path, "own", declared(f"Table('a-table', 'One', {HISTORY})", figures=f"[Figure('f', 'F', {HISTORY})]"))
     for file in ("tables/a_table.py", "figures/f/__init__.py"):

@@ -28,7 +28,7 @@ CONFIG = {
         "fewer": {"method": "sat", "changes": "sat", "leave_out": {"measured_by": "trades", "above": 1.0}},
         "without-threes": {"method": "sat", "changes": "sat", "leave_out": {"classes": [3]}},
     },
-    "models": {"wang": {"dataset": "digits", "title": "Wang et al."}},
+    "models": {"wang": {"dataset": "digits", "title": "Wang et al.", "architecture": {"width": 1}}},
     "attacks": {"clean": {"family": "clean"}, "pgd": {"family": "pgd", "label": "PGD"}, "cw": {"family": "cw"}},
     "suites": {"robustness": {"attacks": ["clean", "pgd"]}, "other": {"attacks": ["cw"]}},
     "studies": {
@@ -178,6 +178,61 @@ def test_two_figures_of_one_name_are_refused():
     selection(figures=[Figure("f", "F", inputs, per=("dataset",)), Figure("f-other", "F", inputs)]).check()
 
 
+SHARED = {  # settings that are changed, and the start of the message
+    "two recipes": (
+        {"recipes": {"trades": {"label": " SAT "}}},
+        "config.recipes.trades.label: 'SAT' is also the label of sat, and both are in the table t of mine; give one of "
+        "them another label",
+    ),
+    "a label that is another recipe's name": (
+        {"recipes": {"sat": {"label": "trades"}}},
+        "config.recipes.trades.label: 'trades' is also the label of sat",
+    ),
+    "a third-party model": (
+        {"models": {"wang": {"title": "SAT"}}},
+        "config.models.wang.title: 'SAT' is also the label of sat",
+    ),
+}
+
+
+def with_settings(changes: dict, declared: Selection) -> Selection:
+    """The same declaration where these recipes and models have these settings."""
+    config = copy.deepcopy(CONFIG)
+    for section, entries in changes.items():
+        for name, settings in entries.items():
+            config[section][name] |= settings
+    return Selection(config, declared.studies, KINDS)
+
+
+@pytest.mark.parametrize("case", SHARED)
+def test_two_recipes_of_one_label_in_one_table_are_refused(case):
+    changes, message = SHARED[case]
+    for declared in (
+        selection([table(x=Files("evaluations", "main"))]),
+        selection(figures=[Figure("t", "T", {"x": Files("evaluations", "main")}, per=("dataset",))]),
+    ):
+        declared.check()
+        with pytest.raises(RobustlensError) as caught:
+            with_settings(changes, declared).check()
+        item = "the table t of mine" if declared.tables("mine") else "the figure t-digits of mine"
+        assert str(caught.value).startswith(message.replace("the table t of mine", item))
+
+
+def test_recipes_of_one_label_that_no_table_shows_together_are_allowed():
+    apart = [table(x=Files("history", "main")), table("u", x=Files("history", "subsets"))]
+    only_sat = Files("history", "main", where=lambda recipe: recipe["name"] == "sat")
+    shared = {"recipes": {name: {"label": "SAT"} for name in ("trades", "fewer")}}
+    one_label = {"recipes": {"fewer": {"label": "SAT"}}}
+    with_settings(one_label, selection(apart)).check()
+    with_settings(shared, selection([table(x=only_sat)])).check()
+    per_recipe = Figure("f", "F", {"x": Files("history", "main", "subsets")}, per=("recipe",))
+    with_settings(shared, selection(figures=[per_recipe])).check()
+    ledger = Claims("Judge", {"x": Files("history", "main", "subsets")})  # names recipes, whatever their labels
+    with_settings(shared, selection(claims=ledger)).check()
+    no_model = table(x=Files("history", "main"))  # made of our own runs only
+    with_settings({"models": {"wang": {"title": "SAT"}}}, selection([no_model])).check()
+
+
 def test_what_a_study_promises_are_the_files_of_all_that_it_makes():
     inputs = {"x": Files("history", "main")}
     moving = Figure("f", "F", inputs, animation=("x",))
@@ -210,6 +265,23 @@ def test_the_context_has_what_occurs_among_the_inputs_and_nothing_else():
     assert of_history.recipes["trades"].label == "trades" and not of_history.recipes["trades"].leaves_out
 
 
+def test_a_recipe_s_own_architecture_is_told_where_published_numbers_are_compared_with():
+    """Those without one leave the context as it was: their tables are not made again."""
+    declared = [table(x=Files("evaluations", "main"), p=Published()), table("u", x=Files("evaluations", "main"))]
+    chosen = selection(declared)
+    before = {name: chosen.context(item).to_json() for name, item in chosen.tables("mine").items()}
+    own, usual = {"width": 1, "depth": 9}, CONFIG["datasets"]["twins"]["architecture"]
+    settings = {"recipes": {"sat": {"architecture": own}, "trades": {"architecture": usual}}}
+    changed = with_settings(settings | {"models": {"wang": {"architecture": {"width": 3}}}}, chosen)
+    after = {name: changed.context(item) for name, item in changed.tables("mine").items()}
+    found = {name: dict(recipe.architectures) for name, recipe in after["t"].recipes.items()}
+    of_trades = {"digits": usual}  # on `twins` it is the dataset's own
+    assert found == {"sat": {"digits": own, "twins": own}, "trades": of_trades, "wang": {"digits": {"width": 3}}}
+    assert dict(after["t"].architectures) == {"digits": {"width": 1}, "twins": {"width": 2}}
+    assert after["u"].to_json() == before["u"]
+    assert [recipe for _, recipe in before["t"]["recipes"] if "architectures" in recipe] == []
+
+
 def test_a_builder_is_told_only_what_its_declaration_says_that_it_uses():
     """So that another colour, attack label or base of a recipe makes only those again that show it."""
     inputs = {"x": Files("evaluations", "subsets")}
@@ -236,3 +308,26 @@ def test_ledgers_are_told_of_the_paper_and_of_no_labels():
     ledger = chosen.context(chosen.claims("mine"))
     assert ledger.recipes["sat"].label == "sat" and ledger.paper == "the paper"
     assert dict(ledger.datasets) == {"digits": "Digits (digits)", "twins": "Digits (twins)"}
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_suites_and_threats_are_those_of_the_evaluations_and_of_no_other_input(together):
+    """The suite and the threat of `subsets`, of which only histories are read, may change and the table stays."""
+    evaluated, trained = Files("evaluations", "main"), Files("history", "subsets")
+    inputs = {"x": (evaluated, trained)} if together else {"x": evaluated, "y": trained}
+    declared = Table("t", "T", inputs, uses=("attacks",))
+    chosen = selection([declared])
+    context = chosen.context(chosen.tables("mine")["t"])
+    assert dict(context.attacks) == {"clean": "clean", "pgd": "PGD"} and set(context.threats) == {"near"}
+    assert {name: dict(recipe.threats) for name, recipe in context.recipes.items()} == {
+        "sat": {"digits": "near", "twins": "near"},
+        "trades": {"digits": "near", "twins": "near"},
+        "wang": {"digits": "near"},
+        "fewer": {},
+        "without-threes": {},
+    }
+    other = copy.deepcopy(CONFIG)
+    other["studies"]["mine"]["cohorts"]["subsets"] |= {"suite": "robustness", "threat": "near"}
+    other["attacks"]["cw"]["label"] = "Carlini and Wagner"
+    changed = Selection(other, chosen.studies, KINDS)
+    assert changed.context(changed.tables("mine")["t"]).to_json() == context.to_json()

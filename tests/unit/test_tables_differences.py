@@ -133,6 +133,32 @@ def test_published_differences_are_of_two_numbers_of_one_source(tmp_path):
     assert (row["WEAT-adv", "PGD-20"]["published"], row["MART", "PGD-20"]["published"]) == ("0", "")
 
 
+def test_published_differences_are_of_the_architectures_that_the_two_recipes_have(tmp_path):
+    files = measured(tmp_path, "trades", "weat-adv", "weat-nat", dataset="cifar10")
+    wide = {"family": "wide-resnet", "depth": 34}
+    block = "{{source: one, trust: t, dataset: cifar10, architecture: {0}, metrics: [pgd], values: {{{1}}}}}"
+    blocks = [
+        block.format("resnet18", "trades: [50.0], weat-adv: [51.0], weat-nat: [52.0]"),
+        block.format("wide", "weat-adv: [54.0]"),
+    ]
+    described = ARCHITECTURES.replace("}}\n", f"}}, wide: {wide}}}\n")
+    (tmp_path / "p.yaml").write_text(f"{described}blocks:\n" + "".join(f"- {b}\n" for b in blocks))
+
+    def published(**own):
+        labels = {"trades": "TRADES", "weat-adv": "WEAT-adv", "weat-nat": "WEAT-nat"}
+        recipes = {
+            name: Recipe(label, architectures={"cifar10": own[name]} if name in own else {})
+            for name, label in labels.items()
+        }
+        row = cells(build(files, tmp_path / "p.yaml", recipes=recipes))
+        return [row[label, "PGD-20"]["published"] for label in ("WEAT-adv", "WEAT-nat")]
+
+    assert published() == ["1", "2"]
+    assert published(**{"weat-adv": wide}) == ["4", "2"]
+    assert published(**{"weat-nat": {"family": "small-cnn"}}) == ["1", ""]
+    assert published(trades=wide) == ["", ""]
+
+
 def measured(folder, *recipes, **place):
     """Each next recipe has one image of eight more right."""
     return [

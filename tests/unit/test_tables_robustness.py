@@ -57,6 +57,24 @@ def test_published_columns_appear_for_a_dataset_with_published_numbers(tmp_path)
     assert "published" not in other.to_latex()
 
 
+def test_a_recipe_of_another_architecture_has_no_published_number_of_its_dataset_s(tmp_path):
+    study = write_study(tmp_path, "cifar10", ("sat", "trades", "weat-nat"), (0,), epochs=12, images=40)
+    recipes = {
+        "sat": Recipe("SAT", architectures={"cifar10": {"family": "wide-resnet"}}),
+        "trades": Recipe("TRADES", architectures={"svhn": {"family": "wide-resnet"}}),  # of another dataset
+        "weat-nat": Recipe("WEAT-nat", architectures={"cifar10": RESNET18 | {"normalisation": {"mean": [0.5]}}}),
+    }
+    row = cells(build(study.robustness, recipes=recipes))
+    found = [row[label, "Best checkpoint: AutoAttack"]["published"] for label in ("SAT", "TRADES", "WEAT-nat")]
+    assert found == ["", "49.46", "49.02"]
+    # The other way round: the architecture of the published numbers is a recipe's own, and not that of the dataset.
+    wide = {"cifar10": {"family": "wide-resnet"}}
+    own = {"sat": Recipe("SAT", architectures={"cifar10": RESNET18})}
+    row = cells(build(study.robustness, recipes=own, architectures=wide))
+    found = [row[label, "Best checkpoint: AutoAttack"]["published"] for label in ("SAT", "trades", "weat-nat")]
+    assert found == ["45.37", "", ""]
+
+
 def test_several_datasets_become_groups(tmp_path, study):
     other = write_study(tmp_path, "svhn", ("sat",), (0, 1), epochs=12, images=40)
     table = build([*study.robustness, *other.robustness])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from configured import own
 from plain import one_cycle
 from torch import nn
 
@@ -31,6 +32,18 @@ def test_one_cycle_is_two_cosines():
     np.testing.assert_allclose(used, [one_cycle(step, 60, 0.1, 0.25) for step in range(60)], rtol=1e-9)
     assert used[0] == pytest.approx((0.004, 0.95)) and used[14] == pytest.approx((0.1, 0.85))
     assert used[-1] == pytest.approx((4e-7, 0.95))
+
+
+def one_cycle_of_pytorch(peak: float, steps: int) -> list[float]:
+    """The learning rate of every step of a schedule made for that many."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=peak)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps, pct_start=0.25)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.step()
+    return found
 
 
 def test_schedules_are_those_of_pytorch():
@@ -153,3 +166,36 @@ def test_every_step_has_its_rate_and_the_history_that_of_the_epoch_s_first_step(
         history = run.run().history
     np.testing.assert_allclose(used, expected, rtol=1e-9)
     assert list(history["learning_rate"]) == pytest.approx([expected[3 * (e - 1)][0] for e in history["epoch"]])
+
+
+# The batch size divides the 40 images, or leaves a last batch of 8. The code of WEAT takes floor(40 / batch) + 1 steps.
+@pytest.mark.parametrize(("batch_size", "steps", "steps_of_weat"), [(8, 10, 12), (16, 6, 6)])
+def test_one_cycle_ends_with_the_training_even_where_the_batch_size_divides_the_images(
+    batch_size, steps, steps_of_weat, data, tmp_path
+):
+    with RunState(tmp_path, "digest") as state:
+        run = tiny.training(tiny.spec("standard", batch_size=batch_size), data, state)
+        used, original = [], run.task.descent.step
+
+        def step(learning_rate, momentum):
+            used.append(learning_rate)
+            original(learning_rate, momentum)
+
+        run.task.descent.step = step
+        run.run()
+    assert used == pytest.approx(one_cycle_of_pytorch(0.1, steps), rel=1e-9)
+    assert used[-1] == pytest.approx(0.1 / 250_000)
+    ends = used == pytest.approx(one_cycle_of_pytorch(0.1, steps_of_weat)[:steps], rel=1e-9)
+    assert ends == (steps == steps_of_weat)
+
+
+def test_at_the_embedded_scale_one_step_too_many_per_epoch_would_move_the_rate_by_30_percent_of_its_maximum():
+    """As docs/fidelity.md says of the code of WEAT."""
+    settings = own(scale="embedded")["datasets"]["digits"]
+    training, images = settings["training"], settings["splits"]["train"]
+    assert images % training["batch_size"] == 0
+    steps = images // training["batch_size"]
+    ours = [rate for rate, _ in rates(training["schedule"], training["epochs"], steps)]
+    theirs = one_cycle_of_pytorch(0.1, training["epochs"] * (steps + 1))[: len(ours)]
+    assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) / 0.1 == pytest.approx(0.304, abs=5e-4)
+    assert (ours[-1] / 0.1, theirs[-1] / 0.1) == (pytest.approx(4e-6), pytest.approx(0.165, abs=5e-4))

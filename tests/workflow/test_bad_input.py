@@ -37,6 +37,8 @@ MISTAKES = {
                                          ".energy_epochs: 9 is after the last epoch"),
     "features of an evaluated run": (STUDY % "seeds: [0, 1000], cohorts: {main: {recipes: [standard, sat, trades]}}",
                                      f"{PLACE}.generation.features: seed 1000 of standard is an evaluated run"),
+    "one label twice": ("recipes: {trades: {label: SAT}}", "config.recipes.trades.label: 'SAT' is also the label of "
+                        "sat, and both are in the table robustness of energy; give one of them another label"),
     "no mapping": ("scales: 3", "config.scales: 3 is not a mapping"),
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ ORDERED = ("datasets", "recipes", "attacks", "threats", "architectures")
 class Recipe:
     """A recipe, or a third-party model. colour, marker: as matplotlib takes them. changes: the recipe that it varies.
     leaves_out: whether it trains on fewer images. threats: by dataset, the name of the threat it was trained under.
+    architectures: by dataset, its own where that is another one than the dataset's.
 
     Builders ask the context for colour, marker and changes, which knows what their declaration says that they use."""
 
@@ -23,6 +24,7 @@ class Recipe:
     changes: str | None = None
     leaves_out: bool = False
     threats: Mapping[str, str] = field(default_factory=dict)
+    architectures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,12 @@ class Context:
 
     def recipe_label(self, name: str) -> str:
         return self.recipes[name].label if name in self.recipes else name
+
+    def architecture(self, dataset: str, recipe: str) -> Mapping[str, Any] | None:
+        """Of the networks of a recipe on a dataset, by which published numbers are found; None for a dataset whose
+        architecture isn't listed."""
+        own = self.recipes[recipe].architectures if recipe in self.recipes else {}
+        return own.get(dataset, self.architectures.get(dataset))
 
     def attack_label(self, name: str) -> str:
         self._check_use("attacks")

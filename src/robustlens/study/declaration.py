@@ -8,9 +8,11 @@ import keyword
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from robustlens.errors import RobustlensError
+from robustlens.study.field_types import mistakes
 
 Settings = Mapping[str, Any]
 
@@ -158,14 +160,29 @@ def files_of(declared: Input) -> tuple[Files, ...]:
 
 
 def check(study: Study) -> None:
-    """Raise RobustlensError, with the file that it is in, for a declaration that contradicts itself."""
+    """Raise RobustlensError, with the file that it is in, for a declaration of wrong types, or one that contradicts
+    itself."""
     where = f"studies/{study.name.replace('-', '_')}/study.py"
-    for problem in (
-        *_of_names(study),
-        *_of_cohorts(study),
-        *(p for item in study.items() for p in _of_item(study, item)),
-    ):
+    items = (problem for item in study.items() for problem in _of_item(study, item))
+    for problem in chain(_of_types(study), _of_names(study), _of_cohorts(study), items):
         raise RobustlensError(f"{where}: {problem}")
+
+
+def _of_types(study: Study) -> Iterator[str]:
+    """From the outside in: what is looked into has the type that it needs for that."""
+    yield from (f"STUDY: {problem}" for problem in mistakes(study))
+    for name, cohort in study.cohorts.items():
+        yield from (f"cohort {name}: {problem}" for problem in mistakes(cohort))
+    for item in study.items():
+        yield from (f"{_called(item)}: {problem}" for problem in mistakes(item))
+        for name, declared in item.inputs.items():
+            for files in files_of(declared):
+                yield from (f"{_called(item)}, input {name!r}: {problem}" for problem in mistakes(files))
+
+
+def _called(item: Table | Figure | Claims) -> str:
+    name = getattr(item, "name", "claims")
+    return name if isinstance(name, str) else type(item).__name__
 
 
 def _of_names(study: Study) -> Iterator[str]:
@@ -188,14 +205,17 @@ def _of_cohorts(study: Study) -> Iterator[str]:
 
 
 def _of_item(study: Study, item: Table | Figure | Claims) -> Iterator[str]:
-    what = getattr(item, "name", "claims")
+    what, there = _called(item), ", ".join(study.cohorts)
     for name, declared in item.inputs.items():
         if not name.isidentifier() or keyword.iskeyword(name) or hasattr(dict, name) or hasattr(list, name):
             yield f"{what}: an input can't be called {name!r}; it is the name of an argument of the builder"
+        if declared == ():
+            yield f"{what}, input {name!r}: names no files"
         for files in files_of(declared):
+            if not files.cohorts:
+                yield f"{what}, input {name!r}: Files({files.kind!r}) names no cohort; there are: {there}"
             for cohort in (*files.cohorts, *([files.changed_by] if files.changed_by else [])):
                 if cohort not in study.cohorts:
-                    there = ", ".join(study.cohorts)
                     yield f"{what}, input {name!r}: no cohort {cohort!r} is declared; there are: {there}"
     for extra in sorted(set(item.uses) - set(USES)):
         yield f"{what}: `uses` names {extra!r}; valid are: {', '.join(USES)}"

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from robustlens.configuration import Config, caveat, title, trained_under
+from robustlens.configuration import Config, architecture, caveat, title, trained_under
 from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest
 from robustlens.report.context import Context, Recipe
 from robustlens.study.declaration import Claims, Figure, Files, Published, Study, Table, files_of
 from robustlens.study.discovery import builder
+
+EVALUATIONS = "evaluations"  # the kind of files that a suite makes, under a threat
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,15 @@ class Run(NamedTuple):
 @dataclass(frozen=True)
 class Item:
     """A table, a figure or the ledger of claims that a study makes. name: of its files.
-    runs, files: of each input, in the same order; published numbers have neither."""
+    runs, files: of each input, in the same order; published numbers have neither. evaluated: the runs whose evaluations
+    are among the files."""
 
     study: Study
     declared: Table | Figure | Claims
     name: str
     runs: Mapping[str, list[Run]]
     files: Mapping[str, list[str]]
+    evaluated: list[Run]
 
     @property
     def builder(self) -> str:
@@ -65,8 +69,8 @@ class Selection:
         self.config, self.studies, self.kinds = config, studies, kinds
 
     def check(self) -> None:
-        """Raise RobustlensError where a declaration names a kind of files that no stage makes, and where two figures
-        have one name."""
+        """Raise RobustlensError where a declaration names a kind of files that no stage makes, where two figures have
+        one name, and where a table or a figure would show two recipes by one label."""
         for study in self.studies.values():
             where = f"studies/{study.name.replace('-', '_')}/study.py"
             for item in study.items():
@@ -76,12 +80,29 @@ class Selection:
                         raise RobustlensError(f"{where}: no stage makes files of the kind {files.kind!r}{hint}")
             for name, cohort in self._cohorts(study).items():
                 asked = {files.kind for files in self._of_cohort(study, name)}
-                if "evaluations" in asked and "suite" not in cohort:
+                if EVALUATIONS in asked and "suite" not in cohort:
                     raise RobustlensError(f"config.studies.{study.name}.cohorts.{name}: 'suite' is missing; add it")
             drawn = [item.name for figure in study.figures for item in self._drawn(study, figure)]
             for name in drawn:
                 if drawn.count(name) > 1:
                     raise RobustlensError(f"{where}: two figures are called {name!r}; give one of them another name")
+            for kind in ("tables", "figures"):
+                for item in getattr(self, kind)(study.name).values():
+                    self._check_labels(item, f"the {kind[:-1]} {item.name} of {study.name}")
+
+    def _check_labels(self, item: Item, what: str) -> None:
+        """Rows are found by their labels, in headlines, in the README and in recorded results."""
+        names = dict.fromkeys(run.recipe for runs in item.runs.values() for run in runs)
+        seen: dict[str, str] = {}
+        for name in names:
+            label = " ".join(self._label(name).split())  # print shows all white space alike
+            if label in seen:
+                place = f"models.{name}.title" if name in self.config["models"] else f"recipes.{name}.label"
+                raise RobustlensError(
+                    f"config.{place}: {label!r} is also the label of {seen[label]}, and both are in {what}; give one "
+                    "of them another label"
+                )
+            seen[label] = name
 
     @staticmethod
     def _of_cohort(study: Study, cohort: str) -> list[Files]:
@@ -139,6 +160,7 @@ class Selection:
     def _item(self, study: Study, declared: Table | Figure | Claims, name: str, **only: str) -> Item | None:
         """None where an input has no files and is not optional."""
         runs, files = {}, {}
+        evaluated: dict[Run, None] = {}
         for key, what in declared.inputs.items():
             if isinstance(what, Published):
                 continue
@@ -148,8 +170,10 @@ class Selection:
                 if not (of_part or part.optional or isinstance(declared, Claims)):
                     return None
                 found |= {self.path(part.kind, run): run for run in of_part}
+                if part.kind == EVALUATIONS:
+                    evaluated |= dict.fromkeys(run for run in of_part if run.suite is not None)
             runs[key], files[key] = list(found.values()), list(found)
-        return Item(study, declared, name, runs, files)
+        return Item(study, declared, name, runs, files, list(evaluated))
 
     def _drawn(self, study: Study, figure: Figure) -> Iterator[Item]:
         """A figure for each dataset, or dataset and recipe, of its first files, where the other inputs have it too."""
@@ -225,12 +249,12 @@ class Selection:
         runs = list(dict.fromkeys(run for of_input in item.runs.values() for run in of_input))
         ledger, uses = isinstance(item.declared, Claims), item.declared.uses
         datasets = dict.fromkeys(run.dataset for run in runs)
-        evaluated = [run for run in runs if run.suite is not None] if self._reads(item, "evaluations") else []
-        suites = dict.fromkeys(run.suite for run in evaluated)
+        suites = dict.fromkeys(run.suite for run in item.evaluated)
         attacks = dict.fromkeys(attack for suite in suites for attack in self.config["suites"][suite]["attacks"])
         names = dict.fromkeys(run.recipe for run in runs)
-        recipes = {name: self._recipe(item, name, evaluated) for name in names}
-        threats = {run.threat for run in evaluated} | {name for r in recipes.values() for name in r.threats.values()}
+        recipes = {name: self._recipe(item, name, runs) for name in names}
+        threats = {run.threat for run in item.evaluated}
+        threats |= {name for recipe in recipes.values() for name in recipe.threats.values()}
         return Context(
             name=item.name,
             study=item.study.name,
@@ -241,17 +265,12 @@ class Selection:
             datasets=self._titles(list(datasets)),
             recipes=recipes,
             attacks=self._attacks(attacks) if "attacks" in uses else {},
-            threats={name: dict(self.config["threats"][name]) for name in sorted(threats)} if evaluated else {},
-            architectures={name: self.config["datasets"][name]["architecture"] for name in datasets}
-            if item.published
-            else {},
+            threats={name: dict(self.config["threats"][name]) for name in sorted(threats)},
+            architectures={dataset: self._usual(dataset) for dataset in datasets} if item.published else {},
         )
 
     def _attacks(self, names: Iterable[str]) -> dict[str, str]:
         return {name: self.config["attacks"][name].get("label", name) for name in names}
-
-    def _reads(self, item: Item, kind: str) -> bool:
-        return any(part.kind == kind for what in item.declared.inputs.values() for part in files_of(what))
 
     def _titles(self, datasets: list[str]) -> dict[str, str]:
         """Two datasets of one title, such as two protocols on the same images, are told apart by their names."""
@@ -259,16 +278,26 @@ class Selection:
         shared = [text for text in titles.values() if list(titles.values()).count(text) > 1]
         return {name: f"{text} ({name})" if text in shared else text for name, text in titles.items()}
 
-    def _recipe(self, item: Item, name: str, evaluated: list[Run]) -> Recipe:
-        settings = self.settings(name)
+    def _label(self, name: str) -> str:
+        """What tables and figures call a recipe or a third-party model."""
         model = self.config["models"].get(name)
-        label = model.get("title", name) if model else settings.get("label", name)
+        return model.get("title", name) if model else self.settings(name).get("label", name)
+
+    def _usual(self, dataset: str) -> dict[str, Any]:
+        """The architecture of a dataset's runs whose recipe has none of its own."""
+        return self.config["datasets"][dataset]["architecture"]
+
+    def _recipe(self, item: Item, name: str, runs: list[Run]) -> Recipe:
+        settings = self.settings(name)
         asked = {"changes": "changes", "colours": "colour", "markers": "marker"}
         used = [setting for what, setting in asked.items() if what in item.declared.uses]
-        datasets = dict.fromkeys(run.dataset for run in evaluated if run.recipe == name)
+        datasets = dict.fromkeys(run.dataset for run in item.evaluated if run.recipe == name)
+        trained_on = dict.fromkeys(run.dataset for run in runs if run.recipe == name) if item.published else {}
+        networks = {dataset: architecture(self.config, dataset, name) for dataset in trained_on}
         return Recipe(
-            label=name if isinstance(item.declared, Claims) else label,
+            label=name if isinstance(item.declared, Claims) else self._label(name),
             leaves_out="leave_out" in settings,
             threats={dataset: trained_under(self.config, dataset, name) for dataset in datasets},
+            architectures={dataset: own for dataset, own in networks.items() if own != self._usual(dataset)},
             **{key: settings[key] for key in used if key in settings},
         )

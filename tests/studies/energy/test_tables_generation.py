@@ -39,6 +39,16 @@ def test_generation_names_its_scores_after_the_features(study, tmp_path):
         build([*study.scores, *inception.scores])
 
 
+def test_generation_says_where_the_chains_of_the_paper_may_have_begun(tmp_path, study):
+    """Where the paper's scores stand in the table, and only there."""
+    inception = write_study(tmp_path, "cifar10", ("sat",), (0,), epochs=12, images=40, features="inception")
+    other = write_study(tmp_path, "svhn", ("sat",), (0,), epochs=12, images=40, features="inception")
+    notes = [[n for n in build(of.scores).notes if "PCA" in n] for of in (inception, other, study)]
+    assert notes[1:] == [[], []] and len(notes[0]) == 1
+    assert notes[0][0].startswith("WEAT (published): ") and "mean image of their class" in notes[0][0]
+    assert "WEAT (published)" in [row.label for row in build(inception.scores).rows]
+
+
 def test_generation_names_the_easiest_and_the_hardest_class(tmp_path, study):
     files = []
     for k, distances in enumerate([{"0": 2.0, "1": 5.0, "2": 1.0}, {"0": 1.0, "1": 9.0, "2": 3.0}]):

@@ -1,6 +1,6 @@
 """How much more accurate every recipe is than the one that it changes, or than the baseline; and so in the paper."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -27,14 +27,15 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
     rows, compared = [], []
     for name, of_group in threats.groups(runs, context):
         dataset, recipes = of_group["dataset"].iloc[0], list(of_group["recipe"].unique())
-        architecture = numbers.architecture(context.architectures.get(dataset))
+        networks = {name: numbers.architecture(context.architecture(dataset, name)) for name in recipes}
         bases = {recipe: base for recipe in recipes if (base := compared_with(recipe, recipes, context))}
         compared += bases.values()
         for base in sorted(set(bases.values()), key=lambda name: [context.baseline, *recipes].index(name)):
             group = (f"{name}: " if name else "") + f"minus {context.recipe_label(base)}"
             for recipe in (name for name in bases if bases[name] == base):
+                pair = {name: networks[name] for name in (recipe, base)}
                 papers = {
-                    attack: _published_difference(numbers, dataset, architecture, (recipe, base), metric(attack))
+                    attack: _published_difference(numbers, dataset, pair, metric(attack))
                     for attack in attacks
                     if base == context.baseline
                 }
@@ -76,10 +77,12 @@ def _cell(runs: pd.DataFrame, base: pd.DataFrame, attack: str, paper: Published 
 
 
 def _published_difference(
-    numbers: PublishedNumbers, dataset: str, architecture: str | None, recipes: tuple[str, str], of: str
+    numbers: PublishedNumbers, dataset: str, pair: Mapping[str, str | None], of: str
 ) -> Published | None:
-    """Of two published numbers of one source; numbers of two sources have two protocols and are not subtracted."""
-    first, second = (numbers.find(dataset, architecture, name, of) for name in recipes)
+    """Of two published numbers of one source; numbers of two sources have two protocols and are not subtracted.
+
+    pair: the two recipes, each with what the file calls its architecture."""
+    first, second = (numbers.find(dataset, architecture, recipe, of) for recipe, architecture in pair.items())
     if first is None or second is None or first.source != second.source:
         return None
     source = f"{first.source}, the difference of two of its numbers"

@@ -31,8 +31,8 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
     rows, notes = [], threats.notes(runs, context)
     for group, rates in grouped:
         dataset = rates["dataset"].iloc[0]
-        architecture = numbers.architecture(context.architectures.get(dataset))
         for recipe in rates["recipe"].unique():
+            architecture = numbers.architecture(context.architecture(dataset, recipe))
             of_recipe = rates[rates["recipe"] == recipe]
             cells = tuple(_cell(of_recipe, *pair, numbers, architecture) for pair in measured)
             rows.append(Row(context.recipe_label(recipe), cells, group))
