@@ -53,6 +53,7 @@ wildcard_constraints:
     download="[a-z0-9-]+",
     seed="[0-9]+",
     threat=one_of(CONFIG["threats"]),
+    generator="[a-z0-9-]+",
     suite=one_of(CONFIG["suites"]),
     study=one_of(CONFIG["studies"]),
     table="[a-z0-9-]+",
@@ -60,6 +61,7 @@ wildcard_constraints:
 
 
 include: "rules/data.smk"
+include: "rules/generators.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/generate.smk"

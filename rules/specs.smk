@@ -115,6 +115,11 @@ def generate_spec(wildcards):
     )
 
 
+def pool_spec(wildcards):
+    spec = or_exit(configuration.pool_spec, CONFIG, wildcards.dataset, wildcards.generator)
+    return job_spec("generate_pool", component_module("generators", spec["generator"]["family"]), **spec)
+
+
 def grid_spec(wildcards):
     settings = CONFIG["datasets"][wildcards.dataset]["generation"]
     own = configuration.architecture(CONFIG, wildcards.dataset, wildcards.recipe)

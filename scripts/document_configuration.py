@@ -17,6 +17,7 @@ GROUPS = {
     "methods": "Methods, for `recipes.<name>.method`",
     "attacks": "Attacks, for `attacks.<name>.family`",
     "models": "Architectures, for `architecture.family`",
+    "generators": "Generators, for `generators.<name>.family`",
     "data": "Dataset readers, for `datasets.<name>.reader`",
 }
 KINDS = {
@@ -60,8 +61,8 @@ How one mapping is merged over another:
 * A suite whose `attacks` are replaced by a list without some of them loses their `samples` and `best_only`, too.
 
 The files of this repository may not contradict one another: where two of them define the same threat, recipe, attack,
-dataset, model or suite, the definitions must be equal, and a study's file mentions no other study. A key that occurs
-twice in one mapping is an error.
+generator, dataset, model or suite, the definitions must be equal, and a study's file mentions no other study. A key
+that occurs twice in one mapping is an error.
 
 ## Keys
 

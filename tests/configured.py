@@ -27,6 +27,8 @@ recipes:
 attacks:
   pgd20: {family: pgd, steps: 20, label: PGD-20}
   autoattack: {family: autoattack}
+generators:
+  blurred: {family: gaussian, per_class: 20, label: Blurred}
 scales:
   other: {}
   small:

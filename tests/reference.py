@@ -1,4 +1,4 @@
-"""A small training, evaluation, generation and scoring whose bytes are the same on every processor with AVX2.
+"""A small training, evaluation, generation, scoring and pool whose bytes are the same on every processor with AVX2.
 
     env $(python -m robustlens.arithmetic) python tests/reference.py            prints a digest of each
     env $(python -m robustlens.arithmetic) python tests/reference.py --record   writes them to tests/reference.json
@@ -33,6 +33,8 @@ from robustlens.generation.features import classifier_network
 from robustlens.generation.quality import score
 from robustlens.generation.reference import see_reference
 from robustlens.generation.sampler import Sampler
+from robustlens.generators.gaussian import Gaussian
+from robustlens.generators.pool import load_pool, write_pool
 from robustlens.models.inference import InferenceModel
 from robustlens.models.weights import build, save_weights
 from robustlens.seeds import generator
@@ -59,6 +61,7 @@ def digests() -> dict[str, str]:
             "training": digest(*(tensor.numpy() for tensor in run.last.values()), history),
             **evaluated(InferenceModel(network), data),
             **generated(network, folder / "weights.safetensors", data),
+            **pooled(data, folder / "pool"),
             **functions(),
         }
 
@@ -86,6 +89,14 @@ def generated(network: nn.Module, weights: Path, data: PreparedDataset) -> dict[
         "samples": digest(samples.images, samples.chain.to_numpy(np.float64)),
         "scores": digest(json.dumps(scores)),
     }
+
+
+def pooled(data: PreparedDataset, folder: Path) -> dict[str, str]:
+    train = data.splits["train"]
+    fitted = Gaussian("full", 0.1).fit(train.pixels(), train.labels, data.classes, np.random.default_rng(0))
+    write_pool(folder, Gaussian("full", 0.1), train, data.classes, 20, seed=0)
+    samples = fitted.sample(3, 20, np.random.default_rng(0))  # with the digits that a level does not show
+    return {"pool": digest(samples, load_pool(folder, data).images)}
 
 
 def functions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Parameters of the components (methods, attacks, architectures, datasets), declared where they are used.
+"""Parameters of the components (methods, attacks, architectures, datasets, generators), declared where they are used.
 
 A component is a file with one frozen dataclass; its fields are its parameters, with one of the types below. The
 configuration is checked against those fields by reading the file's syntax tree: no component, and so no torch,
@@ -27,7 +27,8 @@ KINDS = {
     "attacks": "attack",
     "models": "architecture",
     "data": "dataset reader",
-    "generation": "generator",
+    "generators": "generator",
+    "generation": "sampler",
 }
 
 
@@ -78,7 +79,7 @@ class Component:
 
 
 def names(group: str) -> list[str]:
-    """The names of all components of a group (`methods`, `attacks`, `models`, `data`)."""
+    """The names of all components of a group (`methods`, `attacks`, `models`, `data`, `generators`)."""
     found = []
     for path in sorted((PACKAGE / group).glob("*.py")):
         if path.stem != "__init__" and _component_class(path) is not None:

@@ -7,10 +7,11 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent.parent / "workflow"))  # flow.py: Snakemake as a user runs it
 
-from flow import copy_of, copy_sources, run
+from flow import RESULTS, copy_of, copy_sources, run
 from kills import ONE_RUN, TARGETS, Victim
 from study import Study
 
+POOL = str(RESULTS / "generators/digits/gaussian/images.npy")
 ONE_SEED = {"studies": {"energy": {"seeds": [0], "cohorts": {"main": {"recipes": ["sat", "trades"]}, "further": None}}}}
 
 
@@ -23,7 +24,7 @@ def checkout(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def finished(checkout, tmp_path_factory) -> Study:
     """Every job of every kind was run once. What a test changes here, it puts back."""
-    study = Study(copy_of(checkout, tmp_path_factory.mktemp("finished") / "checkout"), ONE_SEED)
+    study = Study(copy_of(checkout, tmp_path_factory.mktemp("finished") / "checkout"), ONE_SEED, "all", POOL)
     study.run_all()
     return study
 

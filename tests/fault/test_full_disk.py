@@ -20,6 +20,7 @@ JOBS = (
     "data/digits",
     "train/digits/trades/seed0",
     "measure_energies/digits/sat/seed0",
+    "generators/digits/gaussian",
     f"evaluate/digits/sat-no-random/seed0/{THREAT}/brief",
     "generate/digits/trades/seed0",
     "generate_grid/digits/trades/seed0",

@@ -9,9 +9,10 @@ import pytest
 import yaml
 from configured import REPOSITORY, SCHEMA, digits, loaded, own, small
 
-from robustlens.configuration import load, run_spec, suite_attacks, trained_under
+from robustlens.configuration import load, pool_spec, run_spec, suite_attacks, trained_under
 from robustlens.configuration.checking import check
 from robustlens.configuration.reading import read_yaml
+from robustlens.errors import RobustlensError
 
 WEAT_DEFAULTS = {"energy": "natural", "weighted": "both", "normalised": False}
 
@@ -112,6 +113,7 @@ TEXTS = {
     "colour": lambda r: r["recipes"]["sat"].update(colour="#123456", marker="8"),
     "changes": lambda r: r["recipes"]["sat"].update(changes="trades"),
     "label of an attack": lambda r: r["attacks"]["pgd20"].update(label="P"),
+    "label of a generator": lambda r: r["generators"]["blurred"].update(label="Grey"),
 }
 
 
@@ -123,6 +125,25 @@ def test_what_a_thing_is_called_or_drawn_like_is_told_to_no_job_that_computes(te
         assert run_spec(after, "digits", recipe) == run_spec(before, "digits", recipe)
     for suite in before["suites"]:
         assert suite_attacks(after, after["suites"][suite]) == suite_attacks(before, before["suites"][suite])
+    assert pool_spec(after, "digits", "blurred") == pool_spec(before, "digits", "blurred")
+
+
+def test_a_pool_is_defined_by_its_dataset_and_its_generator():
+    config = loaded(lambda r: r["generators"]["blurred"].update(covariance="full", seed=3))
+    parameters = {"covariance": "full", "shrinkage": 0.0}
+    assert pool_spec(config, "digits", "blurred") == {
+        "dataset": "digits",
+        "generator": {"name": "blurred", "family": "gaussian", "parameters": parameters},
+        "per_class": 20,
+        "seed": 3,
+    }
+    assert pool_spec(loaded(), "digits", "blurred")["seed"] == 0
+    with pytest.raises(RobustlensError, match="unknown generator 'blured'; did you mean 'blurred'"):
+        pool_spec(config, "digits", "blured")
+
+
+def test_a_configuration_needs_no_generators():
+    assert loaded(lambda r: r.pop("generators"))["generators"] == {}
 
 
 def test_a_suite_s_attacks_have_family_parameters_and_number_of_images():

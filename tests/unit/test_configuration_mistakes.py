@@ -169,6 +169,28 @@ REFUSED = [
         "config.models.sat: a recipe has this name; choose another",
     ),
     (lambda r: digits(r).update(archives={"x": {"bytes": 1}}), f"{DIGITS}.archives: unknown archive 'x'; valid are"),
+    # generators
+    (
+        lambda r: r["generators"]["blurred"].update(family="gausian"),
+        "config.generators.blurred: unknown generator 'gausian'; did you mean 'gaussian'?",
+    ),
+    (
+        lambda r: r["generators"]["blurred"].update(shrinkag=0.1),
+        "config.generators.blurred: gaussian has no parameter 'shrinkag'; did you mean 'shrinkage'?",
+    ),
+    (
+        lambda r: r["generators"]["blurred"].update(shrinkage=1.1),
+        "config.generators.blurred.shrinkage: must be a number between 0 and 1, got 1.1",
+    ),
+    (
+        lambda r: r["generators"]["blurred"].update(covariance="fully"),
+        "config.generators.blurred.covariance: must be one of diagonal, full, got 'fully'",
+    ),
+    (lambda r: r["generators"]["blurred"].pop("per_class"), "config.generators.blurred: 'per_class' is a required"),
+    (lambda r: r["generators"]["blurred"].update(per_class=0), "config.generators.blurred.per_class: 0 is less than"),
+    (lambda r: r["generators"]["blurred"].update(seed=-1), "config.generators.blurred.seed: -1 is less than the"),
+    (lambda r: r["generators"]["blurred"].update(label="ж"), "config.generators.blurred.label: LaTeX cannot print"),
+    (lambda r: r["generators"].update(Grey=r["generators"].pop("blurred")), "config.generators: 'Grey' does not match"),
     # images left out
     (
         leaving_out(measured_by="satt", above=-3.0),

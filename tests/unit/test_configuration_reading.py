@@ -326,6 +326,7 @@ SECTIONS = {
     "recipes": ({"method": "sat"}, {"method": "trades"}),
     "attacks": ({"family": "pgd"}, {"family": "pgd", "steps": 3}),
     "threats": ({"norm": "linf", "epsilon": 1, "step_size": 1}, {"norm": "l2", "epsilon": 1, "step_size": 1}),
+    "generators": ({"family": "gaussian", "per_class": 1}, {"family": "gaussian", "per_class": 2}),
     "datasets": ({"like": "digits"}, {"like": "digits", "threat": "far"}),
     "suites": ({"attacks": ["pgd20"]}, {"attacks": ["autoattack"]}),
     "models": ({"dataset": "digits"}, {"dataset": "digits", "title": "X"}),

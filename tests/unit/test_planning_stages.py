@@ -245,6 +245,16 @@ def test_energies_of_the_training_images_cost_a_pass_each():
     )
 
 
+def pool() -> Job:
+    return job("generate_pool", {"dataset": "small", "per_class": 7})
+
+
+def test_a_pool_has_no_network_and_takes_the_time_and_the_bytes_of_its_images():
+    assert work(pool()) is None
+    assert known(pool()).seconds(pool()) == pytest.approx(7 * 3 * (16 + 8) / 2e6)
+    assert disk([pool()], known(pool())) == {"generated images": 7 * 3 * (16 + 8)}
+
+
 def test_images_and_features_take_the_bytes_of_their_arrays():
     data = prepared("digits", 200)
     jobs = [data, samples(), features("reference_features", "inception", "test")]

@@ -27,6 +27,10 @@ MISTAKES = {
                        "mean 'digits'?"),
     "unknown attack family": ("attacks: {pgd20: {family: pdg}}", "config.attacks.pgd20: unknown attack 'pdg'; did you "
                               "mean 'pgd'?"),
+    "unknown family of a generator": ("generators: {mine: {family: gausian, per_class: 1}}", "config.generators.mine: "
+                                      "unknown generator 'gausian'; did you mean 'gaussian'?"),
+    "unknown parameter of a generator": ("generators: {gaussian: {shrinking: 0.1}}", "config.generators.gaussian: "
+                                         "gaussian has no parameter 'shrinking'; did you mean 'shrinkage'?"),
     "unknown architecture": (DIGITS % "architecture: {family: resnett}", f"{PLACE}.architecture: unknown architecture "
                              "'resnett'; did you mean 'resnet'?"),
     "unknown recipe": (STUDY % "cohorts: {main: {recipes: [sat, weatadv]}}", "config.studies.energy.cohorts.main"
@@ -52,6 +56,12 @@ def test_a_mistake_in_the_configuration_ends_in_one_line(mistake, sources, tmp_p
     said = [line for line in output.splitlines() if not line.startswith(("Using workflow specific", "Config file "))]
     assert len(said) == 1 and said[0].startswith(message), output
     assert not (sources / "results").exists()
+
+
+def test_a_pool_of_an_unknown_generator_names_the_nearest(sources):
+    code, output = ask(sources, "-n", "-q", "all", "--", str(RESULTS / "generators/digits/gausian/images.npy"))
+    assert code == 1 and "Traceback" not in output
+    assert output.splitlines()[-1] == "config.generators: unknown generator 'gausian'; did you mean 'gaussian'?"
 
 
 def test_wrong_inception_weights_stop_the_run_before_anything_is_generated(sources, tmp_path):

@@ -2,12 +2,17 @@
 
 import ast
 import itertools
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from flow import ENERGY, NOTHING, RESULTS, THREAT, ask, contents, edit, jobs, pending, run, untouched
 
+from robustlens.data.prepared import PreparedDataset
+from robustlens.generators.pool import load_pool
+
+SHEET = RESULTS / "data/digits/sheet.json"
 SEEDS = ("seed0", "seed1")
 RECIPES = ("sat", "trades", "weat-adv")
 REPORT = {"report", "report-pdf"} if any(map(shutil.which, ("latexmk", "pdflatex", "tectonic"))) else {"report"}
@@ -111,6 +116,7 @@ CONFIGURATION = {"configuration"}
 
 LIBRARY, STUDY = "src/robustlens", "studies/energy"
 AVERAGES = f"{LIBRARY}/training/averaging.py", "use_buffers=True", "use_buffers=bool(1)"
+GAUSSIAN = f"{LIBRARY}/generators/gaussian.py", "classes, least=2)", "classes, least=1 + 1)"
 WEAT_ADV = "weat-adv: {method: weat, variant: adv"
 CHANGES = {
     "a recipe's beta": ("config.yaml", "trades, beta: 6.0", "trades, beta: 5.0", AFTER_TRADES | CONFIGURATION),
@@ -140,6 +146,7 @@ CHANGES = {
                         AFTER_ATTACK_ENERGIES),
     "the code of AutoAttack": (f"{LIBRARY}/attacks/autoattack.py", "x_adv = x.clone()", "x_adv = x + 0.0",
                                AFTER_ROBUSTNESS),
+    "the code of a generator, whose pool no recipe here asks for": (*GAUSSIAN, set()),
     "the code of a general table": (f"{LIBRARY}/report/tables/autoattack.py", "after Square", "after all",
                                     tables("autoattack") | REPORT),
     "the code of a table of the study": (f"{STUDY}/tables/subsets.py", "DIGITS = 1", "DIGITS = 2",
@@ -173,6 +180,28 @@ def test_the_code_of_averages_re_runs_the_training_that_averages_and_what_depend
     file, old, new = AVERAGES
     edit(tree / file, old, new)
     assert pending(tree) == GAIRAT | LABEL | CLAIMS
+
+
+def test_a_pool_is_made_by_name_and_again_when_its_generator_has_changed_and_so_is_nothing_else(tree):
+    folder = RESULTS / "generators/digits/gaussian"
+    pool, job = [folder / "images.npy", folder / "labels.npy"], {"generators/digits/gaussian"}
+    code, output = run(tree, "-c2", "-p", str(pool[0]))
+    assert code == 0 and jobs(output) == job, output
+    certificate = json.loads((tree / RESULTS / "provenance/generators/digits/gaussian.json").read_text())
+    assert certificate["outputs"] == contents(tree, pool) and list(certificate["inputs"]) == [str(SHEET)]
+    read = load_pool(tree / folder, PreparedDataset(json.loads((tree / SHEET).read_text()), {}))
+    assert read.images.shape == (200, 1, 8, 8) and read.labels.tolist() == [y for y in range(10) for _ in range(20)]
+    assert pending(tree, "all", str(pool[0])) == set()
+
+    edit(tree / GAUSSIAN[0], *GAUSSIAN[1:])
+    before = contents(tree, pool)
+    code, output = run(tree, "-c2", "-p", "all", str(pool[0]))
+    assert code == 0 and jobs(output) == job, output
+    assert contents(tree, pool) == before
+    edit(tree / "tests/tiny.yaml", "gaussian: {family: gaussian, ", "gaussian: {family: gaussian, label: Gaussian, ")
+    assert pending(tree, "all", str(pool[0])) == CONFIGURATION | REPORT
+    edit(tree / "tests/tiny.yaml", "per_class: 20, shrinkage: 0.1", "per_class: 20, shrinkage: 0.2")
+    assert pending(tree, str(pool[0])) == job
 
 
 def test_a_second_run_has_nothing_to_do(finished):

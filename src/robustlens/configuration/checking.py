@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 
-from robustlens.configuration.facts import OF_ATTACK, OF_RECIPE, architecture, training
+from robustlens.configuration.facts import OF_ATTACK, OF_GENERATOR, OF_RECIPE, architecture, training
 from robustlens.configuration.reading import Config
 from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest, resolve
@@ -119,6 +119,8 @@ def _resolve_components(config: Config) -> None:
             settings.update(resolve("observers", observer, settings, f"config.recipes.{name}.observers.{observer}"))
     for name, attack in config["attacks"].items():
         _resolve_family("attacks", attack, f"config.attacks.{name}", OF_ATTACK)
+    for name, generator in config["generators"].items():
+        _resolve_family("generators", generator, f"config.generators.{name}", OF_GENERATOR)
     for name, dataset in config["datasets"].items():
         _resolve_family("data", dataset["reader"], f"config.datasets.{name}.reader")
         _resolve_family("models", dataset["architecture"], f"config.datasets.{name}.architecture")

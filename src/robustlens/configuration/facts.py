@@ -5,16 +5,19 @@ from functools import cache
 from pathlib import Path
 
 from robustlens.configuration.reading import Config, merge, read_yaml
+from robustlens.errors import RobustlensError
 from robustlens.generation import inception_weights
+from robustlens.parameters import nearest
 
 CATALOGUE = Path(__file__).parent.parent / "data" / "catalogue"
 CHECKSUMS = ("sha256", "sha1", "md5")
-# Keys of a recipe and of an attack that are not their component's parameters.
+# Keys of a recipe, of an attack and of a generator that are not their component's parameters.
 OF_RECIPE = (
     *("method", "training", "architecture", "threat", "start_from", "given", "mix", "observers", "leave_out"),
     *("changes", "label", "colour", "marker"),
 )
 OF_ATTACK = ("family", "label")
+OF_GENERATOR = ("family", "per_class", "seed", "label")
 
 
 @cache
@@ -120,6 +123,25 @@ def suite_attacks(config: Config, suite: Config) -> list[Config]:
         }
         for name in suite["attacks"]
     ]
+
+
+def pool_spec(config: Config, dataset: str, generator: str) -> Config:
+    """All that defines the pool of a generator on a prepared dataset. Raises RobustlensError for an unknown generator,
+    because a pool may be asked for by the name of its file."""
+    defined = config["generators"]
+    if generator not in defined:
+        raise RobustlensError(f"config.generators: unknown generator {generator!r}{nearest(generator, list(defined))}")
+    chosen = defined[generator]
+    return {
+        "dataset": dataset,
+        "generator": {
+            "name": generator,
+            "family": chosen["family"],
+            "parameters": {key: value for key, value in chosen.items() if key not in OF_GENERATOR},
+        },
+        "per_class": chosen["per_class"],
+        "seed": chosen["seed"],
+    }
 
 
 # Datasets -------------------------------------------------------------------------------------------------------------

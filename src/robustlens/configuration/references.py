@@ -182,7 +182,10 @@ def check_checksum(archive: Config, where: str) -> None:
 
 def _check_texts(config: Config) -> None:
     """Labels and titles are printed in tables, which LaTeX must be able to."""
-    sections = (("recipes", "label"), ("attacks", "label"), ("datasets", "title"), ("models", "title"))
+    sections = (
+        *(("recipes", "label"), ("attacks", "label"), ("generators", "label")),
+        *(("datasets", "title"), ("models", "title")),
+    )
     for section, key in sections:
         for name, settings in config[section].items():
             try:

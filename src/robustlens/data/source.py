@@ -1,17 +1,15 @@
 """What a dataset's reader returns, and how it becomes a prepared dataset."""
 
-import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from robustlens.atomic import replacing
-from robustlens.data.disk_space import filling
+from robustlens.data.array_file import array_file
 from robustlens.data.prepared import checksum
 from robustlens.errors import RobustlensError
 
@@ -147,14 +145,14 @@ def write_prepared(
     written, total, sums = 0, per_image * sum(map(len, positions.values())), {}
     for split, where in positions.items():
         shape = (len(where), *source.images.shape[1:])
-        with _array_file(folder / f"{split}_images.npy", shape, np.uint8, total - written) as file:
+        with array_file(folder / f"{split}_images.npy", shape, np.uint8, total - written) as file:
             for start in range(0, len(where), chunk):
                 images = source.images[where[start : start + chunk]]
                 file.write(np.ascontiguousarray(images))
                 written += images.size
                 report(written, total)
         for part, values in (("labels", source.labels[where]), ("index", where)):
-            with _array_file(folder / f"{split}_{part}.npy", values.shape, np.int64, total - written) as file:
+            with array_file(folder / f"{split}_{part}.npy", values.shape, np.int64, total - written) as file:
                 file.write(np.ascontiguousarray(values, np.int64))
         for part in ("images", "labels", "index"):
             sums[f"{split}_{part}.npy"] = checksum(folder / f"{split}_{part}.npy")
@@ -169,12 +167,3 @@ def write_prepared(
     }
     with replacing(folder / "sheet.json") as temporary:
         temporary.write_text(json.dumps(sheet, indent=2) + "\n")
-
-
-@contextlib.contextmanager
-def _array_file(path: Path, shape: tuple[int, ...], dtype: type, needed: int) -> Iterator[BinaryIO]:
-    """A new .npy file, open for the array's values. needed: bytes that this file and those after it take at least."""
-    with replacing(path) as temporary, filling(path.parent, needed), open(temporary, "wb") as file:
-        header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        yield file
