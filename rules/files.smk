@@ -39,6 +39,14 @@ def weights_of_others(wildcards):
     return [f"{folder}/{run['recipe']}/seed{wildcards.seed}/{run['checkpoint']}.safetensors" for run in others]
 
 
+def mixed_pool(wildcards):
+    """The generated images that a recipe mixes with those of the dataset."""
+    mix = CONFIG["recipes"][wildcards.recipe].get("mix")
+    dataset = configuration.prepared(CONFIG, wildcards.dataset)
+    folder = f"results/{wildcards.scale}/generators/{dataset}/{mix['generator']}" if mix else None
+    return [f"{folder}/{name}.npy" for name in ("images", "labels")] if mix else []
+
+
 def run_folder(wildcards):
     return f"results/{wildcards.scale}/runs/{wildcards.dataset}/{wildcards.recipe}/seed{wildcards.seed}"
 

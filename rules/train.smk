@@ -1,4 +1,5 @@
-# REQUIRED INPUTS   results/<scale>/data/<dataset>/sheet.json and its arrays; of recipes that build on others, their weights
+# REQUIRED INPUTS   results/<scale>/data/<dataset>/sheet.json and its arrays; for some recipes weights of other runs,
+#                   energies measured by one, or a generator's images (generators.smk)
 # OUTPUTS           results/<scale>/runs/<dataset>/<recipe>/seed<k>/{best,last,checkpoints}.safetensors
 #                   results/<scale>/runs/<dataset>/<recipe>/seed<k>/{history,energies,statistics,timing}.parquet
 #                   results/<scale>/energies/<dataset>/<recipe>/seed<k>/training-images.parquet for a recipe by which
@@ -22,6 +23,7 @@ rule train:
         sheet=dataset_sheet,
         measured=measured_energies,
         others=weights_of_others,
+        pool=mixed_pool,
     output:
         best="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/best.safetensors",
         last="results/{scale}/runs/{dataset}/{recipe}/seed{seed}/last.safetensors",
@@ -56,7 +58,7 @@ rule train:
     shell:
         'python "$ROBUSTLENS/scripts/train.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
         " --processes {resources.processes} --data {params.data:q} --measured {input.measured:q}"
-        " --others {input.others:q} --state {params.state:q} --run {params.run:q}"
+        " --others {input.others:q} --pool {input.pool:q} --state {params.state:q} --run {params.run:q}"
         " --certificate {output.certificate:q}"
 
 

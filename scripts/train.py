@@ -12,6 +12,7 @@ from robustlens import arithmetic
 from robustlens.console import Progress, job, parser, stop_on_signals
 from robustlens.data.prepared import load
 from robustlens.device import use_device
+from robustlens.generators.pool import load_pool
 from robustlens.parameters import create
 from robustlens.provenance import Certificate
 from robustlens.training import optional
@@ -28,6 +29,7 @@ arguments.add_argument(
 arguments.add_argument(
     "--others", type=Path, nargs="*", default=[], help="weights of other runs: `start_from`, then the `given` by name"
 )
+arguments.add_argument("--pool", type=Path, nargs="*", default=[], help="images and labels of a generator, for `mix`")
 arguments.add_argument("--state", required=True, type=Path, help="folder that holds the training states")
 arguments.add_argument("--run", required=True, type=Path, help="folder of the finished run")
 arguments.add_argument("--certificate", required=True, type=Path)
@@ -47,7 +49,7 @@ with (
     job(f"train {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", log),
     use_device(args.threads, arithmetic.of(spec)) as device,
 ):
-    certificate = Certificate(spec, [args.data / "sheet.json", *args.measured, *args.others])
+    certificate = Certificate(spec, [args.data / "sheet.json", *args.measured, *args.others, *args.pool])
     signals = stop_on_signals()
     data = load(args.data, ["train", "validation"])
     leave_out = optional.load("leave_out", spec)
@@ -60,7 +62,9 @@ with (
     *_, engine = fresh(spec, method, data, device)
     names = [*(["start_from"] if "start_from" in spec else []), *sorted(spec.get("given", {}))]
     others = dict(zip(names, args.others, strict=True))
-    checksums = {name: certificate.inputs[str(file)] for name, file in others.items()}
+    pool = load_pool(args.pool[0].parent, data) if args.pool else None
+    read = others | {file.stem: file for file in args.pool}
+    checksums = {name: certificate.inputs[str(file)] for name, file in read.items()}
     digest = run_digest(spec, data, engine, args.processes, device, checksums)
     progress = Progress("epoch", spec["training"]["epochs"])
 
@@ -69,7 +73,7 @@ with (
 
     state = RunState(state_folder(args.state, spec, digest), digest)
     with state if first else contextlib.nullcontext():
-        run = Training(spec, data, state, device, lambda: bool(signals), report, weights=others).run()
+        run = Training(spec, data, state, device, lambda: bool(signals), report, pool, others).run()
         if first:
             outputs = write_run(run, args.run)
             facts = {"best_epoch": run.best_epoch, "digest": digest, "engine": engine.facts(), "devices": run.devices}

@@ -51,7 +51,7 @@ def run_spec(config: Config, dataset: str, recipe: str) -> Config:
         "training": training(config, dataset, recipe),
         "threat": config["threats"][trained_under(config, dataset, recipe)],
         "tracking": protocol["tracking"],
-        **{key: chosen[key] for key in ("start_from", "mix", "observers", "leave_out") if chosen.get(key)},
+        **{key: chosen[key] for key in ("start_from", "mix", "observers", "leave_out") if key in chosen},
         **({"given": given(config, dataset, recipe)} if "given" in chosen else {}),
     }
 

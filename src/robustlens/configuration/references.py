@@ -100,6 +100,8 @@ def _check_recipe(config: Config, name: str, recipe: Config) -> None:
                 f"{where}.leave_out.measured_by: {by} leaves images out itself; name a recipe that trains "
                 "on all of them"
             )
+    if "mix" in recipe:
+        known([recipe["mix"]["generator"]], config["generators"], "generator", f"{where}.mix.generator")
     _check_other_runs(config, name, recipe)
 
 
