@@ -6,8 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from flow import ENERGY, NOTHING, RESULTS, THREAT, ask, contents, edit, jobs, pending, run, untouched
+from safetensors.torch import load_file
 
 from robustlens.data.prepared import PreparedDataset
 from robustlens.generators.pool import load_pool
@@ -137,8 +139,8 @@ CHANGES = {
     "what sentences call the paper": (f"{STUDY}/study.py", 'paper="the energy paper"', 'paper="this paper"',
                                       CLAIMS | REPORT),
     "the citation of a dataset": (f"{LIBRARY}/data/catalogue/digits.yaml", "citation: ", "citation: By ", REPORT),
-    "the code of a method": (f"{LIBRARY}/methods/trades.py", "return F.cross_entropy(",
-                             "return 2.0 * F.cross_entropy(", AFTER_TRADES | TRADES_AWP),
+    "the code of a method": (f"{LIBRARY}/methods/trades.py", "= F.cross_entropy(",
+                             "= 2.0 * F.cross_entropy(", AFTER_TRADES | TRADES_AWP),
     "the code of AWP": (f"{LIBRARY}/training/weight_perturbation.py", "gamma = self.settings",
                         "gamma = 1.0 * self.settings", TRADES_AWP | LABEL | CLAIMS),
     "the code of averages, which no recipe here asks for": (*AVERAGES, set()),
@@ -202,6 +204,39 @@ def test_a_pool_is_made_by_name_and_again_when_its_generator_has_changed_and_so_
     assert pending(tree, "all", str(pool[0])) == CONFIGURATION | REPORT
     edit(tree / "tests/tiny.yaml", "per_class: 20, shrinkage: 0.1", "per_class: 20, shrinkage: 0.2")
     assert pending(tree, str(pool[0])) == job
+
+
+def test_a_training_waits_for_the_pool_and_the_run_that_it_is_made_from(tree):
+    mixed, started = (RESULTS / f"runs/digits/{recipe}/seed0" for recipe in ("sat-mixed", "trades-from-sat"))
+    asked = [str(mixed / "statistics.parquet"), str(started / "last.safetensors")]
+    pool, trained = {"generators/digits/gaussian"}, of("train", "sat-mixed", "trades-from-sat", seeds=("seed0",))
+    code, output = run(tree, "-c2", "-p", *asked)
+    assert code == 0 and jobs(output) == pool | trained, output
+    found = pd.read_parquet(tree / asked[0])
+    assert found["step"].tolist() == [s for s in range(1, 26, 5) for _ in range(2)]  # 5 epochs of 5 steps
+    kept = load_file(tree / mixed / "checkpoints.safetensors")
+    assert {name.partition(".")[0] for name in kept} == {"3", "5"}
+    inputs = [json.loads((tree / RESULTS / f"provenance/{run}.json").read_text())["inputs"]
+              for run in ("runs/digits/sat-mixed/seed0", "runs/digits/trades-from-sat/seed0")]  # fmt: skip
+    assert {Path(name).name for name in inputs[0]} == {"sheet.json", "images.npy", "labels.npy"}
+    assert {Path(name).name for name in inputs[1]} == {"sheet.json", "last.safetensors"}
+    assert pending(tree, *asked) == set()
+    unobserved = load_file(tree / RESULTS / "runs/digits/sat/seed0/checkpoints.safetensors")
+    assert unobserved == {} and len(pd.read_parquet(tree / RESULTS / "runs/digits/sat/seed0/statistics.parquet")) == 0
+
+    mixing, starting = of("train", "sat-mixed", seeds=("seed0",)), of("train", "trades-from-sat", seeds=("seed0",))
+    for file, old, new, expected in (
+        ("tests/tiny.yaml", "per_class: 20, shrinkage: 0.1", "per_class: 20, shrinkage: 0.2", pool | mixing),
+        ("tests/tiny.yaml", "gamma: 0.4", "gamma: 0.5", mixing),
+        (f"{LIBRARY}/training/mixture.py", "max(1, round(", "max(1, 0 + round(", mixing),
+        (f"{LIBRARY}/observers/loss_terms.py", "list(step.", "1 * list(step.", mixing),
+        (f"{LIBRARY}/observers/gradient_conflict.py", "g1 * g2 < 0", "g2 * g1 < 0", set()),
+        ("config.yaml", "{method: sat, ", "{method: sat, architecture: {family: resnet, blocks: [1], width: 8}, ",
+         of("train", "sat", seeds=("seed0",)) | starting),
+    ):  # fmt: skip
+        edit(tree / file, old, new)
+        assert pending(tree, *asked) == expected, file
+        edit(tree / file, new, old)
 
 
 def test_a_second_run_has_nothing_to_do(finished):

@@ -115,8 +115,8 @@ def _check_other_runs(config: Config, name: str, recipe: Config) -> None:
                 f"{where}: {recipe['method']} needs a network {missing!r} of another run; add "
                 f"`given: {{{missing}: {{recipe: NAME}}}}`"
             )
-    places = {f"given.{key}": other["recipe"] for key, other in given.items()}
-    places |= {"start_from": recipe["start_from"]["recipe"]} if "start_from" in recipe else {}
+    places = {f"given.{key}.recipe": other["recipe"] for key, other in given.items()}
+    places |= {"start_from.recipe": recipe["start_from"]["recipe"]} if "start_from" in recipe else {}
     if "measured_by" in recipe.get("leave_out", {}):
         places["leave_out.measured_by"] = recipe["leave_out"]["measured_by"]
     for place, other in places.items():

@@ -1,0 +1,113 @@
+"""Recipes that build on others, mix images, name observers: what fits is accepted, what does not is refused."""
+
+import pytest
+from configured import loaded
+
+from robustlens.configuration import references, run_spec, weights_of_others
+from robustlens.configuration.cohorts import trained
+from robustlens.errors import RobustlensError
+
+GENERATORS = {"gaussian": {"family": "gaussian", "per_class": 5}}
+SCHEDULE = {"warmup_fraction": None, "cycle_momentum": None}
+COSINE = SCHEDULE | {"name": "cosine", "final_rate": 0}
+
+
+def with_recipes(**recipes: dict) -> dict:
+    """The configuration with further recipes, in its cohort `main`."""
+
+    def added(raw: dict) -> None:
+        raw["generators"] = GENERATORS
+        raw["recipes"] |= recipes
+        raw["scales"]["small"]["studies"]["mine"]["cohorts"]["main"]["recipes"] += recipes
+
+    return loaded(added)
+
+
+def test_a_run_says_what_it_starts_from_mixes_and_observes():
+    started = {"method": "sat", "start_from": {"recipe": "trades"}, "mix": {"generator": "gaussian", "gamma": 0.5}}
+    config = with_recipes(new=started | {"observers": {"loss-terms": {}}})
+    spec = run_spec(config, "digits", "new")
+    assert spec["start_from"] == {"recipe": "trades", "checkpoint": "best"}
+    assert spec["mix"] == {"generator": "gaussian", "gamma": 0.5, "ratio": 1.0, "augmented": True}
+    assert spec["observers"] == {"loss-terms": {"every": 100}}
+    plain = run_spec(config, "digits", "sat")
+    assert not {"start_from", "mix", "observers", "given"} & plain.keys()
+
+
+def test_the_runs_behind_a_run_are_trained_too(monkeypatch):
+    monkeypatch.setattr(references, "needs", lambda group, name: ("helper", "anchor") if name == "mart" else ())
+    given = {"helper": {"recipe": "second"}, "anchor": {"recipe": "weat-adv", "checkpoint": "last"}}
+
+    def added(raw: dict) -> None:
+        raw["recipes"] |= {
+            "first": {"method": "sat"},
+            "second": {"method": "sat", "start_from": {"recipe": "first", "checkpoint": "last"}},
+            "third": {"method": "mart", "given": given},
+        }
+        raw["scales"]["small"]["studies"]["mine"]["cohorts"]["main"]["recipes"] += ["third"]
+
+    config = loaded(added)
+    assert {recipe for _, recipe in trained(config)} == {"sat", "trades", "first", "second", "third", "weat-adv"}
+    assert list(weights_of_others(config, "third").items()) == [
+        ("anchor", {"recipe": "weat-adv", "checkpoint": "last"}),
+        ("helper", {"recipe": "second", "checkpoint": "best"}),
+    ]
+    spec = run_spec(config, "digits", "third")
+    assert spec["given"]["helper"]["architecture"] == config["datasets"]["digits"]["architecture"]
+
+
+BAD = {
+    "start_from.recipe: unknown recipe 'trade'; did you mean 'trades'?": {"start_from": {"recipe": "trade"}},
+    "start_from.checkpoint: 'first' is not one of": {"start_from": {"recipe": "trades", "checkpoint": "first"}},
+    "start_from.recipe: a run of new needs one of new itself: a circle": {"start_from": {"recipe": "new"}},
+    "start_from: trades has another architecture on digits": {
+        "start_from": {"recipe": "trades"}, "architecture": {"family": "resnet", "width": 4},
+    },
+    "given: unknown network of sat 'helper'": {"given": {"helper": {"recipe": "trades"}}},
+    "mix.generator: unknown generator 'gausian'; did you mean 'gaussian'?": {
+        "mix": {"generator": "gausian", "gamma": 0.5}
+    },
+    "mix.gamma: 1.5 is greater than the maximum of 1": {"mix": {"generator": "gaussian", "gamma": 1.5}},
+    "mix.gamma: -0.1 is less than the minimum of 0": {"mix": {"generator": "gaussian", "gamma": -0.1}},
+    "mix: 'gamma' is a required property": {"mix": {"generator": "gaussian"}},
+    "mix.ratio: 0 is less than or equal to the minimum": {
+        "mix": {"generator": "gaussian", "gamma": 0.5, "ratio": 0}
+    },
+    "observers.loss-term: unknown observer 'loss-term'; did you mean 'loss-terms'?": {"observers": {"loss-term": {}}},
+    "observers.loss-terms: loss-terms has no parameter 'evry'; did you mean 'every'?": {
+        "observers": {"loss-terms": {"evry": 3}}
+    },
+    "observers.loss-terms.every: must be a whole number above 0, got 0": {"observers": {"loss-terms": {"every": 0}}},
+    "training.checkpoints: 11 is after the last epoch, 10, on digits": {"training": {"checkpoints": [3, 11]}},
+    "training.selection: 'worst' is not one of": {"training": {"selection": "worst"}},
+    "training.schedule.warmup.epochs: 10 of 10 epochs leave none after it; lower it, on digits": {
+        "training": {"schedule": COSINE | {"warmup": {"epochs": 10, "first_share": 0}}}
+    },
+    "training.schedule: 'final_rate' is a required property, on digits": {
+        "training": {"schedule": SCHEDULE | {"name": "cosine"}}
+    },
+    "training.schedule: unknown key 'warmup'": {
+        "training": {"schedule": {"warmup": {"epochs": 1, "first_share": 0.1}}}
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_what_does_not_fit_is_refused_with_its_place(message):
+    with pytest.raises(RobustlensError) as error:
+        with_recipes(new={"method": "sat", **BAD[message]})
+    assert str(error.value).startswith(f"config.recipes.new.{message}"), error.value
+
+
+def test_what_a_method_asks_for_must_be_given(monkeypatch):
+    monkeypatch.setattr(references, "needs", lambda group, name: ("helper",) if name == "mart" else ())
+    message = r"config.recipes.new: mart needs a network 'helper' of another run; add `given: {helper: {recipe: NAME}}`"
+    with pytest.raises(RobustlensError, match=message):
+        with_recipes(new={"method": "mart"})
+    with_recipes(new={"method": "mart", "given": {"helper": {"recipe": "sat"}}})
+
+
+def test_a_long_circle_is_refused():
+    recipes = {name: {"method": "sat", "start_from": {"recipe": other}} for name, other in ("ab", "bc", "ca")}
+    with pytest.raises(RobustlensError, match=r"config.recipes.a.start_from.recipe: a run of b needs one of a itself"):
+        with_recipes(**recipes)
