@@ -93,7 +93,7 @@ class Classification:
         where = self.processes.share(batch)
         # The random numbers of this step in this process follow from the seed, so that no state of them is kept.
         random = generator(self.seed, "steps", number, self.processes.rank, device=self.device)
-        x, y = self._augmented(self.train.batch(where), random), self.train.y[where]
+        x, y = self._augmented(where, random), self.train.y[where]
         found = self._attacked(self.learner, x, y, self.train.y[batch], random)
         seen = batch_of(x, y, found, epoch, self.processes.mean)
         self.learner.train()
@@ -117,9 +117,11 @@ class Classification:
         losses = sum(terms.values()) if isinstance(terms, dict) else terms
         return losses * (self.processes.count / whole)
 
-    def _augmented(self, x: Tensor, random: torch.Generator) -> Tensor:
-        augmentation = self.settings["augmentation"]
-        return crop_and_flip(x, augmentation["crop_padding"], augmentation["flip"], random)
+    def _augmented(self, where: Tensor, random: torch.Generator) -> Tensor:
+        """The training images at positions `where`, each cropped and flipped at random."""
+        x, chosen = self.train.whole(where), self.settings["augmentation"]
+        mode = chosen.get("padding", "zero")
+        return crop_and_flip(x, chosen["crop_padding"], chosen["flip"], random, self.train.crop, mode)
 
     def _attacked(
         self, learner: Learner, x: Tensor, y: Tensor, whole: Tensor, random: torch.Generator
@@ -171,7 +173,7 @@ class Classification:
     def _shuffled(self, random: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.randperm(self.images, generator=random, device=self.device)
         for where in order.split(self.settings["batch_size"]):
-            yield self._augmented(self.train.batch(where), random), self.train.y[where]
+            yield self._augmented(where, random), self.train.y[where]
 
     def _track(self, epoch: int, settings: dict) -> None:
         followed = self.averaging.followed(self.network)
@@ -252,7 +254,7 @@ class Classification:
         for step, batch in enumerate(batches):
             where = self.processes.share(batch)
             random = generator(self.seed, "statistics", step, self.processes.rank, device=self.device)
-            x, y = self._augmented(self.train.batch(where), random), self.train.y[where]
+            x, y = self._augmented(where, random), self.train.y[where]
             if attacked is not None:
                 found = self._attacked(attacked, x, y, self.train.y[batch], random)
                 x = found.x_adv if isinstance(found, Attacked) else found
