@@ -46,7 +46,7 @@ with (
 ):
     certificate = Certificate(spec, [args.data / "sheet.json", *args.measured])
     signals = stop_on_signals()
-    data = load(args.data, ["train", "validation"])
+    data = load(args.data, ["train", "validation"], spec.get("crop"))
     selection = optional.load("selection", spec)
     if selection:
         measured = pd.read_parquet(args.measured[0]) if args.measured else None
