@@ -23,7 +23,7 @@ def component_module(group, name):
 
 
 def of_run(wildcards):
-    return {"dataset": wildcards.dataset, "recipe": wildcards.recipe, "seed": int(wildcards.seed)}
+    return configuration.seen(CONFIG, wildcards.dataset) | {"recipe": wildcards.recipe, "seed": int(wildcards.seed)}
 
 
 def download_spec(wildcards):
@@ -147,7 +147,7 @@ def feature_spec(script):
         return job_spec(
             script,
             component_module("models", architecture["family"]),
-            dataset=wildcards.dataset,
+            **configuration.seen(CONFIG, wildcards.dataset),
             features=settings["features"],
             architecture=architecture,
             batch_size=settings["batch_size"],

@@ -84,7 +84,7 @@ def page() -> str:
         "A recipe's `training` and `architecture` entries replace those of its dataset. A dataset that says",
         "`like: <name>` takes over what it does not say itself, except for `title`, `archives` and `classes` if it has",
         "another reader, and for `title` if it has `archives` of its own. Datasets that are read in the same way from",
-        "the same archives, with the same splits and classes, share their prepared images.",
+        "the same archives, with the same splits and classes, share their prepared images, whatever their `crop`.",
         "",
         "A colour and a marker together tell recipes apart in figures; labels and titles must be printable by LaTeX.",
         "No two recipes of one table or figure may have the same label.",

@@ -38,7 +38,7 @@ with (
 ):
     inputs = [args.data / "sheet.json", args.weights, args.feature_weights, args.reference]
     certificate = Certificate(spec, inputs)
-    data = load(args.data, ["train"])
+    data = load(args.data, ["train"], spec.get("crop"))
     model = InferenceModel(load_model(args.weights, spec["architecture"], data.channels, data.classes)).to(device)
     network = open_network(spec["features"]["kind"], args.feature_weights, spec["feature_architecture"], data, device)
     reference, train = load_reference(args.reference), data.splits["train"]

@@ -28,7 +28,7 @@ with (
     use_device(args.threads, arithmetic.of(spec)) as device,
 ):
     certificate = Certificate(spec, [args.data / "sheet.json", args.weights])
-    data = load(args.data, ["train"])
+    data = load(args.data, ["train"], spec.get("crop"))
     model = InferenceModel(load_model(args.weights, spec["architecture"], data.channels, data.classes)).to(device)
     batches = -(-spec["per_class"] * data.classes // spec["batch_size"])
     progress = Progress("step", batches * spec["sampler"]["steps"])

@@ -27,7 +27,7 @@ with (
     use_device(args.threads, arithmetic.of(spec)) as device,
 ):
     certificate = Certificate(spec, [args.data / "sheet.json", args.weights])
-    data = load(args.data, ["train"])
+    data = load(args.data, ["train"], spec.get("crop"))
     model = InferenceModel(load_model(args.weights, spec["architecture"], data.channels, data.classes)).to(device)
     table = measure(model, data.splits["train"], spec["batch_size"], device)
     with replacing(args.table) as path:

@@ -22,7 +22,7 @@ spec = json.loads(args.spec)
 
 with job(f"reference features {spec['dataset']}", args.log), use_device(args.threads, arithmetic.of(spec)) as device:
     certificate = Certificate(spec, [args.data / "sheet.json", args.weights])
-    data = load(args.data, [spec["features"]["reference"]])
+    data = load(args.data, [spec["features"]["reference"]], spec.get("crop"))
     network = open_network(spec["features"]["kind"], args.weights, spec["architecture"], data, device)
     split = data.splits[spec["features"]["reference"]]
     reference = see_reference(split.pixels(), split.labels, network, spec["features"]["reference"], spec["batch_size"])

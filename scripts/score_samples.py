@@ -29,7 +29,7 @@ with job(f"score {args.samples or 'real images'}", args.log), use_device(args.th
     inputs = [args.data / "sheet.json", args.weights, args.reference, *([args.samples] if args.samples else [])]
     certificate = Certificate(spec, inputs)
     anchor = "validation" if spec["features"]["reference"] == "test" else "test"
-    data = load(args.data, ["train"] if args.samples else ["train", anchor])
+    data = load(args.data, ["train"] if args.samples else ["train", anchor], spec.get("crop"))
     network = open_network(spec["features"]["kind"], args.weights, spec["architecture"], data, device)
     if args.samples:
         samples = load_samples(args.samples)

@@ -51,7 +51,7 @@ with (
 ):
     certificate = Certificate(spec, [args.data / "sheet.json", *args.measured, *args.others, *args.pool])
     signals = stop_on_signals()
-    data = load(args.data, ["train", "validation"])
+    data = load(args.data, ["train", "validation"], spec.get("crop"))
     leave_out = optional.load("leave_out", spec)
     if leave_out:
         measured = pd.read_parquet(args.measured[0]) if args.measured else None

@@ -86,9 +86,9 @@ def in_float64() -> Iterator[None]:
 
     Rounding then hides nothing: see EQUAL.
     """
-    batch = Images.batch
+    gathered = Images._gathered
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Images, "batch", lambda images, where: batch(images, where).double())
+        patch.setattr(Images, "_gathered", lambda *images: gathered(*images).double())
         torch.set_default_dtype(torch.float64)
         try:
             yield

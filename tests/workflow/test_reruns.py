@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import numpy as np
 import pytest
 from flow import ENERGY, NOTHING, RESULTS, THREAT, ask, contents, edit, jobs, pending, run, untouched
 from safetensors.torch import load_file
@@ -317,3 +318,29 @@ def test_another_title_re_makes_only_what_shows_it(tree):
     edit(tree / "tests/tiny.yaml", "        reader: {family: digits}\n", "        reader: {family: digits}\n"
          "        title: Some digits\n")  # fmt: skip
     assert pending(tree) == TITLE | CONFIGURATION
+
+
+def test_a_crop_re_runs_all_that_follows_from_the_images_and_prepares_none(first_run, tree):
+    """And what it re-runs sees the centres: only 6x6 of the 8x8 pixels are there to be generated."""
+    _, (_, output) = first_run
+    before = untouched(tree / RESULTS / "data")
+    edit(tree / "tests/tiny.yaml", "        reader: {family: digits}\n", "        reader: {family: digits}\n"
+         "        crop: 6\n")  # fmt: skip
+    assert pending(tree) == jobs(output) - {"data/digits"}
+
+    generation = RESULTS / "generation/digits"
+    wanted = [generation / "trades/seed0/scores.json", generation / "trades/seed0/grid.npz"]
+    wanted += [generation / "real-images.json", RESULTS / f"evaluations/digits/trades/seed0/{THREAT}/brief.json"]
+    wanted += [RESULTS / "energies/digits/sat/seed0/training-images.parquet"]
+    code, output = run(tree, "-c2", "-p", *map(str, wanted))
+    assert code == 0 and not {name for name in jobs(output) if name.startswith("data/")}, output
+    assert untouched(tree / RESULTS / "data") == before
+    with np.load(tree / generation / "trades/seed0/samples.npz") as samples:
+        assert samples["images"].shape == (200, 1, 6, 6)
+    of_run = tree / RESULTS / "provenance"
+    for certificate in (
+        *("runs/digits/trades/seed0.json", f"evaluations/digits/trades/seed0/{THREAT}/best/pgd20.100.json"),
+        *("energies/digits/sat/seed0/training-images.json", "generation/digits/reference.json"),
+        "generation/digits/trades/seed0/grid.json",
+    ):
+        assert json.loads((of_run / certificate).read_text())["parameters"]["crop"] == 6, certificate

@@ -41,7 +41,7 @@ def run_spec(config: Config, dataset: str, recipe: str) -> Config:
     tracking, with the recipe's own entries in place of the dataset's."""
     protocol, chosen = config["datasets"][dataset], config["recipes"][recipe]
     return {
-        "dataset": dataset,
+        **seen(config, dataset),
         "recipe": recipe,
         "architecture": architecture(config, dataset, recipe),
         "method": {
@@ -83,6 +83,12 @@ def needed(config: Config, recipe: str) -> list[str]:
     found = [other["recipe"] for other in weights_of_others(config, recipe).values()]
     measured_by = config["recipes"][recipe].get("leave_out", {}).get("measured_by")
     return list(dict.fromkeys([*found, *([measured_by] if measured_by else [])]))
+
+
+def seen(config: Config, dataset: str) -> Config:
+    """A dataset as networks see it: its name (`dataset`) and, if it has one, its `crop`."""
+    settings = config["datasets"][dataset]
+    return {"dataset": dataset, **({"crop": settings["crop"]} if "crop" in settings else {})}
 
 
 def architecture(config: Config, dataset: str, recipe: str) -> Config:
@@ -204,6 +210,12 @@ def classes(config: Config, dataset: str) -> int:
     """How many classes the prepared dataset has."""
     settings = config["datasets"][dataset]
     return len(settings["classes"]) if "classes" in settings else entry(settings["reader"]["family"])["classes"]
+
+
+def shape(reader: Config) -> tuple[int, int, int]:
+    """Channels, height and width of the images that a reader prepares."""
+    channels, height, width = entry(reader["family"])["shape"]
+    return channels, reader.get("size", height), reader.get("size", width)
 
 
 def title(config: Config, dataset: str) -> str:

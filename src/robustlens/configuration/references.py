@@ -149,6 +149,7 @@ def _check_dataset(config: Config, name: str, dataset: Config) -> None:
                     f"{where}.classes: {catalogue['title']} has no class {number}; its classes are 0 to {last}"
                 )
         dataset["classes"] = sorted(dataset["classes"])  # their order means nothing
+    _check_crop(dataset, where)
     _check_archives(config, name, dataset, where)
     epochs = dataset["training"]["epochs"]
     late = [epoch for epoch in dataset["tracking"]["energy_epochs"] if epoch > epochs]
@@ -157,6 +158,14 @@ def _check_dataset(config: Config, name: str, dataset: Config) -> None:
     features = dataset.get("generation", {}).get("features", {})
     if "recipe" in features:
         known([features["recipe"]], config["recipes"], "recipe", f"{where}.generation.features.recipe")
+
+
+def _check_crop(dataset: Config, where: str) -> None:
+    _, height, width = facts.shape(dataset["reader"])
+    if dataset.get("crop", 0) > min(height, width):
+        raise RobustlensError(
+            f"{where}.crop: {dataset['crop']} pixels are more than the images have, {height}x{width}; lower it"
+        )
 
 
 def _check_archives(config: Config, name: str, dataset: Config, where: str) -> None:

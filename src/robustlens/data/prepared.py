@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,17 +16,28 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """images: uint8 (N, C, H, W), memory-mapped, values 0..levels; labels: int64 (N,); index: int64 (N,), positions in
-    the source."""
+    """images: uint8 (N, C, H, W), memory-mapped, values 0..levels: what networks see. labels: int64 (N,); index:
+    int64 (N,), positions in the source.
+
+    whole: of training images that networks see a part of, uint8 (N, C, H', W'): random crops are cut from them, while
+    `images` are their centres. None: `images` are whole.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     index: np.ndarray
     levels: int
+    whole: np.ndarray | None = None
 
     def pixels(self, where: np.ndarray | slice = slice(None)) -> np.ndarray:
         """The images at those positions as float32 (n, C, H, W) in [0, 1]."""
         return self.images[where].astype(np.float32) / np.float32(self.levels)
+
+    def at(self, where: np.ndarray) -> "Split":
+        """The images at those positions, as a split that is cropped like this one."""
+        whole = None if self.whole is None else self.whole[where]
+        images = self.images[where] if whole is None else centre(whole, self.images.shape[-1])
+        return Split(images, self.labels[where], self.index[where], self.levels, whole)
 
 
 @dataclass(frozen=True)
@@ -55,10 +67,23 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load(folder: Path, splits: Iterable[str] = SPLITS) -> PreparedDataset:
+def centre(images: Any, crop: int) -> Any:
+    """The central crop x crop pixels of images (N, C, H, W), an array or a tensor that is no smaller: a view of it.
+
+    As torchvision's CenterCrop, int(round((H - crop) / 2.0)) pixels are cut off at the top, and so on the left: of an
+    odd rest, `round` gives the even half.
+    """
+    top, left = (round((side - crop) / 2.0) for side in images.shape[2:])
+    return images[:, :, top : top + crop, left : left + crop]
+
+
+def load(folder: Path, splits: Iterable[str] = SPLITS, crop: int | None = None) -> PreparedDataset:
     """The given splits of the dataset in `folder`, memory-mapped. Their arrays must have the checksums of the sheet.
 
-    Raises RobustlensError naming a file that is missing or that was altered since it was prepared.
+    crop: the side in pixels of what networks see of the images. The `images` of the splits are their centres, and the
+    sheet's shape is that of the centres; the training split has the `whole` images, too. None: whole images.
+    Raises RobustlensError naming a file that is missing or that was altered since it was prepared, and for a crop that
+    is larger than the images.
     """
     folder = Path(folder)
     try:
@@ -69,6 +94,14 @@ def load(folder: Path, splits: Iterable[str] = SPLITS) -> PreparedDataset:
         raise RobustlensError(
             f"{folder / 'sheet.json'}: damaged ({error}); delete {folder} and run again to prepare it anew"
         ) from error
+    if crop is not None:
+        channels, height, width = sheet["shape"]
+        if crop > min(height, width):
+            raise RobustlensError(
+                f"{folder}: a crop of {crop}x{crop} pixels is larger than its images, which have {height}x{width}; "
+                "lower the dataset's `crop` in config.yaml"
+            )
+        sheet["shape"] = [channels, crop, crop]
     loaded = {}
     for split in splits:
         parts = {}
@@ -82,5 +115,7 @@ def load(folder: Path, splits: Iterable[str] = SPLITS) -> PreparedDataset:
                     f"delete {folder} and run again to prepare it anew"
                 )
             parts[part] = np.load(path, mmap_mode="r")
+        if crop is not None:
+            parts |= {"images": centre(parts["images"], crop), "whole": parts["images"] if split == "train" else None}
         loaded[split] = Split(**parts, levels=sheet["levels"])
     return PreparedDataset(sheet, loaded)

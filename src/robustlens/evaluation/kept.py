@@ -58,7 +58,8 @@ def asked_for(spec: dict, data: Path, weights: Sequence[Path], folder: Path, cer
     evaluations of the run under the threat are; certificates: where theirs are. Evaluations of a subset of the test
     images have its size in their file's name.
     """
-    images = load(data, []).sheet["sizes"]["test"]
+    of_run = [*OF_RUN, *(["crop"] if "crop" in spec else [])]
+    images = load(data, [], spec.get("crop")).sheet["sizes"]["test"]
     found = []
     for checkpoint in weights:
         for attack in spec["attacks"]:
@@ -66,7 +67,7 @@ def asked_for(spec: dict, data: Path, weights: Sequence[Path], folder: Path, cer
                 continue
             samples = min(attack["samples"] or images, images)
             place = f"{checkpoint.stem}/{attack['name']}" + (f".{samples}" if samples < images else "")
-            parameters = {name: spec[name] for name in OF_RUN} | {
+            parameters = {name: spec[name] for name in of_run} | {
                 "checkpoint": checkpoint.stem,
                 "attack": {name: attack[name] for name in OF_ATTACK} | {"samples": samples},
                 "arithmetic": arithmetic.of(spec),

@@ -44,7 +44,7 @@ def evaluate_suite(
         return records
     # The GPU before any lock: two jobs must not wait for what the other has.
     with use_device(threads, arithmetic.of(job.spec)) as device:
-        images, progress = load(data, ["test"]), Progress("attack", len(missing))
+        images, progress = load(data, ["test"], job.spec.get("crop")), Progress("attack", len(missing))
         for done, number in enumerate(missing, 1):
             evaluation = evaluations[number]
             with turn(state / f"{evaluation.key}.lock", evaluation.name):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from robustlens.data.array_file import array_file
-from robustlens.data.prepared import PreparedDataset, Split
+from robustlens.data.prepared import PreparedDataset, Split, centre
 from robustlens.errors import RobustlensError
 
 LEVELS = 255
@@ -60,9 +60,9 @@ def _drawn(fitted: Any, label: int, count: int, shape: tuple[int, ...], random: 
 
 
 def load_pool(folder: Path, data: PreparedDataset) -> Split:
-    """The pool in `folder`, its images memory-mapped; `index` counts them.
+    """The pool in `folder`, its images memory-mapped, and cropped as those of the training split; `index` counts them.
 
-    data: the dataset that it is to be mixed with, of which only the sheet is used.
+    data: the dataset that it is to be mixed with.
     Raises RobustlensError naming the file that is missing, damaged, or not of that dataset. Whether the bytes are those
     that were written is for the job's certificate to say.
     """
@@ -70,12 +70,17 @@ def load_pool(folder: Path, data: PreparedDataset) -> Split:
     values, numbers = _array(images, np.uint8, 4), np.array(_array(labels, np.int64, 1))
     if not 0 < len(values) == len(numbers):
         raise _refusal(labels, f"{len(numbers)} labels of {len(values)} images")
-    if list(values.shape[1:]) != data.sheet["shape"]:
-        raise _refusal(images, f"images of shape {list(values.shape[1:])}, not {data.sheet['shape']}")
+    whole = data.splits["train"].whole if "train" in data.splits else None
+    expected = data.sheet["shape"] if whole is None else list(whole.shape[1:])
+    if list(values.shape[1:]) != expected:
+        raise _refusal(images, f"images of shape {list(values.shape[1:])}, not {expected}")
     if numbers.min() < 0 or numbers.max() >= data.classes:
         found = f"labels from {numbers.min()} to {numbers.max()}"
         raise _refusal(labels, f"{found}, and the dataset's classes are 0 to {data.classes - 1}")
-    return Split(values, numbers, np.arange(len(numbers)), LEVELS)
+    index = np.arange(len(numbers))
+    if whole is None:
+        return Split(values, numbers, index, LEVELS)
+    return Split(centre(values, data.sheet["shape"][-1]), numbers, index, LEVELS, values)
 
 
 def _array(path: Path, dtype: type, dimensions: int) -> np.ndarray:

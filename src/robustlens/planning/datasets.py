@@ -1,6 +1,6 @@
 """Shape and sizes of a dataset before it was prepared, from the catalogue and the configuration of its splits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from robustlens import configuration
@@ -19,6 +19,10 @@ class Dataset:
         """Of the prepared arrays: one byte per pixel value, and two 8-byte numbers per image."""
         return sum(self.sizes.values()) * (prod(self.shape) + 16)
 
+    def cropped(self, crop: int | None) -> "Dataset":
+        """As networks see it that are shown crop x crop pixels of the images; None: whole images."""
+        return self if crop is None else replace(self, shape=(self.shape[0], crop, crop))
+
 
 def expected(spec: dict) -> Dataset:
     """What preparing a dataset will give. spec: the parameters of its `prepare_data` job.
@@ -27,8 +31,6 @@ def expected(spec: dict) -> Dataset:
     """
     reader, splits = spec["reader"], spec["splits"]
     entry = configuration.entry(reader["family"])
-    channels, height, width = entry["shape"]
-    shape = (channels, reader.get("size", height), reader.get("size", width))
     classes = len(spec["classes"]) if "classes" in spec else entry["classes"]
     official_train, official_test = (
         round(entry["sizes"][split] * classes / entry["classes"]) for split in ("train", "test")
@@ -37,4 +39,5 @@ def expected(spec: dict) -> Dataset:
         official_train = 0
     train = max(0, official_train - splits["validation"]) if splits["train"] is None else splits["train"]
     test = splits["test"] or official_test or official_train - train - splits["validation"]
-    return Dataset(shape, classes, {"train": train, "validation": splits["validation"], "test": test})
+    sizes = {"train": train, "validation": splits["validation"], "test": test}
+    return Dataset(configuration.shape(reader), classes, sizes)

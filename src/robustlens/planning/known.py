@@ -76,7 +76,8 @@ class Known:
         return [source for source in self.sources(job) if source.rule == rule]
 
     def dataset(self, job: Job) -> Dataset:
-        """The prepared dataset among a job's inputs, which may have another name than the dataset of its wildcards.
+        """The prepared dataset among a job's inputs, which may have another name than the dataset of its wildcards. Its
+        shape is what the job's networks see of the images.
 
         Raises RobustlensError where there is none.
         """
@@ -84,7 +85,7 @@ class Known:
             if self.says(source, "dataset"):
                 if source.key() not in self.datasets:
                     self.datasets[source.key()] = self.stages[source.rule].dataset(source)
-                return self.datasets[source.key()]
+                return self.datasets[source.key()].cropped(job.spec.get("crop"))
         raise RobustlensError(
             f"rule {job.rule}: its planning module asks for its dataset, but no prepared dataset is among its inputs "
             f"({', '.join(job.inputs) or 'there are none'}); add the dataset's sheet to them"

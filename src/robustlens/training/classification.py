@@ -126,8 +126,8 @@ class Classification:
         images, labels, weights, real = [], [], [], 0
         for part in parts:
             where = self.processes.share(part.where)
-            x = part.images.batch(where)
-            images.append(self._augmented(x, random) if part.augmented else x)
+            x = self._augmented(part.images, where, random) if part.augmented else part.images.batch(where)
+            images.append(x)
             labels.append(part.images.y[where])
             weights.append(x.new_full((len(where),), part.weight * self.processes.count / len(part.where)))
             real += len(where) if part.real else 0
@@ -138,9 +138,12 @@ class Classification:
         terms = self.method.loss(self.learner, batch)
         return terms if isinstance(terms, dict) else {"loss": terms}
 
-    def _augmented(self, x: Tensor, random: torch.Generator) -> Tensor:
-        augmentation = self.settings["augmentation"]
-        return crop_and_flip(x, augmentation["crop_padding"], augmentation["flip"], random)
+    def _augmented(self, images: Images, where: Tensor, random: torch.Generator) -> Tensor:
+        """The images at positions `where`, each cropped and flipped at random."""
+        x, chosen = images.whole(where), self.settings["augmentation"]
+        return crop_and_flip(
+            x, chosen["crop_padding"], chosen["flip"], random, images.crop, chosen.get("padding", "zero")
+        )
 
     def _attacked(
         self, learner: Learner, x: Tensor, y: Tensor, whole: Tensor, random: torch.Generator
@@ -201,7 +204,7 @@ class Classification:
     def _shuffled(self, random: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.randperm(self.images, generator=random, device=self.device)
         for where in order.split(self.settings["batch_size"]):
-            yield self._augmented(self.train.batch(where), random), self.train.y[where]
+            yield self._augmented(self.train, where, random), self.train.y[where]
 
     # State ----------------------------------------------------------------------------------------------------------
 
@@ -264,7 +267,7 @@ class Classification:
         for step, batch in enumerate(batches):
             where = self.processes.share(batch)
             random = generator(self.seed, "statistics", step, self.processes.rank, device=self.device)
-            x, y = self._augmented(self.train.batch(where), random), self.train.y[where]
+            x, y = self._augmented(self.train, where, random), self.train.y[where]
             if attacked is not None:
                 found = self._attacked(attacked, x, y, self.train.y[batch], random)
                 x = found.x_adv if isinstance(found, Attacked) else found

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robustlens.data.prepared import Split
+from robustlens.data.prepared import Split, centre
 
 DEVICE_SHARE = 0.4  # of a GPU's free memory; the rest is for the network and its activations
 
@@ -13,14 +13,19 @@ class Images:
     """A split as batches float32 (B, C, H, W) in [0, 1] on a device.
 
     On a GPU the 8-bit images are resident where they fit; elsewhere each batch is gathered from the memory-mapped
-    file. y, index: int64 (N,) on the device.
+    file. y, index: int64 (N,) on the device. crop: the side in pixels of a batch's images if they are a part of the
+    split's whole ones, otherwise None.
     count: only the first images.
     """
 
     def __init__(self, split: Split, device: torch.device, count: int | None = None):
         self.device, self.levels = device, split.levels
         self.host = split.images[:count]
-        self.resident = torch.from_numpy(np.array(self.host)).to(device) if _fits(self.host.nbytes, device) else None
+        self.host_whole = self.host if split.whole is None else split.whole[:count]
+        self.crop = None if split.whole is None else self.host.shape[-1]
+        fits = _fits(self.host_whole.nbytes, device)
+        self.resident_whole = torch.from_numpy(np.array(self.host_whole)).to(device) if fits else None
+        self.resident = self.resident_whole if self.crop is None or not fits else centre(self.resident_whole, self.crop)
         self.y, self.index = (
             torch.from_numpy(np.array(part[:count])).to(device) for part in (split.labels, split.index)
         )
@@ -29,11 +34,18 @@ class Images:
         return len(self.host)
 
     def batch(self, where: Tensor) -> Tensor:
-        """The images at positions `where` (B,), given on the device."""
-        if self.resident is not None:
-            pixels = self.resident[where]
+        """The images at positions `where` (B,), given on the device: of larger ones the centre."""
+        return self._gathered(where, self.resident, self.host)
+
+    def whole(self, where: Tensor) -> Tensor:
+        """The same, but whole, (B, C, H', W'): what random crops are cut from."""
+        return self._gathered(where, self.resident_whole, self.host_whole)
+
+    def _gathered(self, where: Tensor, resident: Tensor | None, host: np.ndarray) -> Tensor:
+        if resident is not None:
+            pixels = resident[where]
         else:
-            pixels = torch.from_numpy(self.host[where.cpu().numpy()])
+            pixels = torch.from_numpy(host[where.cpu().numpy()])
             if self.device.type == "cuda":
                 pixels = pixels.pin_memory()  # otherwise the copy waits for the GPU, and the GPU for the copy
             pixels = pixels.to(self.device, non_blocking=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from robustlens.data.prepared import PreparedDataset, Split
+from robustlens.data.prepared import PreparedDataset
 from robustlens.errors import RobustlensError
 from robustlens.seeds import derive
 
@@ -87,7 +87,6 @@ def without(data: PreparedDataset, positions: np.ndarray) -> PreparedDataset:
         raise RobustlensError(
             f"leave_out takes all {len(train.labels)} training images away; choose another bound or fewer classes"
         )
-    kept = Split(train.images[keep], train.labels[keep], train.index[keep], train.levels)
     digest = hashlib.sha256(np.asarray(positions, dtype="<i8").tobytes()).hexdigest()
     sheet = data.sheet | {"sha256": data.sheet["sha256"] | {"left out": digest}}
-    return replace(data, sheet=sheet, splits=data.splits | {"train": kept})
+    return replace(data, sheet=sheet, splits=data.splits | {"train": train.at(keep)})
