@@ -28,13 +28,14 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
     for name, of_group in threats.groups(runs, context):
         dataset, recipes = of_group["dataset"].iloc[0], list(of_group["recipe"].unique())
         architecture = numbers.architecture(context.architectures.get(dataset))
+        norm = threats.norm(of_group["threat"].iloc[0], context)
         bases = {recipe: base for recipe in recipes if (base := compared_with(recipe, recipes, context))}
         compared += bases.values()
         for base in sorted(set(bases.values()), key=lambda name: [context.baseline, *recipes].index(name)):
             group = (f"{name}: " if name else "") + f"minus {context.recipe_label(base)}"
             for recipe in (name for name in bases if bases[name] == base):
                 papers = {
-                    attack: _published_difference(numbers, dataset, architecture, (recipe, base), metric(attack))
+                    attack: _published_difference(numbers, dataset, architecture, (recipe, base), metric(attack), norm)
                     for attack in attacks
                     if base == context.baseline
                 }
@@ -76,10 +77,10 @@ def _cell(runs: pd.DataFrame, base: pd.DataFrame, attack: str, paper: Published 
 
 
 def _published_difference(
-    numbers: PublishedNumbers, dataset: str, architecture: str | None, recipes: tuple[str, str], of: str
+    numbers: PublishedNumbers, dataset: str, architecture: str | None, recipes: tuple[str, str], of: str, norm: str
 ) -> Published | None:
     """Of two published numbers of one source; numbers of two sources have two protocols and are not subtracted."""
-    first, second = (numbers.find(dataset, architecture, name, of) for name in recipes)
+    first, second = (numbers.find(dataset, architecture, name, of, norm) for name in recipes)
     if first is None or second is None or first.source != second.source:
         return None
     source = f"{first.source}, the difference of two of its numbers"
