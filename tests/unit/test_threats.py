@@ -55,11 +55,15 @@ def test_a_threat_that_is_not_listed_keeps_its_name():
     ("rows", "expected"),
     [
         ([("digits", "sat", THREAT), ("digits", "trades", THREAT)], {"": 2}),
-        ([("digits", "sat", THREAT), ("svhn", "sat", OTHER_THREAT)], {"Digits": 1, "svhn": 1}),
+        ([("digits", "sat", THREAT), ("svhn", "sat", "linf-9-255")], {"Digits": 1, "svhn": 1}),
+        (
+            [("digits", "sat", THREAT), ("svhn", "sat", OTHER_THREAT)],
+            {"Digits, L∞, ε = 3/16": 1, "svhn, L2, ε = 0.5": 1},
+        ),
         ([("digits", "sat", THREAT), ("digits", "sat", OTHER_THREAT)], {"L∞, ε = 3/16": 1, "L2, ε = 0.5": 1}),
         (
             [("digits", "sat", THREAT), ("svhn", "sat", THREAT), ("digits", "sat", OTHER_THREAT)],
-            {"Digits, L∞, ε = 3/16": 1, "Digits, L2, ε = 0.5": 1, "svhn": 1},
+            {"Digits, L∞, ε = 3/16": 1, "Digits, L2, ε = 0.5": 1, "svhn, L∞, ε = 3/16": 1},
         ),
     ],
 )

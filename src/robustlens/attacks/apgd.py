@@ -6,7 +6,7 @@ import torch
 from pyautoattack.autopgd_base import APGDAttack
 from torch import Tensor
 
-from robustlens.attacks.library import isolated_randomness, library_seed, norm_name, require_classes
+from robustlens.attacks.library import isolated_randomness, library_seed, norm_name, radius, require_classes
 from robustlens.attacks.pgd import Model
 from robustlens.attacks.threat import Threat
 from robustlens.parameters import OneOf, PositiveInt
@@ -31,7 +31,7 @@ class APGD:
             n_iter=self.steps,
             n_restarts=self.restarts,
             norm=norm_name(threat),
-            eps=threat.epsilon,
+            eps=radius(threat),
             loss=self.loss,
             seed=library_seed(generator),
             device=x.device,

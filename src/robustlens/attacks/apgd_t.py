@@ -10,6 +10,7 @@ from robustlens.attacks.library import (
     isolated_randomness,
     library_seed,
     norm_name,
+    radius,
     require_classes,
     target_classes,
 )
@@ -34,7 +35,7 @@ class APGDTargeted:
             model,
             n_iter=self.steps,
             norm=norm_name(threat),
-            eps=threat.epsilon,
+            eps=radius(threat),
             n_target_classes=target_classes(classes),
             seed=library_seed(generator),
             device=x.device,

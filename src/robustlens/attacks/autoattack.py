@@ -12,6 +12,7 @@ from robustlens.attacks.library import (
     isolated_randomness,
     library_seed,
     norm_name,
+    radius,
     require_classes,
     target_classes,
 )
@@ -42,7 +43,7 @@ class AutoAttack:
         classes = logits.shape[1]
         require_classes(classes, 4, "AutoAttack")
         attack = pyautoattack.AutoAttack(
-            model, norm=norm_name(threat), eps=threat.epsilon, seed=library_seed(generator), device=x.device
+            model, norm=norm_name(threat), eps=radius(threat), seed=library_seed(generator), device=x.device
         )
         attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = target_classes(classes)
 

@@ -6,7 +6,7 @@ import torch
 from pyautoattack.fab_pt import FABAttack_PT
 from torch import Tensor
 
-from robustlens.attacks.library import isolated_randomness, library_seed, norm_name, target_classes
+from robustlens.attacks.library import isolated_randomness, library_seed, norm_name, radius, target_classes
 from robustlens.attacks.pgd import Model
 from robustlens.attacks.threat import Threat
 from robustlens.parameters import Flag, PositiveInt
@@ -29,7 +29,7 @@ class FAB:
             norm=norm_name(threat),
             n_iter=self.steps,
             n_restarts=self.restarts,
-            eps=threat.epsilon,
+            eps=radius(threat),
             targeted=self.targeted,
             n_target_classes=target_classes(model(x[:1]).shape[1]),
             seed=library_seed(generator),

@@ -38,6 +38,13 @@ def norm_name(threat: Threat) -> str:
     return NORMS[threat.norm]
 
 
+def radius(threat: Threat) -> float:
+    """epsilon. Raise RobustlensError where every image has its own: the library knows one for all."""
+    if isinstance(threat.epsilon, torch.Tensor):
+        raise RobustlensError("the library's attacks know one epsilon for all images; use PGD for one per image")
+    return threat.epsilon
+
+
 def require_classes(classes: int, least: int, attack: str) -> None:
     """Raise RobustlensError where an attack is not defined for so few classes."""
     if classes < least:

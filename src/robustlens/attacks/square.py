@@ -6,7 +6,7 @@ import torch
 from pyautoattack.square import SquareAttack
 from torch import Tensor
 
-from robustlens.attacks.library import isolated_randomness, library_seed, norm_name
+from robustlens.attacks.library import isolated_randomness, library_seed, norm_name, radius
 from robustlens.attacks.pgd import Model
 from robustlens.attacks.threat import Threat
 from robustlens.parameters import PositiveInt
@@ -23,7 +23,7 @@ class Square:
             model,
             norm=norm_name(threat),
             n_queries=self.queries,
-            eps=threat.epsilon,
+            eps=radius(threat),
             seed=library_seed(generator),
             resc_schedule=False,
             device=x.device,

@@ -10,12 +10,18 @@ from torch import Tensor
 class Threat:
     """Images within an L-inf or L2 ball of radius `epsilon` (in units of the [0, 1] pixel range).
 
-    step_size: the step that the dataset's papers give to their PGD attacks, in the same units.
+    step_size: the step that the dataset's papers give to their PGD attacks, in the same units. Of each it may be one
+    number for all images, or a tensor with one per image, (B,) or (B, 1, 1, 1), which is kept as the latter.
     """
 
     norm: str
-    epsilon: float
-    step_size: float
+    epsilon: float | Tensor
+    step_size: float | Tensor
+
+    def __post_init__(self):
+        for name in ("epsilon", "step_size"):
+            if isinstance(value := getattr(self, name), Tensor):  # (B,) would be taken for one number per column
+                object.__setattr__(self, name, value.reshape(-1, 1, 1, 1))
 
     def project(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """The point of the ball around x, cut with [0, 1], that x_adv is moved to. Shapes (B, C, H, W)."""
@@ -25,11 +31,12 @@ class Threat:
         scale = (self.epsilon / _l2(delta).clamp_min(1e-12)).clamp_max(1.0)
         return (x + delta * scale).clamp_(0.0, 1.0)
 
-    def ascend(self, x_adv: Tensor, gradient: Tensor, step_size: float) -> Tensor:
-        """One steepest-ascent step of length `step_size` in this norm."""
+    def ascend(self, x_adv: Tensor, gradient: Tensor, step_size: float | Tensor) -> Tensor:
+        """One steepest-ascent step of length `step_size` in this norm; none where the gradient is zero."""
         if self.norm == "linf":
             return x_adv + step_size * gradient.sign()
-        return x_adv + step_size * gradient / _l2(gradient).clamp_min(1e-12)
+        # However small a gradient is (1e-20 for an image that the model is sure of), the step has its whole length.
+        return x_adv + step_size * (gradient / _l2(gradient).clamp_min(torch.finfo(gradient.dtype).tiny))
 
     def random_point(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """A uniform point of the ball around x, cut with [0, 1]."""
@@ -43,9 +50,12 @@ class Threat:
 
     def distance(self, x_adv: Tensor, x: Tensor) -> Tensor:
         """Distance of each x_adv to its x in this norm, (B,)."""
-        delta = (x_adv - x).flatten(1)
-        return delta.abs().amax(1) if self.norm == "linf" else delta.norm(dim=1)
+        delta = x_adv - x
+        return delta.abs().flatten(1).amax(1) if self.norm == "linf" else _l2(delta).flatten()
 
 
 def _l2(t: Tensor) -> Tensor:
-    return t.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    """The norm of each image, (B, 1, 1, 1). Summed in float64: in float32 the squares of a large image's 150,000 pixels
+    lose more than an evaluation lets an image be outside of its ball, and those of small gradients are zero."""
+    norm = torch.linalg.vector_norm(t.flatten(1), dim=1, dtype=torch.float64)
+    return norm.to(t.dtype).view(-1, 1, 1, 1)

@@ -34,19 +34,22 @@ SPECIAL = {
     "β": r"$\beta$",
     "·": r"$\cdot$",
 }
-ENERGY = re.compile(r"Δ?E\(x\*?(?:, ?y)?\)")
+NORMS = {"L∞": r"$\ell_\infty$", "L2": r"$\ell_2$"}
+FORMULA = re.compile(rf"Δ?E\(x\*?(?:, ?y)?\)|(?<!\w)(?:{'|'.join(NORMS)})(?!\w)")  # energies and norms
 LAST_LATIN = "\u017f"  # T1 fonts hold Latin-1 and Latin Extended-A
 
 
 def latex(text: str) -> str:
-    """`text` for LaTeX's text mode: every special character escaped, energies such as ΔE(x*, y) set as formulas.
+    """`text` for LaTeX's text mode: every special character escaped, energies such as ΔE(x*, y) and the norms L∞
+    and L2 set as formulas.
 
     Raises RobustlensError for a character that pdfTeX's standard fonts do not have.
     """
     pieces, position = [], 0
-    for match in ENERGY.finditer(text):
+    for match in FORMULA.finditer(text):
         pieces.append(_plain(text[position : match.start()]))
-        pieces.append("$" + match[0].replace("Δ", r"\Delta ").replace("*", "^*") + "$")
+        energy = match[0].replace("Δ", r"\Delta ").replace("*", "^*")
+        pieces.append(NORMS.get(match[0], f"${energy}$"))
         position = match.end()
     return "".join([*pieces, _plain(text[position:])])
 

@@ -13,7 +13,8 @@ from robustlens.parameters import nearest
 ANY_ARCHITECTURE = "any"
 SECTIONS = ("architectures", "labels", "blocks")
 NEEDED = ("source", "trust", "dataset", "architecture", "metrics", "values")
-OPTIONAL = ("note",)
+OPTIONAL = ("note", "norm")
+NORMS = ("linf", "l2")
 METRICS = {"pgd20": "pgd"}  # attacks that papers give another name
 UNCOMPARED = "normalisation"  # a network is the same one whatever its input is shifted and scaled by
 
@@ -29,14 +30,15 @@ class Published:
 
 
 class PublishedNumbers:
-    """The numbers of a study's `published.yaml`, found by (dataset, architecture, recipe, metric).
+    """The numbers of a study's `published.yaml`, found by (dataset, architecture, recipe, metric) and the norm of the
+    threat, which a block names unless it is L-inf (`norm: l2`).
 
-    path: None gives no numbers. Raises RobustlensError for a key or an architecture that is not known there, a row
-    with more or fewer values than metrics, and a number that is given twice.
+    path: None gives no numbers. Raises RobustlensError for a key, a norm or an architecture that is not known there, a
+    row with more or fewer values than metrics, and a number that is given twice.
     """
 
     def __init__(self, path: Path | None):
-        self.numbers: dict[tuple[str, str, str, str], Published] = {}
+        self.numbers: dict[tuple[str, str, str, str, str], Published] = {}
         content = yaml.safe_load(Path(path).read_text()) if path else {}
         _check(content, SECTIONS, f"{path}")
         self._architectures: Mapping[str, Mapping[str, Any]] = content.get("architectures", {})
@@ -53,6 +55,8 @@ class PublishedNumbers:
         if block["architecture"] not in known:
             name = block["architecture"]
             raise RobustlensError(f"{where}: no architecture {name!r} is described{nearest(name, known)}")
+        if block.get("norm", NORMS[0]) not in NORMS:
+            raise RobustlensError(f"{where}: no norm {block['norm']!r}{nearest(block['norm'], NORMS)}")
         for recipe, values in block["values"].items():
             if len(values) != len(block["metrics"]):
                 raise RobustlensError(
@@ -63,7 +67,7 @@ class PublishedNumbers:
                 self._add(where, block, recipe, metric, value)
 
     def _add(self, where: str, block: Mapping[str, Any], recipe: str, metric: str, value: float | None) -> None:
-        key = (block["dataset"], block["architecture"], recipe, metric)
+        key = (block["dataset"], block["architecture"], recipe, metric, block.get("norm", NORMS[0]))
         if value is None:
             return
         if key in self.numbers:
@@ -79,9 +83,11 @@ class PublishedNumbers:
         """Of a recipe that only this file knows; without one it keeps its identifier."""
         return self._labels.get(recipe, recipe)
 
-    def find(self, dataset: str, architecture: str | None, recipe: str, metric: str) -> Published | None:
-        """The published number, or None."""
-        return self.numbers.get((dataset, architecture, recipe, metric))
+    def find(
+        self, dataset: str, architecture: str | None, recipe: str, metric: str, norm: str = NORMS[0]
+    ) -> Published | None:
+        """The published number, or None. norm: of the threat that ours was measured under."""
+        return self.numbers.get((dataset, architecture, recipe, metric, norm))
 
     def recipes(self, dataset: str, architecture: str, metric: str) -> list[str]:
         """The recipes with a number of this metric, in the order of the file."""

@@ -25,16 +25,23 @@ def label(threat: str, context: Context) -> str:
     return f"{NORMS.get(facts['norm'], facts['norm'])}, ε = {facts['epsilon']}" if facts else threat
 
 
+def norm(threat: str, context: Context) -> str:
+    """`linf` or `l2`; L-inf, that of nearly all papers, for a threat that the context doesn't list."""
+    return context.threats.get(threat, {}).get("norm", "linf")
+
+
 def labels(evaluations: pd.DataFrame, context: Context) -> dict[tuple[str, str], str]:
-    """(dataset, threat) -> the threat's label where the dataset is evaluated under several, otherwise ""."""
+    """(dataset, threat) -> the threat's label where the dataset is evaluated under several, or another dataset in
+    another norm; otherwise ""."""
     pairs = list(evaluations.groupby(["dataset", "threat"], sort=False).groups)
     datasets = [dataset for dataset, _ in pairs]
-    return {(d, threat): label(threat, context) if datasets.count(d) > 1 else "" for d, threat in pairs}
+    mixed = len({norm(threat, context) for _, threat in pairs}) > 1
+    return {(d, threat): label(threat, context) if mixed or datasets.count(d) > 1 else "" for d, threat in pairs}
 
 
 def groups(evaluations: pd.DataFrame, context: Context) -> Iterator[tuple[str, pd.DataFrame]]:
     """The rows of each dataset and threat, in the order of the datasets, with what a table calls the group: the
-    dataset's title if there are several datasets, and the threat if the dataset is evaluated under several."""
+    dataset's title if there are several datasets, and the threat where `labels` has it."""
     told_apart, datasets = labels(evaluations, context), evaluations["dataset"].unique()
     for dataset in datasets:
         rows = evaluations[evaluations["dataset"] == dataset]
@@ -44,7 +51,8 @@ def groups(evaluations: pd.DataFrame, context: Context) -> Iterator[tuple[str, p
 
 
 def notes(evaluations: pd.DataFrame, context: Context) -> list[str]:
-    """A sentence for every dataset, training threat and evaluation threat that differ, which names the recipes.
+    """A sentence for every dataset, training threat and evaluation threat that differ, which names the recipes, and one
+    for every dataset that is evaluated in L2 alone, which neither those nor the rows' groups name.
 
     evaluations: with the columns dataset, recipe and threat. Recipes whose training threat the context doesn't know
     are left out.
@@ -54,7 +62,12 @@ def notes(evaluations: pd.DataFrame, context: Context) -> list[str]:
         trained = context.recipes[recipe].threats.get(dataset) if recipe in context.recipes else None
         if trained not in (None, threat):
             found.setdefault((dataset, trained, threat), []).append(context.recipe_label(recipe))
+    told = {(dataset, threat) for dataset, _, threat in found}
     return [
+        f"Evaluated under {label(threat, context)} on {context.dataset_title(dataset)}."
+        for (dataset, threat), group in labels(evaluations, context).items()
+        if not group and (dataset, threat) not in told and norm(threat, context) != "linf"
+    ] + [
         f"Trained under {label(trained, context)}, but evaluated under {label(threat, context)} on "
         f"{context.dataset_title(dataset)}: {', '.join(recipes)}."
         for (dataset, trained, threat), recipes in found.items()
