@@ -37,7 +37,7 @@ rule generate_samples:
         runtime=minutes(120),
         gpu=gpus(),
     params:
-        spec=generate_spec,
+        spec=network_spec("generate_samples", specs.sampled),
         data=dataset_folder,
     message:
         "Generate images from {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}"
@@ -70,7 +70,7 @@ rule generate_grid:
         runtime=minutes(240),
         gpu=gpus(),
     params:
-        spec=grid_spec,
+        spec=network_spec("generate_grid", specs.grid),
         weights=feature_weights,
         data=dataset_folder,
     message:
@@ -101,7 +101,7 @@ rule reference_features:
         runtime=minutes(60),
         gpu=gpus(),
     params:
-        spec=feature_spec("reference_features"),
+        spec=network_spec("reference_features", specs.features),
         weights=feature_weights,
         data=dataset_folder,
     message:
@@ -133,7 +133,7 @@ rule score_samples:
         runtime=minutes(60),
         gpu=gpus(),
     params:
-        spec=feature_spec("score_samples"),
+        spec=network_spec("score_samples", specs.features),
         weights=feature_weights,
         data=dataset_folder,
     message:
@@ -164,7 +164,7 @@ rule score_real_images:
         runtime=minutes(60),
         gpu=gpus(),
     params:
-        spec=feature_spec("score_samples"),
+        spec=network_spec("score_samples", specs.features),
         weights=feature_weights,
         data=dataset_folder,
     message:

@@ -3,6 +3,7 @@ import hashlib
 import json
 
 from robustlens.code_digest import code_digest
+from robustlens.configuration import specs
 from robustlens.training import optional
 
 
@@ -20,10 +21,6 @@ def job_spec(script, *modules, **parameters):
 
 def component_module(group, name):
     return f"robustlens.{group}.{name.replace('-', '_')}"
-
-
-def of_run(wildcards):
-    return configuration.seen(CONFIG, wildcards.dataset) | {"recipe": wildcards.recipe, "seed": int(wildcards.seed)}
 
 
 def download_spec(wildcards):
@@ -58,102 +55,29 @@ def train_spec(wildcards):
     )
 
 
-def measure_spec(wildcards):
-    architecture = configuration.architecture(CONFIG, wildcards.dataset, wildcards.recipe)
-    return job_spec(
-        "measure_energies",
-        component_module("models", architecture["family"]),
-        **of_run(wildcards),
-        architecture=architecture,
-        batch_size=CONFIG["datasets"][wildcards.dataset]["tracking"]["batch_size"],
-    )
+def network_spec(script, told):
+    """What a job needs to know that looks through networks. told: the function of `configuration.specs`."""
 
+    def spec(wildcards):
+        found = told(CONFIG, wildcards)
+        networks = (found[key] for key in ("architecture", "feature_architecture") if key in found)
+        return job_spec(script, *(component_module("models", network["family"]) for network in networks), **found)
 
-def import_spec(wildcards):
-    model = CONFIG["models"][wildcards.model]
-    return job_spec(
-        "import_model",
-        component_module("models", model["architecture"]["family"]),
-        model=wildcards.model,
-        dataset=wildcards.dataset,
-        architecture=model["architecture"],
-        weights={key: value for key, value in model["weights"].items() if key not in ("urls", "by_hand")},
-        citation=model["citation"],
-    )
+    return spec
 
 
 def evaluate_spec(wildcards):
     """Each attack has a digest of its own: a change of one attack's code recomputes only that attack."""
-    architecture = configuration.architecture(CONFIG, wildcards.dataset, wildcards.recipe)
-    model = component_module("models", architecture["family"])
-    attacks = [
-        attack | {"code": code_digest(script_file("evaluate"), model, component_module("attacks", attack["family"]))}
-        for attack in configuration.suite_attacks(CONFIG, CONFIG["suites"][wildcards.suite])
-    ]
-    return job_spec(
-        "evaluate",
-        **of_run(wildcards),
-        suite=wildcards.suite,
-        architecture=architecture,
-        threat={"name": wildcards.threat, **CONFIG["threats"][wildcards.threat]},
-        attacks=attacks,
-        batch_size=CONFIG["datasets"][wildcards.dataset]["evaluation"]["batch_size"],
-    )
-
-
-def generate_spec(wildcards):
-    settings = CONFIG["datasets"][wildcards.dataset]["generation"]
-    architecture = configuration.architecture(CONFIG, wildcards.dataset, wildcards.recipe)
-    return job_spec(
-        "generate_samples",
-        component_module("models", architecture["family"]),
-        **of_run(wildcards),
-        architecture=architecture,
-        sampler=settings["sampler"],
-        per_class=settings["per_class"],
-        batch_size=settings["batch_size"],
-    )
+    found = specs.evaluated(CONFIG, wildcards)
+    model = component_module("models", found["architecture"]["family"])
+    for attack in found["attacks"]:
+        attack["code"] = code_digest(script_file("evaluate"), model, component_module("attacks", attack["family"]))
+    return job_spec("evaluate", **found)
 
 
 def pool_spec(wildcards):
     spec = or_exit(configuration.pool_spec, CONFIG, wildcards.dataset, wildcards.generator)
     return job_spec("generate_pool", component_module("generators", spec["generator"]["family"]), **spec)
-
-
-def grid_spec(wildcards):
-    settings = CONFIG["datasets"][wildcards.dataset]["generation"]
-    own = configuration.architecture(CONFIG, wildcards.dataset, wildcards.recipe)
-    theirs = configuration.feature_architecture(CONFIG, wildcards.dataset)
-    return job_spec(
-        "generate_grid",
-        component_module("models", own["family"]),
-        component_module("models", theirs["family"]),
-        **of_run(wildcards),
-        architecture=own,
-        sampler=settings["sampler"],
-        grid=settings["grid"],
-        features=settings["features"],
-        feature_architecture=theirs,
-        batch_size=settings["batch_size"],
-    )
-
-
-def feature_spec(script):
-    """What the jobs that look through the feature network need to know."""
-
-    def spec(wildcards):
-        settings = CONFIG["datasets"][wildcards.dataset]["generation"]
-        architecture = configuration.feature_architecture(CONFIG, wildcards.dataset)
-        return job_spec(
-            script,
-            component_module("models", architecture["family"]),
-            **configuration.seen(CONFIG, wildcards.dataset),
-            features=settings["features"],
-            architecture=architecture,
-            batch_size=settings["batch_size"],
-        )
-
-    return spec
 
 
 def item_spec(script):

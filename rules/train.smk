@@ -81,7 +81,7 @@ rule measure_energies:
         runtime=minutes(30),
         gpu=gpus(),
     params:
-        spec=measure_spec,
+        spec=network_spec("measure_energies", specs.measured),
         data=dataset_folder,
     message:
         "Measure the energies of the training images of {wildcards.dataset}: {wildcards.recipe}, seed {wildcards.seed}"
@@ -108,7 +108,7 @@ rule import_model:
         mem_mb=memory(3000),
         runtime=minutes(30),
     params:
-        spec=import_spec,
+        spec=network_spec("import_model", specs.imported),
         downloads=subpath(input.receipt, parent=True),
         data=dataset_folder,
     message:

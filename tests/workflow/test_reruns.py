@@ -232,7 +232,7 @@ def test_a_training_waits_for_the_pool_and_the_run_that_it_is_made_from(tree):
         (f"{LIBRARY}/training/mixture.py", "max(1, round(", "max(1, 0 + round(", mixing),
         (f"{LIBRARY}/observers/loss_terms.py", "list(step.", "1 * list(step.", mixing),
         (f"{LIBRARY}/observers/gradient_conflict.py", "g1 * g2 < 0", "g2 * g1 < 0", set()),
-        ("config.yaml", "{method: sat, ", "{method: sat, architecture: {family: resnet, blocks: [1], width: 8}, ",
+        ("config.yaml", "{method: sat, ", "{method: sat, training: {weight_decay: 0.001}, ",
          of("train", "sat", seeds=("seed0",)) | starting),
     ):  # fmt: skip
         edit(tree / file, old, new)

@@ -1,0 +1,63 @@
+"""What the jobs that look through networks are told of the configuration.
+
+names: of what a job is for, as attributes (`dataset`, `recipe`, `seed`, ...): the wildcards of its rule.
+"""
+
+from typing import Any
+
+from robustlens.configuration import facts
+from robustlens.configuration.reading import Config
+
+
+def of_run(config: Config, names: Any) -> Config:
+    return facts.seen(config, names.dataset) | {
+        "recipe": names.recipe,
+        "seed": int(names.seed),
+        "architecture": facts.architecture(config, names.dataset, names.recipe),
+    }
+
+
+def measured(config: Config, names: Any) -> Config:
+    return of_run(config, names) | {"batch_size": config["datasets"][names.dataset]["tracking"]["batch_size"]}
+
+
+def imported(config: Config, names: Any) -> Config:
+    model = config["models"][names.model]
+    return {
+        "model": names.model,
+        "dataset": names.dataset,
+        "architecture": model["architecture"],
+        "weights": {key: value for key, value in model["weights"].items() if key not in ("urls", "by_hand")},
+        "citation": model["citation"],
+    }
+
+
+def evaluated(config: Config, names: Any) -> Config:
+    return of_run(config, names) | {
+        "suite": names.suite,
+        "threat": {"name": names.threat, **config["threats"][names.threat]},
+        "attacks": facts.suite_attacks(config, config["suites"][names.suite]),
+        "batch_size": config["datasets"][names.dataset]["evaluation"]["batch_size"],
+    }
+
+
+def sampled(config: Config, names: Any) -> Config:
+    settings = config["datasets"][names.dataset]["generation"]
+    return of_run(config, names) | {key: settings[key] for key in ("sampler", "per_class", "batch_size")}
+
+
+def grid(config: Config, names: Any) -> Config:
+    settings = config["datasets"][names.dataset]["generation"]
+    return of_run(config, names) | {
+        **{key: settings[key] for key in ("sampler", "grid", "features", "batch_size")},
+        "feature_architecture": facts.feature_architecture(config, names.dataset),
+    }
+
+
+def features(config: Config, names: Any) -> Config:
+    settings = config["datasets"][names.dataset]["generation"]
+    return facts.seen(config, names.dataset) | {
+        "features": settings["features"],
+        "architecture": facts.feature_architecture(config, names.dataset),
+        "batch_size": settings["batch_size"],
+    }
