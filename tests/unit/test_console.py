@@ -311,8 +311,8 @@ def test_the_scripts_leave_their_files_and_nothing_else(results):
     (state,) = (path.relative_to(results) for path in (results / "state").iterdir())  # of the training alone
     assert files == arrays | {
         "data/sheet.json",
-        *(f"run/{name}.safetensors" for name in ("best", "last")),
-        *(f"run/{name}.parquet" for name in ("history", "energies", "timing")),
+        *(f"run/{name}.safetensors" for name in ("best", "last", "checkpoints")),
+        *(f"run/{name}.parquet" for name in ("history", "energies", "statistics", "timing")),
         "evaluations/robustness.json",
         *(f"evaluations/{place}.parquet" for place in EVALUATED),
         *(f"provenance/{place}.json" for place in EVALUATED),
@@ -326,7 +326,8 @@ def test_the_scripts_leave_their_files_and_nothing_else(results):
 @pytest.mark.parametrize(("name", "spec", "inputs", "outputs"), [
     ("prepare_data", None, [], ["data/sheet.json", "data/test_images.npy", "data/train_labels.npy"]),
     ("train", SPEC, ["data/sheet.json"], [f"run/{file}" for file in (
-        "best.safetensors", "energies.parquet", "history.parquet", "last.safetensors", "timing.parquet")]),
+        "best.safetensors", "checkpoints.safetensors", "energies.parquet", "history.parquet", "last.safetensors",
+        "statistics.parquet", "timing.parquet")]),
     ("robustness", EVALUATION, ["data/sheet.json", "run/best.safetensors", "run/last.safetensors"],
      ["evaluations/robustness.json"]),
 ])  # fmt: skip

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 import torch
 from evaluating import SPEC, House, changed
-from layers import shaken
 from synthetic import OTHER_THREAT, RESNET18, THREAT, context, write_evaluations
 
 from robustlens.attacks.threat import Threat
 from robustlens.data.prepared import load
 from robustlens.errors import RobustlensError
 from robustlens.models.inference import InferenceModel
-from robustlens.models.weights import build, load_model, save_weights
+from robustlens.models.weights import load_model, save_weights
 from robustlens.parameters import create
 from robustlens.report.chapter import Chapter
 from robustlens.report.context import Context
@@ -55,7 +55,9 @@ def in_l2(spec: dict) -> None:
 def test_every_attack_of_a_suite_is_made_in_l2_and_its_distances_are_written_in_l2(tmp_path, monkeypatch):
     house, spec = House(tmp_path, monkeypatch), changed(in_l2)
     weights = house.folder / "run/best.safetensors"
-    save_weights(shaken(build(SPEC["architecture"], 1, 10)).state_dict(), weights)  # a fresh network is hardly fooled
+    standard = tiny.spec("standard", epochs=15) | {"architecture": SPEC["architecture"]}
+    trained = tiny.train(standard, tiny.dataset(tmp_path / "digits"), tmp_path / "state")
+    save_weights(trained.last, weights)  # attacks leave alone what is wrong anyway, as most is of a fresh network
     index = house.evaluate(spec)
     assert (index["threat"]["norm"], index["threat"]["epsilon"]) == ("l2", "5/4")
     split = load(house.data, ["test"]).splits["test"]
@@ -71,7 +73,7 @@ def test_every_attack_of_a_suite_is_made_in_l2_and_its_distances_are_written_in_
             x_adv = attack(model, x, y, Threat("l2", 1.25, 0.5), noise).detach()
             sizes = ((x_adv.double() - x.double()) ** 2).flatten(1).sum(1).sqrt().numpy()
             np.testing.assert_allclose(rows["distance"][where], sizes, rtol=1e-6, atol=1e-7)
-        assert rows["distance"].max() > 0.2, name
+        assert rows["distance"].max() > 0.05, name
         assert name == "cw" or rows["distance"].max() <= 1.25 + 1e-6
         if name in ("fgsm", "pgd3"):  # they always return their last point, which is on the sphere but for the cut
             assert (rows["distance"] > 0.3).all() and rows["distance"].max() > 1

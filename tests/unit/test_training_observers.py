@@ -116,7 +116,7 @@ def test_terms_and_conflicts_are_those_of_gradients_computed_apart(tmp_path):
             network.zero_grad()
             loss.backward()
             zero = {n: torch.zeros_like(w) if w.grad is None else w.grad.clone() for n, w in layers.items()}
-            gradients[term], means[term] = zero, float(loss)
+            gradients[term], means[term] = zero, loss.item()
             everything[term] = sum(float((w.grad**2).sum()) for w in network.parameters() if w.grad is not None) ** 0.5
         rows = found.query(f"step == {number + 1}").set_index(["observer", "statistic"])["value"]
         for term in ("natural", "robust"):
