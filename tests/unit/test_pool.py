@@ -2,12 +2,13 @@
 
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from robustlens.data.prepared import PreparedDataset, Split
+from robustlens.data.prepared import PreparedDataset, Split, centre
 from robustlens.errors import RobustlensError
 from robustlens.generators import pool
 from robustlens.generators.gaussian import Gaussian
@@ -37,6 +38,20 @@ def test_a_pool_is_read_as_a_split_of_the_dataset(tmp_path):
     assert isinstance(read.images, np.memmap) and read.labels.dtype == np.int64
     assert read.labels.tolist() == [0] * 5 + [1] * 5 + [2] * 5 and read.index.tolist() == list(range(15))
     assert sorted(path.name for path in (tmp_path / "a/pool").iterdir()) == ["images.npy", "labels.npy"]
+
+
+def test_a_pool_is_cropped_as_the_training_images_are(tmp_path):
+    written(tmp_path)
+    whole = train().images
+    cropped = PreparedDataset(
+        DATA.sheet | {"shape": [1, 2, 2]}, {"train": replace(train(), images=centre(whole, 2), whole=whole)}
+    )
+    read, all_of_it = load_pool(tmp_path, cropped), load_pool(tmp_path, DATA)
+    assert read.images.shape == (15, 1, 2, 2) and np.array_equal(read.whole, all_of_it.images)
+    assert np.array_equal(read.images, centre(all_of_it.images, 2))
+    other = PreparedDataset(DATA.sheet, {"train": replace(train(), images=whole[..., :2], whole=whole[..., :2])})
+    with pytest.raises(RobustlensError, match=r"images.npy: not a pool of this dataset \(images of shape \[1, 2, 3\]"):
+        load_pool(tmp_path, other)
 
 
 def test_images_are_the_generator_s_samples_of_each_class_to_the_nearest_level(tmp_path):
