@@ -12,7 +12,7 @@ from robustlens.attacks.threat import Threat
 from robustlens.learning.learner import Learner
 from robustlens.learning.method import Attacked, Batch, Method, batch_of
 from robustlens.models.inference import InferenceModel
-from robustlens.models.weights import build
+from robustlens.models.weights import build, save_weights
 from robustlens.parameters import create, names
 from robustlens.seeds import generator
 
@@ -33,7 +33,8 @@ def learner_of(method: Method) -> Learner:
 
     torch.manual_seed(0)
     network = shaken(method.network(built))
-    return Learner(network, method.parts(network, built), method.memory(3)).double()
+    given = {name: shaken(built()).double() for name in method.GIVEN}
+    return Learner(network, method.parts(network, built), method.memory(3), given).double()
 
 
 def batch(method: Method, learner: Learner, size: int = 7) -> Batch:
@@ -112,8 +113,13 @@ def test_a_training_that_is_stopped_after_every_step_leaves_the_same_bytes(name,
     late = {"start_epoch": 1} if hasattr(create("methods", name, {}), "start_epoch") else {}
     spec, data = tiny.colour_spec(method=name), tiny.random_images((3, 8, 8))
     spec = spec | {"method": {"name": name, "parameters": late}}
-    once = tiny.train(spec, data, tmp_path / "once")
-    again = tiny.train(spec, data, tmp_path / "again", set(range(1, 2 * tiny.STEPS_PER_EPOCH + 1)))
+    given = {other: tmp_path / f"{other}.safetensors" for other in create("methods", name, late).GIVEN}
+    spec |= {"given": {other: {"architecture": ARCHITECTURE} for other in given}}
+    for file in given.values():
+        save_weights(build(ARCHITECTURE, 3, 3).state_dict(), file)
+    once = tiny.train(spec, data, tmp_path / "once", weights=given)
+    every_step = set(range(1, 2 * tiny.STEPS_PER_EPOCH + 1))
+    again = tiny.train(spec, data, tmp_path / "again", every_step, weights=given)
     for weights in ("best", "last"):
         for key, value in getattr(once, weights).items():
             assert torch.equal(value, getattr(again, weights)[key]), (weights, key)
