@@ -55,7 +55,7 @@ class Meddling(Observer):
 @pytest.fixture
 def meddling(monkeypatch):
     def made(group, name, parameters):
-        return Meddling() if name == "meddling" else create(group, name, parameters)
+        return Meddling() if name.startswith("meddling") else create(group, name, parameters)
 
     monkeypatch.setattr(observing, "create", made)
 
@@ -84,6 +84,12 @@ def test_what_they_keep_and_have_found_resumes_with_the_run(meddling, tmp_path):
     assert calls["value"].tolist() == [1, 2, 3, 4, 5, 6] and calls["step"].tolist() == [1, 2, 3, 4, 5, 6]
     drift = once.statistics.query("statistic == 'drift'")
     assert drift["step"].tolist() == [0, 0] and drift["value"].tolist()[0] == 0 < drift["value"].tolist()[1]
+
+
+def test_what_one_draws_is_the_same_whatever_another_has_drawn(meddling, tmp_path):
+    found = tiny.train(spec({"meddling": {}, "meddling-too": {}}), DATA, tmp_path).statistics
+    drawn = found.query("statistic == 'random'").pivot(index="step", columns="observer", values="value")
+    assert len(drawn) == 6 and (drawn["meddling"] == drawn["meddling-too"]).all() and drawn["meddling"].nunique() == 6
 
 
 @tiny.in_float64()
