@@ -82,7 +82,7 @@ def test_step_schedule_drops_after_each_milestone():
 
 @pytest.mark.parametrize("warm", [0, 2])
 def test_a_cosine_goes_to_its_final_rate_as_pytorch_s_does(warm):
-    warmup = {"warmup": {"epochs": warm, "first_share": 0.1, "every": "step"}} if warm else {}
+    warmup = {"warmup": {"epochs": warm, "first_share": 0.1}} if warm else {}
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=18 - 3 * warm, eta_min=0.001)
     theirs = falling

@@ -27,13 +27,13 @@ def check_trainings(config: Config, schema: Config, runs: Iterable[tuple[str, st
     """
     of_training = {"$ref": "#/$defs/training", "$defs": schema["$defs"]}
     for dataset, recipe in runs:
-        settings, chosen = copy.deepcopy(training(config, dataset, recipe)), config["recipes"][recipe]
-        where = f"config.recipes.{recipe}.training" if "training" in chosen else f"config.datasets.{dataset}.training"
+        settings, chosen = training(config, dataset, recipe), config["recipes"][recipe]
         try:
-            validate(settings, of_training, where)
-            _check_epochs(settings, where)
+            if "training" in chosen:
+                validate(copy.deepcopy(settings), of_training, f"config.recipes.{recipe}.training")
+            _check_epochs(settings, f"config.recipes.{recipe}.training")
         except RobustlensError as error:
-            raise RobustlensError(f"{error}, on {dataset}" if "training" in chosen else str(error)) from error
+            raise RobustlensError(f"{error}, on {dataset}") from error
         start = chosen.get("start_from", {}).get("recipe")
         if start and architecture(config, dataset, start) != architecture(config, dataset, recipe):
             raise RobustlensError(

@@ -57,7 +57,7 @@ class Schedule:
         return _cosine(self.learning_rate, self.schedule["final_rate"], part), self.momentum
 
     def _warming_up(self, step: int) -> float:
-        if self.warmup["every"] == "epoch":
+        if self.warmup.get("every") == "epoch":
             step -= step % self.steps_per_epoch
         first = self.warmup["first_share"]
         return self.learning_rate * (first + (1 - first) * step / self.warmup_steps)
