@@ -63,7 +63,7 @@ with (
     names = [*(["start_from"] if "start_from" in spec else []), *sorted(spec.get("given", {}))]
     others = dict(zip(names, args.others, strict=True))
     pool = load_pool(args.pool[0].parent, data) if args.pool else None
-    read = others | {file.stem: file for file in args.pool}
+    read = others | {f"pool/{file.name}": file for file in args.pool}
     checksums = {name: certificate.inputs[str(file)] for name, file in read.items()}
     digest = run_digest(spec, data, engine, args.processes, device, checksums)
     progress = Progress("epoch", spec["training"]["epochs"])

@@ -69,6 +69,12 @@ BAD = {
     },
     "mix.gamma: 1.5 is greater than the maximum of 1": {"mix": {"generator": "gaussian", "gamma": 1.5}},
     "mix.gamma: -0.1 is less than the minimum of 0": {"mix": {"generator": "gaussian", "gamma": -0.1}},
+    "mix: a generator is fitted to all training images": {
+        "mix": {"generator": "gaussian", "gamma": 0.5}, "leave_out": {"classes": [3]},
+    },
+    "training.nesterov: there is no momentum to apply; raise `momentum`, on digits": {
+        "training": {"schedule": COSINE, "momentum": 0, "nesterov": True}
+    },
     "mix: 'gamma' is a required property": {"mix": {"generator": "gaussian"}},
     "mix.ratio: 0 is less than or equal to the minimum": {
         "mix": {"generator": "gaussian", "gamma": 0.5, "ratio": 0}
@@ -97,6 +103,18 @@ def test_what_does_not_fit_is_refused_with_its_place(message):
     with pytest.raises(RobustlensError) as error:
         with_recipes(new={"method": "sat", **BAD[message]})
     assert str(error.value).startswith(f"config.recipes.new.{message}"), error.value
+
+
+def test_a_recipe_takes_something_of_the_training_away_by_null():
+    warm = {"name": "cosine", "final_rate": 0.01, "warmup": {"epochs": 2, "first_share": 0.1}}
+
+    def change(raw: dict) -> None:
+        raw["scales"]["small"]["datasets"]["digits"]["training"]["schedule"] = warm
+        raw["recipes"]["trades"]["training"] = {"schedule": {"warmup": None}}
+
+    config = loaded(change)
+    schedules = [run_spec(config, "digits", recipe)["training"]["schedule"] for recipe in ("sat", "trades")]
+    assert schedules == [warm, {"name": "cosine", "final_rate": 0.01}]
 
 
 def test_what_a_method_asks_for_must_be_given(monkeypatch):

@@ -14,6 +14,7 @@ from robustlens.errors import RobustlensError
 from robustlens.models.weights import build
 from robustlens.training.images import Images
 from robustlens.training.mixture import Mixture
+from robustlens.training.parallel import Processes
 
 DATA, POOL = tiny.random_images((3, 8, 8)), tiny.pool((3, 8, 8), count=17)
 CPU = torch.device("cpu")
@@ -106,7 +107,7 @@ def test_equal_parts_weighed_equally_are_the_plain_mean_of_a_batch(tmp_path):
 @pytest.mark.parametrize(("count", "per_batch"), [(7, 4), (40, 4), (4, 4)])
 def test_no_image_comes_again_before_all_others_have_come(count, per_batch):
     pool = Split(np.zeros((count, 1, 2, 2), dtype=np.uint8), np.zeros(count, dtype=int), np.arange(count), 255)
-    mixture = Mixture(tiny.MIX | {"ratio": per_batch / 10}, pool, 10, 25, 0, CPU)
+    mixture = Mixture(tiny.MIX | {"ratio": per_batch / 10}, pool, 10, 25, 0, Processes(CPU))
     train = Images(DATA.splits["train"], CPU)
     epochs = []
     for epoch in range(2):
@@ -117,7 +118,7 @@ def test_no_image_comes_again_before_all_others_have_come(count, per_batch):
         often = np.bincount(seen, minlength=count)
         assert often.max() - often.min() <= 1
     assert epochs[0] != epochs[1]  # shuffled anew
-    again = Mixture(tiny.MIX | {"ratio": per_batch / 10}, pool, 10, 25, 0, CPU)
+    again = Mixture(tiny.MIX | {"ratio": per_batch / 10}, pool, 10, 25, 0, Processes(CPU))
     assert again.parts(train, torch.arange(10), 4)[1].where.tolist() == epochs[1][per_batch : 2 * per_batch]
 
 
@@ -151,6 +152,23 @@ def test_two_processes_train_the_network_that_one_would(tmp_path):
     for name, value in alone.last.items():
         torch.testing.assert_close(first[name], value, **tiny.EQUAL)
         assert torch.equal(first[name], second[name])
+
+
+@tiny.in_float64()
+def test_the_mean_over_a_batch_weighs_the_sources_as_the_loss_does(tmp_path):
+    run = tiny.training(spec(mix={"ratio": 0.5, "gamma": 0.8}), DATA, tiny.RunState(tmp_path, "digest"), pool=POOL)
+    drawn = run.task._drawn(run.task.mixture.parts(run.task.train, torch.arange(10), 0), stream("any"))
+    values = torch.arange(15, dtype=torch.float64)
+    expected = 0.8 * sum(range(10)) / 10 + 0.2 * sum(range(10, 15)) / 5
+    assert float(run.task._mean(drawn, values)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_generated_images_alone_must_be_enough_for_all_processes():
+    two = Processes(CPU)
+    two.count = 2
+    with pytest.raises(RobustlensError, match=r"the last batch of an epoch has 1 generated images for 2 processes"):
+        Mixture(tiny.MIX | {"gamma": 0.0, "ratio": 0.2}, POOL, 10, 25, 0, two)
+    Mixture(tiny.MIX | {"gamma": 0.0, "ratio": 0.4}, POOL, 10, 25, 0, two)
 
 
 @pytest.mark.parametrize(("ratio", "needed"), [(2.0, 20), (0.04, 0)])

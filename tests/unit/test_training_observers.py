@@ -12,6 +12,7 @@ from test_training_processes import two_processes
 from torch import nn
 
 import robustlens.training.observing as observing
+from robustlens.errors import RobustlensError
 from robustlens.learning.observer import Observer
 from robustlens.methods.trades import Trades
 from robustlens.parameters import create, names
@@ -170,12 +171,55 @@ def test_two_processes_find_what_one_does(tmp_path):
 
 @pytest.mark.parametrize("name", names("observers"))
 def test_every_observer_runs_on_a_method_with_one_loss_and_on_one_with_terms(name, tmp_path):
-    for method in ("sat", "trades"):
+    for method in ("sat", "trades") if name != "gradient-conflict" else ("trades",):
         settings = tiny.colour_spec(method) | {"observers": {name: {"every": 2}}}
         plain = tiny.train(tiny.colour_spec(method), DATA, tmp_path / f"{method}-plain")
         run = tiny.train(settings, DATA, tmp_path / method)
         assert same(plain, run) and run.statistics["value"].map(np.isfinite).all()
         assert set(run.statistics["observer"]) <= {name}
+
+
+def test_a_conflict_needs_two_terms(tmp_path):
+    settings = tiny.colour_spec("sat") | {"observers": {"gradient-conflict": {"every": 2}}}
+    with pytest.raises(RobustlensError, match=r"gradient-conflict: the method's loss has one term \(loss\)"):
+        tiny.train(settings, DATA, tmp_path)
+
+
+def test_what_is_frozen_or_not_reached_has_no_gradient_and_stops_nothing(tmp_path):
+    run = tiny.made(spec(BOTH), DATA, tmp_path)
+    run.task.network.conv1.weight.requires_grad_(False)
+    unused = nn.Linear(2, 2)
+    run.task.network.add_module("unused", unused)
+    for _ in tiny.after_each_step(run):
+        pass
+    found = statistics_table(run.task.observing.rows).set_index("statistic")["value"]
+    assert (found.filter(regex="cosine/(conv1|unused)") == 0).all() and len(found.filter(regex="cosine/unused")) == 2
+    assert (found.filter(regex="natural/gradient") > 0).all()
+
+
+def test_what_an_observer_remembers_is_a_copy_of_it(meddling, tmp_path):
+    @dataclasses.dataclass(frozen=True)
+    class Keeping(Observer):
+        every: int = 1
+
+        def of_epoch(self, learner, epoch, memory):
+            old = memory.get("weight")
+            memory["weight"] = learner.network.linear.weight  # which training changes in place
+            return {"moved": 0.0 if old is None else (old - memory["weight"]).norm()}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(observing, "create", lambda *_: Keeping())
+        run = tiny.train(spec({"keeping": {}}), DATA, tmp_path, {4})
+    first, second = run.statistics["value"]
+    assert first == 0 < second
+
+
+def test_rows_are_saved_as_numbers_with_each_name_once(tmp_path):
+    """As text they would not fit into the head of a state file."""
+    run = tiny.made(spec({"loss-terms": {"every": 1}}), DATA, tmp_path)
+    for _ in tiny.after_each_step(run, epochs=2):
+        pass
+    assert run.task.tensors()["observers.found"].shape == (6 * 4, 4) and len(run.task.record()["observed"]) == 4
 
 
 def test_a_run_without_observers_has_a_table_without_rows_and_with_the_same_types():

@@ -23,7 +23,7 @@ CASES = {
     "mix": (tiny.spec() | {"mix": tiny.MIX}, PARTS[3:4]),
     "observers": (tiny.spec() | {"observers": {"loss-terms": {"every": 2}}}, PARTS[4:]),
     "all": (
-        tiny.spec(averaging=tiny.EMA, weight_perturbation=tiny.AWP)
+        tiny.spec("trades", averaging=tiny.EMA, weight_perturbation=tiny.AWP)
         | {"leave_out": {"classes": [3]}, "mix": tiny.MIX, "observers": {"loss-terms": {}, "gradient-conflict": {}}},
         PARTS,
     ),

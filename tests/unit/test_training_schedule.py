@@ -135,6 +135,12 @@ def test_descent_is_that_of_pytorch(nesterov):
     assert float(ours[0]) == pytest.approx(by_hand, rel=1e-12)
 
 
+def test_a_run_without_momentum_is_saved_and_resumed(data, tmp_path):
+    settings = tiny.spec(momentum=0.0, schedule=tiny.STEP)
+    once, again = tiny.train(settings, data, tmp_path / "a"), tiny.train(settings, data, tmp_path / "b", {2, 4})
+    assert all(torch.equal(t, again.last[name]) for name, t in once.last.items())
+
+
 def test_a_run_descends_as_its_settings_say(data, tmp_path):
     last = {
         nesterov: tiny.train(tiny.spec(nesterov=nesterov), data, tmp_path / str(nesterov)).last["linear.weight"]

@@ -32,7 +32,7 @@ from robustlens.configuration.facts import (
     used_datasets,
     weights_of_others,
 )
-from robustlens.configuration.reading import Config, combined, merge, read_yaml, without_nulls
+from robustlens.configuration.reading import Config, cleaned, combined, merge, read_yaml
 from robustlens.study.declaration import Study
 
 __all__ = [
@@ -80,7 +80,7 @@ def load(
     """
     config = combined(shipped, given, entries)
     references.inherit(config)
-    config = without_nulls(config)
+    config = cleaned(config)
     expected = read_yaml(schema)
     checking.check(config, expected)
     references.check(config)

@@ -31,7 +31,7 @@ def check_trainings(config: Config, schema: Config, runs: Iterable[tuple[str, st
         try:
             if "training" in chosen:
                 validate(copy.deepcopy(settings), of_training, f"config.recipes.{recipe}.training")
-            _check_epochs(settings, f"config.recipes.{recipe}.training")
+            _check_training(settings, f"config.recipes.{recipe}.training")
         except RobustlensError as error:
             raise RobustlensError(f"{error}, on {dataset}") from error
         start = chosen.get("start_from", {}).get("recipe")
@@ -41,7 +41,9 @@ def check_trainings(config: Config, schema: Config, runs: Iterable[tuple[str, st
             )
 
 
-def _check_epochs(settings: Config, where: str) -> None:
+def _check_training(settings: Config, where: str) -> None:
+    if settings["nesterov"] and not (settings["momentum"] or settings["schedule"].get("cycle_momentum")):
+        raise RobustlensError(f"{where}.nesterov: there is no momentum to apply; raise `momentum`")
     late = [epoch for epoch in settings["checkpoints"] if epoch > settings["epochs"]]
     if late:
         raise RobustlensError(f"{where}.checkpoints: {late[0]} is after the last epoch, {settings['epochs']}")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-from robustlens.configuration.reading import Config, merge, read_yaml
+from robustlens.configuration.reading import Config, merge, read_yaml, without_nulls
 from robustlens.errors import RobustlensError
 from robustlens.generation import inception_weights
 from robustlens.parameters import nearest
@@ -107,8 +107,9 @@ def feature_architecture(config: Config, dataset: str) -> Config:
 
 
 def training(config: Config, dataset: str, recipe: str) -> Config:
-    """The training protocol of a run: the dataset's, with the recipe's own entries in place of its."""
-    return merge(config["datasets"][dataset]["training"], config["recipes"][recipe].get("training", {}))
+    """The training protocol of a run: the dataset's, with the recipe's own entries in place of its. What is null there
+    is removed."""
+    return without_nulls(merge(config["datasets"][dataset]["training"], config["recipes"][recipe].get("training", {})))
 
 
 def trained_under(config: Config, dataset: str, recipe: str) -> str:

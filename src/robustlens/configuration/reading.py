@@ -6,6 +6,7 @@ scale, and `--config` at the end.
 """
 
 import contextlib
+import copy
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -102,6 +103,16 @@ def without_nulls(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: without_nulls(value) for key, value in tree.items() if value is not None}
     return [without_nulls(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def cleaned(config: Config) -> Config:
+    """A copy without nulls, except in what recipes put in place of a dataset's training: there they remove something
+    when both are merged."""
+    found, recipes = without_nulls(config), config.get("recipes")
+    for name, recipe in recipes.items() if isinstance(recipes, dict) else ():
+        if isinstance(recipe, dict) and isinstance(recipe.get("training"), dict):
+            found["recipes"][name]["training"] = copy.deepcopy(recipe["training"])
+    return found
 
 
 def _without_lost_attacks(before: Config, overlay: Config, merged: Config) -> Config:

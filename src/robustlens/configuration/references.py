@@ -102,6 +102,11 @@ def _check_recipe(config: Config, name: str, recipe: Config) -> None:
             )
     if "mix" in recipe:
         known([recipe["mix"]["generator"]], config["generators"], "generator", f"{where}.mix.generator")
+        if "leave_out" in recipe:
+            raise RobustlensError(
+                f"{where}.mix: a generator is fitted to all training images, so what `leave_out` removes would come "
+                "back in its images; take one of the two out"
+            )
     _check_other_runs(config, name, recipe)
 
 

@@ -36,7 +36,8 @@ class Observer(ABC):  # noqa: B024 - both functions are optional
     """What both functions return are numbers by name; of a step, each is averaged over the processes.
 
     every: at the first step of all, and then every so many steps, the step is observed.
-    memory, of both functions: tensors that the observer keeps from one call to the next, by name.
+    memory, of both functions: tensors that the observer keeps from one call to the next, by name. Of several processes
+    the first one's are saved, so they should be the same in all, as gradients and what `of_epoch` sees are.
     """
 
     every: int = 1

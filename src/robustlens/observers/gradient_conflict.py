@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from robustlens.errors import RobustlensError
 from robustlens.learning.observer import Observer, Statistics, Step
 from robustlens.parameters import PositiveInt
 
@@ -16,11 +17,17 @@ class GradientConflict(Observer):
     """Of every pair of terms with gradients g1 and g2 of the classifier's convolution and linear weights:
     `<term>-<term>/cosine`, their cosine (0 where one of them is 0), and `<term>-<term>/conflict`, the share of all
     entries with g1 g2 < 0. Followed by `/<layer>`, the same of the weights of that layer alone.
+    Raises RobustlensError for a loss of a single term.
     """
 
     every: PositiveInt = 100
 
     def of_step(self, step: Step, memory: dict[str, Tensor]) -> Statistics:
+        if len(step.terms) < 2:
+            raise RobustlensError(
+                f"observers.gradient-conflict: the method's loss has one term ({', '.join(step.terms)}), where two or "
+                "more can be in conflict; take the observer out, or observe a method that returns terms by name"
+            )
         layers = {
             name: module.weight
             for name, module in step.learner.network.named_modules()

@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -60,7 +61,7 @@ class Classification:
                 "`splits.validation` in config.yaml"
             )
         self.images, self.classes = len(self.train), data.classes
-        self.mixture = optional.mixture(spec, pool, self.images, device)
+        self.mixture = optional.mixture(spec, pool, self.images, processes)
         self.learner, self.engine = self._learner(spec, data, weights)
         self.network = self.learner.network
         self.trained = (self.network, self.learner.parts)
@@ -102,7 +103,7 @@ class Classification:
         random = generator(self.seed, "steps", number, self.processes.rank, device=self.device)
         drawn = self._drawn(self.mixture.parts(self.train, batch, number), random)
         found = self._attacked(self.learner, drawn.x, drawn.y, drawn.whole, random)
-        seen = batch_of(drawn.x, drawn.y, found, epoch, self.processes.mean)
+        seen = batch_of(drawn.x, drawn.y, found, epoch, partial(self._mean, drawn))
         self.learner.train()
         with self.perturbation.around_step(lambda: drawn.loss(self._terms(seen)), epoch):
             self.descent.clear_gradients()
@@ -121,6 +122,12 @@ class Classification:
         real = {kind: values[: drawn.real] for kind, values in logits.items()}
         self.counts.add(self.processes.rank, real, drawn.y[: drawn.real])
 
+    def _mean(self, drawn: "Drawn", values: Tensor) -> Tensor:
+        """Of numbers (B,) over the whole batch, each source weighed as in the loss."""
+        if drawn.alike:
+            return self.processes.mean(values)
+        return self.processes.sum((values * drawn.weights).sum()) / self.processes.count
+
     def _drawn(self, parts: list[Part], random: torch.Generator) -> "Drawn":
         """This process's share of each part, one after another."""
         images, labels, weights, real = [], [], [], 0
@@ -132,7 +139,7 @@ class Classification:
             weights.append(x.new_full((len(where),), part.weight * self.processes.count / len(part.where)))
             real += len(where) if part.real else 0
         whole = torch.cat([part.images.y[part.where] for part in parts])
-        return Drawn(torch.cat(images), torch.cat(labels), whole, torch.cat(weights), real)
+        return Drawn(torch.cat(images), torch.cat(labels), whole, torch.cat(weights), real, alike=len(parts) == 1)
 
     def _terms(self, batch: Batch) -> dict[str, Tensor]:
         terms = self.method.loss(self.learner, batch)
@@ -222,7 +229,7 @@ class Classification:
         return {f"{part}.{name}": t for part, tensors in parts.items() for name, t in tensors.items()}
 
     def record(self) -> dict[str, Any]:
-        return {"following": self.following.record(), "observed": self.observing.rows}
+        return {"following": self.following.record(), "observed": self.observing.record()}
 
     def load(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
         on_cpu = ("energies.", "average.n_averaged")
@@ -255,7 +262,7 @@ class Classification:
         final = self.averaging.final(self.network)
         deployed = self._deployed(final)
         if self.averaging.name == "swa" and final is not self.network:
-            natural = self._with_statistics(deployed, batches, None)
+            natural = self._with_statistics(final, batches, None)
             deployed = self._with_statistics(deployed, batches, self.learner.with_network(natural))
         return deployed.state_dict()
 
@@ -281,13 +288,14 @@ class Classification:
 class Drawn:
     """This process's part of a batch: images, their labels and their weights in the loss, whose sums over the images,
     averaged over the processes, are 1. whole: the labels of the whole batch. real: so many of these images, the first
-    ones, are of the training split."""
+    ones, are of the training split. alike: all images weigh the same."""
 
     x: Tensor
     y: Tensor
     whole: Tensor
     weights: Tensor
     real: int
+    alike: bool
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum of the losses; its average over the processes is the loss of the whole batch."""

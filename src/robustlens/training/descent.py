@@ -48,4 +48,4 @@ class Descent:
             nesterov=self.nesterov,
             maximize=False,
         )
-        self.velocities |= dict(zip(moving, velocities, strict=True))
+        self.velocities |= {n: v for n, v in zip(moving, velocities, strict=True) if v is not None}  # without momentum

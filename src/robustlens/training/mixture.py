@@ -10,6 +10,7 @@ from robustlens.errors import RobustlensError
 from robustlens.seeds import generator
 from robustlens.training.images import Images
 from robustlens.training.optional import Part
+from robustlens.training.parallel import Processes
 
 
 class Mixture:
@@ -19,18 +20,25 @@ class Mixture:
     settings: a recipe's `mix`. To every batch of real images belong `ratio` times as many generated ones. Of these, the
     order is shuffled anew in every epoch, and none comes again before all others of the pool have come; so an epoch,
     which is a pass over the real images, sees part of a larger pool, and a smaller one several times.
-    Raises RobustlensError for a pool that is smaller than a batch's part.
+    Raises RobustlensError for a pool that is smaller than a batch's part, and where generated images alone are fewer
+    in an epoch's last batch than processes.
     """
 
-    def __init__(self, settings: dict, pool: Split, batch_size: int, images: int, seed: int, device: torch.device):
+    def __init__(self, settings: dict, pool: Split, batch_size: int, images: int, seed: int, processes: Processes):
         """images: the real ones, of an epoch."""
         self.settings, self.seed, self.batch_size, self.images = settings, seed, batch_size, images
-        self.pool = Images(pool, device)
+        self.pool = Images(pool, processes.device)
         self.per_batch = round(settings["ratio"] * batch_size)
         if not 0 < self.per_batch <= len(self.pool):
             raise RobustlensError(
                 f"mix: a batch of {batch_size} real images needs {self.per_batch} generated ones, of {len(self.pool)} "
                 f"in the pool of {settings['generator']}; change `ratio`, `batch_size` or the generator's `per_class`"
+            )
+        fewest = self._generated(images % batch_size or batch_size)
+        if settings["gamma"] == 0 and fewest < processes.count:
+            raise RobustlensError(
+                f"mix: the last batch of an epoch has {fewest} generated images for {processes.count} processes; raise "
+                "`ratio`, or change `batch_size`"
             )
         self._order = lru_cache(maxsize=1)(self._shuffled)
 
@@ -38,12 +46,16 @@ class Mixture:
         """batch: positions (B,) of the real images. number: of steps done before, over all epochs."""
         steps_per_epoch = -(-self.images // self.batch_size)
         epoch, step = divmod(number, steps_per_epoch)
-        start, count = step * self.per_batch, max(1, round(self.settings["ratio"] * len(batch)))
+        start, count = step * self.per_batch, self._generated(len(batch))
         generated = self._order(epoch)[start : start + count]
         gamma = self.settings["gamma"]
         real = Part(train, batch, gamma, augmented=True, real=True)
         others = Part(self.pool, generated, 1 - gamma, augmented=self.settings["augmented"], real=False)
         return [part for part in (real, others) if part.weight > 0]
+
+    def _generated(self, real: int) -> int:
+        """How many belong to so many real images."""
+        return max(1, round(self.settings["ratio"] * real))
 
     def _shuffled(self, epoch: int) -> Tensor:
         """Positions in the pool, for all steps of an epoch."""

@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
     from robustlens.data.prepared import Split
@@ -54,17 +53,17 @@ def perturbation(spec: dict, learner: Learner, processes: Processes) -> Any:
     return module.WeightPerturbation(settings, learner, processes) if module else NoPerturbation()
 
 
-def mixture(spec: dict, pool: Split | None, images: int, device: torch.device) -> Any:
+def mixture(spec: dict, pool: Split | None, images: int, processes: Processes) -> Any:
     """What the run's batches are made of: a `Mixture` of so many real images and a pool, or the real images alone."""
     module = load("mixture", spec)
-    settings = spec.get("mix"), pool, spec["training"]["batch_size"], images, spec["seed"], device
+    settings = spec.get("mix"), pool, spec["training"]["batch_size"], images, spec["seed"], processes
     return module.Mixture(*settings) if module else NoMixture()
 
 
 def observing(spec: dict, learner: Learner, processes: Processes) -> Any:
     """What observes the run: an `Observing`, or nothing."""
     module = load("observing", spec)
-    return module.Observing(spec["observers"], learner, processes) if module else NoObserving()
+    return module.Observing(spec["observers"], learner, processes, spec["seed"]) if module else NoObserving()
 
 
 def _dotted(name: str) -> str:
@@ -132,5 +131,8 @@ class NoObserving:
     def state(self) -> dict[str, Tensor]:
         return {}
 
-    def load(self, state: dict[str, Tensor], rows: list[list]) -> None:
+    def record(self) -> list[list[str]]:
+        return []
+
+    def load(self, state: dict[str, Tensor], record: list[list[str]]) -> None:
         pass

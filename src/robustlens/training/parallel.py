@@ -7,7 +7,7 @@ exchange per step costs little, compared with the many passes of an adversarial 
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 import torch
@@ -56,6 +56,17 @@ class Processes:
             if anywhere and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         self._average(p.grad for p in parameters if p.grad is not None)
+
+    def averaged(self, gradients: Sequence[Tensor | None], of: Sequence[Tensor]) -> list[Tensor | None]:
+        """The gradients of these tensors over the whole batch; None where no process has one."""
+        if self.count == 1:
+            return list(gradients)
+        reached = torch.tensor([float(g is not None) for g in gradients], device=self.device)
+        dist.all_reduce(reached, op=dist.ReduceOp.MAX)
+        pairs = zip(gradients, of, reached.tolist(), strict=True)
+        found = [(torch.zeros_like(t) if g is None else g.clone()) if anywhere else None for g, t, anywhere in pairs]
+        self._average(g for g in found if g is not None)
+        return found
 
     def average_statistics(self, module: nn.Module) -> None:
         self._average(b for b in module.buffers() if b.is_floating_point())
