@@ -120,7 +120,8 @@ def digest(*parts: np.ndarray | str) -> str:
 
 def code() -> str:
     """A digest of what was run, to tell a change of the code from another processor."""
-    return code_digest(Path(__file__), "robustlens.methods.trades", "robustlens.models.resnet")
+    loaded = "robustlens.methods.trades", "robustlens.models.resnet", "robustlens.training.run"
+    return code_digest(Path(__file__), *loaded)
 
 
 def main() -> None:
