@@ -87,6 +87,20 @@ def test_evaluations_under_several_threats_lie_beside_each_other(made):
     assert max(near["distance"].to_pylist()) <= 1 / 16 + 1e-6 < max(far["distance"].to_pylist())
 
 
+def test_a_recipe_trained_in_l2_is_evaluated_in_l2_and_tables_say_so(made):
+    folder, _ = made
+    for dataset in ("digits-narrow", "digits-even"):
+        file = folder / RESULTS / f"evaluations/{dataset}/sat-l2/seed0/round/best/pgd20.100.parquet"
+        distances = pyarrow.parquet.read_table(file)["distance"].to_pylist()
+        assert 1 / 4 < max(distances) <= 1 / 2 + 1e-6  # steps in L-inf would go farther
+    tables = folder / OWN / "tables"
+    with open(tables / "robustness.csv", newline="") as file:
+        groups = {row["group"] for row in csv.DictReader(file) if row["row"] == "SAT, L2"}
+    assert len(groups) == 2 and all(group.endswith(", L2, ε = 1/2") for group in groups)
+    assert r"$\ell_2$, $\varepsilon$ = 1/2" in (tables / "robustness.tex").read_text()
+    assert ", L2, ε = 1/2" in (tables / "robustness.html").read_text()
+
+
 SAID = "Trained under L∞, ε = 12/16, but evaluated under L∞, ε = 1/16 on scikit-learn digits: SAT."
 
 
