@@ -111,8 +111,9 @@ class Method(ABC):
         return None
 
     def threat(self, threat: Threat, y: Tensor, whole: Tensor, memory: nn.Module) -> Threat:
-        """The threat that images of these classes (B,) are attacked under. whole: those of the whole batch, of which
-        this process has a part."""
+        """The threat that images of these classes (B,) are attacked under in training; its epsilon and step size may be
+        one per image, (B,). Tracking and evaluations keep to the run's own. whole: the classes of the whole batch, of
+        which this process has a part."""
         return threat
 
     def before_epoch(self, learner: Learner, epoch: Epoch) -> None:  # noqa: B027 - optional
