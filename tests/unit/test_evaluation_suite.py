@@ -225,6 +225,19 @@ def test_python_s_warnings_are_collected_again_in_the_next_evaluation(monkeypatc
     assert found == [1, 1]
 
 
+def test_a_warning_of_python_s_is_told_without_the_folder_of_its_file():
+    logging.captureWarnings(True)
+    try:
+        with suite_module.collected_warnings(["py.warnings"]) as messages:
+            for file in ("/it's a/folder: 7: x/lib/checks.py", "/elsewhere/checks.py"):
+                warnings.warn_explicit("2 points, see /a/b.md:3: more", RuntimeWarning, file, 68)
+            warnings.warn_explicit("odd", RuntimeWarning, "alone.py", 1)
+    finally:
+        logging.captureWarnings(False)
+    same = "checks.py:68: RuntimeWarning: 2 points, see /a/b.md:3: more\n"
+    assert messages == [same, same, "alone.py:1: RuntimeWarning: odd\n"]
+
+
 def test_warnings_of_a_library_are_collected_by_the_names_of_their_loggers():
     with suite_module.collected_warnings(["one", "two"]) as messages:
         logging.getLogger("one").warning("odd %d", 1)

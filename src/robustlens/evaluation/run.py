@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -103,15 +104,22 @@ def _attack_batch(
     return pd.DataFrame(columns | {"broken_by": broken_by, "index": split.index[where]})
 
 
+# In front of "file.py:68: Warning: ...".
+FOLDER = re.compile(r"^[^\n]*?/(?=[^/\n]+:\d+: \w+: )")
+
+
 @contextlib.contextmanager
 def collected_warnings(names: Iterable[str]) -> Iterator[list[str]]:
     """A list that the warnings of the named loggers are appended to inside. Python gives a warning (`py.warnings`) once
-    per place in the code; inside it is given once, even if it was given earlier."""
+    per place in the code; inside it is given once, even if it was given earlier. Its place is told without the folder,
+    which is another one on every machine."""
     messages: list[str] = []
 
     class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            messages.append(record.getMessage())
+            messages.append(
+                FOLDER.sub("", record.getMessage()) if record.name == "py.warnings" else record.getMessage()
+            )
 
     collector, loggers = Collector(logging.WARNING), [logging.getLogger(name) for name in names]
     for logger in loggers:
