@@ -17,8 +17,12 @@ from processes import REPOSITORY, Child, run_script, until
 from study import progress
 
 EPOCHS = 20
-SPEC = tiny.spec("trades", epochs=EPOCHS, augmentation={"crop_padding": 1, "flip": True})
-SCIENCE = ("best.safetensors", "last.safetensors", "history.parquet", "energies.parquet")
+SPEC = tiny.spec("trades", epochs=EPOCHS, checkpoints=[2], augmentation={"crop_padding": 1, "flip": True})
+SPEC |= {"observers": {"loss-terms": {"every": 2}, "gradient-conflict": {"every": 5}}}
+SCIENCE = (
+    *("best.safetensors", "last.safetensors", "checkpoints.safetensors"),
+    *("history.parquet", "energies.parquet", "statistics.parquet"),
+)
 
 
 class Run:
