@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from robustlens.console import Progress, job, parser
+from robustlens.data.pool import FILES
 from robustlens.data.prepared import load
-from robustlens.generators.pool import FILES, write_pool
+from robustlens.generators.pool import write_pool
 from robustlens.parameters import create
 from robustlens.provenance import Certificate
 

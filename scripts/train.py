@@ -12,7 +12,6 @@ from robustlens import arithmetic
 from robustlens.console import Progress, job, parser, stop_on_signals
 from robustlens.data.prepared import load
 from robustlens.device import use_device
-from robustlens.generators.pool import load_pool
 from robustlens.parameters import create
 from robustlens.provenance import Certificate
 from robustlens.training import optional
@@ -62,7 +61,8 @@ with (
     *_, engine = fresh(spec, method, data, device)
     names = [*(["start_from"] if "start_from" in spec else []), *sorted(spec.get("given", {}))]
     others = dict(zip(names, args.others, strict=True))
-    pool = load_pool(args.pool[0].parent, data) if args.pool else None
+    mixture = optional.load("mixture", spec)
+    pool = mixture.load_pool(args.pool[0].parent, data) if mixture else None
     read = others | {f"pool/{file.name}": file for file in args.pool}
     checksums = {name: certificate.inputs[str(file)] for name, file in read.items()}
     digest = run_digest(spec, data, engine, args.processes, device, checksums)

@@ -25,6 +25,7 @@ from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
 from robustlens.code_digest import code_digest
 from robustlens.data.digits import Digits
+from robustlens.data.pool import load_pool
 from robustlens.data.prepared import PreparedDataset, load
 from robustlens.data.source import split_positions, write_prepared
 from robustlens.device import use_device
@@ -34,7 +35,7 @@ from robustlens.generation.quality import score
 from robustlens.generation.reference import see_reference
 from robustlens.generation.sampler import Sampler
 from robustlens.generators.gaussian import Gaussian
-from robustlens.generators.pool import load_pool, write_pool
+from robustlens.generators.pool import write_pool
 from robustlens.models.inference import InferenceModel
 from robustlens.models.weights import build, save_weights
 from robustlens.seeds import generator

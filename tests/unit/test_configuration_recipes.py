@@ -72,7 +72,7 @@ BAD = {
     "mix: a generator is fitted to all training images": {
         "mix": {"generator": "gaussian", "gamma": 0.5}, "leave_out": {"classes": [3]},
     },
-    "training.nesterov: there is no momentum to apply; raise `momentum`, on digits": {
+    "training.nesterov: there is no momentum to apply; raise `momentum`": {
         "training": {"schedule": COSINE, "momentum": 0, "nesterov": True}
     },
     "mix: 'gamma' is a required property": {"mix": {"generator": "gaussian"}},
@@ -84,9 +84,9 @@ BAD = {
         "observers": {"loss-terms": {"evry": 3}}
     },
     "observers.loss-terms.every: must be a whole number above 0, got 0": {"observers": {"loss-terms": {"every": 0}}},
-    "training.checkpoints: 11 is after the last epoch, 10, on digits": {"training": {"checkpoints": [3, 11]}},
+    "training.checkpoints: 11 is after the last epoch, 10": {"training": {"checkpoints": [3, 11]}},
     "training.selection: 'worst' is not one of": {"training": {"selection": "worst"}},
-    "training.schedule.warmup.epochs: 10 of 10 epochs leave none after it; lower it, on digits": {
+    "training.schedule.warmup.epochs: 10 of 10 epochs leave none after it; lower it": {
         "training": {"schedule": COSINE | {"warmup": {"epochs": 10, "first_share": 0}}}
     },
     "training.schedule: 'final_rate' is a required property, on digits": {

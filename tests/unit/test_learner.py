@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from robustlens.errors import RobustlensError
 from robustlens.learning.learner import Learner, frozen
 from robustlens.learning.statistics import KINDS, ClassCounts
 from robustlens.models.weights import build
@@ -36,6 +37,11 @@ def test_its_state_is_that_of_all_that_changes_and_of_nothing_given():
     other.load_state_dict(learner.state_dict())
     assert torch.equal(other.eval()(X), learner.eval()(X))
     assert torch.equal(other.run("teacher", X), learner.run("teacher", X))
+
+
+def test_a_part_and_a_given_network_have_names_of_their_own():
+    with pytest.raises(RobustlensError, match="'helper' is a part of the method and a given network; rename one"):
+        Learner(network(), {"helper": network(1)}, given={"helper": network(2)})
 
 
 def test_given_networks_are_frozen_and_stay_in_eval_mode():

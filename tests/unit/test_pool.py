@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from robustlens.data.pool import load_pool
 from robustlens.data.prepared import PreparedDataset, Split, centre
 from robustlens.errors import RobustlensError
 from robustlens.generators import pool
 from robustlens.generators.gaussian import Gaussian
-from robustlens.generators.pool import load_pool, write_pool
+from robustlens.generators.pool import write_pool
 
 SHAPE, CLASSES, PER_CLASS = (1, 2, 3), 3, 5
 DATA = PreparedDataset({"shape": list(SHAPE), "classes": ["a", "b", "c"], "levels": 16}, {})

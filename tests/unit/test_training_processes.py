@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from processes import REPOSITORY, Child, until
 from safetensors import safe_open
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from robustlens.data.prepared import PreparedDataset
 from robustlens.learning.method import Method
@@ -127,6 +127,39 @@ def test_what_hooks_and_losses_make_of_one_process_alone_is_the_same_in_all(tmp_
     with safe_open(tmp_path / "state" / "state.safetensors", framework="pt") as state:
         part = state.get_tensor("learner.parts.other.conv1.weight")
     assert not torch.equal(part, fresh_part(spec))
+
+
+@dataclass(frozen=True)
+class Passing(Method):
+    """After every step it looks at its images once more, in train mode (as CFA's code does)."""
+
+    def after_step(self, learner, batch):
+        with torch.no_grad():
+            learner.train()(batch.x)
+
+    def loss(self, learner, batch):
+        return F.cross_entropy(learner(batch.x), batch.y, reduction="none")
+
+
+def test_what_is_done_after_a_step_is_the_same_in_all_and_resumes(tmp_path, monkeypatch):
+    monkeypatch.setattr(classification, "create", lambda *_: Passing())
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_QUESTIONS", 0.0)
+    data, spec = tiny.random_images((3, 8, 8)), tiny.colour_spec("standard", averaging=tiny.EMA)
+    once, other = two_processes(spec, data, tmp_path / "once")
+    two_processes(spec, data, tmp_path / "again", stop_after=2)
+    again, _ = two_processes(spec, data, tmp_path / "again")
+    for name, value in once.items():
+        assert torch.equal(value, other[name]) and torch.equal(value, again[name]), name
+
+
+def test_statistics_of_what_is_not_trained_are_not_averaged():
+    """A mean of three equal numbers may be another number."""
+    three = Processes.__new__(Processes)
+    three.count = 3
+    kept = nn.BatchNorm2d(2).requires_grad_(False)
+    before = kept.running_mean.fill_(0.1).clone()
+    three.average_statistics(kept)  # without the other two it would fail
+    assert torch.equal(kept.running_mean, before)
 
 
 def fresh_part(spec: dict) -> Tensor:

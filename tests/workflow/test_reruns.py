@@ -12,8 +12,8 @@ import pytest
 from flow import ENERGY, NOTHING, RESULTS, THREAT, ask, contents, edit, jobs, pending, run, untouched
 from safetensors.torch import load_file
 
+from robustlens.data.pool import load_pool
 from robustlens.data.prepared import PreparedDataset
-from robustlens.generators.pool import load_pool
 
 SHEET = RESULTS / "data/digits/sheet.json"
 SEEDS = ("seed0", "seed1")
@@ -201,7 +201,7 @@ def test_a_pool_is_made_by_name_and_again_when_its_generator_has_changed_and_so_
     code, output = run(tree, "-c2", "-p", "all", str(pool[0]))
     assert code == 0 and jobs(output) == job, output
     assert contents(tree, pool) == before
-    edit(tree / "tests/tiny.yaml", "gaussian: {family: gaussian, ", "gaussian: {family: gaussian, label: Gaussian, ")
+    edit(tree / "tests/tiny.yaml", "gaussian: {family: gaussian, ", "gaussian: {family: gaussian, label: Normal, ")
     assert pending(tree, "all", str(pool[0])) == CONFIGURATION | REPORT
     edit(tree / "tests/tiny.yaml", "per_class: 20, shrinkage: 0.1", "per_class: 20, shrinkage: 0.2")
     assert pending(tree, str(pool[0])) == job
@@ -229,6 +229,7 @@ def test_a_training_waits_for_the_pool_and_the_run_that_it_is_made_from(tree):
     for file, old, new, expected in (
         ("tests/tiny.yaml", "per_class: 20, shrinkage: 0.1", "per_class: 20, shrinkage: 0.2", pool | mixing),
         ("tests/tiny.yaml", "gamma: 0.4", "gamma: 0.5", mixing),
+        (f"{LIBRARY}/generators/pool.py", "CHUNK_VALUES = 2**20", "CHUNK_VALUES = 2**19", pool | mixing),
         (f"{LIBRARY}/training/mixture.py", "max(1, round(", "max(1, 0 + round(", mixing),
         (f"{LIBRARY}/observers/loss_terms.py", "list(step.", "1 * list(step.", mixing),
         (f"{LIBRARY}/observers/gradient_conflict.py", "g1 * g2 < 0", "g2 * g1 < 0", set()),

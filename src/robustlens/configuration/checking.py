@@ -31,9 +31,10 @@ def check_trainings(config: Config, schema: Config, runs: Iterable[tuple[str, st
         try:
             if "training" in chosen:
                 validate(copy.deepcopy(settings), of_training, f"config.recipes.{recipe}.training")
-            _check_training(settings, f"config.recipes.{recipe}.training")
         except RobustlensError as error:
             raise RobustlensError(f"{error}, on {dataset}") from error
+        own = "training" in chosen
+        _check_training(settings, f"config.recipes.{recipe}.training" if own else f"config.datasets.{dataset}.training")
         start = chosen.get("start_from", {}).get("recipe")
         if start and architecture(config, dataset, start) != architecture(config, dataset, recipe):
             raise RobustlensError(

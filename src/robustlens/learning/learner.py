@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from robustlens.errors import RobustlensError
+
 Runner = Callable[[nn.Module, bool], Callable[[Tensor], Tensor]]
 
 
@@ -35,6 +37,8 @@ class Learner(nn.Module):
         super().__init__()
         self.network, self.parts, self.memory = network, nn.ModuleDict(parts or {}), memory or nn.Module()
         self._given, self._runner = dict(given or {}), runner
+        if both := self.parts.keys() & self._given.keys():
+            raise RobustlensError(f"{min(both)!r} is a part of the method and a given network; rename one of them")
         others = dict(self.parts.items()) | {
             name: module.eval().requires_grad_(False) for name, module in self._given.items()
         }

@@ -66,8 +66,9 @@ class Epoch:
 
     number: of the epoch that begins, or has ended, counted from 1. threat: that the run trains under. random: the
     generator of all random numbers that a hook draws, on the learner's device.
-    statistics: of the natural ("natural") and the adversarial ("adversarial") training images of the epoch before, or
-    of the one that has ended, by the losses' own passes; a total is 0 where the loss looked at none of these.
+    statistics: of the natural ("natural") and the adversarial ("adversarial") training images, by the passes of the
+    losses in the last finished epoch; empty before the first one. A total is 0 where the loss looked at none of these,
+    or only at copies, such as `torch.cat([x, x_adv])`.
     train, validation: batches of images (B, C, H, W) in [0, 1] with their labels (B,), in the order of the split.
     augmented: batches as the epoch that begins has them, in a shuffled order and augmented.
     """

@@ -31,8 +31,6 @@ from robustlens.training.optional import Part
 from robustlens.training.parallel import Processes
 from robustlens.training.schedule import Schedule
 
-NATURAL_BATCH = 500  # images that hooks between epochs look at at once
-
 
 class Classification:
     """What a run's specification asks for (see `rules/train.smk`): architecture, method, training, threat, tracking.
@@ -61,10 +59,11 @@ class Classification:
                 "`splits.validation` in config.yaml"
             )
         self.images, self.classes = len(self.train), data.classes
+        self.tracked_together = spec["tracking"]["batch_size"]
         self.mixture = optional.mixture(spec, pool, self.images, processes)
         self.learner, self.engine = self._learner(spec, data, weights)
         self.network = self.learner.network
-        self.trained = (self.network, self.learner.parts)
+        self.trained = (self.network, *self.learner.parts.values())
         self.averaging = optional.averaging(spec, self.network)
         self.perturbation = optional.perturbation(spec, self.learner, processes)
         self.observing = optional.observing(spec, self.learner, processes)
@@ -116,7 +115,9 @@ class Classification:
             for module in self.trained:
                 self.processes.average_statistics(module)
             self.descent.step(*self.schedule.rates(number))
-        self.method.after_step(self.learner, seen)
+        if type(self.method).after_step is not Method.after_step:
+            self.method.after_step(self.learner, seen)
+            self.processes.take_from_first(self.learner)
         self.averaging.after_step(self.network, epoch, number + 1)
         self.loss_sum[self.processes.rank] += loss.detach() * (len(batch) / self.processes.count)
         real = {kind: values[: drawn.real] for kind, values in logits.items()}
@@ -189,9 +190,13 @@ class Classification:
         return self.method.deployed(learner)
 
     def _check_finite(self, epoch: int, train_loss: float) -> None:
-        finite = all(tensor.isfinite().all() for module in self.trained for tensor in module.state_dict().values())
+        finite = all(tensor.isfinite().all() for tensor in self.learner.state_dict().values())
         if not (math.isfinite(train_loss) and finite):
-            what = "weights that are not finite" if math.isfinite(train_loss) else f"a training loss of {train_loss}"
+            what = (
+                "weights or numbers of the method that are not finite"
+                if math.isfinite(train_loss)
+                else f"a training loss of {train_loss}"
+            )
             raise RobustlensError(
                 f"epoch {epoch} ended with {what}: the run diverged; lower `learning_rate` "
                 f"(now {self.settings['learning_rate']}) or the method's weights in config.yaml"
@@ -203,8 +208,8 @@ class Classification:
             self.threat,
             generator(self.seed, when, epoch, device=self.device),
             self.statistics,
-            train=lambda: _in_order(self.train),
-            validation=lambda: _in_order(self.validation),
+            train=lambda: _in_order(self.train, self.tracked_together),
+            validation=lambda: _in_order(self.validation, self.tracked_together),
             augmented=lambda: self._shuffled(generator(self.seed, when, "augmented", epoch, device=self.device)),
         )
 
@@ -339,6 +344,6 @@ def fresh(
     return network, parts, Engine.choose(spec["training"], device, nn.ModuleList([network, *parts.values()]))
 
 
-def _in_order(images: Images) -> Iterator[tuple[Tensor, Tensor]]:
-    for where in torch.arange(len(images), device=images.device).split(NATURAL_BATCH):
+def _in_order(images: Images, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    for where in torch.arange(len(images), device=images.device).split(batch_size):
         yield images.batch(where), images.y[where]

@@ -5,6 +5,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from robustlens.data.pool import load_pool
 from robustlens.data.prepared import Split
 from robustlens.errors import RobustlensError
 from robustlens.seeds import generator
@@ -12,14 +13,16 @@ from robustlens.training.images import Images
 from robustlens.training.optional import Part
 from robustlens.training.parallel import Processes
 
+__all__ = ["Mixture", "load_pool"]
+
 
 class Mixture:
     """The loss is gamma L(real) + (1 - gamma) L(generated), each the mean over its part of the batch. A source without
     weight is left out.
 
     settings: a recipe's `mix`. To every batch of real images belong `ratio` times as many generated ones. Of these, the
-    order is shuffled anew in every epoch, and none comes again before all others of the pool have come; so an epoch,
-    which is a pass over the real images, sees part of a larger pool, and a smaller one several times.
+    order is shuffled anew in every epoch, within which none comes again before all others of the pool have come. An
+    epoch is a pass over the real images: it sees part of a larger pool, and a smaller one several times.
     Raises RobustlensError for a pool that is smaller than a batch's part, and where generated images alone are fewer
     in an epoch's last batch than processes.
     """

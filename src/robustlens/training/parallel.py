@@ -69,6 +69,9 @@ class Processes:
         return found
 
     def average_statistics(self, module: nn.Module) -> None:
+        """Of BatchNorm. A mean of equal numbers may be rounded, so none is taken of what is not trained."""
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            return
         self._average(b for b in module.buffers() if b.is_floating_point())
 
     def take_from_first(self, module: nn.Module) -> None:
