@@ -1,4 +1,4 @@
-"""Whether the terms of a loss pull the weights in opposite directions (Waseda et al. 2025, section 3)."""
+"""Whether the terms of a loss pull the weights in opposite directions (AR-AT: Waseda et al. 2025)."""
 
 from dataclasses import dataclass
 from itertools import combinations

@@ -1,5 +1,6 @@
-"""Batches of two sources: real training images, and images from a generator (PORT: Sehwag et al. 2022, Eq. 5)."""
+"""Batches of two sources: real training images, and images from a generator (PORT: Sehwag et al. 2022)."""
 
+import math
 from functools import lru_cache
 
 import torch
@@ -29,8 +30,8 @@ class Mixture:
 
     def __init__(self, settings: dict, pool: Split, batch_size: int, images: int, seed: int, processes: Processes):
         """images: the real ones, of an epoch."""
-        self.settings, self.seed, self.batch_size, self.images = settings, seed, batch_size, images
-        self.pool = Images(pool, processes.device)
+        self.settings, self.seed, self.pool = settings, seed, Images(pool, processes.device)
+        self.steps_per_epoch = math.ceil(images / batch_size)
         self.per_batch = round(settings["ratio"] * batch_size)
         if not 0 < self.per_batch <= len(self.pool):
             raise RobustlensError(
@@ -47,10 +48,9 @@ class Mixture:
 
     def parts(self, train: Images, batch: Tensor, number: int) -> list[Part]:
         """batch: positions (B,) of the real images. number: of steps done before, over all epochs."""
-        steps_per_epoch = -(-self.images // self.batch_size)
-        epoch, step = divmod(number, steps_per_epoch)
+        epochs_before, step = divmod(number, self.steps_per_epoch)
         start, count = step * self.per_batch, self._generated(len(batch))
-        generated = self._order(epoch)[start : start + count]
+        generated = self._order(epochs_before + 1)[start : start + count]
         gamma = self.settings["gamma"]
         real = Part(train, batch, gamma, augmented=True, real=True)
         others = Part(self.pool, generated, 1 - gamma, augmented=self.settings["augmented"], real=False)
@@ -61,10 +61,9 @@ class Mixture:
         return max(1, round(self.settings["ratio"] * real))
 
     def _shuffled(self, epoch: int) -> Tensor:
-        """Positions in the pool, for all steps of an epoch."""
-        steps_per_epoch = -(-self.images // self.batch_size)
-        passes, needed = [], steps_per_epoch * self.per_batch
+        """Positions in the pool, for all steps of an epoch, counted from 1."""
+        passes, needed = [], self.steps_per_epoch * self.per_batch
         while sum(map(len, passes)) < needed:
-            random = generator(self.seed, "pool", epoch + 1, len(passes))
+            random = generator(self.seed, "pool", epoch, len(passes))
             passes.append(torch.randperm(len(self.pool), generator=random))
         return torch.cat(passes)[:needed].to(self.pool.device)
