@@ -23,6 +23,12 @@ def component_module(group, name):
     return f"robustlens.{group}.{name.replace('-', '_')}"
 
 
+def architecture_modules(*architectures):
+    """Those that networks of these architectures are built from."""
+    parts = [part for architecture in architectures for part in configuration.components(architecture)]
+    return [component_module(*part) for part in dict.fromkeys(parts)]
+
+
 def download_spec(wildcards):
     return json.dumps(DOWNLOADS[wildcards.download] | {"code": code_digest(script_file("download"))}, sort_keys=True)
 
@@ -48,7 +54,7 @@ def train_spec(wildcards):
     return job_spec(
         "train",
         component_module("methods", spec["method"]["name"]),
-        *(component_module("models", family) for family in configuration.trained_families(spec)),
+        *architecture_modules(*configuration.trained_architectures(spec)),
         *optional.modules(spec),
         seed=int(wildcards.seed),
         **spec,
@@ -60,8 +66,8 @@ def network_spec(script, told):
 
     def spec(wildcards):
         found = told(CONFIG, wildcards)
-        networks = (found[key] for key in ("architecture", "feature_architecture") if key in found)
-        return job_spec(script, *(component_module("models", network["family"]) for network in networks), **found)
+        networks = [found[key] for key in ("architecture", "feature_architecture") if key in found]
+        return job_spec(script, *architecture_modules(*networks), **found)
 
     return spec
 
@@ -69,9 +75,9 @@ def network_spec(script, told):
 def evaluate_spec(wildcards):
     """Each attack has a digest of its own: a change of one attack's code recomputes only that attack."""
     found = specs.evaluated(CONFIG, wildcards)
-    model = component_module("models", found["architecture"]["family"])
+    model = architecture_modules(found["architecture"])
     for attack in found["attacks"]:
-        attack["code"] = code_digest(script_file("evaluate"), model, component_module("attacks", attack["family"]))
+        attack["code"] = code_digest(script_file("evaluate"), *model, component_module("attacks", attack["family"]))
     return job_spec("evaluate", **found)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from robustlens.console import job, parser
 from robustlens.data.prepared import load
 from robustlens.data.verification import verify
-from robustlens.models.weights import load_model, save_weights
+from robustlens.models.published import load_published
+from robustlens.models.weights import save_weights
 from robustlens.provenance import Certificate
 
 arguments = parser(__doc__)
@@ -22,6 +23,6 @@ with job(f"import {spec['model']}", args.log):
     verify(published, spec["weights"])
     certificate = Certificate(spec, [published, args.data / "sheet.json"])
     data = load(args.data, [])
-    model = load_model(published, spec["architecture"], data.channels, data.classes)
+    model = load_published(published, spec["architecture"], data.channels, data.classes)
     save_weights(model.state_dict(), args.weights)
     certificate.write(args.certificate, [args.weights])

@@ -15,7 +15,7 @@ from robustlens.device import use_device
 from robustlens.parameters import create
 from robustlens.provenance import Certificate
 from robustlens.training import optional
-from robustlens.training.classification import fresh
+from robustlens.training.networks import fresh
 from robustlens.training.result import write_run
 from robustlens.training.run import Training, run_digest, state_folder
 from robustlens.training.state import RunState
@@ -59,8 +59,7 @@ with (
         print(f"{len(positions)} training images are left out, {len(data.splits['train'].labels)} remain")
     method = create("methods", spec["method"]["name"], spec["method"]["parameters"])
     *_, engine = fresh(spec, method, data, device)
-    names = [*(["start_from"] if "start_from" in spec else []), *sorted(spec.get("given", {}))]
-    others = dict(zip(names, args.others, strict=True))
+    others = dict(zip(optional.other_runs(spec), args.others, strict=True))
     mixture = optional.load("mixture", spec)
     pool = mixture.load_pool(args.pool[0].parent, data) if mixture else None
     read = others | {f"pool/{file.name}": file for file in args.pool}

@@ -26,6 +26,7 @@ KINDS = {
     "observers": "observer",
     "attacks": "attack",
     "models": "architecture",
+    "heads": "head",
     "data": "dataset reader",
     "generators": "generator",
     "generation": "sampler",
@@ -52,6 +53,10 @@ def OneOf(*names: str) -> Kind:
     return Kind(lambda v: v in names, "one of " + ", ".join(names))
 
 
+def OrNull(kind: Kind) -> Kind:
+    return Kind(lambda v: v is None or kind.accepts(v), f"{kind.meaning}, or null")
+
+
 Number = Kind(_number, "a number")
 Positive = Kind(lambda v: _number(v) and v > 0, "a number above 0")
 NonNegative = Kind(lambda v: _number(v) and v >= 0, "a number of at least 0")
@@ -62,12 +67,17 @@ PositiveInts = Kind(
     lambda v: isinstance(v, (list, tuple)) and len(v) > 0 and all(_integer(i) and i > 0 for i in v),
     "a list of whole numbers above 0",
 )
+Numbers = Kind(lambda v: isinstance(v, (list, tuple)) and all(map(_number, v)), "a list of numbers")
+Name = Kind(lambda v: isinstance(v, str) and v != "", "a name")
+Names = Kind(lambda v: isinstance(v, (list, tuple)) and all(map(Name.accepts, v)), "a list of names")
 Flag = Kind(lambda v: isinstance(v, bool), "true or false")
 
 
 @dataclass(frozen=True)
 class Component:
-    """One component as its file declares it: where it is, which parameters it takes, and (GIVEN) what else it needs."""
+    """One component as its file declares it: where it is, which parameters it takes, and for a method the names of the
+    frozen networks of other runs that it needs (GIVEN) and of the networks of other architectures that it trains
+    (PARTS)."""
 
     group: str
     name: str
@@ -75,7 +85,8 @@ class Component:
     class_name: str
     kinds: dict[str, Kind]
     defaults: dict[str, Any]
-    needs: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 def names(group: str) -> list[str]:
@@ -111,11 +122,6 @@ def resolve(group: str, name: str, given: dict[str, Any], where: str) -> dict[st
     return {**copy.deepcopy(spec.defaults), **given}
 
 
-def needs(group: str, name: str) -> tuple[str, ...]:
-    """What a component needs besides parameters: for a method, names of frozen networks of other runs."""
-    return _read(group, name).needs
-
-
 def create(group: str, name: str, given: dict[str, Any]) -> Any:
     """The component's object, ready to use. Imports its module."""
     parameters = resolve(group, name, given, where=f"{group}.{name}")
@@ -140,16 +146,16 @@ def fraction(value: float | str) -> float:
 def _read(group: str, name: str) -> Component:
     path = PACKAGE / group / f"{name.replace('-', '_')}.py"
     node = _component_class(path)
-    kinds, defaults, given = {}, {}, ()
+    kinds, defaults, needs = {}, {}, {"GIVEN": (), "PARTS": ()}
     for field in node.body:
-        if isinstance(field, ast.Assign) and ast.unparse(field.targets[0]) == "GIVEN":
-            given = ast.literal_eval(field.value)
+        if isinstance(field, ast.Assign) and ast.unparse(field.targets[0]) in needs:
+            needs[ast.unparse(field.targets[0])] = ast.literal_eval(field.value)
         if isinstance(field, ast.AnnAssign):
             kinds[field.target.id] = eval(ast.unparse(field.annotation), {"__builtins__": {}}, globals())
             if field.value is not None:
                 default = ast.literal_eval(field.value)
                 defaults[field.target.id] = list(default) if isinstance(default, tuple) else default
-    return Component(group, name, f"robustlens.{group}.{path.stem}", node.name, kinds, defaults, given)
+    return Component(group, name, f"robustlens.{group}.{path.stem}", node.name, kinds, defaults, *needs.values())
 
 
 @cache
@@ -169,5 +175,5 @@ def _component_class(path: Path) -> ast.ClassDef | None:
 def _is_kind(annotation: ast.expr) -> bool:
     """Whether a field's annotation is one of the kinds above, such as `Positive` or `OneOf("ce", "kl")`."""
     if isinstance(annotation, ast.Call):
-        return ast.unparse(annotation.func) == OneOf.__name__
+        return ast.unparse(annotation.func) in (OneOf.__name__, OrNull.__name__)
     return isinstance(globals().get(ast.unparse(annotation)), Kind)

@@ -1,11 +1,15 @@
 """Recipes that build on others, mix images, name observers: what fits is accepted, what does not is refused."""
 
+import dataclasses
+
 import pytest
 from configured import loaded
 
-from robustlens.configuration import references, run_spec, weights_of_others
+from robustlens import parameters
+from robustlens.configuration import components, references, run_spec, trained_architectures, weights_of_others
 from robustlens.configuration.cohorts import trained
 from robustlens.errors import RobustlensError
+from robustlens.parameters import Component
 
 GENERATORS = {"gaussian": {"family": "gaussian", "per_class": 5}}
 SCHEDULE = {"warmup_fraction": None, "cycle_momentum": None}
@@ -34,8 +38,18 @@ def test_a_run_says_what_it_starts_from_mixes_and_observes():
     assert not {"start_from", "mix", "observers", "given"} & plain.keys()
 
 
+def asking(monkeypatch: pytest.MonkeyPatch, **needs: tuple[str, ...]) -> None:
+    """As if MART needed further networks."""
+
+    def component(group: str, name: str, where: str) -> Component:
+        found = parameters.component(group, name, where)
+        return dataclasses.replace(found, **needs) if name == "mart" else found
+
+    monkeypatch.setattr(references, "component", component)
+
+
 def test_the_runs_behind_a_run_are_trained_too(monkeypatch):
-    monkeypatch.setattr(references, "needs", lambda group, name: ("helper", "anchor") if name == "mart" else ())
+    asking(monkeypatch, given=("helper", "anchor"))
     given = {"helper": {"recipe": "second"}, "anchor": {"recipe": "weat-adv", "checkpoint": "last"}}
 
     def added(raw: dict) -> None:
@@ -118,11 +132,40 @@ def test_a_recipe_takes_something_of_the_training_away_by_null():
 
 
 def test_what_a_method_asks_for_must_be_given(monkeypatch):
-    monkeypatch.setattr(references, "needs", lambda group, name: ("helper",) if name == "mart" else ())
+    asking(monkeypatch, given=("helper",))
     message = r"config.recipes.new: mart needs a network 'helper' of another run; add `given: {helper: {recipe: NAME}}`"
     with pytest.raises(RobustlensError, match=message):
         with_recipes(new={"method": "mart"})
     with_recipes(new={"method": "mart", "given": {"helper": {"recipe": "sat"}}})
+
+
+def test_the_architectures_of_a_method_s_parts_must_be_given(monkeypatch):
+    asking(monkeypatch, parts=("teacher",))
+    for parts, message in {
+        (): r"config.recipes.new: mart needs the architecture of its 'teacher'; add `parts: {teacher: {family: NAME}}`",
+        ("techer",): r"recipes.new.parts: unknown network of mart 'techer'; did you mean 'teacher'\?",
+    }.items():
+        with pytest.raises(RobustlensError, match=message):
+            with_recipes(new={"method": "mart", "parts": {name: {"family": "resnet"} for name in parts}})
+    with pytest.raises(RobustlensError, match=r"recipes.new.parts.teacher: resnet has no parameter 'witdh'; did you"):
+        with_recipes(new={"method": "mart", "parts": {"teacher": {"family": "resnet", "witdh": 4}}})
+    teacher = {"family": "preact-resnet", "width": 4, "head": "cosine"}
+    config = with_recipes(new={"method": "mart", "parts": {"teacher": teacher}})
+    spec = run_spec(config, "digits", "new")
+    assert spec["parts"]["teacher"]["blocks"] == [2, 2, 2, 2]  # the family's default
+    built = [part for architecture in trained_architectures(spec) for part in components(architecture)]
+    assert built == [("models", "resnet"), ("models", "preact-resnet"), ("heads", "cosine")]
+
+
+def test_an_unknown_head_is_refused():
+    with pytest.raises(RobustlensError, match=r"architecture.head: unknown head 'cosin'; did you mean 'cosine'\?"):
+        with_recipes(new={"method": "sat", "architecture": {"family": "resnet", "head": "cosin"}})
+
+
+def test_padding_of_nothing_is_refused():
+    training = {"augmentation": {"crop_padding": 0, "padding": "reflect"}}
+    with pytest.raises(RobustlensError, match=r"new.training.augmentation.padding: nothing is padded; raise `crop_pad"):
+        with_recipes(new={"method": "sat", "training": training})
 
 
 def test_a_long_circle_is_refused():

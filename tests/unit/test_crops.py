@@ -233,8 +233,8 @@ def test_images_that_are_left_out_leave_the_others_whole(cropped, cut):
 @pytest.mark.parametrize("resident", [False, True])
 @pytest.mark.parametrize("count", [None, 12])
 def test_batches_are_centres_wherever_the_images_are(count, resident, cropped, cut, monkeypatch):
-    monkeypatch.setattr(images_module, "_fits", lambda size, device: resident)
-    ours, theirs = (Images(data.splits["train"], CPU, count) for data in (cropped, cut))
+    monkeypatch.setattr(images_module, "_fits", lambda size, device, share: resident)
+    ours, theirs = (Images(data.splits["train"], CPU).first(count or 40) for data in (cropped, cut))
     assert (ours.resident is not None) == resident and len(ours) == (count or 40)
     where = torch.tensor([5, 0, 11, 5])
     whole = torch.from_numpy(cropped.splits["train"].whole[where.numpy()]).float().div_(255)

@@ -64,7 +64,7 @@ def part(whole: Batch, where: Tensor) -> Batch:
     def mean(values: Tensor) -> Tensor:
         return means.pop(0)
 
-    piece = Batch(whole.x[where], whole.x_adv[where], whole.y[where], whole.epoch, found, mean)
+    piece = Batch(whole.x[where], whole.x_adv[where], whole.y[where], whole.epoch, found, _mean=mean)
     object.__setattr__(piece, "means", means)
     return piece
 

@@ -46,7 +46,7 @@ class Everything(Method):
         return learner.network.inner
 
     def parts(self, network, build):
-        return {"teacher": build({"family": "resnet", "blocks": [1], "width": 2})}
+        return {"teacher": build("teacher")}
 
     def memory(self, classes):
         return Radii(classes)
@@ -103,7 +103,9 @@ def everything(monkeypatch):
     CALLS.clear()
 
 
-SPEC, DATA = tiny.colour_spec(epochs=3), tiny.random_images((3, 8, 8))
+TEACHER = {"family": "resnet", "blocks": [1], "width": 2}
+SPEC = tiny.colour_spec(epochs=3) | {"parts": {"teacher": TEACHER}}
+DATA = tiny.random_images((3, 8, 8))
 
 
 def test_hooks_are_called_in_order_with_what_the_epoch_before_was_trained_on(everything, tmp_path):

@@ -14,7 +14,7 @@ from robustlens.methods.mail_trades import MailTrades
 from robustlens.methods.sat import SAT
 from robustlens.methods.weat import Weat
 from robustlens.models.resnet import ResNet
-from robustlens.parameters import component, create, fraction, names, nearest, resolve
+from robustlens.parameters import KINDS, component, create, fraction, names, nearest, resolve
 
 PACKAGE = Path(robustlens.__file__).parent
 
@@ -35,6 +35,9 @@ class Gadget:
     size: PositiveInt
     mode: OneOf("fast", "exact") = "fast"
     widths: PositiveInts = (1, 2)
+    layers: OrNull(Names) = None
+    GIVEN = ("helper",)
+    PARTS = ("teacher", "student")
 '''
 
 
@@ -63,7 +66,7 @@ def test_a_file_without_parameters_of_the_known_kinds_is_no_component():
     assert "resnet" in names("models")
 
 
-@pytest.mark.parametrize("group", ["methods", "attacks", "models", "data"])
+@pytest.mark.parametrize("group", list(KINDS))
 def test_every_listed_component_can_be_read(group: str):
     for name in names(group):
         found = component(group, name, "here")
@@ -76,14 +79,34 @@ def test_a_component_as_its_file_declares_it(gadgets):
     found = component("gadgets", "big-gadget", "here")
     assert found.module == "robustlens.gadgets.big_gadget"
     assert found.class_name == "Gadget"
-    assert list(found.kinds) == ["size", "mode", "widths"]
-    assert found.defaults == {"mode": "fast", "widths": [1, 2]}
+    assert list(found.kinds) == ["size", "mode", "widths", "layers"]
+    assert found.defaults == {"mode": "fast", "widths": [1, 2], "layers": None}
+    assert (found.given, found.parts) == (("helper",), ("teacher", "student"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "accepted", "refused"),
+    [
+        (parameters.Name, ["bn1", "a.b"], ["", 1, None, ["bn1"]]),
+        (parameters.Names, [[], ["bn1"], ("a", "b")], ["bn1", [""], [1], None]),
+        (parameters.Numbers, [[], [1, -0.5]], [1, ["1"], [math.nan], [True], None]),
+        (parameters.OrNull(parameters.Positive), [None, 0.5], [0, "null", math.inf]),
+        (parameters.OrNull(parameters.OneOf("a")), [None, "a"], ["b", ""]),
+    ],
+)
+def test_kinds_of_names_lists_and_what_may_be_null(kind, accepted, refused):
+    assert all(map(kind.accepts, accepted)) and not any(map(kind.accepts, refused))
 
 
 def test_a_component_without_a_default_must_be_given_one(gadgets):
     with pytest.raises(RobustlensError, match=r"^recipes\.x: big-gadget needs the parameter 'size'$"):
         resolve("gadgets", "big-gadget", {"mode": "exact"}, "recipes.x")
-    assert resolve("gadgets", "big-gadget", {"size": 3}, "here") == {"size": 3, "mode": "fast", "widths": [1, 2]}
+    defaults = {"mode": "fast", "widths": [1, 2], "layers": None}
+    assert resolve("gadgets", "big-gadget", {"size": 3}, "here") == {"size": 3} | defaults
+    given = {"size": 3, "layers": ["layer4.0.bn1", "bn"]}
+    assert resolve("gadgets", "big-gadget", given, "here") == defaults | given
+    with pytest.raises(RobustlensError, match=r"recipes\.x\.layers: must be a list of names, or null, got \['bn', 1\]"):
+        resolve("gadgets", "big-gadget", {"size": 3, "layers": ["bn", 1]}, "recipes.x")
 
 
 def test_unknown_name_is_told_the_nearest():

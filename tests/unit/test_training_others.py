@@ -12,8 +12,8 @@ from torch import nn
 from robustlens.attacks.pgd import PGD
 from robustlens.errors import RobustlensError
 from robustlens.learning.method import Method
-from robustlens.models.weights import build, save_weights
-from robustlens.training import classification
+from robustlens.models.weights import build, load_model, save_weights
+from robustlens.training import classification, networks
 from robustlens.training.engine import Engine
 from robustlens.training.run import run_digest
 
@@ -51,7 +51,7 @@ def weights(folder: Path, architecture: dict, seed: int = 3) -> Path:
 
 
 def restored(path: Path, architecture: dict) -> nn.Module:
-    return classification.load_model(path, architecture, 3, 3)
+    return load_model(path, architecture, 3, 3)
 
 
 def distilling(monkeypatch) -> dict:
@@ -101,9 +101,9 @@ def test_a_run_starts_from_weights_and_statistics_and_its_parts_do_not(tmp_path)
             return learner(batch.x).square().mean(1)
 
     fresh_spec = {key: value for key, value in spec.items() if key != "start_from"}
-    _, parts, _ = classification.fresh(spec, Taught(), DATA, torch.device("cpu"), file)
+    _, parts, _ = networks.fresh(spec, Taught(), DATA, torch.device("cpu"), file)
     assert not torch.equal(parts["teacher"].conv1.weight, expected["conv1.weight"])
-    network, _, _ = classification.fresh(fresh_spec, Taught(), DATA, torch.device("cpu"))
+    network, _, _ = networks.fresh(fresh_spec, Taught(), DATA, torch.device("cpu"))
     assert not torch.equal(network.conv1.weight, expected["conv1.weight"])
 
 

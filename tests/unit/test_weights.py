@@ -11,8 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from robustlens.errors import RobustlensError
+from robustlens.models.published import load_published
 from robustlens.models.published_layouts import to_plain
-from robustlens.models.weights import build, load_model, save_weights
+from robustlens.models.weights import build, save_weights
 
 RESNET = {"family": "resnet", "blocks": [1, 1], "width": 4}
 WIDE = {"family": "wide-resnet", "depth": 10, "widen_factor": 1}
@@ -37,7 +38,7 @@ def constants(mean: str, std: str, shape: tuple[int, ...] = (1, 3, 1, 1)) -> dic
 
 
 def same_function(path: Path, network: nn.Module, architecture: dict) -> None:
-    loaded = load_model(path, architecture, channels=3, classes=5)
+    loaded = load_published(path, architecture, channels=3, classes=5)
     assert not any(module.training for module in loaded.modules())
     with torch.no_grad():
         assert torch.equal(loaded(X), network(X))
@@ -45,7 +46,7 @@ def same_function(path: Path, network: nn.Module, architecture: dict) -> None:
 
 def refused(path: Path, architecture: dict, message: str) -> None:
     with pytest.raises(RobustlensError, match=message) as caught:
-        load_model(path, architecture, channels=3, classes=5)
+        load_published(path, architecture, channels=3, classes=5)
     assert str(path) in str(caught.value)
 
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import jsonschema
 
-from robustlens.configuration.facts import OF_ATTACK, OF_GENERATOR, OF_RECIPE, architecture, training
+from robustlens.configuration.facts import (
+    OF_ARCHITECTURE,
+    OF_ATTACK,
+    OF_GENERATOR,
+    OF_RECIPE,
+    architecture,
+    training,
+)
 from robustlens.configuration.reading import Config
 from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest, resolve
@@ -48,6 +55,9 @@ def _check_training(settings: Config, where: str) -> None:
     late = [epoch for epoch in settings["checkpoints"] if epoch > settings["epochs"]]
     if late:
         raise RobustlensError(f"{where}.checkpoints: {late[0]} is after the last epoch, {settings['epochs']}")
+    augmentation = settings["augmentation"]
+    if "padding" in augmentation and augmentation["crop_padding"] == 0:
+        raise RobustlensError(f"{where}.augmentation.padding: nothing is padded; raise `crop_padding`, or take it out")
     warmup = settings["schedule"].get("warmup")
     if warmup and warmup["epochs"] >= settings["epochs"]:
         raise RobustlensError(
@@ -117,7 +127,9 @@ def _resolve_components(config: Config) -> None:
         parameters = {k: v for k, v in recipe.items() if k not in OF_RECIPE}
         recipe.update(resolve("methods", recipe["method"], parameters, f"config.recipes.{name}"))
         if "architecture" in recipe:
-            _resolve_family("models", recipe["architecture"], f"config.recipes.{name}.architecture")
+            _resolve_architecture(recipe["architecture"], f"config.recipes.{name}.architecture")
+        for part, settings in recipe.get("parts", {}).items():
+            _resolve_architecture(settings, f"config.recipes.{name}.parts.{part}")
         for observer, settings in recipe.get("observers", {}).items():
             settings.update(resolve("observers", observer, settings, f"config.recipes.{name}.observers.{observer}"))
     for name, attack in config["attacks"].items():
@@ -126,11 +138,11 @@ def _resolve_components(config: Config) -> None:
         _resolve_family("generators", generator, f"config.generators.{name}", OF_GENERATOR)
     for name, dataset in config["datasets"].items():
         _resolve_family("data", dataset["reader"], f"config.datasets.{name}.reader")
-        _resolve_family("models", dataset["architecture"], f"config.datasets.{name}.architecture")
+        _resolve_architecture(dataset["architecture"], f"config.datasets.{name}.architecture")
         if "generation" in dataset:
             _resolve_sampler(dataset["generation"], f"config.datasets.{name}.generation")
     for name, model in config["models"].items():
-        _resolve_family("models", model["architecture"], f"config.models.{name}.architecture")
+        _resolve_architecture(model["architecture"], f"config.models.{name}.architecture")
 
 
 def _resolve_sampler(generation: Config, where: str) -> None:
@@ -141,9 +153,13 @@ def _resolve_sampler(generation: Config, where: str) -> None:
             resolve("generation", "sampler", {name: value}, f"{where}.grid.values")
 
 
-def _resolve_family(
-    group: str, component: Config, where: str, others: tuple[str, ...] = ("family", "normalisation")
-) -> None:
+def _resolve_architecture(architecture: Config, where: str) -> None:
+    _resolve_family("models", architecture, where, OF_ARCHITECTURE)
+    if "head" in architecture:
+        resolve("heads", architecture["head"], {}, f"{where}.head")
+
+
+def _resolve_family(group: str, component: Config, where: str, others: tuple[str, ...] = ("family",)) -> None:
     """others: keys of the component that are not its parameters."""
     parameters = {key: value for key, value in component.items() if key not in others}
     component.update(resolve(group, component["family"], parameters, where))

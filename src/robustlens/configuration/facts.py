@@ -8,14 +8,16 @@ from robustlens.configuration.reading import Config, merge, read_yaml, without_n
 from robustlens.errors import RobustlensError
 from robustlens.generation import inception_weights
 from robustlens.parameters import nearest
+from robustlens.training.optional import other_runs
 
 CATALOGUE = Path(__file__).parent.parent / "data" / "catalogue"
 CHECKSUMS = ("sha256", "sha1", "md5")
-# Keys of a recipe, of an attack and of a generator that are not their component's parameters.
+# Keys of a recipe, of an architecture, of an attack and of a generator that are not their component's parameters.
 OF_RECIPE = (
-    *("method", "training", "architecture", "threat", "start_from", "given", "mix", "observers", "leave_out"),
+    *("method", "training", "architecture", "threat", "start_from", "given", "parts", "mix", "observers", "leave_out"),
     *("changes", "label", "colour", "marker"),
 )
+OF_ARCHITECTURE = ("family", "head", "normalisation")
 OF_ATTACK = ("family", "label")
 OF_GENERATOR = ("family", "per_class", "seed", "label")
 
@@ -51,15 +53,22 @@ def run_spec(config: Config, dataset: str, recipe: str) -> Config:
         "training": training(config, dataset, recipe),
         "threat": config["threats"][trained_under(config, dataset, recipe)],
         "tracking": protocol["tracking"],
-        **{key: chosen[key] for key in ("start_from", "mix", "observers", "leave_out") if key in chosen},
+        **{key: chosen[key] for key in ("start_from", "parts", "mix", "observers", "leave_out") if key in chosen},
         **({"given": given(config, dataset, recipe)} if "given" in chosen else {}),
     }
 
 
-def trained_families(spec: Config) -> list[str]:
-    """The architectures that a training with this specification (`run_spec`) builds: its own and those it is given."""
-    architectures = [spec["architecture"], *(other["architecture"] for other in spec.get("given", {}).values())]
-    return list(dict.fromkeys(architecture["family"] for architecture in architectures))
+def trained_architectures(spec: Config) -> list[Config]:
+    """Those that a training with this specification (`run_spec`) builds: its own, those of the networks that it is
+    given, and those of its method's parts."""
+    given = [other["architecture"] for other in spec.get("given", {}).values()]
+    return [spec["architecture"], *given, *spec.get("parts", {}).values()]
+
+
+def components(architecture: Config) -> list[tuple[str, str]]:
+    """The group and name of each component that an architecture is built from."""
+    head = [("heads", architecture["head"])] if "head" in architecture else []
+    return [("models", architecture["family"]), *head]
 
 
 def given(config: Config, dataset: str, recipe: str) -> Config:
@@ -71,11 +80,8 @@ def given(config: Config, dataset: str, recipe: str) -> Config:
 
 
 def weights_of_others(config: Config, recipe: str) -> dict[str, Config]:
-    """The recipe and checkpoint of the weights that a recipe's training reads: "start_from", and by name the given
-    ones."""
-    chosen = config["recipes"][recipe]
-    start = {"start_from": chosen["start_from"]} if "start_from" in chosen else {}
-    return start | dict(sorted(chosen.get("given", {}).items()))
+    """The recipe and checkpoint of the weights that a recipe's training reads, as `other_runs` has them."""
+    return other_runs(config["recipes"][recipe])
 
 
 def needed(config: Config, recipe: str) -> list[str]:

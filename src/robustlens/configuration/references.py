@@ -6,7 +6,7 @@ from typing import Any
 from robustlens.configuration import facts
 from robustlens.configuration.reading import Config, merge
 from robustlens.errors import RobustlensError
-from robustlens.parameters import nearest, needs
+from robustlens.parameters import component, nearest
 from robustlens.report.escape import latex
 
 
@@ -107,19 +107,29 @@ def _check_recipe(config: Config, name: str, recipe: Config) -> None:
                 f"{where}.mix: a generator is fitted to all training images, so what `leave_out` removes would come "
                 "back in its images; take one of the two out"
             )
+    _check_networks(name, recipe)
     _check_other_runs(config, name, recipe)
 
 
+def _check_networks(name: str, recipe: Config) -> None:
+    """The further networks of a recipe are those that its method asks for."""
+    where, method = f"config.recipes.{name}", component("methods", recipe["method"], f"config.recipes.{name}.method")
+    for key, wanted, what, example in (
+        ("given", method.given, "a network {} of another run", "{{recipe: NAME}}"),
+        ("parts", method.parts, "the architecture of its {}", "{{family: NAME}}"),
+    ):
+        known(recipe.get(key, {}), wanted, f"network of {recipe['method']}", f"{where}.{key}")
+        for missing in wanted:
+            if missing not in recipe.get(key, {}):
+                raise RobustlensError(
+                    f"{where}: {recipe['method']} needs {what.format(repr(missing))}; add "
+                    f"`{key}: {{{missing}: {example.format()}}}`"
+                )
+
+
 def _check_other_runs(config: Config, name: str, recipe: Config) -> None:
-    """What a recipe is given is what its method asks for, and no recipe waits for itself."""
-    where, wanted, given = f"config.recipes.{name}", needs("methods", recipe["method"]), recipe.get("given", {})
-    known(given, wanted, f"network of {recipe['method']}", f"{where}.given")
-    for missing in wanted:
-        if missing not in given:
-            raise RobustlensError(
-                f"{where}: {recipe['method']} needs a network {missing!r} of another run; add "
-                f"`given: {{{missing}: {{recipe: NAME}}}}`"
-            )
+    """No recipe waits for itself."""
+    where, given = f"config.recipes.{name}", recipe.get("given", {})
     places = {f"given.{key}.recipe": other["recipe"] for key, other in given.items()}
     places |= {"start_from.recipe": recipe["start_from"]["recipe"]} if "start_from" in recipe else {}
     if "measured_by" in recipe.get("leave_out", {}):

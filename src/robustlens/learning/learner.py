@@ -43,8 +43,8 @@ class Learner(nn.Module):
             name: module.eval().requires_grad_(False) for name, module in self._given.items()
         }
         # In plain dictionaries, which register nothing: given networks are no state, and parts are registered already.
-        self._others = {name: runner(module, True) for name, module in others.items()}
-        self._network = {compiled: runner(network, compiled) for compiled in (True, False)}
+        self._others = others
+        self._run = {name: runner(module, True) for name, module in (others | {None: network}).items()}
         self._watched: dict[int, str] = {}
         self._seen: dict[str, Tensor] = {}
 
@@ -53,17 +53,19 @@ class Learner(nn.Module):
         return Learner(network, self.parts, self.memory, self._given, self._runner)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._watch(x, self._network[True](x))
+        return self._watch(x, self._run[None](x))
 
-    def features(self, x: Tensor, layers: Sequence[str]) -> tuple[Tensor, list[Tensor]]:
-        """The logits, and in float32 the outputs of these submodules of the classifier, in the same pass."""
-        found: dict[str, Tensor] = {}
+    def features(self, x: Tensor, layers: Sequence[str], of: str | None = None) -> tuple[Tensor, list[Tensor]]:
+        """The logits of the classifier, or the output of the part or given network `of`, and in float32 the outputs of
+        these submodules of it, in the same pass."""
+        module, found = self.network if of is None else self._others[of], {}
         with contextlib.ExitStack() as hooks:
             for name in layers:
                 keep = functools.partial(_keep, found, name)
-                hooks.callback(self.network.get_submodule(name).register_forward_hook(keep).remove)
-            logits = self._watch(x, self._network[False](x))
-        return logits, [found[name].float() if found[name].dtype == torch.bfloat16 else found[name] for name in layers]
+                hooks.callback(module.get_submodule(name).register_forward_hook(keep).remove)
+            output = self._runner(module, False)(x)  # compiled code has no hooks
+        outputs = [found[name].float() if found[name].dtype == torch.bfloat16 else found[name] for name in layers]
+        return (self._watch(x, output) if of is None else output), outputs
 
     def _watch(self, x: Tensor, logits: Tensor) -> Tensor:
         if id(x) in self._watched:
@@ -72,7 +74,7 @@ class Learner(nn.Module):
 
     def run(self, name: str, x: Tensor) -> Tensor:
         """The output of the part, or of the given network, of that name."""
-        return self._others[name](x)
+        return self._run[name](x)
 
     @contextlib.contextmanager
     def watching(self, **images: Tensor) -> Iterator[dict[str, Tensor]]:

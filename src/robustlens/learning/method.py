@@ -8,6 +8,7 @@ a buffer of the `Learner`, whose state is saved.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,8 @@ class Batch:
     """One batch, or where several processes train together this one's part of it.
 
     x, x_adv: natural, augmented images and what the attack made of them (x itself without an attack), float32
-    (B, C, H, W) in [0, 1]. y: labels, int64 (B,). epoch: counted from 1. found: what else the attack found.
+    (B, C, H, W) in [0, 1]. y: labels, int64 (B,). epoch: counted from 1. found: what else the attack found. real: so
+    many of the images, the first ones, are of the training split; None: all of them. The others are generated.
     """
 
     x: Tensor
@@ -46,6 +48,7 @@ class Batch:
     y: Tensor
     epoch: int
     found: Mapping[str, Tensor] = field(default_factory=dict)
+    real: int | None = None
     _mean: Callable[[Tensor], Tensor] = Tensor.mean
 
     def mean(self, values: Tensor) -> Tensor:
@@ -53,11 +56,18 @@ class Batch:
         return self._mean(values.detach())
 
 
-def batch_of(x: Tensor, y: Tensor, attacked: "Tensor | Attacked", epoch: int, mean: Callable = Tensor.mean) -> Batch:
+def batch_of(
+    x: Tensor,
+    y: Tensor,
+    attacked: "Tensor | Attacked",
+    epoch: int,
+    real: int | None = None,
+    mean: Callable[[Tensor], Tensor] = Tensor.mean,
+) -> Batch:
     """The batch of natural images and of what an attack returned for them."""
     if not isinstance(attacked, Attacked):
-        return Batch(x, attacked, y, epoch, {}, mean)
-    return Batch(x if attacked.x is None else attacked.x, attacked.x_adv, y, epoch, attacked.found, mean)
+        attacked = Attacked(attacked)
+    return Batch(x if attacked.x is None else attacked.x, attacked.x_adv, y, epoch, attacked.found, real, mean)
 
 
 @dataclass(frozen=True)
@@ -85,10 +95,12 @@ class Epoch:
 class Method(ABC):
     """A training method. `loss` is what it must define.
 
-    GIVEN: names of the frozen networks of other runs that it needs; the recipe says which they are.
+    GIVEN: names of the frozen networks of other runs that it needs. PARTS: of the networks of other architectures that
+    it trains. The recipe says which they are.
     """
 
-    GIVEN = ()
+    GIVEN: ClassVar[tuple[str, ...]] = ()
+    PARTS: ClassVar[tuple[str, ...]] = ()
 
     def network(self, build: Build) -> nn.Module:
         """The classifier that is trained. build(): one of the run's architecture with fresh weights."""
@@ -99,8 +111,14 @@ class Method(ABC):
         weights are averaged, the learner's network is the average."""
         return learner.network
 
+    def also_deployed(self, learner: Learner) -> dict[str, nn.Module]:
+        """Further ordinary classifiers of the run's architecture, by name. They are saved wherever `deployed` is, such
+        as in `checkpoints.safetensors` as `best-<name>.<tensor>`, and may share tensors with the learner."""
+        return {}
+
     def parts(self, network: nn.Module, build: Build) -> dict[str, nn.Module]:
-        """What is trained together with the classifier, by name."""
+        """What is trained together with the classifier, by name. build(): another network of the run's architecture;
+        build(name): one of the architecture that the recipe has for this name of PARTS."""
         return {}
 
     def memory(self, classes: int) -> nn.Module:

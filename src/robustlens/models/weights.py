@@ -1,10 +1,8 @@
-"""Networks from weights files, and back."""
+"""Networks from our own weights files, and back."""
 
-import math
 from pathlib import Path
-from pickle import UnpicklingError
+from typing import Protocol
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -12,20 +10,26 @@ from torch import Tensor, nn
 from robustlens.atomic import replacing
 from robustlens.errors import RobustlensError
 from robustlens.models.normalised import Normalised
-from robustlens.models.published_layouts import stored_normalisation, to_plain, unwrapped
 from robustlens.parameters import create
+
+
+class Head(Protocol):
+    def build(self, features: int, classes: int) -> nn.Linear: ...
 
 
 def build(architecture: dict, channels: int, classes: int) -> nn.Module:
     """A network with fresh weights, with `features(x)` (B, d) and the last layer `linear`.
 
-    architecture: {"family": file of `models/`, **its parameters}, and "normalisation": {"mean": [...], "std": [...]}
-        (one number per channel) where inputs are normalised inside the model.
+    architecture: {"family": file of `models/`, **its parameters}, "head": file of `heads/` where the last layer is
+        another one, and "normalisation": {"mean": [...], "std": [...]} (one number per channel) where inputs are
+        normalised inside the model.
     Raises RobustlensError for a normalisation of another number of channels.
     """
     normalisation = architecture.get("normalisation")
-    parameters = {key: value for key, value in architecture.items() if key not in ("family", "normalisation")}
+    parameters = {key: value for key, value in architecture.items() if key not in ("family", "head", "normalisation")}
     network = create("models", architecture["family"], parameters).build(channels, classes)
+    if "head" in architecture:
+        _replace_last_layer(network, create("heads", architecture["head"], {}))
     if not normalisation:
         return network
     for name in ("mean", "std"):
@@ -37,66 +41,38 @@ def build(architecture: dict, channels: int, classes: int) -> nn.Module:
     return Normalised(network, normalisation["mean"], normalisation["std"])
 
 
+def _replace_last_layer(network: nn.Module, head: Head) -> None:
+    last = network.linear
+    place = next(name for name, module in network.named_modules() if module is last)
+    network.set_submodule(place, head.build(last.in_features, last.out_features))
+
+
 def save_weights(weights: dict[str, Tensor], path: Path) -> None:
     """Write a state dict as safetensors, atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(save({name: t.detach().cpu().contiguous() for name, t in weights.items()}))
 
 
-def load_model(path: Path, architecture: dict, channels: int, classes: int) -> nn.Module:
-    """The network whose weights `path` holds, in eval mode.
-
-    path: a safetensors file of ours, or a third-party file, safetensors or torch.save, in a layout of
-        `published_layouts`. It is never unpickled.
-    Raises RobustlensError if the weights or their input normalisation don't fit, or if they need unpickling.
-    """
-    model = build(architecture, channels, classes)
-    network = model.network if isinstance(model, Normalised) else model
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """The state dict in a safetensors file. Raises RobustlensError for a file that can't be read."""
     try:
-        state, expected = unwrapped(_content(path)), network.state_dict().keys()
-        network.load_state_dict(to_plain(state, expected))
-        _check_normalisation(stored_normalisation(state, expected), architecture.get("normalisation"))
-    except (RobustlensError, RuntimeError) as error:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise RobustlensError(f"{path}: the weights could not be read ({error}); make the file again") from error
+
+
+def load_model(path: Path, architecture: dict, channels: int, classes: int, checkpoint: str | None = None) -> nn.Module:
+    """The network whose weights a file of `save_weights` holds, in eval mode.
+
+    checkpoint: of a file that holds several, the weights whose names begin with it and a dot.
+    Raises RobustlensError if the file can't be read or has no such weights.
+    """
+    model, state = build(architecture, channels, classes), load_weights(path)
+    if checkpoint is not None:
+        prefix = f"{checkpoint}."
+        state = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
         raise RobustlensError(f"{path}: not the weights of {architecture}: {error}") from error
     return model.eval()
-
-
-def _content(path: Path) -> object:
-    """What a weights file holds, told apart by its first bytes."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(9)
-    except OSError as error:
-        raise RobustlensError(f"the file could not be read ({error.strerror})") from error
-    if start[8:] == b"{":
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise RobustlensError(f"the safetensors file is damaged ({error}); fetch it again") from error
-    if not start.startswith((b"PK", b"\x80")):  # an archive of torch.save, or its format before torch 1.6
-        raise RobustlensError(
-            "the file is neither of safetensors nor of torch.save (a web page, saved in place of the download?)"
-        )
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise RobustlensError(
-            "the file needs unpickling, which can run any code that it brings, or it is damaged; where you trust it, "
-            "load it yourself and save its state dict alone: "
-            "torch.save({name: tensor, ...}, path), or safetensors.torch.save_file"
-        ) from error
-    except (RuntimeError, EOFError, OSError) as error:
-        raise RobustlensError(f"the torch file is damaged ({error}); fetch it again") from error
-
-
-def _check_normalisation(stored: list[dict], wanted: dict | None) -> None:
-    """The normalisation that came with published weights must be the architecture's: it is not loaded with them."""
-    for pair in stored:
-        same = wanted and all(
-            len(pair[name]) == len(wanted[name])
-            and all(math.isclose(a, b, abs_tol=1e-4) for a, b in zip(pair[name], wanted[name], strict=True))
-            for name in ("mean", "std")
-        )
-        if not same:
-            shown = {name: [round(value, 4) for value in values] for name, values in pair.items()}
-            raise RobustlensError(f"the file normalises inputs by {shown}; give the architecture this `normalisation`")

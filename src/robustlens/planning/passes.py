@@ -18,6 +18,7 @@ from robustlens.learning.method import batch_of
 from robustlens.parameters import create
 
 SHAPE = (1, 4, 4)
+CHANNELS = 8  # of a layer's map
 NOWHERE = Threat("linf", epsilon=1e-6, step_size=1e-7)  # so small a ball that no image is ever fooled
 # Attacks' costs are linear in these parameters; more than FEW steps are extrapolated from FEW and twice FEW.
 BUDGETS, FEW = ("steps", "queries"), 10
@@ -47,7 +48,8 @@ class Passes:
 
 
 class CountingNetwork(nn.Module):
-    """A linear classifier that counts the images that pass forward, and those that get a gradient."""
+    """A linear classifier that counts the images that pass forward, and those that get a gradient. Whichever layer it
+    is asked for by name, it has one, whose output is a map (B, CHANNELS, 1, 1)."""
 
     def __init__(self, classes: int, device: torch.device | str = "cpu"):
         super().__init__()
@@ -55,7 +57,14 @@ class CountingNetwork(nn.Module):
         self.linear = nn.Linear(SHAPE[0] * SHAPE[1] * SHAPE[2], classes, device=device)
         with torch.no_grad():
             self.linear.weight.copy_(torch.randn(self.linear.weight.shape, generator=generator))
+        self.layers = nn.ModuleDict()
         self.forwards = self.gradients = 0
+
+    def get_submodule(self, target: str) -> nn.Module:
+        name = target.replace(".", "-")
+        if name not in self.layers:
+            self.layers[name] = nn.BatchNorm2d(CHANNELS)
+        return self.layers[name]
 
     def features(self, x: Tensor) -> Tensor:
         return x.flatten(1)
@@ -65,6 +74,8 @@ class CountingNetwork(nn.Module):
         if x.requires_grad:
             x = x.view_as(x)
             x.register_hook(self._gradient)
+        for layer in self.layers.values():
+            layer(x.flatten(1)[:, :CHANNELS, None, None].float())
         return self.linear(self.features(x))
 
     def _gradient(self, gradient: Tensor) -> None:
@@ -103,20 +114,22 @@ def training_passes(method: str, parameters: dict, attack_steps: int) -> tuple[P
     """A training step: its attack, and how many forward passes its loss makes with a gradient of the parameters. Passes
     of what is trained beside the classifier, or given, count as the classifier's."""
     chosen = create("methods", method, parameters)
-    attack = chosen.attack(attack_steps)
-    network, x, y = _example(10, True, "cpu")
-    built = [network]
+    attack, built = chosen.attack(attack_steps), []
 
-    def build(architecture: dict | None = None) -> CountingNetwork:
+    def build(part: str | None = None) -> CountingNetwork:
         built.append(CountingNetwork(10))
         return built[-1]
 
+    network = chosen.network(build)
     parts = chosen.parts(network, build)
     learner = Learner(network, parts, chosen.memory(10), {name: build() for name in chosen.GIVEN})
+    x, y = _images(network, 2, "cpu")  # BatchNorm needs more than one
+    for one in built:
+        one.read()
     found = attack(learner, x, y, NOWHERE, torch.Generator().manual_seed(0)) if attack else x
     passes = sum((Passes(*one.read()) for one in built), Passes(0, 0))
     chosen.loss(learner, batch_of(x, y, found, epoch=1))
-    return passes, sum(one.read()[0] for one in built)
+    return passes * (1 / len(x)), sum(one.read()[0] for one in built) // len(x)
 
 
 def _counted(attack: object, classes: int, robust: bool, device: torch.device | str) -> Passes:
@@ -130,8 +143,13 @@ def _counted(attack: object, classes: int, robust: bool, device: torch.device | 
 
 def _example(classes: int, robust: bool, device: torch.device | str) -> tuple[CountingNetwork, Tensor, Tensor]:
     network = CountingNetwork(classes, device)
-    x = torch.full((1, *SHAPE), 0.5, device=device)
-    with torch.no_grad():
-        y = network(x).argmax(1)
+    x, y = _images(network, 1, device)
     network.read()
     return network, x, y if robust else (y + 1) % classes
+
+
+def _images(network: nn.Module, count: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """And their labels, which the network gives them."""
+    x = torch.full((count, *SHAPE), 0.5, device=device)
+    with torch.no_grad():
+        return x, network(x).argmax(1)

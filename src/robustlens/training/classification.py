@@ -18,15 +18,14 @@ from robustlens.errors import RobustlensError
 from robustlens.learning.learner import Learner, frozen
 from robustlens.learning.method import Attacked, Batch, Epoch, Method, batch_of
 from robustlens.learning.statistics import ClassCounts, ClassStatistics
-from robustlens.models.weights import build, load_model
 from robustlens.parameters import create, fraction
-from robustlens.seeds import derive, generator
+from robustlens.seeds import generator
 from robustlens.training import optional
 from robustlens.training.augmentation import crop_and_flip
 from robustlens.training.descent import Descent
-from robustlens.training.engine import Engine
 from robustlens.training.following import Following
 from robustlens.training.images import Images
+from robustlens.training.networks import learner_of
 from robustlens.training.optional import Part
 from robustlens.training.parallel import Processes
 from robustlens.training.schedule import Schedule
@@ -61,7 +60,7 @@ class Classification:
         self.images, self.classes = len(self.train), data.classes
         self.tracked_together = spec["tracking"]["batch_size"]
         self.mixture = optional.mixture(spec, pool, self.images, processes)
-        self.learner, self.engine = self._learner(spec, data, weights)
+        self.learner, self.engine = learner_of(spec, self.method, data, device, weights)
         self.network = self.learner.network
         self.trained = (self.network, *self.learner.parts.values())
         self.averaging = optional.averaging(spec, self.network)
@@ -71,25 +70,26 @@ class Classification:
             self.learner, self.settings["weight_decay"], self.settings["nesterov"], fused=device.type == "cuda"
         )
         self.steps_per_epoch = math.ceil(self.images / self.settings["batch_size"])
+        self._check_batches()
         self.schedule = Schedule(self.settings, self.steps_per_epoch)
         # Each process adds to its own row: a run that resumes goes on with the very numbers.
         self.loss_sum = torch.zeros(processes.count, device=device)
         self.counts = ClassCounts(processes.count, data.classes).to(device)
         self.statistics: dict[str, ClassStatistics] = {}
-        untrained = self.method.deployed(self.learner)
-        self.following = Following(spec, data, self.threat, device, self.attack is not None, untrained)
+        followed = {"train": self.train.first(spec["tracking"]["train_samples"]), "validation": self.validation}
+        self.following = Following(spec, followed, self.classes, self.threat, self.attack is not None)
+        self.following.keep_best(0, self._deployed(self.network))
 
-    def _learner(self, spec: dict, data: PreparedDataset, weights: Mapping[str, Path]) -> tuple[Learner, Engine]:
-        network, parts, engine = fresh(spec, self.method, data, self.device, weights.get("start_from"))
-        placed = {name: engine.place(part, self.device) for name, part in parts.items()}
-        memory = self.method.memory(data.classes).to(self.device)
-        given = {
-            name: engine.place(
-                load_model(weights[name], other["architecture"], data.channels, data.classes), self.device
+    def _check_batches(self) -> None:
+        """BatchNorm1d, of features (B, d), can't train on a single image, which another BatchNorm can."""
+        real = self.images % self.settings["batch_size"] or self.settings["batch_size"]
+        parts = self.mixture.parts(self.train, torch.arange(real), self.steps_per_epoch - 1)
+        fewest = sum(len(part.where) // self.processes.count for part in parts)
+        if fewest < 2 and any(isinstance(module, nn.BatchNorm1d) for module in self.learner.modules()):
+            raise RobustlensError(
+                f"training.batch_size: of the last batch of an epoch of {self.images} images, {fewest} is left for a "
+                "process, and BatchNorm of features needs two or more; change `batch_size`"
             )
-            for name, other in spec.get("given", {}).items()
-        }
-        return Learner(engine.place(network, self.device), placed, memory, given, runner=engine.fast), engine
 
     # Steps ----------------------------------------------------------------------------------------------------------
 
@@ -102,7 +102,8 @@ class Classification:
         random = generator(self.seed, "steps", number, self.processes.rank, device=self.device)
         drawn = self._drawn(self.mixture.parts(self.train, batch, number), random)
         found = self._attacked(self.learner, drawn.x, drawn.y, drawn.whole, random)
-        seen = batch_of(drawn.x, drawn.y, found, epoch, partial(self._mean, drawn))
+        real = None if drawn.real == len(drawn.x) else drawn.real
+        seen = batch_of(drawn.x, drawn.y, found, epoch, real, partial(self._mean, drawn))
         self.learner.train()
         with self.perturbation.around_step(lambda: drawn.loss(self._terms(seen)), epoch):
             self.descent.clear_gradients()
@@ -120,8 +121,8 @@ class Classification:
             self.processes.take_from_first(self.learner)
         self.averaging.after_step(self.network, epoch, number + 1)
         self.loss_sum[self.processes.rank] += loss.detach() * (len(batch) / self.processes.count)
-        real = {kind: values[: drawn.real] for kind, values in logits.items()}
-        self.counts.add(self.processes.rank, real, drawn.y[: drawn.real])
+        counted = {kind: values[: drawn.real] for kind, values in logits.items()}
+        self.counts.add(self.processes.rank, counted, drawn.y[: drawn.real])
 
     def _mean(self, drawn: "Drawn", values: Tensor) -> Tensor:
         """Of numbers (B,) over the whole batch, each source weighed as in the loss."""
@@ -185,9 +186,10 @@ class Classification:
         self.counts.clear()
         return self.following.history[-1] if self.processes.first else {}
 
-    def _deployed(self, network: nn.Module) -> nn.Module:
+    def _deployed(self, network: nn.Module) -> dict[str, nn.Module]:
+        """The classifier that is tracked, by the name "", and further ones."""
         learner = self.learner if network is self.network else self.learner.with_network(network)
-        return self.method.deployed(learner)
+        return {"": self.method.deployed(learner), **self.method.also_deployed(learner)}
 
     def _check_finite(self, epoch: int, train_loss: float) -> None:
         finite = all(tensor.isfinite().all() for tensor in self.learner.state_dict().values())
@@ -260,28 +262,33 @@ class Classification:
 
     # What a finished training leaves --------------------------------------------------------------------------------
 
-    def last(self, batches: tuple[Tensor, ...]) -> dict[str, Tensor]:
-        """The weights at the end. The BatchNorm statistics of an SWA average are estimated on the training images of
-        these batches, attacked as in training (as in the released code of AR-AT); those that the attack itself needs,
-        on natural images."""
+    def last(self, batches: tuple[Tensor, ...]) -> dict[str, dict[str, Tensor]]:
+        """The weights at the end of the classifier that was tracked, by the name "", and of further ones. The BatchNorm
+        statistics of an SWA average are estimated on the images of these batches, attacked as in training (as in the
+        released code of AR-AT); those that the attack itself needs, and those of further classifiers, on natural
+        images."""
         final = self.averaging.final(self.network)
         deployed = self._deployed(final)
         if self.averaging.name == "swa" and final is not self.network:
-            natural = self._with_statistics(final, batches, None)
-            deployed = self._with_statistics(deployed, batches, self.learner.with_network(natural))
-        return deployed.state_dict()
+            natural = self.learner.with_network(self._with_statistics(final, batches, None))
+            deployed = {
+                name: self._with_statistics(network, batches, None if name else natural)
+                for name, network in deployed.items()
+            }
+        return {name: network.state_dict() for name, network in deployed.items()}
 
     def _with_statistics(self, network: nn.Module, batches: tuple[Tensor, ...], attacked: Learner | None) -> nn.Module:
-        """A copy of the network with BatchNorm statistics of training images, attacked with a learner or natural: their
-        mean over the batches."""
+        """A copy of the network with BatchNorm statistics of images as in training, attacked with a learner or natural:
+        their mean over the batches."""
         network = self.averaging.with_fresh_batchnorm(network)
         fast = self.engine.fast(network)
+        steps_before = self.settings["epochs"] * self.steps_per_epoch
         for step, batch in enumerate(batches):
-            where = self.processes.share(batch)
             random = generator(self.seed, "statistics", step, self.processes.rank, device=self.device)
-            x, y = self._augmented(self.train, where, random), self.train.y[where]
+            drawn = self._drawn(self.mixture.parts(self.train, batch, steps_before + step), random)
+            x = drawn.x
             if attacked is not None:
-                found = self._attacked(attacked, x, y, self.train.y[batch], random)
+                found = self._attacked(attacked, x, drawn.y, drawn.whole, random)
                 x = found.x_adv if isinstance(found, Attacked) else found
             with torch.no_grad():
                 fast.train()(x)
@@ -318,30 +325,6 @@ def fixed_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.track_running_stats = True
-
-
-def fresh(
-    spec: dict, method: Method, data: PreparedDataset, device: torch.device, start_from: Path | None = None
-) -> tuple[nn.Module, dict[str, nn.Module], Engine]:
-    """The classifier of a run, with fresh weights or those of a file, what is trained with it, with fresh weights, and
-    how they are run."""
-
-    def built(architecture: dict = spec["architecture"]) -> nn.Module:
-        return build(architecture, data.channels, data.classes)
-
-    def started() -> nn.Module:
-        network = built()
-        if start_from is not None:
-            network.load_state_dict(
-                load_model(start_from, spec["architecture"], data.channels, data.classes).state_dict()
-            )
-        return network
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(spec["seed"], "weights"))
-        network = method.network(started)
-        parts = method.parts(network, built)
-    return network, parts, Engine.choose(spec["training"], device, nn.ModuleList([network, *parts.values()]))
 
 
 def _in_order(images: Images, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,5 +1,6 @@
 """What is measured of a classifier after each epoch of its training, and what is kept of it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -8,7 +9,6 @@ from torch import Tensor, nn
 
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
-from robustlens.data.prepared import PreparedDataset
 from robustlens.models.inference import InferenceModel
 from robustlens.training.images import Images
 from robustlens.training.selection import criterion, value
@@ -19,30 +19,24 @@ class Following:
     """The history of a run, energies of single images at chosen epochs, the weights of the best epoch and of the
     `training.checkpoints`.
 
-    spec: as of a training (see `rules/train.smk`). attacked: whether the method trains on adversarial images.
-    untrained: the network before the first step.
+    spec: as of a training (see `rules/train.smk`). images: those that are measured, by their splits, of which
+    `validation` is the last. attacked: whether the method trains on adversarial images.
+
+    What a run deploys are networks by name: that of the name "" is measured, and the others are kept with it.
     """
 
-    def __init__(
-        self,
-        spec: dict,
-        data: PreparedDataset,
-        threat: Threat,
-        device: torch.device,
-        attacked: bool,
-        untrained: nn.Module,
-    ):
-        tracking, self.settings, self.classes = spec["tracking"], spec["training"], data.classes
+    def __init__(self, spec: dict, images: Mapping[str, Images], classes: int, threat: Threat, attacked: bool):
+        tracking, self.settings, self.classes = spec["tracking"], spec["training"], classes
         self.trackers = [
             Tracker(
                 split,
-                Images(data.splits[split], device, tracking["train_samples"] if split == "train" else None),
+                of_split,
                 attack=PGD(steps=tracking["attack_steps"]),
                 threat=threat,
                 seed=spec["seed"],
                 batch_size=tracking["batch_size"],
             )
-            for split in ("train", "validation")
+            for split, of_split in images.items()
         ]
         epochs = self.settings["epochs"]  # a recipe may have fewer than its dataset's protocol
         self.energy_epochs = {epoch for epoch in tracking["energy_epochs"] if epoch <= epochs} or {epochs}
@@ -50,11 +44,12 @@ class Following:
         self.history: list[dict[str, Any]] = []
         self.energies: dict[str, Tensor] = {}
         self.checkpoints: dict[str, Tensor] = {}
-        self.best, self.best_epoch, self.best_value = _weights(untrained), 0, [-1.0]
+        self.best: dict[str, Tensor] = {}
+        self.best_epoch, self.best_value = 0, [-1.0]
 
-    def follow(self, epoch: int, network: nn.Module, facts: dict[str, Any]) -> None:
+    def follow(self, epoch: int, deployed: Mapping[str, nn.Module], facts: dict[str, Any]) -> None:
         """Measure the network, after that epoch. facts: what else its rows of the history say."""
-        model = InferenceModel(network)
+        model = InferenceModel(deployed[""])
         for tracker in self.trackers:
             measured = tracker.measure(model)
             self.history.append({"epoch": epoch, "split": tracker.split, **facts, **summarise(measured, self.classes)})
@@ -62,9 +57,21 @@ class Following:
                 self.energies[f"{epoch}.{tracker.split}"] = torch.from_numpy(measured[list(ENERGIES)].to_numpy())
         reached = value(self.selected_by, self.history[-1])
         if reached > self.best_value:
-            self.best, self.best_epoch, self.best_value = _weights(network), epoch, reached
+            self.best_value = reached
+            self.keep_best(epoch, deployed)
         if epoch in self.settings["checkpoints"]:
-            self.checkpoints |= {f"{epoch}.{name}": t for name, t in _weights(network).items()}
+            self.keep(str(epoch), {name: network.state_dict() for name, network in deployed.items()})
+
+    def keep_best(self, epoch: int, deployed: Mapping[str, nn.Module]) -> None:
+        weights = {name: network.state_dict() for name, network in deployed.items()}
+        self.best_epoch, self.best = epoch, {name: t.clone() for name, t in weights.pop("").items()}
+        self.keep("best", weights)
+
+    def keep(self, checkpoint: str, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Among the checkpoints, as "<checkpoint>.<tensor>"; of a further network as "<checkpoint>-<name>.<tensor>"."""
+        for of, tensors in weights.items():
+            name = f"{checkpoint}-{of}" if of else checkpoint
+            self.checkpoints |= {f"{name}.{key}": t.clone() for key, t in tensors.items()}
 
     def energy_table(self) -> pd.DataFrame:
         """The energies of each image at the chosen epochs, in the order of epochs, splits and images."""
@@ -92,7 +99,3 @@ class Following:
         self.best_epoch, self.best_value, self.history = (
             record[name] for name in ("best_epoch", "best_value", "history")
         )
-
-
-def _weights(network: nn.Module) -> dict[str, Tensor]:
-    return {name: t.clone() for name, t in network.state_dict().items()}

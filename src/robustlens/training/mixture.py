@@ -16,6 +16,8 @@ from robustlens.training.parallel import Processes
 
 __all__ = ["Mixture", "load_pool"]
 
+POOL_SHARE = 0.2  # of the memory that the training images have left free on a GPU
+
 
 class Mixture:
     """The loss is gamma L(real) + (1 - gamma) L(generated), each the mean over its part of the batch. A source without
@@ -30,7 +32,7 @@ class Mixture:
 
     def __init__(self, settings: dict, pool: Split, batch_size: int, images: int, seed: int, processes: Processes):
         """images: the real ones, of an epoch."""
-        self.settings, self.seed, self.pool = settings, seed, Images(pool, processes.device)
+        self.settings, self.seed, self.pool = settings, seed, Images(pool, processes.device, POOL_SHARE)
         self.steps_per_epoch = math.ceil(images / batch_size)
         self.per_batch = round(settings["ratio"] * batch_size)
         if not 0 < self.per_batch <= len(self.pool):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
+import torch._functorch.config
 from torch import Tensor, nn
 
 from robustlens.learning.learner import Learner
@@ -24,6 +25,8 @@ class Observing:
         self.statistics: dict[tuple[str, str], int] = {}  # observer and what it calls the statistic: its number
         self.found: list[list[float]] = []  # epoch, step, number of the statistic, value
         self.memory: dict[str, dict[str, Tensor]] = {name: {} for name in self.observers}
+        # Gradients of compiled networks would else use up what the gradient of the loss needs, too.
+        torch._functorch.config.donated_buffer = False
 
     def of_step(self, batch: Batch, terms: Mapping[str, Tensor], weights: Tensor, number: int) -> None:
         """terms: losses (B,) by name; weights: of the images in their sums. number: of steps done before, over all

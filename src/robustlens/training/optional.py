@@ -36,6 +36,13 @@ def modules(spec: dict) -> list[str]:
     return [*(_dotted(name) for name, asked in asked_for.items() if asked), *observers]
 
 
+def other_runs(settings: Mapping[str, Any]) -> dict[str, dict]:
+    """The runs whose weights a training reads, in the order in which their files are told to it: "start_from", and by
+    their names the given ones. settings: of a recipe, or a specification."""
+    start = {"start_from": settings["start_from"]} if "start_from" in settings else {}
+    return start | dict(sorted(settings.get("given", {}).items()))
+
+
 def load(name: str, spec: dict) -> ModuleType | None:
     """The optional module of that name, or None if the run does not use it."""
     return importlib.import_module(_dotted(name)) if _dotted(name) in modules(spec) else None

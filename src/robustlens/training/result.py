@@ -16,7 +16,8 @@ class TrainedRun:
     """What a finished run leaves.
 
     best, last: weights of the best epoch by `training.selection` (the first of equal ones) and of the last epoch. With
-        weight averaging, see `averaging`. checkpoints: of the epochs `training.checkpoints`, as "<epoch>.<name>".
+        weight averaging, see `averaging`. checkpoints: of the epochs `training.checkpoints`, as "<epoch>.<tensor>", and
+        of what the method deploys besides, as "best-<name>.<tensor>" and so on.
     history: two rows per epoch (train subset, validation). energies: per sample, at the chosen epochs. timing: seconds
         and images/s of each epoch, the only part that differs between repeats.
     devices: what it was computed on (`device_facts`), by its first process; several where it was resumed on another

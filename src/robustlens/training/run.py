@@ -56,10 +56,11 @@ class Training:
         loop.run()
         with torch.random.fork_rng(devices=[loop.device] if loop.device.type == "cuda" else []):
             last = task.last(loop.batches(loop.epochs + 1))
-        followed = task.following
+        followed, weights = task.following, last.pop("")
+        followed.keep("last", last)
         return TrainedRun(
             best=followed.best,
-            last=last,
+            last=weights,
             checkpoints=followed.checkpoints,
             best_epoch=followed.best_epoch,
             history=pd.DataFrame(followed.history),

@@ -28,7 +28,10 @@ LOOP = {
     "schedule": {"name": "step", "milestones": [1000], "factor": 0.1},
     "checkpoints": [],
 }
-NOTES = ("A training that was interrupted resumes from its saved state, but is counted as a whole.",)
+NOTES = (
+    "A training that was interrupted resumes from its saved state, but is counted as a whole.",
+    "Observers of a training, and what its method does between epochs, are not counted.",
+)
 
 
 def work(job: Job, known: Known) -> Work:

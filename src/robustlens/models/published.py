@@ -1,0 +1,73 @@
+"""Networks from weights files as other repositories publish them."""
+
+import math
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from robustlens.errors import RobustlensError
+from robustlens.models.normalised import Normalised
+from robustlens.models.published_layouts import stored_normalisation, to_plain, unwrapped
+from robustlens.models.weights import build
+
+
+def load_published(path: Path, architecture: dict, channels: int, classes: int) -> nn.Module:
+    """The network whose weights `path` holds, in eval mode.
+
+    path: a third-party file, safetensors or torch.save, in a layout of `published_layouts`. It is never unpickled.
+    Raises RobustlensError if the weights or their input normalisation don't fit, or if they need unpickling.
+    """
+    model = build(architecture, channels, classes)
+    network = model.network if isinstance(model, Normalised) else model
+    try:
+        state, expected = unwrapped(_content(path)), network.state_dict().keys()
+        network.load_state_dict(to_plain(state, expected))
+        _check_normalisation(stored_normalisation(state, expected), architecture.get("normalisation"))
+    except (RobustlensError, RuntimeError) as error:
+        raise RobustlensError(f"{path}: not the weights of {architecture}: {error}") from error
+    return model.eval()
+
+
+def _content(path: Path) -> object:
+    """What a weights file holds, told apart by its first bytes."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise RobustlensError(f"the file could not be read ({error.strerror})") from error
+    if start[8:] == b"{":
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise RobustlensError(f"the safetensors file is damaged ({error}); fetch it again") from error
+    if not start.startswith((b"PK", b"\x80")):  # an archive of torch.save, or its format before torch 1.6
+        raise RobustlensError(
+            "the file is neither of safetensors nor of torch.save (a web page, saved in place of the download?)"
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise RobustlensError(
+            "the file needs unpickling, which can run any code that it brings, or it is damaged; where you trust it, "
+            "load it yourself and save its state dict alone: "
+            "torch.save({name: tensor, ...}, path), or safetensors.torch.save_file"
+        ) from error
+    except (RuntimeError, EOFError, OSError) as error:
+        raise RobustlensError(f"the torch file is damaged ({error}); fetch it again") from error
+
+
+def _check_normalisation(stored: list[dict], wanted: dict | None) -> None:
+    """The normalisation that came with published weights must be the architecture's: it is not loaded with them."""
+    for pair in stored:
+        same = wanted and all(
+            len(pair[name]) == len(wanted[name])
+            and all(math.isclose(a, b, abs_tol=1e-4) for a, b in zip(pair[name], wanted[name], strict=True))
+            for name in ("mean", "std")
+        )
+        if not same:
+            shown = {name: [round(value, 4) for value in values] for name, values in pair.items()}
+            raise RobustlensError(f"the file normalises inputs by {shown}; give the architecture this `normalisation`")
