@@ -52,9 +52,9 @@ def run_folder(wildcards):
 
 
 def evaluated_checkpoints(wildcards):
-    ours = wildcards.recipe in CONFIG["recipes"]
-    names = CONFIG["suites"][wildcards.suite]["checkpoints"] if ours else ["published"]
-    return [f"{run_folder(wildcards)}/{name}.safetensors" for name in names]
+    names = configuration.evaluated_checkpoints(CONFIG, wildcards.dataset, wildcards.recipe, wildcards.suite)
+    files = [name if name in ("best", "last", "published") else "checkpoints" for name in names]
+    return [f"{run_folder(wildcards)}/{name}.safetensors" for name in dict.fromkeys(files)]
 
 
 def evaluation_index(wildcards):

@@ -11,7 +11,7 @@ from robustlens.provenance import Certificate
 
 arguments = parser(__doc__)
 arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared dataset")
-arguments.add_argument("--weights", required=True, type=Path, nargs="+", help="<checkpoint>.safetensors files")
+arguments.add_argument("--weights", required=True, type=Path, nargs="+", help="safetensors files of checkpoints")
 arguments.add_argument("--state", required=True, type=Path, help="folder for what is done while the rest is not")
 arguments.add_argument("--folder", required=True, type=Path, help="folder of all evaluations of this run and threat")
 arguments.add_argument("--index", required=True, type=Path, help="JSON file to write in that folder")

@@ -1,12 +1,21 @@
 """Recipes that build on others, mix images, name observers: what fits is accepted, what does not is refused."""
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 from configured import loaded
 
 from robustlens import parameters
-from robustlens.configuration import components, references, run_spec, trained_architectures, weights_of_others
+from robustlens.configuration import (
+    components,
+    evaluated_checkpoints,
+    facts,
+    references,
+    run_spec,
+    trained_architectures,
+    weights_of_others,
+)
 from robustlens.configuration.cohorts import trained
 from robustlens.errors import RobustlensError
 from robustlens.parameters import Component
@@ -157,6 +166,30 @@ def test_the_architectures_of_a_method_s_parts_must_be_given(monkeypatch):
     assert built == [("models", "resnet"), ("models", "preact-resnet"), ("heads", "cosine")]
 
 
+def suite_of(*checkpoints: str) -> Callable[[dict], None]:
+    def changed(raw: dict) -> None:
+        raw["recipes"]["sat"]["training"] = {"checkpoints": [7, 3]}
+        raw["scales"]["small"]["suites"]["brief"]["checkpoints"] = list(checkpoints)
+        raw["scales"]["small"]["studies"]["mine"]["cohorts"]["main"]["suite"] = "brief"
+
+    return changed
+
+
+def test_a_suite_looks_at_the_checkpoints_that_a_run_has(monkeypatch):
+    monkeypatch.setattr(facts, "_also_deployed", lambda method: ("clean",) if method == "trades" else ())
+    config = loaded(suite_of("best", "last-clean", "epochs"))
+    assert evaluated_checkpoints(config, "digits", "sat", "brief") == ["best", "3", "7"]
+    assert evaluated_checkpoints(config, "digits", "trades", "brief") == ["best", "last-clean"]
+
+
+def test_a_suite_that_looks_at_no_checkpoint_of_a_run_is_refused():
+    with pytest.raises(RobustlensError, match=r"main.suite: brief looks at no checkpoint that trades has on digits"):
+        loaded(suite_of("epochs"))
+    for name in ("first", "best-", "epochs-clean", "7"):
+        with pytest.raises(RobustlensError, match=rf"suites.brief.checkpoints\[1\]: '{name}' does not match"):
+            loaded(suite_of("best", name))
+
+
 def test_an_unknown_head_is_refused():
     with pytest.raises(RobustlensError, match=r"architecture.head: unknown head 'cosin'; did you mean 'cosine'\?"):
         with_recipes(new={"method": "sat", "architecture": {"family": "resnet", "head": "cosin"}})
@@ -165,6 +198,9 @@ def test_an_unknown_head_is_refused():
 def test_padding_of_nothing_is_refused():
     training = {"augmentation": {"crop_padding": 0, "padding": "reflect"}}
     with pytest.raises(RobustlensError, match=r"new.training.augmentation.padding: nothing is padded; raise `crop_pad"):
+        with_recipes(new={"method": "sat", "training": training})
+    training = {"augmentation": {"crop_padding": 8, "padding": "reflect"}}
+    with pytest.raises(RobustlensError, match=r"new.training.augmentation: 8 pixels can't be mirrored in images of 8;"):
         with_recipes(new={"method": "sat", "training": training})
 
 

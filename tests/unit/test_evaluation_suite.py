@@ -12,6 +12,7 @@ from robustlens.attacks.pgd import PGD
 from robustlens.errors import RobustlensError
 from robustlens.evaluation import suite as suite_module
 from robustlens.evaluation.suite import facts
+from robustlens.models.weights import load_weights, save_weights
 from robustlens.provenance import Certificate
 
 
@@ -77,6 +78,25 @@ def test_two_suites_share_what_both_ask_for_however_they_spare_the_last_checkpoi
         *("best/pgd2.parquet", "best/pgd3.12.parquet", "last/pgd3.12.parquet"),
     ]
     assert house.attacked == ["pgd3"]  # under `last`
+
+
+def test_further_checkpoints_are_taken_by_name_from_the_file_that_has_them_all(house):
+    first = house.evaluate()
+    run = house.folder / "run"
+    both = [(name, load_weights(run / f"{source}.safetensors")) for name, source in (("7", "last"), ("12", "best"))]
+    save_weights({f"{n}.{key}": t for n, state in both for key, t in state.items()}, run / "checkpoints.safetensors")
+    said = house.evaluate(changed(lambda spec: spec.update(checkpoints=["best", "7", "12"])))
+    assert [entry["file"] for entry in said["evaluations"]] == [
+        *("best/clean.parquet", "best/pgd2.parquet", "best/pgd3.12.parquet"),
+        *(f"{checkpoint}/{attack}.parquet" for checkpoint in ("7", "12") for attack in ("clean", "pgd2")),
+    ]
+    assert house.attacked == ["clean", "pgd2"] * 2
+    tables = {e["checkpoint"]: pd.read_parquet(house.place(SPEC) / e["file"]) for e in said["evaluations"][4::2]}
+    for name, source in (("7", "last"), ("12", "best")):
+        same = next(e for e in first["evaluations"] if (e["checkpoint"], e["attack"]) == (source, "pgd2"))
+        assert tables[name].equals(pd.read_parquet(house.place(SPEC) / same["file"]))
+    with pytest.raises(RobustlensError, match=r"checkpoints\.safetensors: no checkpoint '8'; it has 12, 7"):
+        house.evaluate(changed(lambda spec: spec.update(checkpoints=["8"])))
 
 
 def test_a_subset_and_all_images_are_two_evaluations_and_as_many_as_there_are_is_all(house):

@@ -38,6 +38,7 @@ class Gadget:
     layers: OrNull(Names) = None
     GIVEN = ("helper",)
     PARTS = ("teacher", "student")
+    ALSO = ("clean",)
 '''
 
 
@@ -81,7 +82,7 @@ def test_a_component_as_its_file_declares_it(gadgets):
     assert found.class_name == "Gadget"
     assert list(found.kinds) == ["size", "mode", "widths", "layers"]
     assert found.defaults == {"mode": "fast", "widths": [1, 2], "layers": None}
-    assert (found.given, found.parts) == (("helper",), ("teacher", "student"))
+    assert (found.given, found.parts, found.also) == (("helper",), ("teacher", "student"), ("clean",))
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,8 @@ def ordinary(network: nn.Module, which: str) -> nn.Module:
 class Split(Method):
     """Like AR-AT: split BatchNorm, a predictor of the last block's maps, and a distance to the natural ones."""
 
+    ALSO = ("clean",)
+
     def network(self, build):
         return replaced(build(), nn.BatchNorm2d, TwoNorms)
 
@@ -160,7 +162,7 @@ def test_further_checkpoints_are_networks_of_a_file(split, tmp_path):
     save_weights(trained.checkpoints, tmp_path / "checkpoints.safetensors")
     found = load_model(tmp_path / "checkpoints.safetensors", spec["architecture"], 3, 3, checkpoint="last-clean")
     assert torch.equal(found.bn1.running_mean, trained.checkpoints["last-clean.bn1.running_mean"])
-    with pytest.raises(RobustlensError, match="not the weights of"):
+    with pytest.raises(RobustlensError, match=r"no checkpoint '7'; it has best-clean, last-clean"):
         load_model(tmp_path / "checkpoints.safetensors", spec["architecture"], 3, 3, checkpoint="7")
 
 

@@ -14,6 +14,7 @@ from robustlens.configuration.facts import (
     OF_GENERATOR,
     OF_RECIPE,
     architecture,
+    smallest_side,
     training,
 )
 from robustlens.configuration.reading import Config
@@ -40,8 +41,9 @@ def check_trainings(config: Config, schema: Config, runs: Iterable[tuple[str, st
                 validate(copy.deepcopy(settings), of_training, f"config.recipes.{recipe}.training")
         except RobustlensError as error:
             raise RobustlensError(f"{error}, on {dataset}") from error
-        own = "training" in chosen
-        _check_training(settings, f"config.recipes.{recipe}.training" if own else f"config.datasets.{dataset}.training")
+        where = f"config.recipes.{recipe}.training" if "training" in chosen else f"config.datasets.{dataset}.training"
+        _check_training(settings, where)
+        _check_padding(settings["augmentation"], smallest_side(config, dataset), where)
         start = chosen.get("start_from", {}).get("recipe")
         if start and architecture(config, dataset, start) != architecture(config, dataset, recipe):
             raise RobustlensError(
@@ -55,14 +57,21 @@ def _check_training(settings: Config, where: str) -> None:
     late = [epoch for epoch in settings["checkpoints"] if epoch > settings["epochs"]]
     if late:
         raise RobustlensError(f"{where}.checkpoints: {late[0]} is after the last epoch, {settings['epochs']}")
-    augmentation = settings["augmentation"]
-    if "padding" in augmentation and augmentation["crop_padding"] == 0:
-        raise RobustlensError(f"{where}.augmentation.padding: nothing is padded; raise `crop_padding`, or take it out")
     warmup = settings["schedule"].get("warmup")
     if warmup and warmup["epochs"] >= settings["epochs"]:
         raise RobustlensError(
             f"{where}.schedule.warmup.epochs: {warmup['epochs']} of {settings['epochs']} epochs leave none after it; "
             "lower it"
+        )
+
+
+def _check_padding(augmentation: Config, side: int, where: str) -> None:
+    if "padding" in augmentation and augmentation["crop_padding"] == 0:
+        raise RobustlensError(f"{where}.augmentation.padding: nothing is padded; raise `crop_padding`, or take it out")
+    if augmentation.get("padding") == "reflect" and augmentation["crop_padding"] >= side:
+        raise RobustlensError(
+            f"{where}.augmentation: {augmentation['crop_padding']} pixels can't be mirrored in images of {side}; lower "
+            "`crop_padding`"
         )
 
 

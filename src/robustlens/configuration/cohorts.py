@@ -1,5 +1,6 @@
 """The cohorts of the studies: what they do not say themselves is filled in, and each fits its study's declaration."""
 
+import itertools
 from collections.abc import Mapping
 
 from robustlens.configuration import facts
@@ -101,6 +102,12 @@ def _check_names(config: Config, cohort: Config, where: str) -> None:
         if dataset not in cohort["datasets"]:
             raise RobustlensError(f"{where}.models: {model} was trained on {dataset}, which is not among the datasets")
         check_checksum(config["models"][model]["weights"], f"config.models.{model}.weights")
+    for dataset, recipe in itertools.product(cohort["datasets"], cohort["recipes"]) if "suite" in cohort else ():
+        if not facts.evaluated_checkpoints(config, dataset, recipe, cohort["suite"]):
+            raise RobustlensError(
+                f"{where}.suite: {cohort['suite']} looks at no checkpoint that {recipe} has on {dataset}; add `best` "
+                "or `last` to its `checkpoints`, or `training.checkpoints` to the recipe"
+            )
     for recipe in cohort["recipes"]:
         removed = config["recipes"][recipe].get("leave_out", {}).get("classes", [])
         for dataset in cohort["datasets"] if removed else ():

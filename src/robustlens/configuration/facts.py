@@ -7,7 +7,7 @@ from pathlib import Path
 from robustlens.configuration.reading import Config, merge, read_yaml, without_nulls
 from robustlens.errors import RobustlensError
 from robustlens.generation import inception_weights
-from robustlens.parameters import nearest
+from robustlens.parameters import component, nearest
 from robustlens.training.optional import other_runs
 
 CATALOGUE = Path(__file__).parent.parent / "data" / "catalogue"
@@ -123,9 +123,28 @@ def trained_under(config: Config, dataset: str, recipe: str) -> str:
     return config["recipes"].get(recipe, {}).get("threat", config["datasets"][dataset]["threat"])
 
 
+def evaluated_checkpoints(config: Config, dataset: str, recipe: str, suite: str) -> list[str]:
+    """Those of a run that a suite looks at and the run has, in the order of the suite: `epochs` are all of its
+    `training.checkpoints`."""
+    if recipe in config["models"]:
+        return ["published"]
+    also = _also_deployed(config["recipes"][recipe]["method"])
+    epochs = sorted(training(config, dataset, recipe)["checkpoints"])
+    found: list[str] = []
+    for name in config["suites"][suite]["checkpoints"]:
+        _, _, of = name.partition("-")
+        found += [*map(str, epochs)] if name == "epochs" else [name] if not of or of in also else []
+    return found
+
+
+@cache
+def _also_deployed(method: str) -> tuple[str, ...]:
+    return component("methods", method, "config.recipes").also
+
+
 def suite_attacks(config: Config, suite: Config) -> list[Config]:
-    """The attacks of an evaluation suite: name, family, parameters, number of images (None for all), and whether the
-    last checkpoint is spared."""
+    """The attacks of an evaluation suite: name, family, parameters, number of images (None for all), and whether it is
+    run on the best checkpoint alone."""
     return [
         {
             "name": name,
@@ -223,6 +242,12 @@ def shape(reader: Config) -> tuple[int, int, int]:
     """Channels, height and width of the images that a reader prepares."""
     channels, height, width = entry(reader["family"])["shape"]
     return channels, reader.get("size", height), reader.get("size", width)
+
+
+def smallest_side(config: Config, dataset: str) -> int:
+    """In pixels, of the images that random crops are cut from."""
+    _, height, width = shape(config["datasets"][dataset]["reader"])
+    return min(height, width)
 
 
 def title(config: Config, dataset: str) -> str:

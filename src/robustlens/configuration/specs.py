@@ -36,6 +36,7 @@ def evaluated(config: Config, names: Any) -> Config:
     return of_run(config, names) | {
         "suite": names.suite,
         "threat": {"name": names.threat, **config["threats"][names.threat]},
+        "checkpoints": facts.evaluated_checkpoints(config, names.dataset, names.recipe, names.suite),
         "attacks": facts.suite_attacks(config, config["suites"][names.suite]),
         "batch_size": config["datasets"][names.dataset]["evaluation"]["batch_size"],
     }

@@ -21,6 +21,8 @@ from robustlens.lock import take
 
 OF_RUN = ("dataset", "recipe", "seed", "architecture", "threat", "batch_size")
 OF_ATTACK = ("name", "family", "parameters")
+BEST = ("best", "published")  # a third-party model has one checkpoint
+SEVERAL = "checkpoints"  # the file of several ones
 POLL_SECONDS = 1.0
 UNREADABLE = (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError)  # what a damaged certificate raises
 
@@ -29,7 +31,8 @@ UNREADABLE = (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError
 class Evaluation:
     """One attack on one checkpoint of a run under one threat.
 
-    parameters: all that decides its rows except the inputs, as in its certificate. file: the Parquet file.
+    parameters: all that decides its rows except the inputs, as in its certificate. file: the Parquet file. weights: of
+    this checkpoint, or of several by name.
     """
 
     parameters: dict
@@ -41,40 +44,46 @@ class Evaluation:
     @property
     def name(self) -> str:
         """As messages show it: `best pgd20`."""
-        return f"{self.weights.stem} {self.parameters['attack']['name']}"
+        return f"{self.parameters['checkpoint']} {self.parameters['attack']['name']}"
+
+    @property
+    def within(self) -> str | None:
+        """Which of the checkpoints in its file of weights it is; None: the file has one."""
+        return self.parameters["checkpoint"] if self.weights.stem == SEVERAL else None
 
     @property
     def key(self) -> str:
         """Its name among the evaluations of all runs: no part of it can hold an underscore."""
         run = self.parameters
-        place = (run["dataset"], run["recipe"], f"seed{run['seed']}", run["threat"]["name"], self.weights.stem)
+        place = (run["dataset"], run["recipe"], f"seed{run['seed']}", run["threat"]["name"], run["checkpoint"])
         return "_".join((*place, self.file.stem))
 
 
 def asked_for(spec: dict, data: Path, weights: Sequence[Path], folder: Path, certificates: Path) -> list[Evaluation]:
     """The evaluations of a suite, in its order: checkpoint by checkpoint, attack by attack.
 
-    spec: of the job. data: folder of the prepared dataset. weights: <checkpoint>.safetensors files. folder: where the
-    evaluations of the run under the threat are; certificates: where theirs are. Evaluations of a subset of the test
-    images have its size in their file's name.
+    spec: of the job. data: folder of the prepared dataset. weights: files of checkpoints by their names, and
+    checkpoints.safetensors for all others. folder: where the evaluations of the run under the threat are; certificates:
+    where theirs are. Evaluations of a subset of the test images have its size in their file's name.
     """
     of_run = [*OF_RUN, *(["crop"] if "crop" in spec else [])]
     images = load(data, [], spec.get("crop")).sheet["sizes"]["test"]
-    found = []
-    for checkpoint in weights:
+    files, found = {file.stem: file for file in weights}, []
+    for checkpoint in spec["checkpoints"]:
         for attack in spec["attacks"]:
-            if attack["best_only"] and checkpoint.stem == "last":
+            if attack["best_only"] and checkpoint not in BEST:
                 continue
             samples = min(attack["samples"] or images, images)
-            place = f"{checkpoint.stem}/{attack['name']}" + (f".{samples}" if samples < images else "")
+            place = f"{checkpoint}/{attack['name']}" + (f".{samples}" if samples < images else "")
             parameters = {name: spec[name] for name in of_run} | {
-                "checkpoint": checkpoint.stem,
+                "checkpoint": checkpoint,
                 "attack": {name: attack[name] for name in OF_ATTACK} | {"samples": samples},
                 "arithmetic": arithmetic.of(spec),
                 "code": attack["code"],
             }
-            files = (folder / f"{place}.parquet", certificates / f"{place}.json")
-            found.append(Evaluation(parameters, checkpoint, data / "sheet.json", *files))
+            file = files[checkpoint] if checkpoint in files else files[SEVERAL]
+            table, certificate = folder / f"{place}.parquet", certificates / f"{place}.json"
+            found.append(Evaluation(parameters, file, data / "sheet.json", table, certificate))
     return found
 
 

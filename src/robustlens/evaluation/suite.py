@@ -71,7 +71,7 @@ def _make(
     threat = Threat(own["threat"]["norm"], *(fraction(own["threat"][k]) for k in ("epsilon", "step_size")))
     with collected_warnings(LOGGERS) as warnings:
         finished = FinishedBatches(state / f"{evaluation.key}.{digest}.batches", warnings, save_every)
-        model = load_model(evaluation.weights, own["architecture"], data.channels, data.classes)
+        model = load_model(evaluation.weights, own["architecture"], data.channels, data.classes, evaluation.within)
         table = attack_split(
             InferenceModel(model).to(device),
             data.splits["test"],

@@ -96,11 +96,12 @@ class Method(ABC):
     """A training method. `loss` is what it must define.
 
     GIVEN: names of the frozen networks of other runs that it needs. PARTS: of the networks of other architectures that
-    it trains. The recipe says which they are.
+    it trains. The recipe says which they are. ALSO: of the further classifiers that it deploys.
     """
 
     GIVEN: ClassVar[tuple[str, ...]] = ()
     PARTS: ClassVar[tuple[str, ...]] = ()
+    ALSO: ClassVar[tuple[str, ...]] = ()
 
     def network(self, build: Build) -> nn.Module:
         """The classifier that is trained. build(): one of the run's architecture with fresh weights."""
@@ -112,8 +113,8 @@ class Method(ABC):
         return learner.network
 
     def also_deployed(self, learner: Learner) -> dict[str, nn.Module]:
-        """Further ordinary classifiers of the run's architecture, by name. They are saved wherever `deployed` is, such
-        as in `checkpoints.safetensors` as `best-<name>.<tensor>`, and may share tensors with the learner."""
+        """Further ordinary classifiers of the run's architecture, by the names in ALSO. They are saved where `deployed`
+        is, in `checkpoints.safetensors` as `best-<name>.<tensor>`, and may share tensors with the learner."""
         return {}
 
     def parts(self, network: nn.Module, build: Build) -> dict[str, nn.Module]:

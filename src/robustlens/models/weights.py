@@ -69,7 +69,9 @@ def load_model(path: Path, architecture: dict, channels: int, classes: int, chec
     """
     model, state = build(architecture, channels, classes), load_weights(path)
     if checkpoint is not None:
-        prefix = f"{checkpoint}."
+        prefix, there = f"{checkpoint}.", {name.partition(".")[0] for name in state}
+        if checkpoint not in there:
+            raise RobustlensError(f"{path}: no checkpoint {checkpoint!r}; it has {', '.join(sorted(there)) or 'none'}")
         state = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
     try:
         model.load_state_dict(state)

@@ -189,7 +189,8 @@ class Classification:
     def _deployed(self, network: nn.Module) -> dict[str, nn.Module]:
         """The classifier that is tracked, by the name "", and further ones."""
         learner = self.learner if network is self.network else self.learner.with_network(network)
-        return {"": self.method.deployed(learner), **self.method.also_deployed(learner)}
+        also = self.method.also_deployed(learner)
+        return {"": self.method.deployed(learner), **{name: also[name] for name in self.method.ALSO}}
 
     def _check_finite(self, epoch: int, train_loss: float) -> None:
         finite = all(tensor.isfinite().all() for tensor in self.learner.state_dict().values())

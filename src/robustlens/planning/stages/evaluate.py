@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from robustlens.evaluation.kept import BEST
 from robustlens.planning.dry_run import Job
 from robustlens.planning.known import Known
 from robustlens.planning.networks import Network
@@ -55,9 +56,9 @@ def evaluations(job: Job, known: Known) -> list[Evaluation]:
     test = known.dataset(job).sizes["test"]
     folder = Path(next(path for path in job.outputs if path != job.certificate)).parent  # of the suite's index
     found = []
-    for checkpoint in (Path(path).stem for path in job.inputs if path.endswith(".safetensors")):
+    for checkpoint in job.spec["checkpoints"]:
         for attack in job.spec["attacks"]:
-            if not (attack["best_only"] and checkpoint == "last"):
+            if not attack["best_only"] or checkpoint in BEST:
                 images = min(test, attack["samples"] or test)
                 subset = f".{images}" if images < test else ""  # as evaluation/kept.py names them
                 found.append(Evaluation(attack, images, folder / checkpoint / f"{attack['name']}{subset}.parquet"))
