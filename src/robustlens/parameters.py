@@ -76,8 +76,8 @@ Flag = Kind(lambda v: isinstance(v, bool), "true or false")
 @dataclass(frozen=True)
 class Component:
     """One component as its file declares it: where it is, which parameters it takes, and for a method the names of the
-    frozen networks of other runs that it needs (GIVEN), of the networks of other architectures that it trains (PARTS)
-    and of the further classifiers that it deploys (ALSO)."""
+    frozen networks of other runs that it needs (GIVEN), of the networks of other architectures that it trains (PARTS),
+    of the further classifiers that it deploys (ALSO) and of the head that its classifier must have (HEAD)."""
 
     group: str
     name: str
@@ -88,6 +88,7 @@ class Component:
     given: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    head: str | None = None
 
 
 def names(group: str) -> list[str]:
@@ -147,7 +148,7 @@ def fraction(value: float | str) -> float:
 def _read(group: str, name: str) -> Component:
     path = PACKAGE / group / f"{name.replace('-', '_')}.py"
     node = _component_class(path)
-    kinds, defaults, needs = {}, {}, {"GIVEN": (), "PARTS": (), "ALSO": ()}
+    kinds, defaults, needs = {}, {}, {"GIVEN": (), "PARTS": (), "ALSO": (), "HEAD": None}
     for field in node.body:
         if isinstance(field, ast.Assign) and ast.unparse(field.targets[0]) in needs:
             needs[ast.unparse(field.targets[0])] = ast.literal_eval(field.value)

@@ -193,6 +193,16 @@ def test_a_suite_that_looks_at_no_checkpoint_of_a_run_is_refused():
 def test_an_unknown_head_is_refused():
     with pytest.raises(RobustlensError, match=r"architecture.head: unknown head 'cosin'; did you mean 'cosine'\?"):
         with_recipes(new={"method": "sat", "architecture": {"family": "resnet", "head": "cosin"}})
+    with pytest.raises(RobustlensError, match=r"recipes.new.head: unknown head 'cosin'; did you mean 'cosine'\?"):
+        with_recipes(new={"method": "sat", "head": "cosin"})
+
+
+def test_a_recipe_may_change_the_last_layer_of_each_dataset_s_architecture():
+    config = with_recipes(new={"method": "sat", "head": "cosine"})
+    assert run_spec(config, "digits", "new")["architecture"] == config["datasets"]["digits"]["architecture"] | {
+        "head": "cosine"
+    }
+    assert "head" not in run_spec(config, "digits", "sat")["architecture"]
 
 
 def test_padding_of_nothing_is_refused():

@@ -27,9 +27,13 @@ def made(name: str) -> Method:
     return dataclasses.replace(method, **late)
 
 
+def architecture_of(method: Method) -> dict:
+    return ARCHITECTURE | ({"head": method.HEAD} if method.HEAD else {})
+
+
 def learner_of(method: Method) -> Learner:
-    def built(architecture: dict = ARCHITECTURE):
-        return build(architecture, 3, 3)
+    def built(part: str | None = None):
+        return build(architecture_of(method), 3, 3)
 
     torch.manual_seed(0)
     network = shaken(method.network(built))
@@ -102,7 +106,7 @@ def test_what_is_deployed_is_an_ordinary_classifier_that_folds_exactly(name):
     method = made(name)
     learner = learner_of(method)
     deployed = method.deployed(learner)
-    assert deployed.state_dict().keys() == build(ARCHITECTURE, 3, 3).state_dict().keys()
+    assert deployed.state_dict().keys() == build(architecture_of(method), 3, 3).state_dict().keys()
     x = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     with torch.no_grad():
         torch.testing.assert_close(InferenceModel(deployed)(x), deployed.eval()(x), rtol=1e-11, atol=1e-11)
@@ -112,9 +116,11 @@ def test_what_is_deployed_is_an_ordinary_classifier_that_folds_exactly(name):
 def test_a_training_that_is_stopped_after_every_step_leaves_the_same_bytes(name, tmp_path):
     late = {"start_epoch": 1} if hasattr(create("methods", name, {}), "start_epoch") else {}
     spec, data = tiny.colour_spec(method=name), tiny.random_images((3, 8, 8))
-    spec = spec | {"method": {"name": name, "parameters": late}}
-    given = {other: tmp_path / f"{other}.safetensors" for other in create("methods", name, late).GIVEN}
+    method = create("methods", name, late)
+    spec = spec | {"method": {"name": name, "parameters": late}, "architecture": architecture_of(method)}
+    given = {other: tmp_path / f"{other}.safetensors" for other in method.GIVEN}
     spec |= {"given": {other: {"architecture": ARCHITECTURE} for other in given}}
+    spec |= {"parts": {part: ARCHITECTURE for part in method.PARTS}}
     for file in given.values():
         save_weights(build(ARCHITECTURE, 3, 3).state_dict(), file)
     once = tiny.train(spec, data, tmp_path / "once", weights=given)

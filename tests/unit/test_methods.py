@@ -17,6 +17,7 @@ from robustlens.attacks.threat import Threat
 from robustlens.learning.learner import Learner
 from robustlens.learning.method import Attacked, batch_of
 from robustlens.methods.gairat import Gairat
+from robustlens.methods.he import He
 from robustlens.methods.mail_at import MailAt
 from robustlens.methods.mail_trades import MailTrades, margin_weight
 from robustlens.methods.mart import Mart
@@ -118,8 +119,18 @@ def mail_loss(z: list[float], a: list[float], y: int, w: float) -> float:
     return cross_entropy(z, y) + 5 * w * kl(z, a)
 
 
+def scaled(s: float, *logits: list[float]) -> list[list[float]]:
+    return [[s * v for v in row] for row in logits]
+
+
+def he(z: list[float], y: int, s: float, m: float) -> float:
+    return cross_entropy([s * (v - m) if k == y else s * v for k, v in enumerate(z)], y)
+
+
 CASES = [
     Case("standard", Standard(), lambda z, a, y, w: cross_entropy(z, y)),
+    Case("he", He(), lambda z, a, y, w: he(a, y, 10, 0.2)),
+    Case("he on trades", He("trades", scale=15), lambda z, a, y, w: he(z, y, 15, 0.2) + 6 * kl(*scaled(15, z, a))),
     Case("sat", SAT(), lambda z, a, y, w: cross_entropy(a, y)),
     Case("trades", Trades(), lambda z, a, y, w: cross_entropy(z, y) + 6 * kl(z, a)),
     Case("trades, beta 2.5", Trades(beta=2.5), lambda z, a, y, w: cross_entropy(z, y) + 2.5 * kl(z, a)),

@@ -39,6 +39,7 @@ class Gadget:
     GIVEN = ("helper",)
     PARTS = ("teacher", "student")
     ALSO = ("clean",)
+    HEAD = "cosine"
 '''
 
 
@@ -82,7 +83,12 @@ def test_a_component_as_its_file_declares_it(gadgets):
     assert found.class_name == "Gadget"
     assert list(found.kinds) == ["size", "mode", "widths", "layers"]
     assert found.defaults == {"mode": "fast", "widths": [1, 2], "layers": None}
-    assert (found.given, found.parts, found.also) == (("helper",), ("teacher", "student"), ("clean",))
+    assert (found.given, found.parts, found.also, found.head) == (
+        ("helper",),
+        ("teacher", "student"),
+        ("clean",),
+        "cosine",
+    )
 
 
 @pytest.mark.parametrize(

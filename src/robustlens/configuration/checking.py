@@ -19,7 +19,7 @@ from robustlens.configuration.facts import (
 )
 from robustlens.configuration.reading import Config
 from robustlens.errors import RobustlensError
-from robustlens.parameters import nearest, resolve
+from robustlens.parameters import component, nearest, resolve
 
 
 def check(config: Config, schema: Config) -> None:
@@ -44,6 +44,11 @@ def check_trainings(config: Config, schema: Config, runs: Iterable[tuple[str, st
         where = f"config.recipes.{recipe}.training" if "training" in chosen else f"config.datasets.{dataset}.training"
         _check_training(settings, where)
         _check_padding(settings["augmentation"], smallest_side(config, dataset), where)
+        head = component("methods", chosen["method"], f"config.recipes.{recipe}.method").head
+        if head and architecture(config, dataset, recipe).get("head") != head:
+            raise RobustlensError(
+                f"config.recipes.{recipe}: {chosen['method']} needs another last layer; add `head: {head}`"
+            )
         start = chosen.get("start_from", {}).get("recipe")
         if start and architecture(config, dataset, start) != architecture(config, dataset, recipe):
             raise RobustlensError(
@@ -137,6 +142,8 @@ def _resolve_components(config: Config) -> None:
         recipe.update(resolve("methods", recipe["method"], parameters, f"config.recipes.{name}"))
         if "architecture" in recipe:
             _resolve_architecture(recipe["architecture"], f"config.recipes.{name}.architecture")
+        if "head" in recipe:
+            resolve("heads", recipe["head"], {}, f"config.recipes.{name}.head")
         for part, settings in recipe.get("parts", {}).items():
             _resolve_architecture(settings, f"config.recipes.{name}.parts.{part}")
         for observer, settings in recipe.get("observers", {}).items():

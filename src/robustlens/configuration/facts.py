@@ -14,7 +14,19 @@ CATALOGUE = Path(__file__).parent.parent / "data" / "catalogue"
 CHECKSUMS = ("sha256", "sha1", "md5")
 # Keys of a recipe, of an architecture, of an attack and of a generator that are not their component's parameters.
 OF_RECIPE = (
-    *("method", "training", "architecture", "threat", "start_from", "given", "parts", "mix", "observers", "leave_out"),
+    *(
+        "method",
+        "training",
+        "architecture",
+        "head",
+        "threat",
+        "start_from",
+        "given",
+        "parts",
+        "mix",
+        "observers",
+        "leave_out",
+    ),
     *("changes", "label", "colour", "marker"),
 )
 OF_ARCHITECTURE = ("family", "head", "normalisation")
@@ -101,7 +113,9 @@ def architecture(config: Config, dataset: str, recipe: str) -> Config:
     """Of the runs of a recipe on a dataset, or of a third-party model."""
     if recipe in config["models"]:
         return config["models"][recipe]["architecture"]
-    return config["recipes"][recipe].get("architecture", config["datasets"][dataset]["architecture"])
+    chosen = config["recipes"][recipe]
+    head = {"head": chosen["head"]} if "head" in chosen else {}
+    return chosen.get("architecture", config["datasets"][dataset]["architecture"]) | head
 
 
 def feature_architecture(config: Config, dataset: str) -> Config:

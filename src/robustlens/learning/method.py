@@ -96,12 +96,14 @@ class Method(ABC):
     """A training method. `loss` is what it must define.
 
     GIVEN: names of the frozen networks of other runs that it needs. PARTS: of the networks of other architectures that
-    it trains. The recipe says which they are. ALSO: of the further classifiers that it deploys.
+    it trains. The recipe says which they are. ALSO: of the further classifiers that it deploys. HEAD: of the head that
+    its classifier must have, if it must be a special one.
     """
 
     GIVEN: ClassVar[tuple[str, ...]] = ()
     PARTS: ClassVar[tuple[str, ...]] = ()
     ALSO: ClassVar[tuple[str, ...]] = ()
+    HEAD: ClassVar[str | None] = None
 
     def network(self, build: Build) -> nn.Module:
         """The classifier that is trained. build(): one of the run's architecture with fresh weights."""
