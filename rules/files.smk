@@ -52,9 +52,8 @@ def run_folder(wildcards):
 
 
 def evaluated_checkpoints(wildcards):
-    names = configuration.evaluated_checkpoints(CONFIG, wildcards.dataset, wildcards.recipe, wildcards.suite)
-    files = [name if name in ("best", "last", "published") else "checkpoints" for name in names]
-    return [f"{run_folder(wildcards)}/{name}.safetensors" for name in dict.fromkeys(files)]
+    found = configuration.evaluated_checkpoints(CONFIG, wildcards.dataset, wildcards.recipe, wildcards.suite)
+    return [f"{run_folder(wildcards)}/{file}.safetensors" for file in dict.fromkeys(file for _, file in found)]
 
 
 def evaluation_index(wildcards):

@@ -72,6 +72,12 @@ def network_spec(script, told):
     return spec
 
 
+def correct_spec(wildcards):
+    found = specs.corrected(CONFIG, wildcards)
+    modules = [component_module("corrections", chosen["family"]) for chosen in found["corrections"].values()]
+    return job_spec("correct", *architecture_modules(found["architecture"]), *modules, **found)
+
+
 def evaluate_spec(wildcards):
     """Each attack has a digest of its own: a change of one attack's code recomputes only that attack."""
     found = specs.evaluated(CONFIG, wildcards)

@@ -18,6 +18,7 @@ GROUPS = {
     "attacks": "Attacks, for `attacks.<name>.family`",
     "models": "Architectures, for `architecture.family`",
     "generators": "Generators, for `generators.<name>.family`",
+    "corrections": "Corrections of the last layer, for `corrections.<name>.family`",
     "observers": "Observers, for `recipes.<name>.observers`",
     "data": "Dataset readers, for `datasets.<name>.reader`",
 }

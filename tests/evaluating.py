@@ -31,7 +31,7 @@ SPEC = {name: RUN[name] for name in ("dataset", "recipe", "seed", "architecture"
     "suite": "robustness",
     "threat": {"name": "linf-4-16", **RUN["threat"]},
     "batch_size": 25,
-    "checkpoints": list(CHECKPOINTS),
+    "checkpoints": [[name, name] for name in CHECKPOINTS],
     "attacks": [an_attack("clean", 0), an_attack("pgd2", 2), an_attack("pgd3", 3, samples=12, best_only=True)],
     "code": "0123456789ab",
 }
@@ -72,8 +72,7 @@ class House:
     def evaluate(self, spec: dict = SPEC, threads: int = 1) -> dict:
         """The index; `attacked` has what was computed for it."""
         self.attacked.clear()
-        files = [name if name in CHECKPOINTS else "checkpoints" for name in spec["checkpoints"]]
-        weights = [self.folder / f"run/{name}.safetensors" for name in dict.fromkeys(files)]
+        weights = [self.folder / f"run/{file}.safetensors" for file in dict.fromkeys(f for _, f in spec["checkpoints"])]
         job = Certificate(spec, [self.data / "sheet.json", *weights])
         certificates = self.folder / "provenance/evaluations" / spec["threat"]["name"]
         evaluations = asked_for(spec, self.data, weights, self.place(spec), certificates)

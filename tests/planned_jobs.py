@@ -89,7 +89,7 @@ def evaluation(*attacks: dict, checkpoints=("best", "last"), recipe: str = "sat"
     spec = {"dataset": "small", "recipe": recipe, "seed": 0, "suite": "robustness", "architecture": TINY}
     return job(
         "evaluate",
-        spec | {"attacks": named, "batch_size": batch, "checkpoints": list(checkpoints)},
+        spec | {"attacks": named, "batch_size": batch, "checkpoints": [[name, name] for name in checkpoints]},
         inputs=(SHEET, *(weights(recipe, 0, checkpoint) for checkpoint in checkpoints)),
         outputs=(f"results/s/evaluations/small/{recipe}/seed0/linf-1-4/robustness.json",),
     )

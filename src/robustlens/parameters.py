@@ -29,6 +29,7 @@ KINDS = {
     "heads": "head",
     "data": "dataset reader",
     "generators": "generator",
+    "corrections": "correction",
     "generation": "sampler",
 }
 
@@ -67,7 +68,7 @@ PositiveInts = Kind(
     lambda v: isinstance(v, (list, tuple)) and len(v) > 0 and all(_integer(i) and i > 0 for i in v),
     "a list of whole numbers above 0",
 )
-Numbers = Kind(lambda v: isinstance(v, (list, tuple)) and all(map(_number, v)), "a list of numbers")
+Numbers = Kind(lambda v: isinstance(v, (list, tuple)) and len(v) > 0 and all(map(_number, v)), "a list of numbers")
 Name = Kind(lambda v: isinstance(v, str) and v != "", "a name")
 Names = Kind(lambda v: isinstance(v, (list, tuple)) and all(map(Name.accepts, v)), "a list of names")
 Flag = Kind(lambda v: isinstance(v, bool), "true or false")

@@ -169,6 +169,7 @@ def test_the_architectures_of_a_method_s_parts_must_be_given(monkeypatch):
 def suite_of(*checkpoints: str) -> Callable[[dict], None]:
     def changed(raw: dict) -> None:
         raw["recipes"]["sat"]["training"] = {"checkpoints": [7, 3]}
+        raw["corrections"] = {"moved": {"family": "logit-adjusted"}}
         raw["scales"]["small"]["suites"]["brief"]["checkpoints"] = list(checkpoints)
         raw["scales"]["small"]["studies"]["mine"]["cohorts"]["main"]["suite"] = "brief"
 
@@ -177,9 +178,12 @@ def suite_of(*checkpoints: str) -> Callable[[dict], None]:
 
 def test_a_suite_looks_at_the_checkpoints_that_a_run_has(monkeypatch):
     monkeypatch.setattr(facts, "_also_deployed", lambda method: ("clean",) if method == "trades" else ())
-    config = loaded(suite_of("best", "last-clean", "epochs"))
-    assert evaluated_checkpoints(config, "digits", "sat", "brief") == ["best", "3", "7"]
-    assert evaluated_checkpoints(config, "digits", "trades", "brief") == ["best", "last-clean"]
+    config = loaded(suite_of("best", "last-clean", "best-moved", "last-moved", "epochs"))
+    moved = ["best-moved", "corrected"]
+    of_epochs = [[epoch, "checkpoints"] for epoch in ("3", "7")]
+    assert evaluated_checkpoints(config, "digits", "sat", "brief") == [["best", "best"], moved, *of_epochs]
+    clean = ["last-clean", "checkpoints"]
+    assert evaluated_checkpoints(config, "digits", "trades", "brief") == [["best", "best"], clean, moved]
 
 
 def test_a_suite_that_looks_at_no_checkpoint_of_a_run_is_refused():

@@ -275,7 +275,7 @@ EVALUATION = {key: SPEC[key] for key in ("dataset", "recipe", "seed", "architect
     "suite": "robustness",
     "threat": {"name": "near", **SPEC["threat"]},
     "batch_size": 500,
-    "checkpoints": ["best", "last"],
+    "checkpoints": [["best", "best"], ["last", "last"]],
     "attacks": [
         {"name": "clean", "family": "clean", "parameters": {}, "samples": None, "best_only": False, "code": "01"},
         {

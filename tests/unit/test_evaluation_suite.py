@@ -85,7 +85,8 @@ def test_further_checkpoints_are_taken_by_name_from_the_file_that_has_them_all(h
     run = house.folder / "run"
     both = [(name, load_weights(run / f"{source}.safetensors")) for name, source in (("7", "last"), ("12", "best"))]
     save_weights({f"{n}.{key}": t for n, state in both for key, t in state.items()}, run / "checkpoints.safetensors")
-    said = house.evaluate(changed(lambda spec: spec.update(checkpoints=["best", "7", "12"])))
+    asked = [["best", "best"], ["7", "checkpoints"], ["12", "checkpoints"]]
+    said = house.evaluate(changed(lambda spec: spec.update(checkpoints=asked)))
     assert [entry["file"] for entry in said["evaluations"]] == [
         *("best/clean.parquet", "best/pgd2.parquet", "best/pgd3.12.parquet"),
         *(f"{checkpoint}/{attack}.parquet" for checkpoint in ("7", "12") for attack in ("clean", "pgd2")),
@@ -96,7 +97,7 @@ def test_further_checkpoints_are_taken_by_name_from_the_file_that_has_them_all(h
         same = next(e for e in first["evaluations"] if (e["checkpoint"], e["attack"]) == (source, "pgd2"))
         assert tables[name].equals(pd.read_parquet(house.place(SPEC) / same["file"]))
     with pytest.raises(RobustlensError, match=r"checkpoints\.safetensors: no checkpoint '8'; it has 12, 7"):
-        house.evaluate(changed(lambda spec: spec.update(checkpoints=["8"])))
+        house.evaluate(changed(lambda spec: spec.update(checkpoints=[["8", "checkpoints"]])))
 
 
 def test_a_subset_and_all_images_are_two_evaluations_and_as_many_as_there_are_is_all(house):

@@ -96,7 +96,7 @@ def test_a_component_as_its_file_declares_it(gadgets):
     [
         (parameters.Name, ["bn1", "a.b"], ["", 1, None, ["bn1"]]),
         (parameters.Names, [[], ["bn1"], ("a", "b")], ["bn1", [""], [1], None]),
-        (parameters.Numbers, [[], [1, -0.5]], [1, ["1"], [math.nan], [True], None]),
+        (parameters.Numbers, [[0], [1, -0.5]], [[], 1, ["1"], [math.nan], [True], None]),
         (parameters.OrNull(parameters.Positive), [None, 0.5], [0, "null", math.inf]),
         (parameters.OrNull(parameters.OneOf("a")), [None, "a"], ["b", ""]),
     ],

@@ -11,6 +11,7 @@ import jsonschema
 from robustlens.configuration.facts import (
     OF_ARCHITECTURE,
     OF_ATTACK,
+    OF_CORRECTION,
     OF_GENERATOR,
     OF_RECIPE,
     architecture,
@@ -152,6 +153,8 @@ def _resolve_components(config: Config) -> None:
         _resolve_family("attacks", attack, f"config.attacks.{name}", OF_ATTACK)
     for name, generator in config["generators"].items():
         _resolve_family("generators", generator, f"config.generators.{name}", OF_GENERATOR)
+    for name, correction in config["corrections"].items():
+        _resolve_family("corrections", correction, f"config.corrections.{name}", OF_CORRECTION)
     for name, dataset in config["datasets"].items():
         _resolve_family("data", dataset["reader"], f"config.datasets.{name}.reader")
         _resolve_architecture(dataset["architecture"], f"config.datasets.{name}.architecture")

@@ -12,7 +12,7 @@ from robustlens.training.optional import other_runs
 
 CATALOGUE = Path(__file__).parent.parent / "data" / "catalogue"
 CHECKSUMS = ("sha256", "sha1", "md5")
-# Keys of a recipe, of an architecture, of an attack and of a generator that are not their component's parameters.
+# Keys of recipes, architectures, attacks, corrections and generators that are not their component's parameters.
 OF_RECIPE = (
     *(
         "method",
@@ -31,6 +31,7 @@ OF_RECIPE = (
 )
 OF_ARCHITECTURE = ("family", "head", "normalisation")
 OF_ATTACK = ("family", "label")
+OF_CORRECTION = ("family", "label")
 OF_GENERATOR = ("family", "per_class", "seed", "label")
 
 
@@ -137,18 +138,33 @@ def trained_under(config: Config, dataset: str, recipe: str) -> str:
     return config["recipes"].get(recipe, {}).get("threat", config["datasets"][dataset]["threat"])
 
 
-def evaluated_checkpoints(config: Config, dataset: str, recipe: str, suite: str) -> list[str]:
-    """Those of a run that a suite looks at and the run has, in the order of the suite: `epochs` are all of its
-    `training.checkpoints`."""
+def evaluated_checkpoints(config: Config, dataset: str, recipe: str, suite: str) -> list[list[str]]:
+    """Those of a run that a suite looks at and the run has, in the order of the suite, each with the name of its file
+    of weights. `epochs` are all of the run's `training.checkpoints`."""
     if recipe in config["models"]:
-        return ["published"]
+        return [["published", "published"]]
     also = _also_deployed(config["recipes"][recipe]["method"])
     epochs = sorted(training(config, dataset, recipe)["checkpoints"])
-    found: list[str] = []
+    found: list[list[str]] = []
     for name in config["suites"][suite]["checkpoints"]:
-        _, _, of = name.partition("-")
-        found += [*map(str, epochs)] if name == "epochs" else [name] if not of or of in also else []
+        of, _, further = name.partition("-")
+        if name == "epochs":
+            found += [[str(epoch), "checkpoints"] for epoch in epochs]
+        elif not further:
+            found.append([name, name])
+        elif further in also:
+            found.append([name, "checkpoints"])
+        elif of == "best" and further in config["corrections"]:
+            found.append([name, "corrected"])
     return found
+
+
+def corrections(config: Config) -> Config:
+    """The family and the parameters of each, by name."""
+    return {
+        name: {"family": own["family"], "parameters": {k: v for k, v in own.items() if k not in OF_CORRECTION}}
+        for name, own in config["corrections"].items()
+    }
 
 
 @cache

@@ -209,7 +209,7 @@ def check_checksum(archive: Config, where: str) -> None:
 def _check_texts(config: Config) -> None:
     """Labels and titles are printed in tables, which LaTeX must be able to."""
     sections = (
-        *(("recipes", "label"), ("attacks", "label"), ("generators", "label")),
+        *(("recipes", "label"), ("attacks", "label"), ("generators", "label"), ("corrections", "label")),
         *(("datasets", "title"), ("models", "title")),
     )
     for section, key in sections:

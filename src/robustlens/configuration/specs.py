@@ -21,6 +21,15 @@ def measured(config: Config, names: Any) -> Config:
     return of_run(config, names) | {"batch_size": config["datasets"][names.dataset]["tracking"]["batch_size"]}
 
 
+def corrected(config: Config, names: Any) -> Config:
+    tracking = config["datasets"][names.dataset]["tracking"]
+    return of_run(config, names) | {
+        "threat": config["threats"][facts.trained_under(config, names.dataset, names.recipe)],
+        "tracking": {key: tracking[key] for key in ("attack_steps", "batch_size")},
+        "corrections": facts.corrections(config),
+    }
+
+
 def imported(config: Config, names: Any) -> Config:
     model = config["models"][names.model]
     return {

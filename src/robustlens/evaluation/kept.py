@@ -22,7 +22,6 @@ from robustlens.lock import take
 OF_RUN = ("dataset", "recipe", "seed", "architecture", "threat", "batch_size")
 OF_ATTACK = ("name", "family", "parameters")
 BEST = ("best", "published")  # a third-party model has one checkpoint
-SEVERAL = "checkpoints"  # the file of several ones
 POLL_SECONDS = 1.0
 UNREADABLE = (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError)  # what a damaged certificate raises
 
@@ -49,7 +48,7 @@ class Evaluation:
     @property
     def within(self) -> str | None:
         """Which of the checkpoints in its file of weights it is; None: the file has one."""
-        return self.parameters["checkpoint"] if self.weights.stem == SEVERAL else None
+        return None if self.parameters["checkpoint"] == self.weights.stem else self.parameters["checkpoint"]
 
     @property
     def key(self) -> str:
@@ -62,14 +61,14 @@ class Evaluation:
 def asked_for(spec: dict, data: Path, weights: Sequence[Path], folder: Path, certificates: Path) -> list[Evaluation]:
     """The evaluations of a suite, in its order: checkpoint by checkpoint, attack by attack.
 
-    spec: of the job. data: folder of the prepared dataset. weights: files of checkpoints by their names, and
-    checkpoints.safetensors for all others. folder: where the evaluations of the run under the threat are; certificates:
+    spec: of the job; it names each checkpoint and its file of weights, which may have several. data: folder of the
+    prepared dataset. weights: those files. folder: where the evaluations of the run under the threat are; certificates:
     where theirs are. Evaluations of a subset of the test images have its size in their file's name.
     """
     of_run = [*OF_RUN, *(["crop"] if "crop" in spec else [])]
     images = load(data, [], spec.get("crop")).sheet["sizes"]["test"]
     files, found = {file.stem: file for file in weights}, []
-    for checkpoint in spec["checkpoints"]:
+    for checkpoint, file in spec["checkpoints"]:
         for attack in spec["attacks"]:
             if attack["best_only"] and checkpoint not in BEST:
                 continue
@@ -81,9 +80,8 @@ def asked_for(spec: dict, data: Path, weights: Sequence[Path], folder: Path, cer
                 "arithmetic": arithmetic.of(spec),
                 "code": attack["code"],
             }
-            file = files[checkpoint] if checkpoint in files else files[SEVERAL]
             table, certificate = folder / f"{place}.parquet", certificates / f"{place}.json"
-            found.append(Evaluation(parameters, file, data / "sheet.json", table, certificate))
+            found.append(Evaluation(parameters, files[file], data / "sheet.json", table, certificate))
     return found
 
 

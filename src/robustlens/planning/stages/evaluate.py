@@ -56,7 +56,7 @@ def evaluations(job: Job, known: Known) -> list[Evaluation]:
     test = known.dataset(job).sizes["test"]
     folder = Path(next(path for path in job.outputs if path != job.certificate)).parent  # of the suite's index
     found = []
-    for checkpoint in job.spec["checkpoints"]:
+    for checkpoint, _ in job.spec["checkpoints"]:
         for attack in job.spec["attacks"]:
             if not attack["best_only"] or checkpoint in BEST:
                 images = min(test, attack["samples"] or test)
