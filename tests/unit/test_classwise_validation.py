@@ -83,14 +83,15 @@ def test_a_class_without_validation_images_does_not_keep_an_epoch_out(monkeypatc
 
 
 class Thresholds(nn.Module):
-    """One pixel: class 0 below 0.5, class 1 above it. It refuses to be in train mode."""
+    """One pixel: class 0 below 0.5, class 1 above it. It counts its passes, and refuses to be in train mode."""
 
     def __init__(self):
         super().__init__()
-        self.slope = nn.Parameter(torch.tensor(8.0))
+        self.slope, self.passes = nn.Parameter(torch.tensor(8.0)), 0
 
     def forward(self, x: Tensor) -> Tensor:
         assert not self.training
+        self.passes += 1
         pixel = x.flatten(1)
         return torch.cat([torch.zeros_like(pixel), self.slope * (pixel - 0.5), torch.full_like(pixel, -100)], dim=1)
 
@@ -120,6 +121,7 @@ def test_fawa_attacks_the_validation_images(threshold: float, accepted: int):
     learner = learner_of(method, Thresholds())
     method.after_epoch(learner, moment(1, validation=validation(), threat=NEARBY))
     assert int(learner.memory.accepted) == accepted
+    assert learner.network.passes == 2 * (10 + 2)  # in two batches: those of the attack, natural and adversarial images
 
 
 def test_frl_attacks_the_validation_images():
@@ -127,6 +129,7 @@ def test_frl_attacks_the_validation_images():
     method = Frl(tolerance=0.0, rate=0.6, margin_rate=2.1)
     learner = learner_of(method, Thresholds())
     method.before_epoch(learner, moment(1, validation=validation(), threat=NEARBY))
+    assert learner.network.passes == 2 * (20 + 2)
     assert learner.memory.natural.tolist() == pytest.approx([0.6 / 21, 0, 0], abs=1e-12)
     assert learner.memory.boundary.tolist() == pytest.approx([1.2 / 21, 0, 0], abs=1e-12)
     assert learner.memory.margin.tolist() == pytest.approx([2.1 / 21, -2.1 / 28, 0], abs=1e-12)

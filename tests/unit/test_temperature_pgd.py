@@ -161,7 +161,7 @@ def test_the_true_class_keeps_its_part_where_single_precision_loses_it():
 
 
 @pytest.mark.parametrize("logits", [[1000.0, -1000.0, -1001.0], [-1000.0, 1000.0, 999.0]], ids=["sure", "fooled"])
-@pytest.mark.parametrize("inverse_temperature", [0.5, 1, 100])
+@pytest.mark.parametrize("inverse_temperature", [0.5, 1, 100, 1e306])
 def test_the_direction_is_finite_and_not_zero_at_logits_of_a_thousand(logits, inverse_temperature):
     """By hand: rivals one apart have shares of 1 / (1 + exp(-1 / T))."""
     share = 1 / (1 + math.exp(-inverse_temperature))
