@@ -1,7 +1,7 @@
 """What methods remember of classes, and what follows from it: weights, radii and multipliers.
 
-Worked examples were computed with the functions of the released codes; loops in float64 are ours. The losses are in
-`test_methods.py`, too.
+The worked examples of DAFA and CFA are what functions of their released codes give; that of FRL follows its rules, of
+which the weights and the limit were run. Loops are in float64. `test_methods.py` has the losses, too.
 """
 
 import math

@@ -17,8 +17,9 @@ from robustlens.parameters import NonNegative, PositiveInt
 
 @dataclass(frozen=True)
 class Dafa(Method):
-    """(1/B) sum_i [ w_y CE(f(x_i), y_i) + beta KL(p_i || q_i) ], x* as in TRADES, but with w_y times the
-    threat's epsilon and step size.
+    """(1/B) sum_i [ w_y CE(f(x_i), y_i) + beta KL(p_i || q_i) ]
+
+    x* as in TRADES, but with w_y times the threat's epsilon and step size.
 
     Up to and including epoch `start_epoch` (counted from 1) w = 1. Then the weights follow, once and for all, from how
     that epoch's adversarial images were classified (`class_weights`); the released code does so after epoch 70 of 110.
@@ -60,9 +61,9 @@ def class_weights(similarity: Tensor, strength: float) -> Tensor:
 
         where S_ii < S_jj:  w_i += strength S_ij S_jj,  w_j -= strength S_ij S_jj
 
-    The harder class of a pair gains what the easier one loses. Where S_ii = S_jj, both lose theirs, as in the released
-    code; in the paper's algorithm neither does. A class without images (a row of NaN) keeps 1 and moves no other. What
-    would be below 0 (with a large strength, or where nearly all is taken for one class) is 0.
+    The harder class of a pair gains what the easier one loses. Where S_ii = S_jj, each loses as the easier one would, as
+    in the released code; in the paper's algorithm neither does. A class without images (a row of NaN) keeps 1 and moves
+    no other. What would be below 0 (with a large strength, or where nearly all is taken for one class) is 0.
     """
     similarity = similarity.nan_to_num(0.0)
     own = similarity.diagonal()

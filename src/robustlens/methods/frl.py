@@ -41,7 +41,7 @@ class Frl(Method):
     The step size is the threat's times the largest m_y of the whole batch. With the paper's threat that is a quarter of
     the largest radius, as in the released code. `rate` is halved before every `halved_every`-th epoch. A class without
     validation images keeps its multipliers.
-    tolerance: 0.07 in the released code; 0.1 where it changes no margins, which is a `margin_rate` of 0 here.
+    tolerance: 0.07 in the released code; 0.1 in its variant without margins, which is `margin_rate: 0` here.
     """
 
     beta: NonNegative = 1.5
