@@ -8,8 +8,9 @@ from robustlens.learning.statistics import ClassCounts, ClassStatistics
 
 
 def validated(learner: Learner, epoch: Epoch, attack: Attack, classes: int) -> dict[str, ClassStatistics]:
-    """The same statistics as `epoch.statistics`, of the validation images: natural, and attacked under the run's
-    threat. All in eval mode, with random numbers of `epoch.random`."""
+    """Statistics of the validation images by kind, "natural" and "adversarial", as `epoch.statistics` has them of the
+    training images. They are attacked under the run's threat, in eval mode, with random numbers of `epoch.random`;
+    the learner is left in eval mode. classes: of the dataset, K."""
     counts = ClassCounts(1, classes).to(epoch.random.device)
     learner.eval()
     with frozen(learner):

@@ -61,9 +61,10 @@ def class_weights(similarity: Tensor, strength: float) -> Tensor:
 
         where S_ii < S_jj:  w_i += strength S_ij S_jj,  w_j -= strength S_ij S_jj
 
-    The harder class of a pair gains what the easier one loses. Where S_ii = S_jj, each loses as the easier one would, as
-    in the released code; in the paper's algorithm neither does. A class without images (a row of NaN) keeps 1 and moves
-    no other. What would be below 0 (with a large strength, or where nearly all is taken for one class) is 0.
+    The harder class of a pair gains what the easier one loses. Where S_ii = S_jj, each loses as the easier one would:
+    so does the released code, while the paper's algorithm leaves both alone. A class without images (a row of NaN)
+    keeps 1 and moves no other. What would be below 0 (with a large strength, or where nearly all is taken for one
+    class) is 0.
     """
     similarity = similarity.nan_to_num(0.0)
     own = similarity.diagonal()
