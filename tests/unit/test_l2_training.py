@@ -50,13 +50,13 @@ def per_class(monkeypatch) -> None:
     monkeypatch.setattr(classification, "create", lambda *_: Radii())
 
 
-def attacked(run: Training) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """(x, y, x_adv) of every step of a training, which is run to its end."""
+def attacked(run: Training) -> list[tuple[Tensor, Tensor, Tensor, Threat]]:
+    """(x, y, x_adv, the threat) of every step of a training, which is run to its end."""
     attack, seen = run.task.attack, []
 
-    def watched(learner, x: Tensor, y: Tensor, *rest) -> Tensor | Attacked:
-        found = attack(learner, x, y, *rest)
-        seen.append((x, y, getattr(found, "x_adv", found)))
+    def watched(learner, x: Tensor, y: Tensor, threat: Threat, random: torch.Generator) -> Tensor | Attacked:
+        found = attack(learner, x, y, threat, random)
+        seen.append((x, y, getattr(found, "x_adv", found), threat))
         return found
 
     run.task.attack = watched
@@ -74,9 +74,10 @@ def sizes(x: Tensor, x_adv: Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("method", ATTACKING)
 def test_every_method_trains_on_images_of_the_l2_ball(method, tmp_path):
-    for x, _, x_adv in attacked(tiny.made(spec(method), DATA, tmp_path)):
-        moved = sizes(x, x_adv)
-        assert (moved <= 0.75 + 1e-6).all() and (moved > 0.5).any()  # three steps of 1/4 in a ball of 3/4
+    """Three steps of 1/4 in a ball of 3/4, or in one that the method gives to the image."""
+    for x, _, x_adv, threat in attacked(tiny.made(spec(method), DATA, tmp_path)):
+        moved, radii = sizes(x, x_adv), torch.as_tensor(threat.epsilon).double().flatten().numpy()
+        assert threat.norm == "l2" and (moved <= radii + 1e-6).all() and (moved > 0.5).any()
         assert x_adv.min() >= 0 and x_adv.max() <= 1
         pixels = (x_adv - x).abs().flatten(1)  # they move as far as their slopes are steep, not all as far
         assert (pixels.amax(1) > 2.5 * pixels.median(1).values).all()
@@ -84,7 +85,7 @@ def test_every_method_trains_on_images_of_the_l2_ball(method, tmp_path):
 
 def test_radii_and_steps_of_classes_hold_for_each_image(per_class, tmp_path):
     shares = []
-    for x, y, x_adv in attacked(tiny.made(spec("sat"), DATA, tmp_path)):
+    for x, y, x_adv, _ in attacked(tiny.made(spec("sat"), DATA, tmp_path)):
         radii, moved = RADII[y].double().numpy(), sizes(x, x_adv)
         assert (moved <= radii + 1e-6).all()
         shares.append(moved / radii)

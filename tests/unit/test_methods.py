@@ -5,7 +5,8 @@ A stub network hands out prescribed logits, so a loss is a plain function of two
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -16,6 +17,10 @@ from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
 from robustlens.learning.learner import Learner
 from robustlens.learning.method import Attacked, batch_of
+from robustlens.methods.cfa import Cfa
+from robustlens.methods.class_weighted_sat import ClassWeightedSat
+from robustlens.methods.dafa import Dafa
+from robustlens.methods.frl import Frl
 from robustlens.methods.gairat import Gairat
 from robustlens.methods.he import He
 from robustlens.methods.mail_at import MailAt
@@ -49,14 +54,17 @@ class PrescribedLogits(nn.Module):
         return self.logits[rows]
 
 
-def run(method: Any, epoch: int, natural=NATURAL, adversarial=ADVERSARIAL, labels=LABELS):
-    """The loss and the stub network, after the loss's backward pass."""
+def run(method: Any, epoch: int, natural=NATURAL, adversarial=ADVERSARIAL, labels=LABELS, memory=MappingProxyType({})):
+    """The loss and the stub network, after the loss's backward pass. memory: what the method remembers of classes."""
     model = PrescribedLogits(natural, adversarial)
     images = torch.arange(2 * len(natural), dtype=torch.float64).view(-1, 1, 1, 1)
     x, x_adv = images[: len(natural)], images[len(natural) :]
     kappa = torch.tensor(KAPPA, dtype=torch.float64)
     attacked = Attacked(x_adv, found={"kappa": kappa}) if isinstance(method, Gairat) else x_adv
-    terms = method.loss(Learner(model), batch_of(x, torch.tensor(labels), attacked, epoch))
+    learner = Learner(model, memory=method.memory(CLASSES)).double()
+    for name, of_class in memory.items():
+        learner.memory.get_buffer(name).copy_(torch.tensor(of_class, dtype=torch.float64))
+    terms = method.loss(learner, batch_of(x, torch.tensor(labels), attacked, epoch))
     losses = sum(terms.values()) if isinstance(terms, dict) else terms
     assert losses.shape == (len(labels),)
     loss = losses.mean()
@@ -113,6 +121,7 @@ class Case:
     weight: Callable[[list[float], list[float], int], float] = lambda z, a, y: 1.0
     epoch: int = 1
     normalised: bool = False  # the weights have a mean of 1
+    memory: dict[str, list[float]] = field(default_factory=dict)
 
 
 def mail_loss(z: list[float], a: list[float], y: int, w: float) -> float:
@@ -125,6 +134,21 @@ def scaled(s: float, *logits: list[float]) -> list[list[float]]:
 
 def he(z: list[float], y: int, s: float, m: float) -> float:
     return cross_entropy([s * (v - m) if k == y else s * v for k, v in enumerate(z)], y)
+
+
+# Of the four classes, each of which one image is of.
+WEIGHTS, BETAS = [0.7, 1.4, 0.9, 1.1], [7.5, 3.0, 6.6, 4.8]
+FIRST, SECOND = [0.0, 0.2, 0.05, 0.0], [0.1, 0.0, 0.0, 0.3]  # multipliers of FRL
+
+
+def frl_loss(z: list[float], a: list[float], y: int, first: list[float], second: list[float]) -> float:
+    """Its weights are positive and add up to 1: over a batch with one image of each class their mean is 1/4."""
+    u, v = ([0.25 + of_class - sum(m) / 4 for of_class in m] for m in (first, second))
+    return 4 * u[y] * cross_entropy(z, y) + 1.5 * 4 * v[y] * kl(z, a)
+
+
+def cfa_loss(z: list[float], a: list[float], y: int, beta: float) -> float:
+    return (cross_entropy(z, y) + beta * kl(z, a)) / (1 + beta)
 
 
 CASES = [
@@ -216,6 +240,32 @@ CASES = [
         lambda z, a, y: weat_weight(z),
         normalised=True,
     ),
+    Case("class-weighted sat, no weights yet", ClassWeightedSat(), lambda z, a, y, w: cross_entropy(a, y)),
+    Case(
+        "class-weighted sat",
+        ClassWeightedSat(),
+        lambda z, a, y, w: w * cross_entropy(a, y),
+        lambda z, a, y: WEIGHTS[y],
+        memory={"weight": WEIGHTS},
+    ),
+    Case("dafa, no weights yet", Dafa(), lambda z, a, y, w: cross_entropy(z, y) + 6 * kl(z, a)),
+    Case(
+        "dafa",
+        Dafa(beta=2.5),
+        lambda z, a, y, w: w * cross_entropy(z, y) + 2.5 * kl(z, a),
+        lambda z, a, y: WEIGHTS[y],
+        memory={"weight": WEIGHTS},
+    ),
+    Case("cfa, sat", Cfa(base="sat"), lambda z, a, y, w: cross_entropy(a, y), memory={"beta": BETAS}),
+    Case("cfa, trades, all classes alike", Cfa(), lambda z, a, y, w: cfa_loss(z, a, y, 6)),
+    Case("cfa, trades", Cfa(), lambda z, a, y, w: cfa_loss(z, a, y, BETAS[y]), memory={"beta": BETAS}),
+    Case("frl, no multipliers yet", Frl(), lambda z, a, y, w: cross_entropy(z, y) + 1.5 * kl(z, a)),
+    Case(
+        "frl",
+        Frl(),
+        lambda z, a, y, w: frl_loss(z, a, y, FIRST, SECOND),
+        memory={"natural": FIRST, "boundary": SECOND},
+    ),
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
@@ -232,14 +282,14 @@ def weights_of(case: Case) -> list[float]:
 
 @each_case
 def test_loss_is_the_equation(case: Case):
-    loss, _ = run(case.method, case.epoch)
+    loss, _ = run(case.method, case.epoch, memory=case.memory)
     assert loss.item() == pytest.approx(batch_loss(case, NATURAL, ADVERSARIAL, weights_of(case)), rel=1e-12)
 
 
 @each_case
 def test_gradient_is_the_finite_difference_at_constant_weights(case: Case):
     """Both branches of the KL carry gradient, and the instance weights of MAIL, GAIRAT and WEAT carry none."""
-    _, model = run(case.method, case.epoch)
+    _, model = run(case.method, case.epoch, memory=case.memory)
     weights, step = weights_of(case), 1e-5
     for row in range(2 * BATCH):
         for k in range(CLASSES):
@@ -255,12 +305,13 @@ def test_gradient_is_the_finite_difference_at_constant_weights(case: Case):
 def test_forwards_are_one_per_kind_of_image_natural_first():
     """Batch normalisation makes the order part of the method; SAT and standard training pay for one forward."""
     natural, adversarial = list(range(BATCH)), list(range(BATCH, 2 * BATCH))
-    for method in (Trades(), Mart(), MailTrades(start_epoch=0), Weat(variant="nat"), Weat(variant="adv")):
+    for method in (Trades(), Mart(), MailTrades(start_epoch=0), Weat(variant="nat"), Weat(variant="adv"), Dafa()):
         assert run(method, 1)[1].calls == [natural, adversarial]
-    for method in (SAT(), MailAt(start_epoch=0), Gairat(start_epoch=0)):
+    for method in (SAT(), MailAt(start_epoch=0), Gairat(start_epoch=0), ClassWeightedSat(), Cfa(base="sat")):
         assert run(method, 1)[1].calls == [adversarial]
     assert run(Standard(), 1)[1].calls == [natural]
-    assert run(Trades(natural_again=True), 1)[1].calls == [natural, adversarial, natural]
+    for method in (Trades(natural_again=True), Cfa(base="trades"), Frl()):
+        assert run(method, 1)[1].calls == [natural, adversarial, natural]
 
 
 @pytest.mark.parametrize(
@@ -274,6 +325,11 @@ def test_forwards_are_one_per_kind_of_image_natural_first():
         (Gairat(), "ce", "uniform"),
         (Weat(variant="nat"), "kl", "gaussian"),
         (Weat(variant="adv"), "kl", "gaussian"),
+        (ClassWeightedSat(), "ce", "uniform"),
+        (Dafa(), "kl", "gaussian"),
+        (Cfa(base="sat"), "ce", "uniform"),
+        (Cfa(base="trades"), "kl", "gaussian"),
+        (Frl(), "kl", "gaussian"),
     ],
 )
 def test_attack_of_each_method(method: Any, loss: str, start: str):
