@@ -12,7 +12,7 @@ import pytest
 import tiny
 import torch
 from evaluating import SPEC, House, changed
-from synthetic import OTHER_THREAT, RESNET18, THREAT, context, write_evaluations
+from synthetic import AS_PUBLISHED, OTHER_THREAT, RESNET18, THREAT, context, write_evaluations
 
 from robustlens.attacks.threat import Threat
 from robustlens.data.prepared import load
@@ -194,7 +194,7 @@ blocks:
     architecture: resnet18
     metrics: [clean, pgd]
     values: {sat: [85, 50], trades: [84, 53]}
-  - {<<: *block, norm: l2, metrics: [pgd], values: {sat: [70], trades: [72]}}
+  - {<<: *block, norm: l2, epsilon: 1/2, metrics: [pgd], values: {sat: [70], trades: [72]}}
 """
 
 
@@ -205,7 +205,7 @@ def test_a_published_number_stands_beside_one_of_its_own_norm(tmp_path):
         for threat in (THREAT, OTHER_THREAT)
         for name, right in (("sat", 6), ("trades", 3))
     ]
-    facts = told(architectures={"cifar10": RESNET18})
+    facts = told(architectures={"cifar10": RESNET18}, threats=AS_PUBLISHED)
     for builder, expected in (
         (robustness, {"clean": ["85", "84", "", ""], "PGD-20": ["50", "53", "70", "72"]}),
         (differences, {"clean": ["1", ""], "PGD-20": ["-3", "-2"]}),
@@ -215,6 +215,9 @@ def test_a_published_number_stands_beside_one_of_its_own_norm(tmp_path):
         )
         for attack, numbers in expected.items():
             assert [row["published"] for row in rows if row["column"].endswith(attack)] == numbers
+    (tmp_path / "p.yaml").write_text(PUBLISHED.replace(", epsilon: 1/2", ""))
+    with pytest.raises(RobustlensError, match="block 2: 'epsilon' is missing beside the norm l2"):
+        PublishedNumbers(tmp_path / "p.yaml")
     (tmp_path / "p.yaml").write_text(PUBLISHED.replace("norm: l2", "norm: l3"))
     with pytest.raises(RobustlensError, match="block 2: no norm 'l3'; valid are: l2, linf"):
         PublishedNumbers(tmp_path / "p.yaml")

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from synthetic import OTHER_THREAT, RESNET18, context, evaluation, write_study
+from synthetic import AS_PUBLISHED, OTHER_THREAT, RESNET18, THREATS, context, evaluation, write_study
 from tabulated import cells, files_of, index_of, t_interval
 
 from robustlens.report.context import Recipe
@@ -19,7 +19,8 @@ def study(tmp_path_factory):
 
 def build(files, published=PUBLISHED, **changes):
     architectures = {"cifar10": RESNET18, "digits": RESNET18}
-    return differences.build(context(architectures=architectures, **changes), evaluations=files, published=published)
+    told = context(architectures=architectures, **{"threats": AS_PUBLISHED} | changes)
+    return differences.build(told, evaluations=files, published=published)
 
 
 def rate(index, checkpoint, attack):
@@ -205,7 +206,7 @@ def test_what_cannot_be_compared_is_said(tmp_path):
 
 def test_recipes_are_compared_under_one_threat(tmp_path):
     files = [*measured(tmp_path, "trades", "sat"), *measured(tmp_path, "sat", "trades", threat=OTHER_THREAT)]
-    table = build(files)
+    table = build(files, threats=THREATS)
     assert [(row.group, row.label, row.cells[0].value) for row in table.rows] == [
         ("L∞, ε = 3/16: minus TRADES", "SAT", 12.5),
         ("L2, ε = 1/2: minus TRADES", "SAT", -12.5),

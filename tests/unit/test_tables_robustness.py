@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic import OTHER_THREAT, RESNET18, context, evaluation, write_evaluations, write_study
+from synthetic import AS_PUBLISHED, OTHER_THREAT, RESNET18, THREATS, context, evaluation, write_evaluations, write_study
 from tabulated import cells, index_of
 
 from robustlens.report.context import Recipe
@@ -19,7 +19,8 @@ def study(tmp_path_factory):
 
 
 def build(files, **changes):
-    told = {"architectures": dict.fromkeys(("digits", "cifar10", "svhn"), RESNET18)} | changes
+    architectures = dict.fromkeys(("digits", "cifar10", "svhn"), RESNET18)
+    told = {"architectures": architectures, "threats": AS_PUBLISHED} | changes
     return robustness.build(context(**told), evaluations=files, published=PUBLISHED)
 
 
@@ -53,8 +54,11 @@ def test_published_columns_appear_for_a_dataset_with_published_numbers(tmp_path)
     assert "third-party summary" in text
     assert cells(table)["WEAT-nat", "Best checkpoint: clean"]["published"] == "83.36"
     assert cells(table)["SAT", "Last checkpoint: AutoAttack"]["published"] == ""
-    other = build(study.robustness, architectures={"cifar10": {"family": "wide-resnet"}})
-    assert "published" not in other.to_latex()
+    for other in (
+        {"architectures": {"cifar10": {"family": "wide-resnet"}}},
+        {"threats": THREATS},
+    ):  # of another epsilon
+        assert "published" not in build(study.robustness, **other).to_latex()
 
 
 def test_a_recipe_of_another_architecture_has_no_published_number_of_its_dataset_s(tmp_path):
@@ -137,7 +141,7 @@ def test_evaluations_under_two_threats_are_two_groups_and_never_one_mean(tmp_pat
         return index_of(tmp_path, recipe, 0, {("best", "pgd20"): {i: i < right for i in range(8)}}, **place)
 
     files = [index("sat", 6), index("sat", 2, threat=OTHER_THREAT), index("trades", 5)]
-    table = build(files)
+    table = build(files, threats=THREATS)
     assert [(row.group, row.label, row.cells[0].value) for row in table.rows] == [
         ("L∞, ε = 3/16", "SAT", 75.0),
         ("L∞, ε = 3/16", "TRADES", 62.5),

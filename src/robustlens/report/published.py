@@ -8,15 +8,19 @@ from typing import Any
 import yaml
 
 from robustlens.errors import RobustlensError
-from robustlens.parameters import nearest
+from robustlens.parameters import fraction, nearest
 
 ANY_ARCHITECTURE = "any"
 SECTIONS = ("architectures", "labels", "blocks")
 NEEDED = ("source", "trust", "dataset", "architecture", "metrics", "values")
-OPTIONAL = ("note", "norm")
+OPTIONAL = ("note", "norm", "epsilon")
 NORMS = ("linf", "l2")
+USUAL = ("linf", fraction("8/255"))  # the ball of nearly all papers: norm and epsilon
 METRICS = {"pgd20": "pgd"}  # attacks that papers give another name
 UNCOMPARED = "normalisation"  # a network is the same one whatever its input is shifted and scaled by
+
+
+Ball = tuple[str, float]
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,15 @@ class Published:
 
 
 class PublishedNumbers:
-    """The numbers of a study's `published.yaml`, found by (dataset, architecture, recipe, metric) and the norm of the
-    threat, which a block names unless it is L-inf (`norm: l2`).
+    """The numbers of a study's `published.yaml`, found by (dataset, architecture, recipe, metric) and the ball that
+    they were measured in, which a block names unless it is the usual one (`norm: l2`, `epsilon: 128/255`).
 
-    path: None gives no numbers. Raises RobustlensError for a key, a norm or an architecture that is not known there, a
-    row with more or fewer values than metrics, and a number that is given twice.
+    path: None gives no numbers. Raises RobustlensError for a key, a norm, an epsilon or an architecture that is not
+    known there, a row with more or fewer values than metrics, and a number that is given twice.
     """
 
     def __init__(self, path: Path | None):
-        self.numbers: dict[tuple[str, str, str, str, str], Published] = {}
+        self.numbers: dict[tuple[str, str, str, str, Ball], Published] = {}
         content = yaml.safe_load(Path(path).read_text()) if path else {}
         _check(content, SECTIONS, f"{path}")
         self._architectures: Mapping[str, Mapping[str, Any]] = content.get("architectures", {})
@@ -57,6 +61,8 @@ class PublishedNumbers:
             raise RobustlensError(f"{where}: no architecture {name!r} is described{nearest(name, known)}")
         if block.get("norm", NORMS[0]) not in NORMS:
             raise RobustlensError(f"{where}: no norm {block['norm']!r}{nearest(block['norm'], NORMS)}")
+        if "norm" in block and "epsilon" not in block:
+            raise RobustlensError(f"{where}: 'epsilon' is missing beside the norm {block['norm']}")
         for recipe, values in block["values"].items():
             if len(values) != len(block["metrics"]):
                 raise RobustlensError(
@@ -67,7 +73,8 @@ class PublishedNumbers:
                 self._add(where, block, recipe, metric, value)
 
     def _add(self, where: str, block: Mapping[str, Any], recipe: str, metric: str, value: float | None) -> None:
-        key = (block["dataset"], block["architecture"], recipe, metric, block.get("norm", NORMS[0]))
+        ball = (block.get("norm", USUAL[0]), fraction(block["epsilon"]) if "epsilon" in block else USUAL[1])
+        key = (block["dataset"], block["architecture"], recipe, metric, ball)
         if value is None:
             return
         if key in self.numbers:
@@ -84,10 +91,10 @@ class PublishedNumbers:
         return self._labels.get(recipe, recipe)
 
     def find(
-        self, dataset: str, architecture: str | None, recipe: str, metric: str, norm: str = NORMS[0]
+        self, dataset: str, architecture: str | None, recipe: str, metric: str, ball: Ball = USUAL
     ) -> Published | None:
-        """The published number, or None. norm: of the threat that ours was measured under."""
-        return self.numbers.get((dataset, architecture, recipe, metric, norm))
+        """The published number, or None. ball: norm and epsilon that ours was measured in."""
+        return self.numbers.get((dataset, architecture, recipe, metric, ball))
 
     def recipes(self, dataset: str, architecture: str, metric: str) -> list[str]:
         """The recipes with a number of this metric, in the order of the file."""

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
+from robustlens.parameters import fraction
 from robustlens.report.context import Context
+from robustlens.report.published import USUAL, Ball
 
 NORMS = {"linf": "L∞", "l2": "L2"}
 
@@ -28,6 +30,12 @@ def label(threat: str, context: Context) -> str:
 def norm(threat: str, context: Context) -> str:
     """`linf` or `l2`; L-inf, that of nearly all papers, for a threat that the context doesn't list."""
     return context.threats.get(threat, {}).get("norm", "linf")
+
+
+def ball(threat: str, context: Context) -> Ball:
+    """Norm and epsilon; those of nearly all papers for a threat that the context doesn't list."""
+    facts = context.threats.get(threat)
+    return (facts["norm"], fraction(facts["epsilon"])) if facts else USUAL
 
 
 def labels(evaluations: pd.DataFrame, context: Context) -> dict[tuple[str, str], str]:

@@ -11,7 +11,7 @@ from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.comparison import INTERVALS, attacks_shown, difference_cell
 from robustlens.report.context import Context
-from robustlens.report.published import Published, PublishedNumbers, metric
+from robustlens.report.published import Ball, Published, PublishedNumbers, metric
 from robustlens.report.summary import accuracy_digits
 from robustlens.report.table import Table
 
@@ -28,7 +28,7 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
     for name, of_group in threats.groups(runs, context):
         dataset, recipes = of_group["dataset"].iloc[0], list(of_group["recipe"].unique())
         networks = {name: numbers.architecture(context.architecture(dataset, name)) for name in recipes}
-        norm = threats.norm(of_group["threat"].iloc[0], context)
+        ball = threats.ball(of_group["threat"].iloc[0], context)
         bases = {recipe: base for recipe in recipes if (base := compared_with(recipe, recipes, context))}
         compared += bases.values()
         for base in sorted(set(bases.values()), key=lambda name: [context.baseline, *recipes].index(name)):
@@ -36,7 +36,7 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
             for recipe in (name for name in bases if bases[name] == base):
                 pair = {name: networks[name] for name in (recipe, base)}
                 papers = {
-                    attack: _published_difference(numbers, dataset, pair, metric(attack), norm)
+                    attack: _published_difference(numbers, dataset, pair, metric(attack), ball)
                     for attack in attacks
                     if base == context.baseline
                 }
@@ -78,12 +78,12 @@ def _cell(runs: pd.DataFrame, base: pd.DataFrame, attack: str, paper: Published 
 
 
 def _published_difference(
-    numbers: PublishedNumbers, dataset: str, pair: Mapping[str, str | None], of: str, norm: str
+    numbers: PublishedNumbers, dataset: str, pair: Mapping[str, str | None], of: str, ball: Ball
 ) -> Published | None:
     """Of two published numbers of one source; numbers of two sources have two protocols and are not subtracted.
 
     pair: the two recipes, each with what the file calls its architecture."""
-    first, second = (numbers.find(dataset, architecture, recipe, of, norm) for recipe, architecture in pair.items())
+    first, second = (numbers.find(dataset, architecture, recipe, of, ball) for recipe, architecture in pair.items())
     if first is None or second is None or first.source != second.source:
         return None
     source = f"{first.source}, the difference of two of its numbers"

@@ -12,7 +12,7 @@ from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.comparison import attacks_shown, seeds_notes
 from robustlens.report.context import Context
-from robustlens.report.published import PublishedNumbers, metric
+from robustlens.report.published import Ball, PublishedNumbers, metric
 from robustlens.report.summary import RESOLUTION, accuracy_digits, image_count, over_seeds, resolution_note
 from robustlens.report.table import Table
 
@@ -25,19 +25,19 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
     runs, numbers = largest(read_evaluations(evaluations, READ)), PublishedNumbers(published)
     attacks = attacks_shown(runs, context)
     grouped = [
-        (group, threats.norm(rows["threat"].iloc[0], context), accuracies(rows))
+        (group, threats.ball(rows["threat"].iloc[0], context), accuracies(rows))
         for group, rows in threats.groups(runs, context)
     ]
     everything = pd.concat([rates for *_, rates in grouped])
     measured = [pair for pair in itertools.product(CHECKPOINTS, attacks) if len(_rows(everything, *pair))]
     columns = tuple(Column(context.attack_label(attack), CHECKPOINTS[checkpoint]) for checkpoint, attack in measured)
     rows, notes = [], threats.notes(runs, context)
-    for group, norm, rates in grouped:
+    for group, ball, rates in grouped:
         dataset = rates["dataset"].iloc[0]
         for recipe in rates["recipe"].unique():
             architecture = numbers.architecture(context.architecture(dataset, recipe))
             of_recipe = rates[rates["recipe"] == recipe]
-            cells = tuple(_cell(of_recipe, *pair, numbers, architecture, norm) for pair in measured)
+            cells = tuple(_cell(of_recipe, *pair, numbers, architecture, ball) for pair in measured)
             rows.append(Row(context.recipe_label(recipe), cells, group))
         notes += _notes(rates, attacks, f"{group}, " if group else "", context)
     notes.append(
@@ -52,13 +52,13 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
 
 
 def _cell(
-    rates: pd.DataFrame, checkpoint: str, attack: str, numbers: PublishedNumbers, architecture: str | None, norm: str
+    rates: pd.DataFrame, checkpoint: str, attack: str, numbers: PublishedNumbers, architecture: str | None, ball: Ball
 ) -> Cell:
     dataset, recipe = rates["dataset"].iloc[0], rates["recipe"].iloc[0]
     rows = _rows(rates, checkpoint, attack)
     images = image_count(rows)
     # A paper's checkpoint is selected by validation robustness: its number belongs to `best`.
-    paper = numbers.find(dataset, architecture, recipe, metric(attack), norm) if checkpoint == "best" else None
+    paper = numbers.find(dataset, architecture, recipe, metric(attack), ball) if checkpoint == "best" else None
     return over_seeds(100 * rows["accuracy"], accuracy_digits(images), "%", rows["source"], images, paper)
 
 
