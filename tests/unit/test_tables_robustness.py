@@ -150,7 +150,7 @@ def test_evaluations_under_two_threats_are_two_groups_and_never_one_mean(tmp_pat
     assert "Trained under L∞, ε = 3/16, but evaluated under L2, ε = 1/2 on digits: SAT." in table.notes
     own = build([files[0], files[2]])
     assert [row.group for row in own.rows] == ["", ""] and not any("Trained under" in note for note in own.notes)
-    of_two = build([*files, index("sat", 4, dataset="svhn")])
+    of_two = build([*files, index("sat", 4, dataset="svhn")], threats=THREATS)
     threats = ("digits, L∞, ε = 3/16", "digits, L2, ε = 1/2", "svhn, L∞, ε = 3/16")
     assert tuple(row.group for row in of_two.rows[1:]) == threats
 
