@@ -29,6 +29,7 @@ KINDS = {
     "number": "A number",
     ("integer", "null"): "A whole number",
     ("number", "string"): "A number or a fraction",
+    ("number", "array"): "A number or a list",
 }
 
 

@@ -75,5 +75,5 @@ with (
         run = Training(spec, data, state, device, lambda: bool(signals), report, pool, others).run()
         if first:
             outputs = write_run(run, args.run)
-            facts = {"best_epoch": run.best_epoch, "digest": digest, "engine": engine.facts(), "devices": run.devices}
+            facts = {"chosen_epochs": run.chosen, "digest": digest, "engine": engine.facts(), "devices": run.devices}
             certificate.write(args.certificate, outputs, processes=args.processes, **facts)

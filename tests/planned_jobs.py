@@ -40,6 +40,7 @@ TRAINING = {
     "nesterov": False,
     "selection": "auto",
     "checkpoints": [],
+    "also_select": [],
     "precision": "auto",
     "memory_format": "auto",
     "compile": "auto",

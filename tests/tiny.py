@@ -43,6 +43,7 @@ SPEC = {
         "weight_perturbation": {"name": "none"},
         "selection": "auto",
         "checkpoints": [],
+        "also_select": [],
         "precision": "float32",
         "memory_format": "auto",
         "compile": "auto",

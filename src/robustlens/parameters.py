@@ -93,7 +93,7 @@ class Component:
 
 
 def names(group: str) -> list[str]:
-    """The names of all components of a group (`methods`, `attacks`, `models`, `data`, `generators`)."""
+    """The names of all components of a group, one of KINDS."""
     found = []
     for path in sorted((PACKAGE / group).glob("*.py")):
         if path.stem != "__init__" and _component_class(path) is not None:

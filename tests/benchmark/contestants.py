@@ -144,6 +144,7 @@ class Ours:
                 "nesterov": False,
                 "selection": "auto",
                 "checkpoints": [],
+                "also_select": [],
                 "precision": precision,
                 "memory_format": memory_format,
                 "compile": "on" if compile else "off",

@@ -177,8 +177,8 @@ def suite_of(*checkpoints: str) -> Callable[[dict], None]:
 
 
 def test_a_suite_looks_at_the_checkpoints_that_a_run_has(monkeypatch):
-    monkeypatch.setattr(facts, "_also_deployed", lambda method: ("clean",) if method == "trades" else ())
-    config = loaded(suite_of("best", "last-clean", "best-moved", "last-moved", "epochs"))
+    monkeypatch.setattr(facts, "also_deployed", lambda method: ("clean",) if method == "trades" else ())
+    config = loaded(suite_of("best", "last-clean", "best-moved", "epochs"))
     moved = ["best-moved", "corrected"]
     of_epochs = [[epoch, "checkpoints"] for epoch in ("3", "7")]
     assert evaluated_checkpoints(config, "digits", "sat", "brief") == [["best", "best"], moved, *of_epochs]
@@ -186,9 +186,47 @@ def test_a_suite_looks_at_the_checkpoints_that_a_run_has(monkeypatch):
     assert evaluated_checkpoints(config, "digits", "trades", "brief") == [["best", "best"], clean, moved]
 
 
+def test_corrections_are_of_linear_layers_and_further_criteria_of_runs_that_have_them():
+    def changed(raw: dict) -> None:
+        suite_of("best", "best-moved", "best-worst-class")(raw)
+        raw["recipes"]["sat"] |= {"head": "cosine", "training": {"also_select": ["worst-class"]}}
+
+    config = loaded(changed)
+    worst = ["best-worst-class", "checkpoints"]
+    assert evaluated_checkpoints(config, "digits", "sat", "brief") == [["best", "best"], worst]
+    moved = ["best-moved", "corrected"]
+    assert evaluated_checkpoints(config, "digits", "trades", "brief") == [["best", "best"], moved]
+
+
+@pytest.mark.parametrize("name", ["worst-class", "clean"])
+def test_a_correction_has_no_name_of_another_checkpoint(name, monkeypatch):
+    monkeypatch.setattr(facts, "also_deployed", lambda method: ("clean",))
+
+    def changed(raw: dict) -> None:
+        suite_of("best", f"best-{name}")(raw)
+        raw["corrections"] = {name: {"family": "logit-adjusted"}}
+
+    with pytest.raises(RobustlensError, match=rf"config.corrections.{name}: other checkpoints have this name; choose"):
+        loaded(changed)
+
+
+def test_a_list_of_factors_has_one_for_each_milestone():
+    schedule = SCHEDULE | {"name": "step", "milestones": [2, 4], "factor": [0.5]}
+    with pytest.raises(
+        RobustlensError, match=r"new.training.schedule.factor: has 1 numbers for 2 milestones; give one"
+    ):
+        with_recipes(new={"method": "sat", "training": {"schedule": schedule}})
+
+
 def test_a_suite_that_looks_at_no_checkpoint_of_a_run_is_refused():
     with pytest.raises(RobustlensError, match=r"main.suite: brief looks at no checkpoint that trades has on digits"):
         loaded(suite_of("epochs"))
+    for name, message in {
+        "best-tau": "unknown checkpoint 'best-tau'; did you mean",
+        "last-worst-class": "unknown checkpoint 'last-worst-class'; did you mean 'best-worst-class'",
+    }.items():
+        with pytest.raises(RobustlensError, match=rf"config.suites.brief.checkpoints: {message}"):
+            loaded(suite_of("best", name))
     for name in ("first", "best-", "epochs-clean", "7"):
         with pytest.raises(RobustlensError, match=rf"suites.brief.checkpoints\[1\]: '{name}' does not match"):
             loaded(suite_of("best", name))

@@ -230,6 +230,21 @@ def test_images_that_are_left_out_leave_the_others_whole(cropped, cut):
     assert expected_images.whole is None
 
 
+@pytest.mark.parametrize(("free", "share", "expected"), [(1000, 0.4, True), (999, 0.4, False), (1999, 0.2, False)])
+def test_images_are_resident_that_fit_into_their_share_of_a_gpu(free, share, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**6))
+    assert images_module._fits(400, torch.device("cuda"), share) is expected
+    assert not images_module._fits(400, CPU, share)
+
+
+def test_the_first_images_are_views_of_them_all():
+    split = Split(np.zeros((5, 1, 2, 2), np.uint8), np.arange(5), np.arange(5), levels=255)
+    images = Images(split, CPU)
+    first = images.first(3)
+    assert (len(images), len(first), first.y.tolist()) == (5, 3, [0, 1, 2])
+    assert np.shares_memory(images.host, first.host) and first.y.data_ptr() == images.y.data_ptr()
+
+
 @pytest.mark.parametrize("resident", [False, True])
 @pytest.mark.parametrize("count", [None, 12])
 def test_batches_are_centres_wherever_the_images_are(count, resident, cropped, cut, monkeypatch):

@@ -68,6 +68,25 @@ def test_features_are_the_outputs_of_layers_in_the_pass_of_the_logits(precision)
     assert not any(module._forward_hooks for module in learner.network.modules())
 
 
+def test_layers_of_parts_of_given_and_of_normalised_networks_have_the_names_of_their_architecture():
+    architecture = {"family": "resnet", "blocks": [1, 1], "width": 4}
+    constants = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.5]}
+    torch.manual_seed(5)
+    helper = build(architecture | {"normalisation": constants}, 3, 3).eval()
+    learner = Learner(network(), {"teacher": network(1)}, given={"helper": helper}).eval()
+    for name, module in (("teacher", learner.parts["teacher"]), ("helper", helper)):
+        output, (first, last) = learner.features(X, ["bn1", "penultimate"], of=name)
+        assert torch.equal(output, module(X)) and torch.equal(last, module.features(X))
+        inner = module.network if name == "helper" else module
+        x = (X - helper.mean) / helper.std if name == "helper" else X
+        assert torch.equal(first, inner.bn1(inner.conv1(x)))
+    with learner.watching(natural=X) as seen:
+        learner.features(X, ["bn1"], of="teacher")
+    assert not seen  # these are not the classifier's logits
+    with pytest.raises(RobustlensError, match=r"the network has no layer 'layer2.0.bn3'; did you mean 'layer2.0.bn\d'"):
+        learner.features(X, ["layer2.0.bn3"])
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_part_may_take_what_is_no_image(precision):
     """Such as a predictor of features (B, d), whatever format images are in."""

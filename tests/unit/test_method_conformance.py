@@ -107,9 +107,13 @@ def test_what_is_deployed_is_an_ordinary_classifier_that_folds_exactly(name):
     learner = learner_of(method)
     deployed = method.deployed(learner)
     assert deployed.state_dict().keys() == build(architecture_of(method), 3, 3).state_dict().keys()
+    further = method.also_deployed(learner)
+    assert sorted(further) == sorted(method.ALSO)
     x = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    with torch.no_grad():
-        torch.testing.assert_close(InferenceModel(deployed)(x), deployed.eval()(x), rtol=1e-11, atol=1e-11)
+    for network in (deployed, *further.values()):
+        assert network.state_dict().keys() == deployed.state_dict().keys()
+        with torch.no_grad():
+            torch.testing.assert_close(InferenceModel(network)(x), network.eval()(x), rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("name", names("methods"))

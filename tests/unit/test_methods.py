@@ -305,9 +305,17 @@ def test_gradient_is_the_finite_difference_at_constant_weights(case: Case):
 def test_forwards_are_one_per_kind_of_image_natural_first():
     """Batch normalisation makes the order part of the method; SAT and standard training pay for one forward."""
     natural, adversarial = list(range(BATCH)), list(range(BATCH, 2 * BATCH))
-    for method in (Trades(), Mart(), MailTrades(start_epoch=0), Weat(variant="nat"), Weat(variant="adv"), Dafa()):
+    for method in (
+        Trades(),
+        Mart(),
+        MailTrades(start_epoch=0),
+        Weat(variant="nat"),
+        Weat(variant="adv"),
+        Dafa(),
+        He("trades"),
+    ):
         assert run(method, 1)[1].calls == [natural, adversarial]
-    for method in (SAT(), MailAt(start_epoch=0), Gairat(start_epoch=0), ClassWeightedSat(), Cfa(base="sat")):
+    for method in (SAT(), MailAt(start_epoch=0), Gairat(start_epoch=0), ClassWeightedSat(), Cfa(base="sat"), He()):
         assert run(method, 1)[1].calls == [adversarial]
     assert run(Standard(), 1)[1].calls == [natural]
     for method in (Trades(natural_again=True), Cfa(base="trades"), Frl()):

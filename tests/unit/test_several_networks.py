@@ -20,6 +20,7 @@ from robustlens.learning.method import Batch, Method
 from robustlens.models.inference import InferenceModel
 from robustlens.models.weights import build, load_model, save_weights
 from robustlens.planning import passes
+from robustlens.seeds import generator
 from robustlens.training import classification
 
 DATA = tiny.random_images((3, 8, 8))
@@ -128,7 +129,7 @@ def test_split_batchnorm_is_trained_resumed_and_deployed_as_ordinary_networks(sp
     for weights in ("best", "last", "checkpoints"):
         ours, theirs = getattr(once, weights), getattr(again, weights)
         assert ours.keys() == theirs.keys() and all(torch.equal(t, theirs[name]) for name, t in ours.items()), weights
-    assert {name.split(".")[0] for name in once.checkpoints} == {"1", "1-clean", "best-clean", "last-clean"}
+    assert {name.split(".")[0] for name in once.checkpoints} == {"1", "best-clean", "last-clean"}
     x = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     for which in ("last", "best"):
         plain, clean = loaded(getattr(once, which)), loaded(checkpoint(once.checkpoints, f"{which}-clean"))
@@ -144,16 +145,21 @@ def test_statistics_of_an_swa_of_split_batchnorm_are_those_of_their_own_images(s
     run = tiny.made(tiny.colour_spec(averaging=tiny.SWA | {"start_epoch": 1}), DATA, tmp_path)
     with run.loop.state:
         trained = run.run()
-    first = loaded(trained.last).conv1
-    seen: dict[str, list[Tensor]] = {"clean": [], "adversarial": []}
-    for step, batch in enumerate(run.loop.batches(run.loop.epochs + 1)):
-        random = classification.generator(0, "statistics", step, 0)
-        x = run.task._drawn(run.task.mixture.parts(run.task.train, batch, 0), random).x
-        seen["clean"].append(first(x).mean((0, 2, 3)))
-    expected = torch.stack(seen["clean"]).mean(0)
-    clean, attacked = checkpoint(trained.checkpoints, "last-clean"), trained.last
-    torch.testing.assert_close(clean["bn1.running_mean"], expected, rtol=1e-4, atol=1e-6)
-    assert not torch.allclose(attacked["bn1.running_mean"], expected, rtol=1e-4, atol=1e-6)
+    task, seen = run.task, {"clean": [], "adversarial": []}
+    batches = run.loop.batches(run.loop.epochs + 1)
+    average = task.averaging.final(task.network)
+    attacked_by = task.learner.with_network(task._with_statistics(average, batches, None)).eval()
+    for step, batch in enumerate(batches):
+        random = generator(0, "statistics", step, 0)
+        drawn = task._drawn(task.mixture.parts(task.train, batch, 0), random)
+        x_adv = PGD(steps=3)(attacked_by, drawn.x, drawn.y, task.threat, random)
+        for which, x in (("clean", drawn.x), ("adversarial", x_adv)):
+            seen[which].append(average.conv1(x).mean((0, 2, 3)))
+    clean = checkpoint(trained.checkpoints, "last-clean")
+    for which, found in (("clean", clean), ("adversarial", trained.last)):
+        expected = torch.stack(seen[which]).mean(0)
+        torch.testing.assert_close(found["bn1.running_mean"], expected, rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(trained.last["bn1.running_mean"], clean["bn1.running_mean"], rtol=1e-4, atol=1e-6)
 
 
 def test_further_checkpoints_are_networks_of_a_file(split, tmp_path):
@@ -183,6 +189,13 @@ def test_a_plan_counts_passes_of_methods_that_ask_for_layers_by_name(monkeypatch
     monkeypatch.setattr(passes, "create", lambda *_: Split())
     attack, losses = passes.training_passes("split", {}, 10)
     assert (attack.forwards, attack.gradients, losses) == (10, 10, 2)
+
+
+def test_further_classifiers_are_those_that_the_method_names(split, monkeypatch, tmp_path):
+    monkeypatch.setattr(Split, "ALSO", ("clean", "other"))
+    message = r"Split.also_deployed: gives \['clean'\], but its ALSO names \['clean', 'other'\]; make them agree"
+    with pytest.raises(RobustlensError, match=message):
+        tiny.made(tiny.colour_spec(), DATA, tmp_path)
 
 
 # An average that the method keeps itself --------------------------------------------------------------------------
@@ -224,6 +237,42 @@ def test_an_average_that_a_method_deploys_is_tracked_saved_and_resumed(monkeypat
     assert (measured[0] == measured[1]).all() and (measured[1] != measured[2]).all()
     first, second = two_processes(spec, DATA, tmp_path / "two")
     assert all(torch.equal(t, second[name]) for name, t in first.items())
+
+
+def test_an_swa_leaves_the_statistics_of_the_method_s_own_average_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(classification, "create", lambda *_: Averaged())
+    swa = tiny.SWA | {"start_epoch": 1}
+    trained = tiny.train(tiny.colour_spec(averaging=swa, checkpoints=[2]), DATA, tmp_path)
+    tracked = checkpoint(trained.checkpoints, "2")
+    assert all(torch.equal(t, tracked[name]) for name, t in trained.last.items())
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared(Averaged):
+    """A part that has the classifier's own first layers, as in distillation with shared weights."""
+
+    def parts(self, network, build):
+        other = build()
+        other.conv1, other.layer1 = network.conv1, network.layer1
+        return {"other": other}
+
+    def deployed(self, learner):
+        return learner.network
+
+    def after_epoch(self, learner, epoch):
+        pass
+
+    def loss(self, learner, batch):
+        return super().loss(learner, batch) + F.cross_entropy(learner.run("other", batch.x), batch.y, reduction="none")
+
+
+@pytest.mark.parametrize("memory_format", ["contiguous", "auto"])
+def test_a_part_may_share_layers_with_the_classifier(memory_format, monkeypatch, tmp_path):
+    monkeypatch.setattr(classification, "create", lambda *_: Shared())
+    spec = tiny.colour_spec(memory_format=memory_format)
+    once = tiny.train(spec, DATA, tmp_path / "once")
+    again = tiny.train(spec, DATA, tmp_path / "again", {1, 4})
+    assert all(torch.equal(t, again.last[name]) for name, t in once.last.items())
 
 
 # Parts of other architectures -------------------------------------------------------------------------------------

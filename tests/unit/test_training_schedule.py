@@ -75,6 +75,12 @@ def test_one_cycle_leaves_momentum_alone_unless_told():
     assert {momentum for _, momentum in used} == {0.9}
 
 
+def test_a_step_schedule_may_have_a_factor_for_each_milestone():
+    """As FAT's code has it: 0.1, 0.01, 0.001 and 0.0005."""
+    used = [rate for rate, _ in rates({"name": "step", "milestones": [1, 2, 3], "factor": [0.1, 0.1, 0.5]}, 4, 2)]
+    assert used == pytest.approx([0.1] * 2 + [0.01] * 2 + [0.001] * 2 + [0.0005] * 2)
+
+
 def test_step_schedule_drops_after_each_milestone():
     used = [rate for rate, _ in rates({"name": "step", "milestones": [2, 4], "factor": 0.1}, 5, 3)]
     assert used == pytest.approx([0.1] * 6 + [0.01] * 6 + [0.001] * 3)

@@ -64,6 +64,24 @@ def test_the_best_epoch_is_the_first_highest_of_its_criterion_and_checkpoints_ar
     assert len(run.checkpoints) == 6 * len(run.last)
 
 
+def test_each_further_criterion_has_a_best_epoch_of_its_own(monkeypatch, tmp_path):
+    validated = iter(EPOCHS)
+
+    def prescribed(measured: pd.DataFrame, classes: int) -> dict:
+        clean, robust, of_class = next(validated) if len(measured) == 12 else (0.0, 1.0, [4, 4, 4])
+        accuracies = {"clean_accuracy": clean, "robust_accuracy": robust}
+        return accuracies | {"class_total": [4, 4, 4], "class_robust": of_class}
+
+    monkeypatch.setattr(following, "summarise", prescribed)
+    further = ["accuracy", "worst-class"]
+    spec = tiny.colour_spec(epochs=6, also_select=further, checkpoints=list(range(1, 7)))
+    run = tiny.train(spec, tiny.random_images((3, 8, 8)), tmp_path, {3, 7, 12})
+    assert run.chosen == {"best": 3, "best-accuracy": 2, "best-worst-class": 4}
+    for name in run.last:
+        for by in further:
+            assert torch.equal(run.checkpoints[f"best-{by}.{name}"], run.checkpoints[f"{BEST[by]}.{name}"])
+
+
 def test_checkpoints_and_what_is_best_resume_with_the_run(tmp_path):
     spec = tiny.colour_spec(epochs=3, selection="worst-class", checkpoints=[1, 3])
     data = tiny.random_images((3, 8, 8))

@@ -60,6 +60,11 @@ def check_trainings(config: Config, schema: Config, runs: Iterable[tuple[str, st
 def _check_training(settings: Config, where: str) -> None:
     if settings["nesterov"] and not (settings["momentum"] or settings["schedule"].get("cycle_momentum")):
         raise RobustlensError(f"{where}.nesterov: there is no momentum to apply; raise `momentum`")
+    factor, milestones = (settings["schedule"].get(key) for key in ("factor", "milestones"))
+    if isinstance(factor, list) and len(factor) != len(milestones):
+        raise RobustlensError(
+            f"{where}.schedule.factor: has {len(factor)} numbers for {len(milestones)} milestones; give one for each"
+        )
     late = [epoch for epoch in settings["checkpoints"] if epoch > settings["epochs"]]
     if late:
         raise RobustlensError(f"{where}.checkpoints: {late[0]} is after the last epoch, {settings['epochs']}")

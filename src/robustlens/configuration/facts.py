@@ -14,19 +14,8 @@ CATALOGUE = Path(__file__).parent.parent / "data" / "catalogue"
 CHECKSUMS = ("sha256", "sha1", "md5")
 # Keys of recipes, architectures, attacks, corrections and generators that are not their component's parameters.
 OF_RECIPE = (
-    *(
-        "method",
-        "training",
-        "architecture",
-        "head",
-        "threat",
-        "start_from",
-        "given",
-        "parts",
-        "mix",
-        "observers",
-        "leave_out",
-    ),
+    *("method", "architecture", "head", "parts", "training", "threat"),
+    *("start_from", "given", "mix", "observers", "leave_out"),
     *("changes", "label", "colour", "marker"),
 )
 OF_ARCHITECTURE = ("family", "head", "normalisation")
@@ -143,18 +132,18 @@ def evaluated_checkpoints(config: Config, dataset: str, recipe: str, suite: str)
     of weights. `epochs` are all of the run's `training.checkpoints`."""
     if recipe in config["models"]:
         return [["published", "published"]]
-    also = _also_deployed(config["recipes"][recipe]["method"])
-    epochs = sorted(training(config, dataset, recipe)["checkpoints"])
-    found: list[list[str]] = []
+    settings, also = training(config, dataset, recipe), also_deployed(config["recipes"][recipe]["method"])
+    plain_head = "head" not in architecture(config, dataset, recipe)  # corrections are of a linear layer
+    epochs, found = sorted(settings["checkpoints"]), []
     for name in config["suites"][suite]["checkpoints"]:
         of, _, further = name.partition("-")
         if name == "epochs":
             found += [[str(epoch), "checkpoints"] for epoch in epochs]
         elif not further:
             found.append([name, name])
-        elif further in also:
+        elif further in also or (of == "best" and further in settings["also_select"]):
             found.append([name, "checkpoints"])
-        elif of == "best" and further in config["corrections"]:
+        elif of == "best" and further in config["corrections"] and plain_head:
             found.append([name, "corrected"])
     return found
 
@@ -168,7 +157,7 @@ def corrections(config: Config) -> Config:
 
 
 @cache
-def _also_deployed(method: str) -> tuple[str, ...]:
+def also_deployed(method: str) -> tuple[str, ...]:
     return component("methods", method, "config.recipes").also
 
 

@@ -6,8 +6,9 @@ from typing import Any
 from robustlens.configuration import facts
 from robustlens.configuration.reading import Config, merge
 from robustlens.errors import RobustlensError
-from robustlens.parameters import component, nearest
+from robustlens.parameters import component, names, nearest
 from robustlens.report.escape import latex
+from robustlens.training.selection import SELECTIONS
 
 
 def known(used: Iterable[str], defined: Collection[str], what: str, where: str) -> None:
@@ -70,6 +71,7 @@ def check(config: Config) -> None:
         known(suite["attacks"], config["attacks"], "attack", f"config.suites.{name}.attacks")
         for part in ("samples", "best_only"):
             known(suite[part], suite["attacks"], "attack", f"config.suites.{name}.{part}")
+        _check_checkpoints(config, suite["checkpoints"], f"config.suites.{name}.checkpoints")
     for name, model in config["models"].items():
         known([model["dataset"]], config["datasets"], "dataset", f"config.models.{name}.dataset")
         if name in config["recipes"]:
@@ -79,6 +81,19 @@ def check(config: Config) -> None:
     for name, dataset in config["datasets"].items():
         _check_dataset(config, name, dataset)
     _check_texts(config)
+
+
+def _check_checkpoints(config: Config, checkpoints: Iterable[str], where: str) -> None:
+    """Each further one is of a name that some run may have."""
+    further = [name for name in checkpoints if "-" in name]
+    if not further:
+        return
+    deployed = {other for method in names("methods") for other in facts.also_deployed(method)}
+    for taken in sorted(config["corrections"].keys() & (deployed | {*SELECTIONS})):
+        raise RobustlensError(f"config.corrections.{taken}: other checkpoints have this name; choose another")
+    possible = [f"{of}-{name}" for name in sorted(deployed) for of in ("best", "last")]
+    possible += [f"best-{name}" for name in (*SELECTIONS, *config["corrections"])]
+    known(further, possible, "checkpoint", where)
 
 
 def _check_recipe(config: Config, name: str, recipe: Config) -> None:

@@ -1,14 +1,17 @@
 """What is trained: the classifier, what is trained with it, and what a method remembers."""
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from robustlens.errors import RobustlensError
+from robustlens.models.normalised import Normalised
+from robustlens.parameters import nearest
 
+PENULTIMATE = "penultimate"
 Runner = Callable[[nn.Module, bool], Callable[[Tensor], Tensor]]
 
 
@@ -57,12 +60,15 @@ class Learner(nn.Module):
 
     def features(self, x: Tensor, layers: Sequence[str], of: str | None = None) -> tuple[Tensor, list[Tensor]]:
         """The logits of the classifier, or the output of the part or given network `of`, and in float32 the outputs of
-        these submodules of it, in the same pass."""
+        these layers of it, in the same pass.
+
+        layers: submodules, as the architecture names them; "penultimate" is what its last layer, `linear`, is given.
+        Raises RobustlensError for a layer that is not there.
+        """
         module, found = self.network if of is None else self._others[of], {}
         with contextlib.ExitStack() as hooks:
             for name in layers:
-                keep = functools.partial(_keep, found, name)
-                hooks.callback(module.get_submodule(name).register_forward_hook(keep).remove)
+                hooks.callback(_kept(module, name, found).remove)
             output = self._runner(module, False)(x)  # compiled code has no hooks
         outputs = [found[name].float() if found[name].dtype == torch.bfloat16 else found[name] for name in layers]
         return (self._watch(x, output) if of is None else output), outputs
@@ -86,8 +92,17 @@ class Learner(nn.Module):
             self._watched = {}
 
 
-def _keep(found: dict[str, Tensor], name: str, module: nn.Module, inputs: tuple, output: Tensor) -> None:
-    found[name] = output
+def _kept(module: nn.Module, name: str, found: dict[str, Tensor]) -> RemovableHandle:
+    """From now on `found` has, by its name, what a layer gives."""
+    network = module.network if isinstance(module, Normalised) else module
+    if name == PENULTIMATE:
+        return network.linear.register_forward_pre_hook(lambda _, inputs: found.update({name: inputs[0]}))
+    try:
+        layer = network.get_submodule(name)
+    except AttributeError as error:
+        there = [other for other, _ in network.named_modules() if other]
+        raise RobustlensError(f"the network has no layer {name!r}{nearest(name, there)}") from error
+    return layer.register_forward_hook(lambda _, inputs, output: found.update({name: output}))
 
 
 @contextlib.contextmanager

@@ -96,8 +96,8 @@ class Method(ABC):
     """A training method. `loss` is what it must define.
 
     GIVEN: names of the frozen networks of other runs that it needs. PARTS: of the networks of other architectures that
-    it trains. The recipe says which they are. ALSO: of the further classifiers that it deploys. HEAD: of the head that
-    its classifier must have, if it must be a special one.
+    it trains. The recipe says which they are. ALSO: of the further classifiers that it deploys. HEAD: the file of
+    `heads/` that its classifier needs, if it needs one.
     """
 
     GIVEN: ClassVar[tuple[str, ...]] = ()

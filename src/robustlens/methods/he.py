@@ -48,10 +48,9 @@ class He(Method):
         normalise_rows(learner.network.linear)
 
     def loss(self, learner: Learner, batch: Batch) -> Tensor | dict[str, Tensor]:
-        adversarial = self.scale * learner(batch.x_adv)
         if self.base == "sat":
-            return self._with_margin(adversarial, batch.y)
-        natural = self.scale * learner(batch.x)
+            return self._with_margin(self.scale * learner(batch.x_adv), batch.y)
+        natural, adversarial = self.scale * learner(batch.x), self.scale * learner(batch.x_adv)
         return {
             "natural": self._with_margin(natural, batch.y),
             "robust": self.beta * kl_divergence(natural, adversarial),

@@ -23,7 +23,7 @@ from robustlens.seeds import generator
 from robustlens.training import optional
 from robustlens.training.augmentation import crop_and_flip
 from robustlens.training.descent import Descent
-from robustlens.training.following import Following
+from robustlens.training.following import Deployed, Following
 from robustlens.training.images import Images
 from robustlens.training.networks import learner_of
 from robustlens.training.optional import Part
@@ -77,11 +77,11 @@ class Classification:
         self.counts = ClassCounts(processes.count, data.classes).to(device)
         self.statistics: dict[str, ClassStatistics] = {}
         followed = {"train": self.train.first(spec["tracking"]["train_samples"]), "validation": self.validation}
-        self.following = Following(spec, followed, self.classes, self.threat, self.attack is not None)
-        self.following.keep_best(0, self._deployed(self.network))
+        untrained = self._deployed(self.network)
+        self.following = Following(spec, followed, self.classes, self.threat, self.attack is not None, untrained)
 
     def _check_batches(self) -> None:
-        """BatchNorm1d, of features (B, d), can't train on a single image, which another BatchNorm can."""
+        """BatchNorm of features (B, d) can't train on a single image; that of maps can, if they have several pixels."""
         real = self.images % self.settings["batch_size"] or self.settings["batch_size"]
         parts = self.mixture.parts(self.train, torch.arange(real), self.steps_per_epoch - 1)
         fewest = sum(len(part.where) // self.processes.count for part in parts)
@@ -186,11 +186,15 @@ class Classification:
         self.counts.clear()
         return self.following.history[-1] if self.processes.first else {}
 
-    def _deployed(self, network: nn.Module) -> dict[str, nn.Module]:
-        """The classifier that is tracked, by the name "", and further ones."""
+    def _deployed(self, network: nn.Module) -> Deployed:
         learner = self.learner if network is self.network else self.learner.with_network(network)
-        also = self.method.also_deployed(learner)
-        return {"": self.method.deployed(learner), **{name: also[name] for name in self.method.ALSO}}
+        further = self.method.also_deployed(learner)
+        if sorted(further) != sorted(self.method.ALSO):
+            raise RobustlensError(
+                f"{type(self.method).__name__}.also_deployed: gives {sorted(further)}, but its ALSO names "
+                f"{sorted(self.method.ALSO)}; make them agree"
+            )
+        return Deployed(self.method.deployed(learner), further)
 
     def _check_finite(self, epoch: int, train_loss: float) -> None:
         finite = all(tensor.isfinite().all() for tensor in self.learner.state_dict().values())
@@ -263,20 +267,19 @@ class Classification:
 
     # What a finished training leaves --------------------------------------------------------------------------------
 
-    def last(self, batches: tuple[Tensor, ...]) -> dict[str, dict[str, Tensor]]:
-        """The weights at the end of the classifier that was tracked, by the name "", and of further ones. The BatchNorm
-        statistics of an SWA average are estimated on the images of these batches, attacked as in training (as in the
-        released code of AR-AT); those that the attack itself needs, and those of further classifiers, on natural
-        images."""
+    def last(self, batches: tuple[Tensor, ...]) -> Deployed:
+        """What the run leaves at its end. The BatchNorm statistics of an SWA average are estimated on the images of
+        these batches, attacked as in training (as in the released code of AR-AT); those that the attack itself needs,
+        and those of further classifiers, on natural images. A part of the method has statistics of its own."""
         final = self.averaging.final(self.network)
         deployed = self._deployed(final)
-        if self.averaging.name == "swa" and final is not self.network:
-            natural = self.learner.with_network(self._with_statistics(final, batches, None))
-            deployed = {
-                name: self._with_statistics(network, batches, None if name else natural)
-                for name, network in deployed.items()
-            }
-        return {name: network.state_dict() for name, network in deployed.items()}
+        own = any(deployed.tracked is part for part in self.learner.parts.values())
+        if self.averaging.name != "swa" or final is self.network or own or not _has_batchnorm(final):
+            return deployed
+        natural = self.learner.with_network(self._with_statistics(final, batches, None))
+        tracked = self._with_statistics(deployed.tracked, batches, natural)
+        further = {name: self._with_statistics(network, batches, None) for name, network in deployed.further.items()}
+        return Deployed(tracked, further)
 
     def _with_statistics(self, network: nn.Module, batches: tuple[Tensor, ...], attacked: Learner | None) -> nn.Module:
         """A copy of the network with BatchNorm statistics of images as in training, attacked with a learner or natural:
@@ -326,6 +329,10 @@ def fixed_statistics(module: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.track_running_stats = True
+
+
+def _has_batchnorm(network: nn.Module) -> bool:
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
 
 
 def _in_order(images: Images, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

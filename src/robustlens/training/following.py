@@ -1,6 +1,7 @@
 """What is measured of a classifier after each epoch of its training, and what is kept of it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -15,17 +16,32 @@ from robustlens.training.selection import criterion, value
 from robustlens.training.tracking import ENERGIES, Tracker, summarise
 
 
+@dataclass(frozen=True)
+class Deployed:
+    """The classifiers that a run leaves: the one that is measured, and further ones by name, which are kept with it."""
+
+    tracked: nn.Module
+    further: Mapping[str, nn.Module]
+
+
 class Following:
-    """The history of a run, energies of single images at chosen epochs, the weights of the best epoch and of the
-    `training.checkpoints`.
+    """The history of a run, energies of single images at chosen epochs, and the weights of the epochs that are best by
+    `training.selection` and by each of `training.also_select`, and of the `training.checkpoints`.
 
     spec: as of a training (see `rules/train.smk`). images: those that are measured, by their splits, of which
-    `validation` is the last. attacked: whether the method trains on adversarial images.
-
-    What a run deploys are networks by name: that of the name "" is measured, and the others are kept with it.
+    `validation` is the last. attacked: whether the method trains on adversarial images. untrained: what the run would
+    leave before its first step.
     """
 
-    def __init__(self, spec: dict, images: Mapping[str, Images], classes: int, threat: Threat, attacked: bool):
+    def __init__(
+        self,
+        spec: dict,
+        images: Mapping[str, Images],
+        classes: int,
+        threat: Threat,
+        attacked: bool,
+        untrained: Deployed,
+    ):
         tracking, self.settings, self.classes = spec["tracking"], spec["training"], classes
         self.trackers = [
             Tracker(
@@ -40,38 +56,45 @@ class Following:
         ]
         epochs = self.settings["epochs"]  # a recipe may have fewer than its dataset's protocol
         self.energy_epochs = {epoch for epoch in tracking["energy_epochs"] if epoch <= epochs} or {epochs}
-        self.selected_by = criterion(self.settings, attacked)
+        self.criteria = {"best": criterion(self.settings, attacked)}
+        self.criteria |= {f"best-{by}": by for by in self.settings["also_select"]}
         self.history: list[dict[str, Any]] = []
         self.energies: dict[str, Tensor] = {}
         self.checkpoints: dict[str, Tensor] = {}
         self.best: dict[str, Tensor] = {}
-        self.best_epoch, self.best_value = 0, [-1.0]
+        self.chosen = dict.fromkeys(self.criteria, 0)  # the epochs
+        self.reached = {name: [-1.0] for name in self.criteria}
+        for name in self.criteria:
+            self._choose(name, 0, untrained)
 
-    def follow(self, epoch: int, deployed: Mapping[str, nn.Module], facts: dict[str, Any]) -> None:
-        """Measure the network, after that epoch. facts: what else its rows of the history say."""
-        model = InferenceModel(deployed[""])
+    def follow(self, epoch: int, deployed: Deployed, facts: dict[str, Any]) -> None:
+        """Measure the classifier, after that epoch. facts: what else its rows of the history say."""
+        model = InferenceModel(deployed.tracked)
         for tracker in self.trackers:
             measured = tracker.measure(model)
             self.history.append({"epoch": epoch, "split": tracker.split, **facts, **summarise(measured, self.classes)})
             if epoch in self.energy_epochs:
                 self.energies[f"{epoch}.{tracker.split}"] = torch.from_numpy(measured[list(ENERGIES)].to_numpy())
-        reached = value(self.selected_by, self.history[-1])
-        if reached > self.best_value:
-            self.best_value = reached
-            self.keep_best(epoch, deployed)
+        for name, by in self.criteria.items():
+            reached = value(by, self.history[-1])
+            if reached > self.reached[name]:
+                self.reached[name] = reached
+                self._choose(name, epoch, deployed)
         if epoch in self.settings["checkpoints"]:
-            self.keep(str(epoch), {name: network.state_dict() for name, network in deployed.items()})
+            self.keep(str(epoch), deployed.tracked)
 
-    def keep_best(self, epoch: int, deployed: Mapping[str, nn.Module]) -> None:
-        weights = {name: network.state_dict() for name, network in deployed.items()}
-        self.best_epoch, self.best = epoch, {name: t.clone() for name, t in weights.pop("").items()}
-        self.keep("best", weights)
+    def _choose(self, name: str, epoch: int, deployed: Deployed) -> None:
+        self.chosen[name] = epoch
+        if name != "best":
+            self.keep(name, deployed.tracked)
+            return
+        self.best = {key: t.clone() for key, t in deployed.tracked.state_dict().items()}
+        for further, network in deployed.further.items():
+            self.keep(f"best-{further}", network)
 
-    def keep(self, checkpoint: str, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Among the checkpoints, as "<checkpoint>.<tensor>"; of a further network as "<checkpoint>-<name>.<tensor>"."""
-        for of, tensors in weights.items():
-            name = f"{checkpoint}-{of}" if of else checkpoint
-            self.checkpoints |= {f"{name}.{key}": t.clone() for key, t in tensors.items()}
+    def keep(self, checkpoint: str, network: nn.Module) -> None:
+        """Among the checkpoints, as "<checkpoint>.<tensor>"."""
+        self.checkpoints |= {f"{checkpoint}.{key}": t.clone() for key, t in network.state_dict().items()}
 
     def energy_table(self) -> pd.DataFrame:
         """The energies of each image at the chosen epochs, in the order of epochs, splits and images."""
@@ -92,10 +115,8 @@ class Following:
         return {"best": self.best, "energies": self.energies, "checkpoints": self.checkpoints}
 
     def record(self) -> dict[str, Any]:
-        return {"best_epoch": self.best_epoch, "best_value": self.best_value, "history": self.history}
+        return {"chosen": self.chosen, "reached": self.reached, "history": self.history}
 
     def load(self, tensors: dict[str, dict[str, Tensor]], record: dict[str, Any]) -> None:
         self.best, self.energies, self.checkpoints = (tensors[name] for name in ("best", "energies", "checkpoints"))
-        self.best_epoch, self.best_value, self.history = (
-            record[name] for name in ("best_epoch", "best_value", "history")
-        )
+        self.chosen, self.reached, self.history = (record[name] for name in ("chosen", "reached", "history"))

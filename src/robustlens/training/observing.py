@@ -25,7 +25,7 @@ class Observing:
         self.statistics: dict[tuple[str, str], int] = {}  # observer and what it calls the statistic: its number
         self.found: list[list[float]] = []  # epoch, step, number of the statistic, value
         self.memory: dict[str, dict[str, Tensor]] = {name: {} for name in self.observers}
-        # Gradients of compiled networks would else use up what the gradient of the loss needs, too.
+        # For the whole process: a gradient of a compiled network would otherwise free what the loss's own one needs.
         torch._functorch.config.donated_buffer = False
 
     def of_step(self, batch: Batch, terms: Mapping[str, Tensor], weights: Tensor, number: int) -> None:

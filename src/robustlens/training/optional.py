@@ -37,8 +37,8 @@ def modules(spec: dict) -> list[str]:
 
 
 def other_runs(settings: Mapping[str, Any]) -> dict[str, dict]:
-    """The runs whose weights a training reads, in the order in which their files are told to it: "start_from", and by
-    their names the given ones. settings: of a recipe, or a specification."""
+    """The runs whose weights a training reads, in the order of `--others`: "start_from", and the given ones by their
+    names. settings: of a recipe, or a specification."""
     start = {"start_from": settings["start_from"]} if "start_from" in settings else {}
     return start | dict(sorted(settings.get("given", {}).items()))
 

@@ -17,7 +17,8 @@ class TrainedRun:
 
     best, last: weights of the best epoch by `training.selection` (the first of equal ones) and of the last epoch. With
         weight averaging, see `averaging`. checkpoints: of the epochs `training.checkpoints`, as "<epoch>.<tensor>", and
-        of what the method deploys besides, as "best-<name>.<tensor>" and so on.
+        of what is best by `training.also_select` and what the method deploys besides, as "best-<name>.<tensor>".
+    chosen: the epochs of the best ones, by their names: "best" and those of `also_select`.
     history: two rows per epoch (train subset, validation). energies: per sample, at the chosen epochs. timing: seconds
         and images/s of each epoch, the only part that differs between repeats.
     devices: what it was computed on (`device_facts`), by its first process; several where it was resumed on another
@@ -27,12 +28,16 @@ class TrainedRun:
     best: dict[str, Tensor]
     last: dict[str, Tensor]
     checkpoints: dict[str, Tensor]
-    best_epoch: int
+    chosen: dict[str, int]
     history: pd.DataFrame
     energies: pd.DataFrame
     statistics: pd.DataFrame
     timing: pd.DataFrame
     devices: list[dict]
+
+    @property
+    def best_epoch(self) -> int:
+        return self.chosen["best"]
 
 
 def statistics_table(rows: Sequence[Sequence]) -> pd.DataFrame:

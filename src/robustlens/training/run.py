@@ -56,13 +56,14 @@ class Training:
         loop.run()
         with torch.random.fork_rng(devices=[loop.device] if loop.device.type == "cuda" else []):
             last = task.last(loop.batches(loop.epochs + 1))
-        followed, weights = task.following, last.pop("")
-        followed.keep("last", last)
+        followed = task.following
+        for name, network in last.further.items():
+            followed.keep(f"last-{name}", network)
         return TrainedRun(
             best=followed.best,
-            last=weights,
+            last=last.tracked.state_dict(),
             checkpoints=followed.checkpoints,
-            best_epoch=followed.best_epoch,
+            chosen=followed.chosen,
             history=pd.DataFrame(followed.history),
             energies=followed.energy_table() if loop.processes.first else pd.DataFrame(),
             statistics=statistics_table(task.observing.rows),

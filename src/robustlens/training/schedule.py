@@ -16,7 +16,7 @@ class Schedule:
     one-cycle: a cosine from lr/25 up to lr over the first `warmup_fraction` of all steps and one down to lr/250,000;
         with `cycle_momentum` the momentum goes 0.95 -> 0.85 -> 0.95 and replaces the configured one, as in the code of
         WEAT (PyTorch's defaults).
-    step: multiplied by `factor` after each of the `milestones` (in epochs).
+    step: multiplied by `factor` after each of the `milestones` (in epochs), or by one factor of a list after each.
     cosine: half a cosine over the steps after the warm-up, from lr to `final_rate`, which the step after the last one
         would have (PyTorch's CosineAnnealingLR, per step).
     `warmup`, of the last two: over its first `epochs` the rate rises in a line from `first_share` of lr to lr, at every
@@ -52,7 +52,9 @@ class Schedule:
             return self._warming_up(step), self.momentum
         if self.schedule["name"] == "step":
             passed = bisect_right(self.schedule["milestones"], step // self.steps_per_epoch)
-            return self.learning_rate * self.schedule["factor"] ** passed, self.momentum
+            factor = self.schedule["factor"]
+            part = math.prod(factor[:passed]) if isinstance(factor, list) else factor**passed
+            return self.learning_rate * part, self.momentum
         part = (step - self.warmup_steps) / (self.steps - self.warmup_steps)
         return _cosine(self.learning_rate, self.schedule["final_rate"], part), self.momentum
 

@@ -58,7 +58,8 @@ class RunState:
 
     def save(self, tensors: dict[str, Tensor], record: dict) -> None:
         """Replace the state by `tensors` and the JSON-able `record`, in one rename."""
-        tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+        # A copy of each: two modules may share one, which a safetensors file can't say.
+        tensors = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
         text = json.dumps(record)
         metadata = {"digest": self.digest, "record": text, "sha256": _checksum(tensors, text)}
         with replacing(self.file) as path:

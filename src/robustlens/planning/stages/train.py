@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from robustlens.configuration.facts import also_deployed
 from robustlens.data.prepared import PreparedDataset, Split
 from robustlens.models.weights import build, save_weights
 from robustlens.planning.datasets import Dataset
@@ -27,6 +28,7 @@ LOOP = {
     "learning_rate": 1e-6,
     "schedule": {"name": "step", "milestones": [1000], "factor": 0.1},
     "checkpoints": [],
+    "also_select": [],
 }
 NOTES = (
     "A training that was interrupted resumes from its saved state, but is counted as a whole.",
@@ -39,11 +41,14 @@ def work(job: Job, known: Known) -> Work:
 
 
 def written(job: Job, known: Known) -> dict[str, float]:
-    """The weights of two checkpoints and of further epochs; in the state the weights, the best ones, those of these
-    epochs, the momentum and the average."""
+    """The weights of two checkpoints, of further epochs and of further classifiers; in the state the weights, the best
+    ones, those of these epochs, the momentum and the average."""
     weights = known.work(job).network.parameters * FLOAT
-    averaged, more = job.spec["training"]["averaging"]["name"] != "none", len(job.spec["training"]["checkpoints"])
-    return {"weights of runs": (2 + more) * weights, "training states": (3 + averaged + more) * weights}
+    settings, also = job.spec["training"], also_deployed(job.spec["method"]["name"])
+    averaged = settings["averaging"]["name"] != "none"
+    more = len(settings["checkpoints"]) + len(settings["also_select"])
+    kept = (2 + more + 2 * len(also)) * weights
+    return {"weights of runs": kept, "training states": (3 + averaged + more + len(also)) * weights}
 
 
 def training(spec: dict, dataset: Dataset) -> Work:
