@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from robustlens.analysis.frames import seeds_by_images
-from robustlens.analysis.statistics import Interval, crossed_interval
+from robustlens.analysis.statistics import Interval
 
 DRAWS, BATCH = 1000, 100
 
@@ -110,13 +110,12 @@ def shared_answers(parts: Sequence[pd.DataFrame]) -> tuple[np.ndarray, np.ndarra
 def accuracy_interval(right: np.ndarray) -> Interval:
     """Interval, at 95 %, of the accuracy on the images of one class. right: (seeds, images), 1 or 0.
 
-    It is `crossed_interval`, cut off at 0 and 1. Where all answers are the same, that would have no width; there it is
-    the exact binomial interval of the images (Clopper and Pearson 1934), as if there were one seed.
+    It is `resampled_interval`. Where all answers are the same, that would have no width; there it is the exact binomial
+    interval of the images (Clopper and Pearson 1934), as if there were one seed.
     """
-    if right.min() != right.max():
-        interval = crossed_interval(right)
-        return Interval(interval.estimate, max(interval.low, 0.0), min(interval.high, 1.0), interval.factors)
     images = right.shape[1]
+    if right.min() != right.max():
+        return resampled_interval(right, np.zeros(images, int), per_run(worst_class), (0.0, 1.0))
     exact = stats.binomtest(int(right[0].sum()), images).proportion_ci()
     return Interval(float(right.mean()), float(exact.low), float(exact.high), "images only (all answers are the same)")
 
@@ -134,22 +133,25 @@ def resampled_interval(
     confidence: float = 0.95,
     draws: int = DRAWS,
 ) -> Interval:
-    """Basic bootstrap interval (Davison and Hinkley 1997, section 5.2) of a statistic of class means, by drawing images
-    within each class, and seeds, with replacement. The random numbers are the same at every call.
+    """Bootstrap interval of a statistic of class means, by drawing images within each class, and seeds, with
+    replacement. The random numbers are the same at every call.
 
     values: (seeds, ..., images), such as 1 where an image is classified correctly, else 0. strata: (images,), the class
         of each image; a class may also be split into several strata.
     statistic: takes means (draws, seeds, ..., strata), strata in the order of their numbers, and returns (draws,).
     within: the values that the statistic can take.
 
-    Estimate e and quantiles q of the draws give [2 e - q_high, 2 e - q_low]. It allows for the bias of statistics like
-    the worst class, which is worse in a sample than it is: the interval can lie to one side of the estimate, and the
-    quantiles themselves would repeat the bias. Simulated with 10 classes of 20 images and 3 seeds, the intervals of
-    worst class, worst three, variance and gap cover the truth in 92 to 98 % of cases where the classes' accuracies
-    differ (the quantiles: 62 to 89 %), and that of the gap in 73 % where all are equal (the quantiles: never).
-    One seed less is drawn than there are, or the variance over seeds would be too small by a factor of (S - 1)/S
-    (Rao and Wu 1988). With one seed the interval is over images only, and `factors` says so. A stratum of one
-    image makes the interval infinite. Draws for which the statistic is not defined are left out.
+    From the estimate e, and bias b = mean of the draws - e and standard deviation s of the draws, the interval is
+    e - b +- z s, z = 1.96 at 95 % (Davison and Hinkley 1997, section 5.2.1). It allows for the bias of statistics like
+    the worst class, which looks worse in a sample than it is: the interval can lie to one side of the estimate, and
+    quantiles of the draws would repeat the bias. One seed less is drawn than there are, or the variance over seeds
+    would be too small by a factor of (S - 1)/S (Rao and Wu 1988).
+
+    Simulated with 3 seeds and 10 classes of 20 or 140 images whose accuracies differ, it covers the truth of worst
+    class, worst three, variance, gap and rank correlations in 91 to 100 % of cases (quantiles: 5 to 99 %), and that of
+    the gap in 80 to 95 % where all classes are equal (quantiles: never). Few seeds that differ much make it too narrow.
+    With one seed it is over images only, and `factors` says so. A stratum of one image makes it infinite. Draws for
+    which the statistic is not defined are left out.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.shape[0] == 0 or values.shape[-1] == 0:
@@ -170,9 +172,9 @@ def resampled_interval(
             chosen = random.integers(seeds, size=(size, seeds - 1))
             means = means[np.arange(size)[:, None], chosen]
         drawn.append(statistic(means))
-    tail = (1 - confidence) / 2
-    low, high = np.nanquantile(np.concatenate(drawn), [tail, 1 - tail])
-    low, high = np.clip([2 * estimate - high, 2 * estimate - low], *within)
+    found = np.concatenate(drawn)
+    centre, half = 2 * estimate - np.nanmean(found), stats.norm.ppf((1 + confidence) / 2) * np.nanstd(found)
+    low, high = np.clip([centre - half, centre + half], *within)
     return Interval(estimate, float(low), float(high), factors)
 
 
