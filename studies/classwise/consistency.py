@@ -24,6 +24,13 @@ def matrix(parts: Mapping[str, pd.DataFrame], correlation: Correlation) -> np.nd
     return correlation(rates[:, None, :], rates[None, :, :])
 
 
+def mean_defined(values: np.ndarray, axis: int) -> np.ndarray:
+    """The mean over an axis of what is not NaN; NaN where all is."""
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(defined, values, 0.0).sum(axis=axis) / defined.sum(axis=axis)
+
+
 def attack_pairs(parts: Mapping[str, Mapping[str, pd.DataFrame]]) -> Iterator[tuple[str, str]]:
     """The pairs of attacks that recipes have both of. parts: attack -> recipe -> rows."""
     return (pair for pair in combinations(parts, 2) if parts[pair[0]].keys() & parts[pair[1]].keys())
@@ -37,7 +44,7 @@ def between_attacks(
 
     def statistic(rates: np.ndarray) -> np.ndarray:
         rates = rates.mean(axis=1)  # over the seeds
-        return np.nanmean(correlation(rates[:, 0::2], rates[:, 1::2]), axis=1)
+        return mean_defined(correlation(rates[:, 0::2], rates[:, 1::2]), axis=1)
 
     return resampled_parts([part[recipe] for recipe in recipes for part in (first, second)], statistic, (-1, 1))
 
@@ -50,6 +57,6 @@ def between_recipes(parts: Mapping[str, pd.DataFrame], correlation: Correlation,
 
     def statistic(rates: np.ndarray) -> np.ndarray:
         rates = rates.mean(axis=1)
-        return np.nanmean(correlation(rates[:, first], rates[:, second]), axis=1)
+        return mean_defined(correlation(rates[:, first], rates[:, second]), axis=1)
 
     return resampled_parts(list(parts.values()), statistic, (-1, 1)) if pairs else None

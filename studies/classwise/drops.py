@@ -27,8 +27,8 @@ def drop_slope(rates: np.ndarray) -> np.ndarray:
     return np.mean(slopes, axis=0).mean(axis=-1)
 
 
-def drop_slope_interval(parts: list[pd.DataFrame]) -> Interval | None:
+def drop_slope_interval(parts: list[pd.DataFrame], confidence: float = 0.95) -> Interval | None:
     """parts: rows under the reference and under the stronger attack, of one recipe or, in turn, of several. None where
     they have no seed and image in common."""
     right, labels = shared_answers(parts)
-    return resampled_interval(right, halves(labels), drop_slope) if right.size else None
+    return resampled_interval(right, halves(labels), drop_slope, confidence=confidence) if right.size else None

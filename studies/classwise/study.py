@@ -6,9 +6,12 @@
 from robustlens.study.declaration import Claims, Cohort, Figure, Files, Published, Study, Table
 from robustlens.study.general import autoattack, differences, robustness
 
-COHORTS = {"main": Cohort("The defences whose class-wise robustness is compared.", suite="robustness")}
+COHORTS = {
+    "main": Cohort("The defences whose class-wise robustness is compared.", suite="robustness"),
+    "attacks": Cohort("Those that more attacks are tried on.", suite="more-attacks", within="main"),
+}
 
-EVALUATIONS = Files("evaluations", "main")
+EVALUATIONS = Files("evaluations", "main", "attacks")
 HISTORY = Files("history", "main")
 CLASSES = Files("class-names", "main")
 WEIGHTS = Files("best-weights", "main")
@@ -20,11 +23,11 @@ STUDY = Study(
     tables=[
         robustness(EVALUATIONS),
         differences(EVALUATIONS, baseline="sat"),
-        autoattack(EVALUATIONS),
+        autoattack(Files("evaluations", "main")),
         Table(
             "classes",
             "Average and worst class, clean and under each attack",
-            {"evaluations": EVALUATIONS, "published": Published()},
+            {"evaluations": EVALUATIONS, "names": CLASSES, "published": Published()},
             uses=("attacks",),
         ),
         Table(

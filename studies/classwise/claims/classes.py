@@ -14,7 +14,7 @@ from studies.classwise.results import REFERENCE, resampled_parts
 from studies.classwise.weights import norm_correlation
 
 CLAIMS: list[Claim] = []
-STRONGEST = "autoattack"
+STRONGEST, STRONGER = "autoattack", ("apgd-dlr", "autoattack")
 LARGE, CONSISTENT = 20.0, 0.7  # points; rank correlation
 
 claim = collector(CLAIMS)
@@ -68,17 +68,19 @@ def consistent_across_defences(data: ClasswiseData) -> Outcome:
     "stronger-attacks-take-from-weak-classes",
     "Stronger attacks gain mainly on the vulnerable classes.",
     "abstract",
-    "The drop from the accuracy under PGD-20 to that under AutoAttack, class by class, against the accuracy under "
-    "PGD-20: minus the slope of the least-squares line, averaged over all adversarially trained recipes, is above 0. "
-    "Accuracies are averaged over the seeds; that under PGD-20 is of one half of each class's images, the drop of the "
-    "other half, both ways.",
+    "The drop from the accuracy under PGD-20 to that under a stronger attack, class by class, against the accuracy "
+    "under PGD-20: minus the slope of the least-squares line, averaged over all adversarially trained recipes, is "
+    "above 0 for APGD-DLR and for AutoAttack. Accuracies are averaged over the seeds; that under PGD-20 is of one half "
+    "of each class's images, the drop of the other half, both ways. The less favourable of the two decides, at 97.5 %.",
 )
 def stronger_attacks_take_from_weak_classes(data: ClasswiseData) -> Outcome:
-    pairs = of_both(data, REFERENCE, STRONGEST)
-    parts = [part for pair in pairs for part in pair]
-    found = drop_slope_interval(parts)
-    minus = found and Interval(-found.estimate, -found.high, -found.low, found.factors)
-    return judged(minus, "point per point", f"minus the slope, {len(pairs)} recipes", parts)
+    found = {}
+    for attack in STRONGER:
+        parts = [part for pair in of_both(data, REFERENCE, attack) for part in pair]
+        interval = drop_slope_interval(parts, 1 - 0.05 / len(STRONGER))
+        minus = interval and Interval(-interval.estimate, -interval.high, -interval.low, interval.factors)
+        found[attack] = judged(minus, "point per point", f"minus the slope, {attack} decides", parts)
+    return min(found.values(), key=lambda outcome: outcome.low)
 
 
 @claim(

@@ -13,9 +13,10 @@ from robustlens.analysis.classwise import spearman
 from robustlens.analysis.frames import one_dataset
 from robustlens.errors import RobustlensError
 from robustlens.report import threats
+from robustlens.report.comparison import attacks_shown
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, TEXT_WIDTH, Drawing, drawn, styled
-from studies.classwise.consistency import matrix
+from studies.classwise.consistency import matrix, mean_defined
 from studies.classwise.results import REFERENCE, best_runs, by_recipe
 
 COLOURS = "RdBu"  # red: opposite orders; blue: the same
@@ -27,7 +28,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     runs = best_runs(context, evaluations)
     dataset = one_dataset(runs)
     recipes = by_recipe(runs, REFERENCE)
-    attacks = list(runs["attack"].unique())
+    attacks = attacks_shown(runs, context)
     between = {"between attacks": (_of_attacks(runs, attacks), [context.attack_label(attack) for attack in attacks])}
     defences = matrix(recipes, spearman) if len(recipes) > 1 else None
     title = f"between defences, {context.attack_label(REFERENCE)}"
@@ -60,7 +61,7 @@ def _of_attacks(runs: pd.DataFrame, attacks: Sequence[str]) -> np.ndarray | None
         if all(len(part) for part in parts.values()):
             found.append(matrix(parts, spearman))
     found = [correlations for correlations in found if correlations is not None]
-    return np.nanmean(found, axis=0) if found else None
+    return mean_defined(np.array(found), axis=0) if found else None
 
 
 def _heat_map(axes: Axes, correlations: np.ndarray, labels: Sequence[str]) -> AxesImage:

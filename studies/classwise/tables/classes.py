@@ -1,6 +1,6 @@
 """Average, worst classes, variance and gap of the accuracies of all classes, without and under each attack."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,12 +18,13 @@ from robustlens.analysis.classwise import (
     worst_tenth,
 )
 from robustlens.report import threats
-from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.cells import Cell, Column, Row, number
 from robustlens.report.comparison import attacks_shown
 from robustlens.report.context import Context
 from robustlens.report.published import PublishedNumbers
 from robustlens.report.summary import accuracy_digits
 from robustlens.report.table import Table
+from studies.classwise.class_names import read_class_names
 from studies.classwise.results import RESAMPLED, best_runs, by_dataset, by_recipe, group_title, interval_cell
 
 FEW, MANY = 3, 20  # the worst classes of which the mean is shown; from how many classes on there is a worst tenth
@@ -36,9 +37,10 @@ NOTES = (
 )
 
 
-def build(context: Context, *, evaluations: list[Path], published: Path) -> Table:
-    """evaluations: indexes of suites; published: numbers of follow-ups, as rows of their own."""
-    runs, numbers = best_runs(context, evaluations), PublishedNumbers(published)
+def build(context: Context, *, evaluations: list[Path], names: list[Path], published: Path) -> Table:
+    """evaluations: indexes of suites; names: of the classes of each dataset; published: numbers of follow-ups, as rows
+    of their own."""
+    runs, numbers, named = best_runs(context, evaluations), PublishedNumbers(published), read_class_names(names)
     datasets = list(runs["dataset"].unique())
     metrics = _metrics(bool((runs.groupby("dataset")["label"].nunique() >= MANY).any()))
     rows = []
@@ -46,11 +48,13 @@ def build(context: Context, *, evaluations: list[Path], published: Path) -> Tabl
         for attack in attacks_shown(of_dataset, context):
             group = group_title(context, datasets, dataset, context.attack_label(attack))
             parts = by_recipe(of_dataset, attack)
-            rows += [Row(context.recipe_label(recipe), _cells(part, metrics), group) for recipe, part in parts.items()]
+            for recipe, part in parts.items():
+                cells = (*_cells(part, metrics), Cell(text=_weakest(part, named[dataset].names)))
+                rows.append(Row(context.recipe_label(recipe), cells, group))
             rows += [Row(label, cells, group) for label, cells in _follow_ups(numbers, dataset, attack, metrics)]
     title = f"Average and worst classes on {context.datasets_titles(datasets)}, without and under attack."
     notes = (*NOTES, *threats.notes(runs, context))
-    columns = tuple(Column(name) for name in metrics)
+    columns = (*map(Column, metrics), Column("weakest classes, %", wide=1.0))
     return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
 
 
@@ -75,6 +79,13 @@ def _cells(part: pd.DataFrame, metrics: dict) -> tuple[Cell, ...]:
     return tuple(cells)
 
 
+def _weakest(part: pd.DataFrame, names: Sequence[str]) -> str:
+    """The classes of the lowest accuracy, averaged over the seeds, each with it in %."""
+    right = (part["prediction_adversarial"] == part["label"]).groupby(part["label"]).mean()
+    lowest = right.sort_values(kind="stable").head(FEW)
+    return ", ".join(f"{names[c]} ({number(100 * rate, 0)})" for c, rate in lowest.items())
+
+
 def _follow_ups(numbers: PublishedNumbers, dataset: str, attack: str, metrics: dict) -> Iterator[tuple[str, tuple]]:
     """Label and cells of each published row; average and worst class are all that these papers print."""
     named = {"average": attack, "worst class": f"{attack}_worst"}
@@ -82,5 +93,5 @@ def _follow_ups(numbers: PublishedNumbers, dataset: str, attack: str, metrics: d
         found = {
             name: numbers.find(dataset, FOLLOW_UPS, recipe, named[name]) if name in named else None for name in metrics
         }
-        cells = tuple(Cell(digits=1, unit=unit, published=found[name]) for name, (_, unit, _) in metrics.items())
-        yield f"{numbers.label(recipe)}, published", cells
+        cells = [Cell(digits=1, unit=unit, published=found[name]) for name, (_, unit, _) in metrics.items()]
+        yield f"{numbers.label(recipe)}, published", (*cells, Cell())

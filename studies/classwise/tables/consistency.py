@@ -10,6 +10,7 @@ from robustlens.analysis.classwise import kendall, spearman
 from robustlens.analysis.statistics import Interval
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.comparison import attacks_shown
 from robustlens.report.context import Context
 from robustlens.report.table import Table
 from studies.classwise.consistency import attack_pairs, between_attacks, between_recipes
@@ -39,7 +40,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
     datasets = list(runs["dataset"].unique())
     rows = []
     for dataset, of_dataset in by_dataset(runs):
-        attacks = [attack for attack in of_dataset["attack"].unique() if attack != CLEAN]
+        attacks = [attack for attack in attacks_shown(of_dataset, context) if attack != CLEAN]
         parts = {attack: by_recipe(of_dataset, attack) for attack in attacks}
         group = group_title(context, datasets, dataset, "between attacks")
         for first, second in attack_pairs(parts):

@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pandas as pd
+from contested import claims_data
 from safetensors.numpy import save_file
 from synthetic import ATTACK_LABELS, LABELS, RESNET18, THREAT, THREATS, write_evaluations
 
-from studies.classwise.claims.data import ClasswiseData
-from studies.classwise.class_names import ClassNames
+__all__ = ["CONFIG", "claims_data", "write"]
 
 DATASETS = {"digits": "handwritten digits", "cifar10": "small photographs"}
 RECIPES = ("sat", "trades", "mart", "weat-adv")
@@ -20,7 +20,8 @@ NAMES = {
     "cifar10": ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
 }
 SUPERCLASSES = {"digits": {}, "cifar10": {"vehicles": [0, 1, 8, 9], "animals": [2, 3, 4, 5, 6, 7]}}
-STRENGTH = {"clean": 0.1, "fgsm": 0.7, "pgd20": 0.9, "autoattack": 1.0}
+STRENGTH = {"clean": 0.1, "fgsm": 0.7, "pgd20": 0.9, "autoattack": 1.0}  # of the suite `robustness`
+MORE = {"apgd-dlr": 0.97}  # of `more-attacks`
 
 CONFIG = {
     "scale": "made-up",
@@ -31,17 +32,18 @@ CONFIG = {
     "recipes": {name: {"method": name, "label": LABELS[name][0], "colour": COLOURS[name]} for name in RECIPES},
     "models": {},
     "attacks": {name: {"family": "pgd", "label": label} for name, label in ATTACK_LABELS.items()},
-    "suites": {"robustness": {"attacks": list(STRENGTH)}},
+    "suites": {"robustness": {"attacks": list(STRENGTH)}, "more-attacks": {"attacks": list(MORE)}},
     "studies": {
         "classwise": {
             "cohorts": {
-                "main": {
+                name: {
                     "datasets": list(DATASETS),
                     "recipes": list(RECIPES),
                     "seeds": list(SEEDS),
                     "models": [],
-                    "suite": "robustness",
+                    "suite": suite,
                 }
+                for name, suite in (("main", "robustness"), ("attacks", "more-attacks"))
             }
         }
     },
@@ -59,7 +61,9 @@ def write(folder):
                 random = np.random.default_rng([d, r, seed])
                 robust = np.linspace(0.25, 0.75, CLASSES)[(np.arange(CLASSES) * 3) % CLASSES] + 0.02 * r
                 frame = _evaluated(robust, dataset, random)
-                write_evaluations(folder, frame, recipe, seed, dataset)
+                more = frame["attack"].isin(list(MORE))
+                write_evaluations(folder, frame[~more], recipe, seed, dataset)
+                write_evaluations(folder, frame[more], recipe, seed, dataset, "more-attacks")
                 run = folder / "runs" / dataset / recipe / f"seed{seed}"
                 run.mkdir(parents=True)
                 rows = random.standard_normal((CLASSES, 16))
@@ -77,7 +81,7 @@ def _evaluated(robust, dataset, random):
     anywhere = (label + random.integers(1, CLASSES, len(label))) % CLASSES
     wrong = np.where(random.random(len(label)) < 0.7, [following[c] for c in label], anywhere)
     frames = []
-    for attack, strength in STRENGTH.items():
+    for attack, strength in (STRENGTH | MORE).items():
         right = hardness < 1 - (1 - robust[label]) * strength
         columns = {"checkpoint": "best", "attack": attack, "index": np.arange(len(label)), "label": label}
         columns |= {"prediction_natural": label, "prediction_adversarial": np.where(right, label, wrong)}
@@ -97,76 +101,3 @@ def _history(robust, random, epochs=12):
             }
             rows.append({"epoch": epoch, "split": split, **counted})
     return pd.DataFrame(rows)
-
-
-# Claims ---------------------------------------------------------------------------------------------------------------
-
-GROUPS = {"first": [0, 1, 2, 3, 4], "second": [5, 6, 7, 8, 9]}
-MANY = 400  # images per class
-
-
-def claims_data(support):
-    """What every claim of the paper is judged on: data that support it, or data that contradict it."""
-    return ClasswiseData(
-        evaluations=pd.concat(_evaluations(support)),
-        history=pd.concat(_histories(support)),
-        norms=_norms(support),
-        names=ClassNames(tuple("abcdefghij"), GROUPS),
-    )
-
-
-def _evaluations(support):
-    """Supporting: one order of classes for all, far apart; AutoAttack takes most from the weak ones; errors go to two
-    classes of the same group. Contradicting: near one another, in opposite orders; AutoAttack takes most from the
-    strong ones; errors go to the other group, to other classes of it from images of odd numbers than of even ones."""
-    for seed in range(3):
-        for recipe, turned in (("sat", False), ("trades", not support)):
-            pgd = np.linspace(0.3, 0.8, CLASSES) if support else np.linspace(0.42, 0.58, CLASSES)
-            stronger = pgd - 0.5 * (0.8 - pgd) * pgd if support else 0.9 - pgd - 0.05
-            for attack, rates in (("pgd20", pgd), ("autoattack", stronger)):
-                yield _attacked(recipe, seed, attack, rates[::-1] if turned else rates, support)
-
-
-def _attacked(recipe, seed, attack, rates, support):
-    label = np.repeat(np.arange(CLASSES), MANY)
-    place = np.tile(np.arange(MANY), CLASSES)
-    right = (place * 7 + seed) % MANY < np.round(MANY * rates[label])
-    others = [[c for c in group if (c != own)] for own in range(CLASSES) for group in _targets(own, support)]
-    wrong = [_wrong(others[c], i, support) for c, i in zip(label, place, strict=True)]
-    columns = {"checkpoint": "best", "attack": attack, "index": np.arange(len(label)), "label": label}
-    source = f"{recipe}/seed{seed}/{attack}"
-    return pd.DataFrame(columns).assign(
-        prediction_adversarial=np.where(right, label, wrong), recipe=recipe, seed=seed, dataset="digits", source=source
-    )
-
-
-def _targets(own, support):
-    """The one group that the errors of a class go to."""
-    return [group for group in GROUPS.values() if (own in group) == support]
-
-
-def _wrong(others, image, support):
-    if support:
-        return others[image // 2 % 2]
-    part = others[:2] if image % 2 == 0 else others[2:]
-    return part[image // 2 % len(part)]
-
-
-def _histories(support):
-    """Supporting: the worst class moves and the others stay. Contradicting: it stays and the others move."""
-    for seed in range(3):
-        for recipe in ("sat", "trades"):
-            rows = []
-            for epoch in range(1, 21):
-                moved = epoch % 2 * (4 + seed)
-                counts = [10 - moved, *[15] * (CLASSES - 1)] if support else [2, *[18 - moved] * (CLASSES - 1)]
-                rows.append({"epoch": epoch, "class_total": [20] * CLASSES, "class_robust": counts})
-            place = {"split": "validation", "recipe": recipe, "seed": seed, "dataset": "digits", "source": "history"}
-            yield pd.DataFrame(rows).assign(**place)
-
-
-def _norms(support):
-    """Growing with the accuracies of `sat`, or falling."""
-    norms = np.linspace(1, 2, CLASSES) if support else np.linspace(2, 1, CLASSES)
-    rows = [{"dataset": "digits", "recipe": "sat", "seed": seed, "norms": norms + 0.01 * seed} for seed in range(3)]
-    return pd.DataFrame(rows).assign(source="weights")
