@@ -26,7 +26,7 @@ STUDY = Study(
         autoattack(Files("evaluations", "main")),
         Table(
             "classes",
-            "Average and worst class, clean and under each attack",
+            "Average and worst class, clean and under attack",
             {"evaluations": EVALUATIONS, "names": CLASSES, "published": Published()},
             uses=("attacks",),
         ),

@@ -33,8 +33,8 @@ def predicted(predictions: np.ndarray, classes: int) -> np.ndarray:
 
 
 def aggregated(counts: np.ndarray, groups: Groups) -> np.ndarray:
-    """The matrix (..., C, C) of counts between groups of classes: (..., G, G). Raises ValueError if the groups do not
-    have each class once."""
+    """The matrix (..., C, C) of counts between groups of classes: (..., G, G). Of rates, classes count equally. Raises
+    ValueError if the groups do not have each class once."""
     members = _members(counts.shape[-1], groups)
     return members @ counts @ members.T
 

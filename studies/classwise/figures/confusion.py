@@ -52,9 +52,10 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
     kind = "superclasses" if named.superclasses else "clusters of the mean of these matrices (ours)"
     text = (
         f"Predictions on test images of {context.dataset_title(dataset)} under {context.attack_label(REFERENCE)}, best "
-        "checkpoints: in % of the images of the true class (row), mean over the seeds. Numbers on the diagonal are "
-        "robust accuracies; colours show errors only."
+        "checkpoints: in % of the images of the true class (row), mean over the seeds. Colours show errors only."
     )
+    if min(classes, len(groups)) <= NUMBERED:
+        text += " Numbers on the diagonal are robust accuracies or, of groups, what stays inside."
     if several:
         text += f" {'Lines and the lower panels' if classes <= MOST else 'Panels'} show {kind}"
         text += "." if named.superclasses else f": {'; '.join(titles)}."

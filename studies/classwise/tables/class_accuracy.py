@@ -26,7 +26,8 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Ta
         shown = _shown(of_dataset, len(named[dataset].names))
         listed = ", ".join(f"{i} {named[dataset].names[c]}" for i, c in enumerate(shown))
         which = ", the classes with the lowest and the highest accuracy" * (len(shown) < len(named[dataset].names))
-        notes.append(f"{context.dataset_title(dataset)}{which}: {listed}.")
+        if any(named[dataset].names[c] != f"{i}" for i, c in enumerate(shown)):
+            notes.append(f"{context.dataset_title(dataset)}{which}: {listed}.")
         for attack in (CLEAN, REFERENCE):
             group = group_title(context, datasets, dataset, context.attack_label(attack))
             for recipe, part in by_recipe(of_dataset, attack).items():

@@ -47,7 +47,7 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Ta
             continue
         titles, groups = groups_of(named[dataset], parts)
         kind = "superclasses" if named[dataset].superclasses else OWN_GROUPS
-        notes.append(f"Groups of {context.dataset_title(dataset)}: {kind}: {'; '.join(titles)}.")
+        notes.append(f"Groups of {context.dataset_title(dataset)}: {kind}, {'; '.join(titles)}.")
         group = group_title(context, datasets, dataset, context.attack_label(REFERENCE))
         for recipe, part in parts.items():
             rows.append(Row(context.recipe_label(recipe), _cells(part, classes, groups), group))

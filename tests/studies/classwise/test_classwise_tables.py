@@ -62,7 +62,7 @@ def test_classes_are_summarised_run_by_run(evaluations, names):
     assert value(table, *place, "worst 3") == pytest.approx(100 * (0.2 + 0.5 + 0.6 + 0.4 + 0.5 + 0.6) / 6)
     assert value(table, *place, "CV") == pytest.approx(sum(variances) / 2)
     assert value(table, *place, "MCD") == pytest.approx((70 + 30) / 2)
-    assert cells(table)[(*place, "weakest classes, %")]["text"] == "ant (30), bee (50), dog (60)"
+    assert cells(table)[(*place, "weakest")]["text"] == "ant (30)"
     assert value(table, "clean", "SAT", "MCD") == 0
     assert not any("published" in row for _, row, _ in cells(table))
 
@@ -88,6 +88,13 @@ def test_each_class_has_a_column(evaluations, names):
     assert [value(table, "PGD-20", "SAT", str(c)) for c in range(4)] == pytest.approx([30, 50, 80, 60])
     assert float(cells(table)["PGD-20", "SAT", "0"]["std"]) == pytest.approx(np.std([20, 40], ddof=1))
     assert table.notes[0] == "digits: 0 ant, 1 bee, 2 cat, 3 dog."
+
+
+def test_classes_that_are_called_by_their_numbers_are_not_listed(evaluations, tmp_path):
+    path = tmp_path / "digits.json"
+    path.write_text(json.dumps({"names": ["0", "1", "2", "3"], "superclasses": {}}))
+    table = class_accuracy.build(context("class-accuracy"), evaluations=evaluations, names=[path])
+    assert not any("0 0" in note for note in table.notes)
 
 
 def test_of_many_classes_the_worst_and_the_best_have_columns(tmp_path):
