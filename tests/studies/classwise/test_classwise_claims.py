@@ -1,0 +1,74 @@
+"""Claims on results that are missing, of one seed, or of one recipe."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from attacked import context, right, write
+from contested import claims_data
+
+from robustlens.analysis.claims import OPEN, judge
+from studies.classwise.claims import CLAIMS, read
+
+ABOUT_RUNS = [claim for claim in CLAIMS if claim.id != "the-worst-class-swings"]
+
+
+def outcome(name, data):
+    return judge(next(claim for claim in CLAIMS if claim.id == name), data)
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_a_claim_without_results_is_open(claim):
+    data = claims_data(True)
+    nothing = replace(data, evaluations=pd.DataFrame(), history=pd.DataFrame(), norms=pd.DataFrame())
+    found = judge(claim, nothing)
+    assert found.verdict == OPEN and found.detail.startswith("Not measured")
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_a_claim_on_one_seed_is_open(claim):
+    data = claims_data(True)
+    one = {name: getattr(data, name)[getattr(data, name)["seed"] == 0] for name in ("evaluations", "norms", "history")}
+    found = judge(claim, replace(data, **one))
+    assert found.verdict == OPEN
+    assert claim not in ABOUT_RUNS or "one seed, so open" in found.detail
+
+
+def test_standard_training_is_no_defence():
+    data = claims_data(True)
+    standard = data.evaluations[data.evaluations["recipe"] == "sat"].assign(recipe="standard", prediction_adversarial=0)
+    more = replace(data, evaluations=pd.concat([data.evaluations, standard]))
+    for claim in CLAIMS:
+        assert judge(claim, more).estimate == judge(claim, data).estimate, claim.id
+
+
+def test_a_claim_about_defences_needs_two():
+    data = claims_data(True)
+    only = replace(data, evaluations=data.evaluations[data.evaluations["recipe"] == "sat"])
+    assert "needs two" in outcome("consistent-across-defences", only).detail
+    assert outcome("classes-differ", only).verdict == "supported"
+
+
+def test_errors_need_every_class_and_superclasses():
+    data = claims_data(True)
+    missing = replace(data, evaluations=data.evaluations[data.evaluations["label"] > 0])
+    for name in ("attacked-into-few-classes", "attacked-into-similar-classes"):
+        assert "every class" in outcome(name, missing).detail
+    without = replace(data, names=replace(data.names, superclasses={}))
+    assert "superclasses" in outcome("attacked-into-similar-classes", without).detail
+
+
+def test_the_gap_of_the_claim_is_that_of_loops():
+    data = claims_data(False)
+    gaps = []
+    for _, run in data.evaluations[data.evaluations["attack"] == "pgd20"].groupby(["recipe", "seed"]):
+        of_class = [float((rows["prediction_adversarial"] == rows["label"]).mean()) for _, rows in run.groupby("label")]
+        gaps.append(max(of_class) - min(of_class))
+    assert outcome("classes-differ", data).estimate == pytest.approx(100 * sum(gaps) / len(gaps), rel=1e-12)
+
+
+def test_results_are_read_by_dataset(tmp_path):
+    files = write(tmp_path, [right("sat", 0, [0.5, 0.1]), right("sat", 0, [0.4, 0.1], attack="autoattack")])
+    (data,) = read(context("claims"), evaluations=files).values()
+    assert set(data.evaluations["attack"]) == {"pgd20", "autoattack"} and data.history.empty and data.norms.empty
+    assert read(context("claims")) == {}

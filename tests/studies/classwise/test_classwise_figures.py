@@ -1,0 +1,106 @@
+"""What the figures of this study draw."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from attacked import context, right, rows, write
+from matplotlib.text import Text
+
+from robustlens.report.context import Recipe
+from robustlens.report.figure import save
+from studies.classwise.figures import class_accuracy, confusion, consistency, epochs
+
+RATES = [0.6, 0.2, 0.9]
+NAMES = ["ant", "b$e^e", "cat"]
+
+
+def names_of(folder, names=NAMES, superclasses=None):
+    path = folder / "digits.json"
+    path.write_text(json.dumps({"names": names, "superclasses": superclasses or {}}))
+    return [path]
+
+
+def texts(drawing):
+    return [text.get_text() for text in drawing.figure.findobj(Text)]
+
+
+def test_bars_are_ordered_by_robustness(tmp_path):
+    files = write(tmp_path, [right("sat", 0, RATES), right("sat", 0, [1.0, 0.8, 0.9], attack="clean")])
+    drawing = class_accuracy.build(context("class-accuracy"), evaluations=files, names=names_of(tmp_path))
+    (axes,) = drawing.figure.axes
+    heights = [bar.get_height() for container in axes.containers[::2] for bar in container]
+    assert heights == pytest.approx([80, 100, 90, 20, 60, 90])  # without attack, then under PGD-20
+    assert [label.get_text() for label in axes.get_xticklabels()] == [r"b\$e^e", "ant", "cat"]
+    save(drawing, tmp_path / "f.pdf", tmp_path / "f.png")
+
+
+def test_a_matrix_shows_errors_in_colour_and_robust_accuracy_as_a_number(tmp_path):
+    labels, predictions = [0] * 4 + [1] * 4 + [2] * 4, [0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 0, 2]
+    files = write(tmp_path, [rows(labels, predictions)])
+    named = names_of(tmp_path, superclasses={"one": [2, 0], "two": [1]})
+    drawing = confusion.build(context("confusion"), evaluations=files, names=named)
+    classes, groups = (axes for axes in drawing.figure.findobj(lambda a: hasattr(a, "get_images")) if axes.get_images())
+    shown = np.ma.filled(classes.get_images()[0].get_array().astype(float), np.nan)
+    # In the order of the superclasses: cat, ant, bee.
+    assert shown == pytest.approx(np.array([[np.nan, 25, 0], [0, np.nan, 75], [25, 0, np.nan]]), nan_ok=True)
+    assert [text.get_text() for text in classes.texts] == ["75", "25", "25", "75", "25", "75"]
+    assert [text.get_text() for text in groups.texts] == ["62", "38", "25", "75"]  # 5 and 3 of 8
+    save(drawing, tmp_path / "f.pdf", tmp_path / "f.png")
+
+
+def test_of_many_classes_only_groups_are_shown(tmp_path):
+    count = confusion.MOST + 2
+    files = write(tmp_path, [right("sat", 0, [0.5] * count)])
+    halves = {"low": list(range(16)), "high": list(range(16, count))}
+    named = names_of(tmp_path, [f"n{c}" for c in range(count)], halves)
+    drawing = confusion.build(context("confusion"), evaluations=files, names=named)
+    (axes,) = (axes for axes in drawing.figure.findobj(lambda a: hasattr(a, "get_images")) if axes.get_images())
+    # Half of class 15 goes to class 16, of the last class to class 0: 5 of 160 images each way.
+    assert np.nan_to_num(axes.get_images()[0].get_array().filled(0)) == pytest.approx(
+        np.array([[0, 3.125], [3.125, 0]])
+    )
+
+
+def test_the_heat_map_shows_rank_correlations(tmp_path):
+    frames = [right("sat", 0, RATES), right("trades", 0, RATES[::-1]), right("sat", 0, [0.5, 0.1, 0.2], attack="clean")]
+    drawing = consistency.build(context("consistency"), evaluations=write(tmp_path, frames))
+    attacks, defences = drawing.figure.axes[:2]
+    assert attacks.get_images()[0].get_array()[0, 1] == pytest.approx(1 - 6 * 2 / (3 * 8))  # ranks 2 1 3 and 3 1 2
+    assert [label.get_text() for label in defences.get_xticklabels()] == ["SAT", "TRADES"]
+    shown = defences.get_images()[0].get_array().filled(np.nan)
+    assert shown == pytest.approx(np.array([[1, 0.5], [0.5, 1]]))  # the same ranks
+
+
+def test_lines_are_each_seed_and_their_mean(tmp_path):
+    files = []
+    for seed, robust in enumerate(([[2, 4], [6, 4]], [[4, 4], [4, 2]])):
+        files.append(tmp_path / "digits" / "sat" / f"seed{seed}" / "history.parquet")
+        files[-1].parent.mkdir(parents=True)
+        columns = {"epoch": [1, 2], "split": "validation", "class_total": [[10, 10]] * 2, "class_robust": robust}
+        pd.DataFrame(columns).to_parquet(files[-1])
+    drawing = epochs.build(context("epochs"), history=files)
+    lines = [line.get_ydata().tolist() for line in drawing.figure.axes[0].lines]
+    assert lines[:3] == [[30, 50], [40, 30], [35, 40]]  # averages of the classes
+    assert lines[3:] == [[20, 40], [40, 20], [30, 30]]  # worst classes
+    assert "10 images per class" in drawing.caption
+
+
+@pytest.mark.parametrize("name", ["class-accuracy", "confusion", "consistency", "epochs"])
+def test_a_dollar_sign_in_a_label_is_drawn_as_it_is(tmp_path, name):
+    recipes = {recipe: Recipe(f"{recipe} $x^^$") for recipe in ("sat", "trades")}
+    told = context(name, recipes=recipes)
+    if name == "epochs":
+        path = tmp_path / "digits" / "sat" / "seed0" / "history.parquet"
+        path.parent.mkdir(parents=True)
+        columns = {"epoch": [1], "split": "validation", "class_total": [[9, 9]], "class_robust": [[3, 1]]}
+        pd.DataFrame(columns).to_parquet(path)
+        drawing = epochs.build(told, history=[path])
+    else:
+        files = write(tmp_path, [right(recipe, 0, RATES) for recipe in recipes])
+        inputs = {} if name == "consistency" else {"names": names_of(tmp_path)}
+        module = {"class-accuracy": class_accuracy, "confusion": confusion, "consistency": consistency}[name]
+        drawing = module.build(told, evaluations=files, **inputs)
+    save(drawing, tmp_path / "f.pdf", tmp_path / "f.png")
+    assert any(r"sat \$x^^\$" in text for text in texts(drawing))

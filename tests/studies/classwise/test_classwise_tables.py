@@ -1,0 +1,163 @@
+"""What the tables of this study say, against numbers by hand."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from attacked import context, right, rows, write
+from safetensors.numpy import save_file
+
+from studies.classwise.tables import (
+    class_accuracy,
+    classes,
+    confusion,
+    consistency,
+    late_epochs,
+    stronger_attacks,
+    weight_norms,
+)
+
+PUBLISHED = Path(__file__).parents[3] / "studies" / "classwise" / "published.yaml"
+FIRST, SECOND = [0.2, 0.5, 0.9, 0.6], [0.4, 0.5, 0.7, 0.6]
+
+
+def cells(table):
+    """(group, row, column) -> the row of the CSV."""
+    found = csv.DictReader(io.StringIO(table.to_csv()))
+    return {(row["group"], row["row"], row["column"]): row for row in found}
+
+
+def value(table, *place):
+    return float(cells(table)[place]["value"])
+
+
+@pytest.fixture
+def names(tmp_path):
+    """The names of the four classes of `digits`, without superclasses."""
+    path = tmp_path / "digits.json"
+    path.write_text(json.dumps({"names": ["ant", "bee", "cat", "dog"], "superclasses": {}}))
+    return [path]
+
+
+@pytest.fixture
+def evaluations(tmp_path):
+    """Two seeds of SAT, without attack (all right), under PGD-20 and under AutoAttack."""
+    frames = []
+    for seed, rates in enumerate((FIRST, SECOND)):
+        frames += [right("sat", seed, [1.0] * 4, attack="clean"), right("sat", seed, rates)]
+        frames.append(right("sat", seed, [rate - 0.1 for rate in rates], attack="autoattack"))
+    return write(tmp_path, frames)
+
+
+def test_classes_are_summarised_run_by_run(evaluations, names):
+    table = classes.build(context("classes"), evaluations=evaluations, names=names, published=PUBLISHED)
+    place = ("PGD-20", "SAT")
+    variances = [sum((a - sum(of) / 4) ** 2 for a in of) / 4 for of in (FIRST, SECOND)]
+    assert value(table, *place, "average") == pytest.approx(55)
+    assert value(table, *place, "worst class") == pytest.approx(30)
+    assert value(table, *place, "worst 3") == pytest.approx(100 * (0.2 + 0.5 + 0.6 + 0.4 + 0.5 + 0.6) / 6)
+    assert value(table, *place, "CV") == pytest.approx(sum(variances) / 2)
+    assert value(table, *place, "MCD") == pytest.approx((70 + 30) / 2)
+    assert cells(table)[(*place, "weakest")]["text"] == "ant (30)"
+    assert value(table, "clean", "SAT", "MCD") == 0
+    assert not any("published" in row for _, row, _ in cells(table))
+
+
+def test_numbers_of_follow_ups_stand_beside_those_of_cifar10_alone(tmp_path, names):
+    (named,) = names
+    named.rename(named.with_name("cifar10.json"))
+    frames = [right("sat", 0, FIRST, attack=attack).assign(dataset="cifar10") for attack in ("clean", "autoattack")]
+    files = write(tmp_path, frames, "cifar10")
+    table = classes.build(
+        context("classes"), evaluations=files, names=[named.with_name("cifar10.json")], published=PUBLISHED
+    )
+    found = cells(table)["AutoAttack", "TRADES + CFA, published", "worst class"]
+    assert (found["value"], found["published"]) == ("", "26.5") and found["published_source"].startswith(
+        "Wei et al. 2023"
+    )
+    assert cells(table)["clean", "AT, published", "average"]["published"] == "82.3"
+    assert cells(table)["clean", "AT, published", "MCD"]["published"] == ""
+
+
+def test_each_class_has_a_column(evaluations, names):
+    table = class_accuracy.build(context("class-accuracy"), evaluations=evaluations, names=names)
+    assert [value(table, "PGD-20", "SAT", str(c)) for c in range(4)] == pytest.approx([30, 50, 80, 60])
+    assert float(cells(table)["PGD-20", "SAT", "0"]["std"]) == pytest.approx(np.std([20, 40], ddof=1))
+    assert table.notes[0] == "digits: 0 ant, 1 bee, 2 cat, 3 dog."
+
+
+def test_classes_that_are_called_by_their_numbers_are_not_listed(evaluations, tmp_path):
+    path = tmp_path / "digits.json"
+    path.write_text(json.dumps({"names": ["0", "1", "2", "3"], "superclasses": {}}))
+    table = class_accuracy.build(context("class-accuracy"), evaluations=evaluations, names=[path])
+    assert not any("0 0" in note for note in table.notes)
+
+
+def test_of_many_classes_the_worst_and_the_best_have_columns(tmp_path):
+    rates = [round(c % 10 / 10, 1) for c in range(30)]
+    path = tmp_path / "digits.json"
+    path.write_text(json.dumps({"names": [f"n{c}" for c in range(30)], "superclasses": {}}))
+    files = write(tmp_path, [right("sat", 0, rates), right("sat", 0, rates, attack="clean")])
+    table = class_accuracy.build(context("class-accuracy"), evaluations=files, names=[path])
+    shown = [value(table, "PGD-20", "SAT", str(i)) for i in range(20)]
+    assert shown == pytest.approx([100 * rate for rate in (*sorted(rates)[:10], *sorted(rates)[-10:])])
+    assert "the classes with the lowest and the highest accuracy: 0 n0, 1 n10, 2 n20, 3 n1" in table.notes[0]
+
+
+def test_late_epochs_by_hand(tmp_path):
+    robust = [[9, 9]] * 6 + [[2, 8], [6, 8]]
+    columns = {"epoch": range(1, 9), "split": "validation", "class_total": [[10, 10]] * 8, "class_robust": robust}
+    path = tmp_path / "digits" / "sat" / "seed0" / "history.parquet"
+    path.parent.mkdir(parents=True)
+    pd.concat([pd.DataFrame(columns), pd.DataFrame(columns).assign(split="train")]).to_parquet(path)
+    table = late_epochs.build(context("late-epochs"), history=[path])
+    expected = {"mean": 60, "lowest": 50, "highest": 70, "swing": 20}
+    assert {name: value(table, "", "SAT", f"Average: {name}") for name in expected} == pytest.approx(expected)
+    expected = {"mean": 40, "lowest": 20, "highest": 60, "swing": 40}
+    assert {name: value(table, "", "SAT", f"Worst class: {name}") for name in expected} == pytest.approx(expected)
+
+
+def test_consistency_is_in_two_groups(tmp_path):
+    frames = [right("sat", 0, FIRST), right("sat", 0, FIRST[::-1], attack="autoattack"), right("trades", 0, SECOND)]
+    table = consistency.build(context("consistency"), evaluations=write(tmp_path, frames))
+    # Ranks of FIRST: 1 2 4 3, reversed 3 4 2 1; of SECOND: 1 2 4 3.
+    assert value(table, "between attacks", "PGD-20 and AutoAttack", "Spearman") == pytest.approx(1 - 6 * 16 / (4 * 15))
+    group = "between defences, under PGD-20"
+    assert value(table, group, "SAT and the others", "Kendall") == pytest.approx(1)
+    assert {row for place, row, _ in cells(table) if place == group} == {"SAT and the others", "TRADES and the others"}
+
+
+def test_only_attacks_beyond_pgd20_are_stronger(evaluations):
+    table = stronger_attacks.build(context("stronger-attacks"), evaluations=evaluations)
+    assert {group for group, _, _ in cells(table)} == {"PGD-20 to AutoAttack"}
+    assert value(table, "PGD-20 to AutoAttack", "SAT", "drop") == pytest.approx(10)
+
+
+def test_errors_by_hand(tmp_path, names):
+    labels = [c for c in range(4) for _ in range(4)]
+    predictions = [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 0, 3, 3, 3, 2]
+    table = confusion.build(context("confusion"), evaluations=write(tmp_path, [rows(labels, predictions)]), names=names)
+    place = ("PGD-20", "SAT")
+    # Of four images each: ant to bee 2, bee to ant 2, cat to dog 1, cat to ant 1, dog to cat 1.
+    assert value(table, *place, "symmetry") == pytest.approx(1 - 1 / 7)
+    assert "0, 1" not in str(table.notes) and "clusters of these matrices (ours" in " ".join(table.notes)
+    assert value(table, *place, "Errors to the 2 largest, %: if spread evenly") == pytest.approx(200 / 3)
+
+
+def test_norms_stand_beside_their_correlation(tmp_path, evaluations):
+    weights = []
+    for seed in range(2):
+        weights.append(tmp_path / "digits" / "sat" / f"seed{seed}" / "best.safetensors")
+        weights[-1].parent.mkdir(parents=True, exist_ok=True)
+        norms = np.array([2.0, 5.0, 9.0, 6.0]) if seed == 0 else np.array([4.0, 5.0, 7.0, 6.0])
+        save_file({"linear.weight": np.diag(norms).astype(np.float32)}, weights[-1])
+    table = weight_norms.build(context("weight-norms"), evaluations=evaluations, weights=weights)
+    assert value(table, "PGD-20", "SAT", "Norm of a class's row: smallest") == pytest.approx(3)
+    assert value(table, "PGD-20", "SAT", "Norm of a class's row: largest") == pytest.approx(8)
+    assert value(table, "PGD-20", "SAT", "Correlation with its accuracy: Pearson") == pytest.approx(1)
+    sources = cells(table)["PGD-20", "SAT", "Correlation with its accuracy: Pearson"]["files"]
+    assert "best.safetensors" in sources and "pgd20" in sources
