@@ -37,7 +37,7 @@ def control_sequences(tex: str) -> set[str]:
 def unescaped(tex: str) -> str:
     """What LaTeX takes for more than a letter, outside formulas."""
     plain = re.sub(r"\\(?:[A-Za-z]+\{\}|.)", "", re.sub(r"(?<!\\)\$[^$]*(?<!\\)\$", "", tex))
-    return re.sub(r"[^\\{}$&#^_~%]", "", plain.replace("{}", ""))
+    return re.sub(r"[^\\{}$&#^_~%]", "", re.sub(r"\{[\[*]?\}", "", plain))
 
 
 def test_no_character_becomes_a_command_of_latex():
@@ -46,6 +46,9 @@ def test_no_character_becomes_a_command_of_latex():
         assert control_sequences(tex) <= PRINTING and unescaped(tex) == "", tex
     tex = latex(TEXT)
     assert control_sequences(tex) <= PRINTING and unescaped(tex) == ""
+    assert (
+        latex("[1, 2] [3]") == "{[}1, 2] [3]" and latex("*") == "{*}"
+    )  # not what belongs to the \\ of the line before
     assert control_sequences(r"\input{x}") - PRINTING and unescaped(r"\_ 5 % $x$ {") == "%{"
 
 

@@ -154,6 +154,6 @@ def breakable(columns):
 def test_numbers_that_would_be_wider_than_the_page_stand_above_their_uncertainty():
     wide, narrow = breakable(8), breakable(3)
     assert r"\begin{tabular}[t]{@{}l@{}}12.345 \\ $\pm$ 0.125\end{tabular}" in wide
-    assert r"\begin{tabular}[t]{@{}l@{}}1.500 \\ [1.250, 2.000]\end{tabular}" in wide
+    assert r"\begin{tabular}[t]{@{}l@{}}1.500 \\ {[}1.250, 2.000]\end{tabular}" in wide
     assert r"\tabcolsep" in wide and r"\tabcolsep" not in narrow
     assert r"x & 12.345 $\pm$ 0.125 & 1.500 [1.250, 2.000] & 12.345 $\pm$ 0.125 & Some words. \\" in narrow

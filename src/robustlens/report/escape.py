@@ -51,7 +51,9 @@ def latex(text: str) -> str:
         energy = match[0].replace("Δ", r"\Delta ").replace("*", "^*")
         pieces.append(NORMS.get(match[0], f"${energy}$"))
         position = match.end()
-    return "".join([*pieces, _plain(text[position:])])
+    whole = "".join([*pieces, _plain(text[position:])])
+    # At the beginning of a line, an argument of the \\ before it, or a variant of it.
+    return f"{{{whole[0]}}}{whole[1:]}" if whole.startswith(("[", "*")) else whole
 
 
 def _plain(text: str) -> str:
