@@ -9,6 +9,7 @@ from robustlens.study.general import autoattack, differences, robustness
 COHORTS = {
     "main": Cohort("The defences whose class-wise robustness is compared.", suite="robustness"),
     "attacks": Cohort("Those that more attacks are tried on.", suite="more-attacks", within="main"),
+    "checkpoints": Cohort("Those of which several checkpoints are kept.", suite="checkpoints", within="main"),
 }
 
 EVALUATIONS = Files("evaluations", "main", "attacks")
@@ -37,6 +38,12 @@ STUDY = Study(
             uses=("attacks",),
         ),
         Table("late-epochs", "The worst class over the last epochs", {"history": HISTORY}),
+        Table(
+            "checkpoints",
+            "Average and worst class at several checkpoints",
+            {"evaluations": Files("evaluations", "checkpoints")},
+            uses=("attacks",),
+        ),
         Table(
             "consistency",
             "Rank correlation of class robustness between attacks and between defences",

@@ -46,9 +46,7 @@ def test_no_character_becomes_a_command_of_latex():
         assert control_sequences(tex) <= PRINTING and unescaped(tex) == "", tex
     tex = latex(TEXT)
     assert control_sequences(tex) <= PRINTING and unescaped(tex) == ""
-    assert (
-        latex("[1, 2] [3]") == "{[}1, 2] [3]" and latex("*") == "{*}"
-    )  # not what belongs to the \\ of the line before
+    assert latex("[1, 2] [3]") == "{[}1, 2] [3]" and latex("*") == "{*}"  # no argument of a \\
     assert control_sequences(r"\input{x}") - PRINTING and unescaped(r"\_ 5 % $x$ {") == "%{"
 
 

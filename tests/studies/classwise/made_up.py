@@ -22,7 +22,9 @@ NAMES = {
 SUPERCLASSES = {"digits": {}, "cifar10": {"vehicles": [0, 1, 8, 9], "animals": [2, 3, 4, 5, 6, 7]}}
 STRENGTH = {"clean": 0.1, "fgsm": 0.7, "pgd20": 0.9, "autoattack": 1.0}  # of the suite `robustness`
 MORE = {"apgd-dlr": 0.97}  # of `more-attacks`
+LATE = ("best", "best-worst-class", "last", "36", "40")  # checkpoints of the suite `checkpoints`
 
+SUITES = {"main": "robustness", "attacks": "more-attacks", "checkpoints": "checkpoints"}
 CONFIG = {
     "scale": "made-up",
     "threats": THREATS,
@@ -32,7 +34,8 @@ CONFIG = {
     "recipes": {name: {"method": name, "label": LABELS[name][0], "colour": COLOURS[name]} for name in RECIPES},
     "models": {},
     "attacks": {name: {"family": "pgd", "label": label} for name, label in ATTACK_LABELS.items()},
-    "suites": {"robustness": {"attacks": list(STRENGTH)}, "more-attacks": {"attacks": list(MORE)}},
+    "suites": {"robustness": {"attacks": list(STRENGTH)}, "more-attacks": {"attacks": list(MORE)}}
+    | {"checkpoints": {"attacks": ["pgd20"], "checkpoints": ["best", "best-worst-class", "last", "epochs"]}},
     "studies": {
         "classwise": {
             "cohorts": {
@@ -43,7 +46,7 @@ CONFIG = {
                     "models": [],
                     "suite": suite,
                 }
-                for name, suite in (("main", "robustness"), ("attacks", "more-attacks"))
+                for name, suite in SUITES.items()
             }
         }
     },
@@ -64,6 +67,7 @@ def write(folder):
                 more = frame["attack"].isin(list(MORE))
                 write_evaluations(folder, frame[~more], recipe, seed, dataset)
                 write_evaluations(folder, frame[more], recipe, seed, dataset, "more-attacks")
+                write_evaluations(folder, _late(frame, robust, dataset, seed), recipe, seed, dataset, "checkpoints")
                 run = folder / "runs" / dataset / recipe / f"seed{seed}"
                 run.mkdir(parents=True)
                 rows = random.standard_normal((CLASSES, 16))
@@ -88,6 +92,17 @@ def _evaluated(robust, dataset, random):
         frame = pd.DataFrame(columns).assign(broken_by=np.where(right, "", "apgd-ce") if attack == "autoattack" else "")
         frames.append(frame[frame["index"] % 3 == 0] if attack == "autoattack" else frame)
     return pd.concat(frames, ignore_index=True)
+
+
+def _late(frame, robust, dataset, seed):
+    """PGD-20 at several checkpoints; the best one as in `frame`."""
+    parts = [frame]
+    for number, checkpoint in enumerate(LATE[1:]):
+        random = np.random.default_rng([seed, number])
+        shifted = (robust + 0.05 * random.standard_normal(CLASSES)).clip(0, 1)
+        parts.append(_evaluated(shifted, dataset, random).assign(checkpoint=checkpoint))
+    together = pd.concat(parts, ignore_index=True)
+    return together[together["attack"] == "pgd20"]
 
 
 def _history(robust, random, epochs=12):

@@ -12,6 +12,7 @@ from attacked import context, right, rows, write
 from safetensors.numpy import save_file
 
 from studies.classwise.tables import (
+    checkpoints,
     class_accuracy,
     classes,
     confusion,
@@ -119,6 +120,22 @@ def test_late_epochs_by_hand(tmp_path):
     assert {name: value(table, "", "SAT", f"Average: {name}") for name in expected} == pytest.approx(expected)
     expected = {"mean": 40, "lowest": 20, "highest": 60, "swing": 40}
     assert {name: value(table, "", "SAT", f"Worst class: {name}") for name in expected} == pytest.approx(expected)
+
+
+def test_late_checkpoints_are_summarised_one_by_one_and_then_averaged(tmp_path):
+    rates = {"best": [0.5, 0.9], "best-worst-class": [0.6, 0.7], "last": [0.4, 0.8], "38": [0.3, 0.9], "40": [0.8, 0.5]}
+    frames = [right("sat", seed, of).assign(checkpoint=name) for seed in (0, 1) for name, of in rates.items()]
+    table = checkpoints.build(context("checkpoints"), evaluations=write(tmp_path, frames))
+    found = {
+        row.label: [value(table, "SAT", row.label, f"PGD-20: {measure}") for measure in ("average", "worst class")]
+        for row in table.rows
+    }
+    assert found == {
+        "best by robust accuracy": pytest.approx([70, 50]),
+        "best by the worst class": pytest.approx([65, 60]),
+        "last epoch": pytest.approx([60, 40]),
+        "mean of epochs 38, 40": pytest.approx([(60 + 65) / 2, (30 + 50) / 2]),
+    }
 
 
 def test_consistency_is_in_two_groups(tmp_path):
