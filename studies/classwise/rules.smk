@@ -6,11 +6,6 @@ FILES["class-names"] = Kind("classes/{dataset}.json")
 FILES["best-weights"] = Kind("runs/{dataset}/{recipe}/seed{seed}/best.safetensors")
 
 
-def class_names_spec(wildcards):
-    catalogue = configuration.entry(CONFIG["datasets"][wildcards.dataset]["reader"]["family"])
-    return job_spec("studies/classwise/scripts/name_classes", superclasses=catalogue.get("superclasses", {}))
-
-
 localrules:
     name_classes,
 
@@ -29,7 +24,12 @@ rule name_classes:
         mem_mb=memory(200),
         runtime=minutes(5),
     params:
-        spec=class_names_spec,
+        spec=lambda wildcards: job_spec(
+            "studies/classwise/scripts/name_classes",
+            superclasses=configuration.entry(CONFIG["datasets"][wildcards.dataset]["reader"]["family"]).get(
+                "superclasses", {}
+            ),
+        ),
     message:
         "Write down the names and superclasses of {wildcards.dataset}"
     shell:

@@ -1,4 +1,5 @@
-"""One dataset under several protocols, threats and without some classes, in a study without a folder."""
+"""One dataset under several protocols, threats and without some classes, and several checkpoints of a run, in a study
+without a folder."""
 
 import csv
 import json
@@ -22,7 +23,11 @@ SCALE = {
     "recipes": {
         "sat-l2": {"method": "sat", "label": "SAT, L2", "threat": "round"},
         "sat-without": {"method": "sat", "changes": "sat", "label": "SAT without ones", "leave_out": {"classes": [1]}},
+        "kept": {"method": "trades", "label": "Kept", "training": {"checkpoints": [1], "also_select": ["worst-class"]}},
+        "he": {"method": "he", "label": "HE", "head": "cosine"},
     },
+    "corrections": {"tau": {"family": "tau-normalised", "strengths": [0, 1]}},
+    "suites": {"several": {"attacks": ["clean"], "checkpoints": ["best", "epochs", "best-worst-class", "best-tau"]}},
     "datasets": {
         "digits-narrow": {"like": "digits", "architecture": {"family": "resnet", "blocks": [1], "width": 4}},
         "digits-even": {"like": "digits", "classes": EVEN, "splits": {"train": 60, "validation": 30, "seed": 0}},
@@ -34,6 +39,7 @@ SCALE = {
             "seeds": [0],
             "cohorts": {
                 "main": {"recipes": ["sat", "sat-l2", "sat-without"], "suite": "brief"},
+                "several": {"datasets": ["digits-narrow"], "recipes": ["kept", "he"], "suite": "several"},
                 "nearer": {"datasets": ["digits-narrow"], "recipes": ["sat"], "suite": "brief", "threat": "near"},
             },
         },
@@ -74,6 +80,21 @@ def test_a_recipe_may_leave_a_class_out_and_its_network_still_knows_it(made):
     assert 80 <= history["train_images"][0].as_py() < 100
     evaluated = folder / RESULTS / f"evaluations/digits-narrow/sat-without/seed0/{THREAT}/best/clean.100.parquet"
     assert 1 in pyarrow.parquet.read_table(evaluated)["label"].to_pylist()
+
+
+def test_a_suite_evaluates_the_checkpoints_that_each_run_has(made):
+    folder, output = made
+    found = {
+        recipe: {
+            path.name for path in (folder / RESULTS / f"evaluations/digits-narrow/{recipe}/seed0/{THREAT}").iterdir()
+        }
+        for recipe in ("kept", "he")
+    }
+    assert found["kept"] == {"several.json", "best", "1", "best-worst-class", "best-tau"}
+    assert found["he"] == {"several.json", "best"}  # cosines have no bias to correct
+    assert [name for name in jobs(output) if name.startswith("correct")] == ["correct/digits-narrow/kept/seed0"]
+    tried = pyarrow.parquet.read_table(folder / RESULTS / "runs/digits-narrow/kept/seed0/corrections.parquet")
+    assert tried["strength"].to_pylist() == [0.0, 1.0] and sum(tried["chosen"].to_pylist()) == 1
 
 
 def test_evaluations_under_several_threats_lie_beside_each_other(made):
