@@ -38,6 +38,16 @@ def test_an_entry_has_what_is_needed_and_nothing_else(reader):
     assert found.get("folder", {"name": "", "layout": ""}).keys() == {"name", "layout"}
 
 
+def test_every_class_is_in_one_superclass_where_there_are_any():
+    having = [reader for reader in readers() if "superclasses" in entry(reader)]
+    assert {"cifar10", "cifar100", "stl10"} <= set(having)
+    for reader in having:
+        groups = entry(reader)["superclasses"]
+        assert sorted(number for group in groups.values() for number in group) == list(range(entry(reader)["classes"]))
+        assert all(isinstance(name, str) and group for name, group in groups.items()) and len(groups) > 1
+    assert {len(group) for group in entry("cifar100")["superclasses"].values()} == {5}
+
+
 @pytest.mark.parametrize(("reader", "archive"), ARCHIVES, ids=[archive["file"] for _, archive in ARCHIVES])
 def test_an_archive_can_be_verified_and_got(reader, archive):
     assert {key for key, needed in ARCHIVE.items() if needed == "yes"} <= archive.keys() <= ARCHIVE.keys()

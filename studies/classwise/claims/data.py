@@ -1,0 +1,90 @@
+"""The results that the claims of the class-wise paper are judged on, and how to pick from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from robustlens.analysis.claims import NotMeasured, Outcome, decide
+from robustlens.analysis.evaluations import largest, sources
+from robustlens.analysis.frames import read_evaluations, read_runs
+from robustlens.analysis.measured import of
+from robustlens.analysis.statistics import Interval
+from robustlens.report import threats
+from robustlens.report.context import Context
+from studies.classwise.class_names import ClassNames, read_class_names
+from studies.classwise.results import CHECKPOINTS, READ, by_recipe
+from studies.classwise.weights import read_norms
+
+NOT_ROBUST = "standard"
+FEWEST = 2  # defences, for a claim that is about defences
+
+
+@dataclass(frozen=True)
+class ClasswiseData:
+    """The results of one dataset; a frame may be empty.
+
+    evaluations: of the best checkpoints, under one threat. norms: of the rows of the last layer, one row per run.
+    notes: sentences to print below the verdicts.
+    """
+
+    evaluations: pd.DataFrame
+    history: pd.DataFrame
+    norms: pd.DataFrame
+    names: ClassNames
+    notes: tuple[str, ...] = field(default=())
+
+
+def read(
+    context: Context,
+    *,
+    evaluations: Sequence[Path] = (),
+    history: Sequence[Path] = (),
+    weights: Sequence[Path] = (),
+    names: Sequence[Path] = (),
+) -> dict[str, ClasswiseData]:
+    """The results of each dataset. evaluations: indexes of suites; weights: of the best checkpoints."""
+    runs = read_evaluations(evaluations, READ) if evaluations else pd.DataFrame()
+    epochs = read_runs(history, ["epoch", "split", "class_total", "class_robust"]) if history else pd.DataFrame()
+    norms, named = read_norms(weights), read_class_names(names)
+    found = {}
+    for dataset in runs["dataset"].unique() if len(runs) else ():
+        kept, notes = threats.one(largest(runs[runs["dataset"] == dataset]), context)
+        parts = [frame[frame["dataset"] == dataset] if len(frame) else frame for frame in (epochs, norms)]
+        best = kept[kept["checkpoint"].isin(CHECKPOINTS)]
+        found[dataset] = ClasswiseData(best, *parts, named.get(dataset, ClassNames((), {})), tuple(notes))
+    return found
+
+
+def defences(data: ClasswiseData, attack: str) -> dict[str, pd.DataFrame]:
+    """Recipe -> rows under an attack, of all that are adversarially trained. Raises NotMeasured without any."""
+    rows = of(data.evaluations, attack=attack)
+    found = by_recipe(rows[rows["recipe"] != NOT_ROBUST], attack)
+    if not found:
+        raise NotMeasured(f"adversarially trained recipes under {attack}")
+    return found
+
+
+def of_both(data: ClasswiseData, first: str, second: str) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """The rows of each defence under both attacks. Raises NotMeasured without any that has both."""
+    ours, theirs = defences(data, first), defences(data, second)
+    found = [(ours[recipe], theirs[recipe]) for recipe in ours if recipe in theirs]
+    if not found:
+        raise NotMeasured(f"a recipe under both {first} and {second}")
+    return found
+
+
+def in_points(interval: Interval) -> Interval:
+    """An interval of shares, times 100."""
+    return replace(interval, estimate=100 * interval.estimate, low=100 * interval.low, high=100 * interval.high)
+
+
+def judged(
+    interval: Interval | None, unit: str, detail: str, rows: Sequence[pd.DataFrame], bound: float = 0.0
+) -> Outcome:
+    """The general rule. Raises NotMeasured where there is no interval, because the recipes have no seed and image in
+    common or a class has no images."""
+    if interval is None:
+        raise NotMeasured("seeds and images of every class that all of these recipes have")
+    return decide(interval, unit, detail, [file for part in rows for file in sources(part)], bound)

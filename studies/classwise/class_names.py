@@ -1,0 +1,33 @@
+"""What the classes of a dataset are called, and which of them belong together."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """names: of classes 0, 1, ...; superclasses: name -> numbers of its classes, empty where the dataset has none."""
+
+    names: tuple[str, ...]
+    superclasses: Mapping[str, Sequence[int]]
+
+
+def of_sheet(sheet: Mapping[str, Any], superclasses: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """`names` and `superclasses` of a prepared dataset, ready for JSON.
+
+    sheet: its sheet.json. superclasses: by the numbers of the whole dataset. Of one that keeps some of the classes they
+    are renumbered, and superclasses that lost all their classes are left out.
+    """
+    kept = sheet.get("classes_of_source", {}).get("kept", range(len(sheet["classes"])))
+    numbers = {whole: number for number, whole in enumerate(kept)}
+    groups = {name: [numbers[c] for c in group if c in numbers] for name, group in superclasses.items()}
+    return {"names": sheet["classes"], "superclasses": {name: group for name, group in groups.items() if group}}
+
+
+def read_class_names(paths: Iterable[Path]) -> dict[str, ClassNames]:
+    """Dataset -> its names, from files that are called as the datasets."""
+    found = {Path(path).stem: json.loads(Path(path).read_text()) for path in paths}
+    return {dataset: ClassNames(tuple(f["names"]), f["superclasses"]) for dataset, f in found.items()}

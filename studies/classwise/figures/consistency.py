@@ -1,0 +1,77 @@
+"""Heat maps of the rank correlation of class robustness: between attacks, and between defences."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from robustlens.analysis.classwise import spearman
+from robustlens.analysis.frames import one_dataset
+from robustlens.errors import RobustlensError
+from robustlens.report import threats
+from robustlens.report.context import Context
+from robustlens.report.figure import BLACK, TEXT_WIDTH, Drawing, drawn, styled
+from studies.classwise.consistency import matrix
+from studies.classwise.results import REFERENCE, best_runs, by_recipe
+
+COLOURS = "RdBu"  # red: opposite orders; blue: the same
+
+
+@styled
+def build(context: Context, *, evaluations: list[Path]) -> Drawing:
+    """evaluations: indexes of suites, of one dataset."""
+    runs = best_runs(context, evaluations)
+    dataset = one_dataset(runs)
+    recipes = by_recipe(runs, REFERENCE)
+    attacks = list(runs["attack"].unique())
+    between = {"between attacks": (_of_attacks(runs, attacks), [context.attack_label(attack) for attack in attacks])}
+    defences = matrix(recipes, spearman) if len(recipes) > 1 else None
+    title = f"between defences, {context.attack_label(REFERENCE)}"
+    between[title] = (defences, [context.recipe_label(recipe) for recipe in recipes])
+    shown = {name: found for name, found in between.items() if found[0] is not None}
+    if not shown:
+        raise RobustlensError(f"neither several attacks nor several recipes with {REFERENCE} on {dataset}")
+    figure = Figure(figsize=(TEXT_WIDTH, 2.8), layout="constrained")
+    panels = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, (name, (correlations, labels)) in zip(panels, shown.items(), strict=True):
+        image = _heat_map(axes, correlations, labels)
+        axes.set_title(drawn(name))
+    figure.colorbar(image, ax=panels, shrink=0.7, aspect=30, label="Spearman's correlation")
+    text = (
+        f"Rank correlation, over the classes of {context.dataset_title(dataset)}, of accuracies that are averaged over "
+        "the seeds, best checkpoints. Between attacks: on the images that all attacks were tried on, mean over the "
+        f"recipes. Between defences: of the accuracy under {context.attack_label(REFERENCE)}."
+    )
+    text = " ".join([text, *threats.notes(runs, context)])
+    return Drawing(figure, "Consistency of class robustness", context.caption(text))
+
+
+def _of_attacks(runs: pd.DataFrame, attacks: Sequence[str]) -> np.ndarray | None:
+    """The mean over the recipes that have all attacks, of correlations that are defined; None without any."""
+    if len(attacks) < 2:
+        return None
+    found = []
+    for _, of_recipe in runs.groupby("recipe", sort=False):
+        parts = {attack: of_recipe[of_recipe["attack"] == attack] for attack in attacks}
+        if all(len(part) for part in parts.values()):
+            found.append(matrix(parts, spearman))
+    found = [correlations for correlations in found if correlations is not None]
+    return np.nanmean(found, axis=0) if found else None
+
+
+def _heat_map(axes: Axes, correlations: np.ndarray, labels: Sequence[str]) -> AxesImage:
+    image = axes.imshow(correlations, cmap=COLOURS, vmin=-1, vmax=1)
+    places, shown = range(len(labels)), [drawn(label) for label in labels]
+    axes.set_xticks(places, shown, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(places, shown)
+    axes.tick_params(length=0)
+    size = 7 if len(labels) <= 6 else 5
+    for i, j in np.argwhere(np.isfinite(correlations)):
+        shade = "white" if abs(correlations[i, j]) > 0.7 else BLACK
+        text = f"{correlations[i, j]:.2f}".replace("-", "\u2212")
+        axes.text(j, i, text, ha="center", va="center", fontsize=size, color=shade)
+    return image

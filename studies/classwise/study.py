@@ -1,0 +1,92 @@
+"""Analysis and Applications of Class-wise Robustness in Adversarial Training (KDD 2021): what is made of it.
+
+`python -m pytest tests/studies` holds these declarations against the functions that they name.
+"""
+
+from robustlens.study.declaration import Claims, Cohort, Figure, Files, Published, Study, Table
+from robustlens.study.general import autoattack, differences, robustness
+
+COHORTS = {"main": Cohort("The defences whose class-wise robustness is compared.", suite="robustness")}
+
+EVALUATIONS = Files("evaluations", "main")
+HISTORY = Files("history", "main")
+CLASSES = Files("class-names", "main")
+WEIGHTS = Files("best-weights", "main")
+
+STUDY = Study(
+    title="Analysis and Applications of Class-wise Robustness in Adversarial Training (KDD 2021)",
+    paper="the class-wise paper",
+    cohorts=COHORTS,
+    tables=[
+        robustness(EVALUATIONS),
+        differences(EVALUATIONS, baseline="sat"),
+        autoattack(EVALUATIONS),
+        Table(
+            "classes",
+            "Average and worst class, clean and under each attack",
+            {"evaluations": EVALUATIONS, "published": Published()},
+            uses=("attacks",),
+        ),
+        Table(
+            "class-accuracy",
+            "Accuracy of each class",
+            {"evaluations": EVALUATIONS, "names": CLASSES},
+            uses=("attacks",),
+        ),
+        Table("late-epochs", "The worst class over the last epochs", {"history": HISTORY}),
+        Table(
+            "consistency",
+            "Rank correlation of class robustness between attacks and between defences",
+            {"evaluations": EVALUATIONS},
+            uses=("attacks",),
+        ),
+        Table(
+            "stronger-attacks",
+            "What stronger attacks than PGD-20 take from each class",
+            {"evaluations": EVALUATIONS},
+            uses=("attacks",),
+        ),
+        Table(
+            "confusion",
+            "Where attacked images go",
+            {"evaluations": EVALUATIONS, "names": CLASSES},
+            uses=("attacks",),
+        ),
+        Table(
+            "weight-norms",
+            "Weights of the last layer against class robustness",
+            {"evaluations": EVALUATIONS, "weights": WEIGHTS},
+            uses=("attacks",),
+        ),
+    ],
+    figures=[
+        Figure(
+            "class-accuracy",
+            "Accuracy of each class, clean and under attack",
+            {"evaluations": EVALUATIONS, "names": CLASSES},
+            per=("dataset",),
+            uses=("attacks", "colours"),
+        ),
+        Figure(
+            "confusion",
+            "Where attacked images go",
+            {"evaluations": EVALUATIONS, "names": CLASSES},
+            per=("dataset",),
+            uses=("attacks",),
+        ),
+        Figure(
+            "consistency",
+            "Rank correlation of class robustness between attacks and between defences",
+            {"evaluations": EVALUATIONS},
+            per=("dataset",),
+            uses=("attacks",),
+        ),
+        Figure(
+            "epochs", "Worst class and average over epochs", {"history": HISTORY}, per=("dataset",), uses=("colours",)
+        ),
+    ],
+    claims=Claims(
+        "Judge the claims of the class-wise paper",
+        {"evaluations": EVALUATIONS, "history": HISTORY, "weights": WEIGHTS, "names": CLASSES},
+    ),
+)

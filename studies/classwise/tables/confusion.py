@@ -1,0 +1,69 @@
+"""Where attacked images go: how symmetric errors are, and whether they stay among similar classes."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from robustlens.analysis.confusion import even_share_within, share_of_largest, share_within, symmetry
+from robustlens.report import threats
+from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.context import Context
+from robustlens.report.table import Table
+from studies.classwise.class_names import read_class_names
+from studies.classwise.errors import groups_of, halved_interval, matrix_interval
+from studies.classwise.results import REFERENCE, RESAMPLED, best_runs, by_dataset, by_recipe, group_title, interval_cell
+
+LARGEST = 2
+OWN_GROUPS = "clusters of these matrices (ours, chosen so that many errors stay inside)"
+ALIKE, WRONG = "Errors within the group, %", f"Errors to the {LARGEST} largest, %"
+COLUMNS = (
+    Column("symmetry"),
+    Column("measured", ALIKE),
+    Column("if spread evenly", ALIKE),
+    Column("measured", WRONG),
+    Column("if spread evenly", WRONG),
+)
+NOTES = (
+    "Of each run's confusion matrix m (shares of the images of the true class), averaged over the seeds; best "
+    "checkpoints.",
+    "symmetry: 1 minus the sum of |m_ij \u2212 m_ji| over the sum of m_ij + m_ji, over all pairs of classes, an index "
+    "of ours: 1 where i is taken for j as often as j for i, 0 where only one of each pair is taken for the other.",
+    f"Errors to the {LARGEST} largest: those to the {LARGEST} wrong classes that take most images of the true class, "
+    "chosen on one half of its images and measured on the other, both ways.",
+    RESAMPLED,
+)
+
+
+def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Table:
+    """evaluations: indexes of suites; names: of the classes of each dataset."""
+    runs, named = best_runs(context, evaluations), read_class_names(names)
+    datasets = list(runs["dataset"].unique())
+    rows, notes = [], list(NOTES)
+    for dataset, of_dataset in by_dataset(runs):
+        parts, classes = by_recipe(of_dataset, REFERENCE), len(named[dataset].names)
+        if not parts:
+            continue
+        titles, groups = groups_of(named[dataset], parts)
+        kind = "superclasses" if named[dataset].superclasses else OWN_GROUPS
+        notes.append(f"Groups of {context.dataset_title(dataset)}: {kind}: {'; '.join(titles)}.")
+        group = group_title(context, datasets, dataset, context.attack_label(REFERENCE))
+        for recipe, part in parts.items():
+            rows.append(Row(context.recipe_label(recipe), _cells(part, classes, groups), group))
+    title = f"Where attacked images of {context.datasets_titles(datasets)} go."
+    notes += threats.notes(runs, context)
+    return Table(context.label, context.caption(title), "recipe", COLUMNS, tuple(rows), tuple(notes))
+
+
+def _cells(part: pd.DataFrame, classes: int, groups: list) -> tuple[Cell, ...]:
+    largest = partial(share_of_largest, count=LARGEST)
+    found = [
+        (matrix_interval([part], classes, symmetry, (0, 1)), 2, ""),
+        (matrix_interval([part], classes, partial(share_within, groups=groups), (0, 1)), 1, "%"),
+        (matrix_interval([part], classes, partial(even_share_within, groups=groups), (0, 1)), 1, "%"),
+        (halved_interval([part], classes, lambda one, other: largest(other, one), (0, 1)), 1, "%"),
+    ]
+    cells = [Cell(unit=unit) if i is None else interval_cell(i, digits, unit, [part]) for i, digits, unit in found]
+    evenly = 100 * min(LARGEST / (classes - 1), 1)
+    return (*cells, Cell(value=float(np.round(evenly, 10)), digits=1, unit="%"))

@@ -1,0 +1,77 @@
+"""Confusion matrices, against tables made by hand and plain loops."""
+
+import numpy as np
+import pytest
+
+from robustlens.analysis import confusion
+
+COUNTS = np.array([[6, 3, 1, 0], [2, 7, 1, 0], [0, 2, 4, 4], [1, 0, 5, 4]])
+RATES = COUNTS / 10
+PAIRS = [[0, 1], [2, 3]]
+
+
+def test_counts_and_rates_of_five_images():
+    labels, predictions = np.array([0, 0, 1, 1, 1]), np.array([0, 2, 1, 0, 0])
+    counts = confusion.confusion_counts(labels, predictions, 3)
+    assert counts.tolist() == [[1, 0, 1], [2, 1, 0], [0, 0, 0]]
+    rates = confusion.confusion_rates(counts)
+    assert rates[0].tolist() == [0.5, 0.0, 0.5] and rates[1] == pytest.approx([2 / 3, 1 / 3, 0], rel=1e-12)
+    assert np.isnan(rates[2]).all()
+
+
+def test_predictions_as_ones_average_to_the_matrix():
+    labels, predictions = np.array([0, 0, 1, 1, 1]), np.array([0, 2, 1, 0, 0])
+    ones = confusion.predicted(predictions, 3)
+    assert ones.shape == (3, 5) and (ones.sum(axis=0) == 1).all()
+    means = np.stack([ones[:, labels == c].mean(axis=1) for c in (0, 1)])
+    assert means == pytest.approx(confusion.confusion_rates(confusion.confusion_counts(labels, predictions, 3))[:2])
+
+
+def test_groups_add_up_what_is_between_their_classes():
+    assert confusion.aggregated(COUNTS, PAIRS).tolist() == [[18, 2], [3, 17]]
+    assert confusion.aggregated(COUNTS, [[3, 0], [1], [2]])[0].tolist() == [6 + 0 + 1 + 4, 3 + 0, 1 + 5]
+    with pytest.raises(ValueError, match="each of the classes 0 to 3 once"):
+        confusion.aggregated(COUNTS, [[0, 1], [1, 2, 3]])
+
+
+def test_symmetry_is_that_of_loops_and_0_and_1_at_its_ends():
+    difference = total = 0.0
+    for i in range(4):
+        for j in range(i + 1, 4):
+            difference += abs(RATES[i, j] - RATES[j, i])
+            total += RATES[i, j] + RATES[j, i]
+    assert confusion.symmetry(RATES) == pytest.approx(1 - difference / total, rel=1e-12)
+    both = np.stack([RATES + RATES.T, np.triu(RATES)])
+    assert confusion.symmetry(both) == pytest.approx([1.0, 0.0], abs=1e-12)
+    assert np.isnan(confusion.symmetry(np.eye(3)))
+
+
+def test_shares_within_groups_are_those_of_loops():
+    inside = total = even = 0.0
+    group = [0, 0, 1, 1]
+    for i in range(4):
+        for j in range(4):
+            if i != j:
+                total += RATES[i, j]
+                inside += RATES[i, j] * (group[i] == group[j])
+        even += (1 - RATES[i, i]) * 1 / 3  # one of three other classes is in the same group
+    assert confusion.share_within(RATES, PAIRS) == pytest.approx(inside / total, rel=1e-12)
+    assert confusion.even_share_within(RATES, PAIRS) == pytest.approx(even / total, rel=1e-12)
+
+
+def test_the_largest_classes_are_chosen_by_other_images():
+    other = np.array([[0.9, 0.0, 0.1, 0.0], [0.0, 0.9, 0.0, 0.1], [0.6, 0.4, 0.0, 0.0], [0.0, 0.0, 0.2, 0.8]])
+    chosen = RATES[0, 2] + RATES[1, 3] + RATES[2, 0] + RATES[3, 2]
+    errors = 4 - np.trace(RATES)
+    assert confusion.share_of_largest(RATES, other, 1) == pytest.approx(chosen / errors, rel=1e-12)
+    assert confusion.share_of_largest(RATES, other, 3) == pytest.approx(1.0, rel=1e-12)
+    batch = confusion.share_of_largest(np.stack([RATES, other]), np.stack([other, RATES]), 1)
+    by_own = other[0, 1] + other[1, 0] + other[2, 3] + other[3, 2]
+    assert batch == pytest.approx([chosen / errors, by_own / (4 - np.trace(other))], rel=1e-12)
+
+
+def test_clusters_are_classes_that_are_taken_for_each_other():
+    assert confusion.clusters(RATES, 2) == PAIRS
+    order = [2, 0, 3, 1]
+    assert confusion.clusters(RATES[np.ix_(order, order)], 2) == [[0, 2], [1, 3]]
+    assert confusion.clusters(RATES, 4) == [[0], [1], [2], [3]]
