@@ -6,7 +6,11 @@
 from robustlens.study.declaration import Claims, Cohort, Figure, Files, Published, Study, Table
 from robustlens.study.general import autoattack, differences, robustness
 
-COHORTS = {"main": Cohort("The defences whose class-wise robustness is compared.", suite="robustness")}
+COHORTS = {
+    "main": Cohort("The defences whose class-wise robustness is compared.", suite="robustness"),
+    "temperature": Cohort("Those that Temperature-PGD is tried on.", suite="temperature"),
+    "temperature-l2": Cohort("Those that it is tried on in L2, whatever they were trained in.", suite="temperature"),
+}
 
 EVALUATIONS = Files("evaluations", "main")
 HISTORY = Files("history", "main")
