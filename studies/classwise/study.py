@@ -16,6 +16,7 @@ EVALUATIONS = Files("evaluations", "main")
 HISTORY = Files("history", "main")
 CLASSES = Files("class-names", "main")
 WEIGHTS = Files("best-weights", "main")
+SWEEPS = (Files("evaluations", "temperature"), Files("evaluations", "temperature-l2", optional=True))
 
 STUDY = Study(
     title="Analysis and Applications of Class-wise Robustness in Adversarial Training (KDD 2021)",
@@ -62,6 +63,18 @@ STUDY = Study(
             {"evaluations": EVALUATIONS, "weights": WEIGHTS},
             uses=("attacks",),
         ),
+        Table("temperature", "Temperature-PGD by temperature", {"evaluations": SWEEPS}, uses=("attacks",)),
+        Table(
+            "temperature-gain",
+            "What Temperature-PGD breaks beyond PGD-20, and how flat the softmax is",
+            {"evaluations": SWEEPS},
+            uses=("attacks",),
+        ),
+        Table(
+            "temperature-signs",
+            "Where PGD in single precision steps another way than Temperature-PGD",
+            {"signs": Files("other-signs", "temperature")},
+        ),
     ],
     figures=[
         Figure(
@@ -88,9 +101,16 @@ STUDY = Study(
         Figure(
             "epochs", "Worst class and average over epochs", {"history": HISTORY}, per=("dataset",), uses=("colours",)
         ),
+        Figure(
+            "temperature",
+            "Robust accuracy against the temperature of Temperature-PGD",
+            {"evaluations": SWEEPS},
+            per=("dataset",),
+            uses=("attacks", "colours", "markers"),
+        ),
     ],
     claims=Claims(
         "Judge the claims of the class-wise paper",
-        {"evaluations": EVALUATIONS, "history": HISTORY, "weights": WEIGHTS, "names": CLASSES},
+        {"evaluations": EVALUATIONS, "history": HISTORY, "weights": WEIGHTS, "names": CLASSES, "sweeps": SWEEPS[0]},
     ),
 )
