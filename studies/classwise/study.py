@@ -63,7 +63,8 @@ STUDY = Study(
             {"evaluations": EVALUATIONS, "weights": WEIGHTS},
             uses=("attacks",),
         ),
-        Table("temperature", "Temperature-PGD by temperature", {"evaluations": SWEEPS}, uses=("attacks",)),
+        Table("temperature", "Average and worst class by temperature", {"evaluations": SWEEPS}, uses=("attacks",)),
+        Table("temperature-spread", "How classes differ by temperature", {"evaluations": SWEEPS}, uses=("attacks",)),
         Table(
             "temperature-gain",
             "What Temperature-PGD breaks beyond PGD-20, and how flat the softmax is",
