@@ -12,7 +12,7 @@ from robustlens.analysis.frames import read_evaluations, seeds_by_images
 from studies.classwise.results import CHECKPOINTS, CLEAN, READ
 
 READ_SWEEPS = [*READ, "marginal_natural", "joint_natural"]
-FIXED = "temperature-pgd-5"  # the middle of the nine values of 1/T, whatever the results
+FIXED = "temperature-pgd-5"  # ours, chosen before any result
 SWEPT = re.compile(r"temperature-pgd-(\d+)(?:-(\d+))?")
 
 

@@ -14,7 +14,7 @@ from studies.classwise.results import CLEAN, REFERENCE, by_recipe, resampled_par
 from studies.classwise.temperature import FIXED, confidence, difference, gain, inverse_temperature, mean_of
 
 CLAIMS: list[Claim] = []
-CHOICE = f"1/T = {inverse_temperature(FIXED):g}, the middle of the values tried (chosen before any result)"
+CHOICE = f"1/T = {inverse_temperature(FIXED):g} (ours, chosen before any result)"
 
 claim = collector(CLAIMS)
 

@@ -30,8 +30,8 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
     title = f"What attacks break beyond PGD-20 on {datasets}, beside how flat the softmax is."
     notes = (
         "p(y): the softmax's probability of the true class of clean images, mean over all of them: the lower, the "
-        f"flatter. The logits of HE are cosines. 1/T = {inverse_temperature(FIXED):g} is the middle of the values "
-        "tried, whatever they gave. Best checkpoints.",
+        f"flatter. The logits of HE are cosines. 1/T = {inverse_temperature(FIXED):g} was chosen before any "
+        "result. Best checkpoints.",
         INTERVALS,
         *seeds_notes(runs["seed"], runs["recipe"], context),
         *threats.notes(runs, context),
