@@ -74,7 +74,7 @@ STUDY = Study(
         Table(
             "temperature-signs",
             "Where PGD in single precision steps another way than Temperature-PGD",
-            {"signs": Files("other-signs", "temperature")},
+            {"signs": Files("other-signs", "temperature", first_seed=True)},
         ),
     ],
     figures=[

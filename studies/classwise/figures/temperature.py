@@ -34,7 +34,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     others = [*compared(runs["attack"].unique()), ANY]
     told = {threat: threats.label(threat, context) for threat in runs["threat"].unique()}
     rows = [(threat, name) for threat in told for name in METRICS]
-    figure = Figure(figsize=(TEXT_WIDTH, 0.9 + 1.75 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(TEXT_WIDTH, 1.2 + (2.0 if len(told) == 1 else 1.4) * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), 2, sharex="col", sharey="row", squeeze=False, width_ratios=(3, 2))
     for (left, right), (threat, name) in zip(panels, rows, strict=True):
         for number, recipe in enumerate(recipes):
