@@ -2,13 +2,12 @@
 # OUTPUTS           results/<scale>/classes/<dataset>.json: the names of the classes, and their superclasses where the
 #                   dataset's catalogue entry has any
 
+
+include: "specs.smk"
+
+
 FILES["class-names"] = Kind("classes/{dataset}.json")
 FILES["best-weights"] = Kind("runs/{dataset}/{recipe}/seed{seed}/best.safetensors")
-
-
-def class_names_spec(wildcards):
-    catalogue = configuration.entry(CONFIG["datasets"][wildcards.dataset]["reader"]["family"])
-    return job_spec("studies/classwise/scripts/name_classes", superclasses=catalogue.get("superclasses", {}))
 
 
 localrules:
@@ -44,18 +43,6 @@ rule name_classes:
 
 FILES["other-signs"] = Kind("signs/{dataset}/{recipe}/seed{seed}/{threat}/{suite}.parquet")
 PLANNED["compare_signs"] = "studies.classwise.planning.compare_signs"
-
-
-def compare_signs_spec(wildcards):
-    found = specs.evaluated(CONFIG, wildcards)
-    attacks = {
-        attack["name"]: attack["parameters"]["inverse_temperature"]
-        for attack in found["attacks"]
-        if attack["family"] == "temperature-pgd"
-    }
-    kept = {key: value for key, value in found.items() if key not in ("suite", "checkpoints")}
-    modules = architecture_modules(found["architecture"])
-    return job_spec("studies/classwise/scripts/compare_signs", *modules, **kept | {"attacks": attacks})
 
 
 rule compare_signs:
