@@ -10,12 +10,15 @@ COHORTS = {
     "main": Cohort("The defences whose class-wise robustness is compared.", suite="robustness"),
     "attacks": Cohort("Those that more attacks are tried on.", suite="more-attacks", within="main"),
     "checkpoints": Cohort("Those of which several checkpoints are kept.", suite="checkpoints", within="main"),
+    "temperature": Cohort("Those that Temperature-PGD is tried on.", suite="temperature"),
+    "temperature-l2": Cohort("Those that it is tried on in L2, whatever they were trained in.", suite="temperature"),
 }
 
 EVALUATIONS = Files("evaluations", "main", "attacks")
 HISTORY = Files("history", "main")
 CLASSES = Files("class-names", "main")
 WEIGHTS = Files("best-weights", "main")
+SWEEPS = (Files("evaluations", "temperature"), Files("evaluations", "temperature-l2", optional=True))
 
 STUDY = Study(
     title="Analysis and Applications of Class-wise Robustness in Adversarial Training (KDD 2021)",
@@ -68,6 +71,19 @@ STUDY = Study(
             {"evaluations": EVALUATIONS, "weights": WEIGHTS},
             uses=("attacks",),
         ),
+        Table("temperature", "Average and worst class by temperature", {"evaluations": SWEEPS}, uses=("attacks",)),
+        Table("temperature-spread", "How classes differ by temperature", {"evaluations": SWEEPS}, uses=("attacks",)),
+        Table(
+            "temperature-gain",
+            "What Temperature-PGD breaks beyond PGD-20, and how flat the softmax is",
+            {"evaluations": SWEEPS},
+            uses=("attacks",),
+        ),
+        Table(
+            "temperature-signs",
+            "Where PGD in single precision steps another way than Temperature-PGD",
+            {"signs": Files("other-signs", "temperature", first_seed=True)},
+        ),
     ],
     figures=[
         Figure(
@@ -94,9 +110,16 @@ STUDY = Study(
         Figure(
             "epochs", "Worst class and average over epochs", {"history": HISTORY}, per=("dataset",), uses=("colours",)
         ),
+        Figure(
+            "temperature",
+            "Robust accuracy against the temperature of Temperature-PGD",
+            {"evaluations": SWEEPS},
+            per=("dataset",),
+            uses=("attacks", "colours", "markers"),
+        ),
     ],
     claims=Claims(
         "Judge the claims of the class-wise paper",
-        {"evaluations": EVALUATIONS, "history": HISTORY, "weights": WEIGHTS, "names": CLASSES},
+        {"evaluations": EVALUATIONS, "history": HISTORY, "weights": WEIGHTS, "names": CLASSES, "sweeps": SWEEPS[0]},
     ),
 )

@@ -15,6 +15,7 @@ from robustlens.report import threats
 from robustlens.report.context import Context
 from studies.classwise.class_names import ClassNames, read_class_names
 from studies.classwise.results import CHECKPOINTS, READ, by_recipe
+from studies.classwise.temperature import read_sweeps
 from studies.classwise.weights import read_norms
 
 NOT_ROBUST = "standard"
@@ -26,6 +27,7 @@ class ClasswiseData:
     """The results of one dataset; a frame may be empty.
 
     evaluations: of the best checkpoints, under one threat. norms: of the rows of the last layer, one row per run.
+    sweeps: evaluations under Temperature-PGD and what it is compared with, of the best checkpoints, under one threat.
     notes: sentences to print below the verdicts.
     """
 
@@ -33,6 +35,7 @@ class ClasswiseData:
     history: pd.DataFrame
     norms: pd.DataFrame
     names: ClassNames
+    sweeps: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: tuple[str, ...] = field(default=())
 
 
@@ -43,17 +46,21 @@ def read(
     history: Sequence[Path] = (),
     weights: Sequence[Path] = (),
     names: Sequence[Path] = (),
+    sweeps: Sequence[Path] = (),
 ) -> dict[str, ClasswiseData]:
-    """The results of each dataset. evaluations: indexes of suites; weights: of the best checkpoints."""
+    """The results of each dataset. evaluations: indexes of suites; weights: of the best checkpoints; sweeps:
+    indexes of suites with Temperature-PGD."""
     runs = read_evaluations(evaluations, READ) if evaluations else pd.DataFrame()
     epochs = read_runs(history, ["epoch", "split", "class_total", "class_robust"]) if history else pd.DataFrame()
     norms, named = read_norms(weights), read_class_names(names)
+    swept = read_sweeps(sweeps) if sweeps else pd.DataFrame()
     found = {}
     for dataset in runs["dataset"].unique() if len(runs) else ():
         kept, notes = threats.one(largest(runs[runs["dataset"] == dataset]), context)
         parts = [frame[frame["dataset"] == dataset] if len(frame) else frame for frame in (epochs, norms)]
+        own = threats.of_training(swept[swept["dataset"] == dataset], context) if len(swept) else swept
         best = kept[kept["checkpoint"].isin(CHECKPOINTS)]
-        found[dataset] = ClasswiseData(best, *parts, named.get(dataset, ClassNames((), {})), tuple(notes))
+        found[dataset] = ClasswiseData(best, *parts, named.get(dataset, ClassNames((), {})), own, tuple(notes))
     return found
 
 

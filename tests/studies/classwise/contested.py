@@ -1,5 +1,6 @@
 """Made-up results for and against every claim of this study."""
 
+import made_up_temperature
 import numpy as np
 import pandas as pd
 
@@ -18,6 +19,7 @@ def claims_data(support):
         history=pd.concat(_histories(support)),
         norms=_norms(support),
         names=ClassNames(tuple("abcdefghij"), GROUPS),
+        sweeps=made_up_temperature.evaluations(support),
     )
 
 

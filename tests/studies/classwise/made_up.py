@@ -2,6 +2,7 @@
 
 import json
 
+import made_up_temperature
 import numpy as np
 import pandas as pd
 from contested import claims_data
@@ -51,11 +52,13 @@ CONFIG = {
         }
     },
 }
+made_up_temperature.declare(CONFIG)
 
 
 def write(folder):
     """All results of CONFIG below `folder`, which stands for results/<scale>."""
     (folder / "classes").mkdir(parents=True)
+    made_up_temperature.write(folder, DATASETS)
     for d, dataset in enumerate(DATASETS):
         content = {"names": NAMES[dataset], "superclasses": SUPERCLASSES[dataset]}
         (folder / "classes" / f"{dataset}.json").write_text(json.dumps(content))

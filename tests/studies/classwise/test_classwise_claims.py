@@ -10,6 +10,7 @@ from contested import claims_data
 from robustlens.analysis.claims import OPEN, judge
 from studies.classwise.claims import CLAIMS, read
 
+FRAMES = ("evaluations", "history", "norms", "sweeps")
 ABOUT_RUNS = [claim for claim in CLAIMS if claim.id != "the-worst-class-swings"]
 
 
@@ -20,15 +21,14 @@ def outcome(name, data):
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
 def test_a_claim_without_results_is_open(claim):
     data = claims_data(True)
-    nothing = replace(data, evaluations=pd.DataFrame(), history=pd.DataFrame(), norms=pd.DataFrame())
-    found = judge(claim, nothing)
+    found = judge(claim, replace(data, **dict.fromkeys(FRAMES, pd.DataFrame())))
     assert found.verdict == OPEN and found.detail.startswith("Not measured")
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
 def test_a_claim_on_one_seed_is_open(claim):
     data = claims_data(True)
-    one = {name: getattr(data, name)[getattr(data, name)["seed"] == 0] for name in ("evaluations", "norms", "history")}
+    one = {name: getattr(data, name)[getattr(data, name)["seed"] == 0] for name in FRAMES}
     found = judge(claim, replace(data, **one))
     assert found.verdict == OPEN
     assert claim not in ABOUT_RUNS or "one seed, so open" in found.detail

@@ -1,0 +1,229 @@
+"""Tables, figure and claims of Temperature-PGD from made-up evaluations, against loops over their images."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_temperature import LABELS, RECIPES, SEEDS, evaluations
+from matplotlib.colors import to_hex
+from synthetic import CAVEAT, OTHER_THREAT, THREAT, THREATS, write_evaluations
+
+from robustlens.analysis.claims import OPEN, judge
+from robustlens.report.context import Context, Recipe
+from robustlens.study.declaration import USES
+from studies.classwise.claims.data import ClasswiseData
+from studies.classwise.claims.temperature import CLAIMS
+from studies.classwise.class_names import ClassNames
+from studies.classwise.figures import temperature as figure
+from studies.classwise.tables import temperature, temperature_gain, temperature_signs, temperature_spread
+from studies.classwise.temperature import FIXED, inverse_temperature
+
+CLASSES, IMAGES = 3, 24
+SWEPT = [attack for attack in LABELS if inverse_temperature(attack)]
+
+
+def answers(recipe: str, threat: str) -> pd.DataFrame:
+    """Every attack, for each seed: the images in random order, so that classes differ and no two attacks are alike."""
+    random, frames = np.random.default_rng([len(recipe), len(threat)]), []
+    label = np.arange(IMAGES) % CLASSES
+    for seed in SEEDS:
+        for attack in LABELS:
+            right = random.random(IMAGES) < 0.9 - 0.2 * label
+            columns = {"checkpoint": "best", "attack": attack, "index": np.arange(IMAGES), "label": label}
+            columns |= {"prediction_adversarial": np.where(right, label, (label + 1) % CLASSES)}
+            joint = random.normal(-5, 1, IMAGES)
+            columns |= {"joint_natural": joint, "marginal_natural": joint - random.random(IMAGES)}
+            frames.append(pd.DataFrame(columns).assign(seed=seed, recipe=recipe, threat=threat))
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """All rows, the indexes of their suites, and a context."""
+    folder = tmp_path_factory.mktemp("results")
+    rows = pd.concat([answers("he", THREAT), answers("mail-at", THREAT), answers("he", OTHER_THREAT)])
+    paths = []
+    for (threat, recipe, seed), part in rows.groupby(["threat", "recipe", "seed"], sort=False):
+        own = part.drop(columns=["threat", "recipe", "seed"])
+        paths.append(write_evaluations(folder, own, recipe, int(seed), suite="temperature", threat=threat))
+    looks = {"he": ("#CC79A7", "h"), "mail-at": ("#000000", "v")}
+    recipes = {name: Recipe(label, *looks[name], threats={"digits": THREAT}) for name, (label, *_) in RECIPES.items()}
+    fields = {"caveat": CAVEAT, "recipes": recipes, "attacks": LABELS, "threats": THREATS, "uses": USES}
+    return rows, paths, Context("temperature", "classwise", **fields)
+
+
+def class_rates(rows: pd.DataFrame, attacks: list[str]) -> list[list[float]]:
+    """Seed by seed, in %, the images of each class that are right under all of the attacks."""
+    found = []
+    for seed in SEEDS:
+        right, total = [0] * CLASSES, [0] * CLASSES
+        for image in range(IMAGES):
+            of_image = rows[(rows["seed"] == seed) & (rows["index"] == image) & rows["attack"].isin(attacks)]
+            total[image % CLASSES] += 1
+            right[image % CLASSES] += all(of_image["prediction_adversarial"] == of_image["label"])
+        found.append([100 * r / t for r, t in zip(right, total, strict=True)])
+    return found
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+METRICS = {
+    "average, %": mean,
+    "worst class, %": min,
+    "CV": lambda rates: mean([(rate / 100 - mean(rates) / 100) ** 2 for rate in rates]),
+    "MCD, points": lambda rates: max(rates) - min(rates),
+}
+
+
+def columns_of(table) -> dict[str, list[str]]:
+    """The label of a column -> its attacks."""
+    by_label = {label: [attack] for attack, label in LABELS.items() if attack not in SWEPT}
+    by_label |= {f"{inverse_temperature(attack):g}": [attack] for attack in SWEPT} | {"any 1/T": SWEPT}
+    assert [column.label for column in table.columns] == [
+        *("0.5", "1", "5", "20", "any 1/T"),
+        *(LABELS[name] for name in ("pgd20", "margin-pgd20", "clean")),
+    ]
+    return {column.label: by_label[column.label] for column in table.columns}
+
+
+@pytest.mark.parametrize("module", [temperature, temperature_spread])
+def test_the_tables_have_what_loops_over_images_find(made, module):
+    rows, paths, context = made
+    table = module.build(context, evaluations=paths)
+    attacks, seen = columns_of(table), set()
+    for row in table.rows:
+        name, threat = row.label.partition(", ")[::2]
+        recipe = next(recipe for recipe, (label, *_) in RECIPES.items() if label == name)
+        chosen = rows[(rows["recipe"] == recipe) & (rows["threat"] == (OTHER_THREAT if threat else THREAT))]
+        for cell, (label, behind) in zip(row.cells, attacks.items(), strict=True):
+            expected = mean([METRICS[row.group](rates) for rates in class_rates(chosen, behind)])
+            assert cell.value == pytest.approx(expected, rel=1e-12, abs=1e-12), (row.group, row.label, label)
+            assert cell.low <= cell.high and cell.n_seeds == len(SEEDS) and cell.n_images == IMAGES
+            assert len(cell.sources) == len(SEEDS) * len(behind)
+        seen.add((row.group, recipe, bool(threat)))
+    recipes = {("he", False), ("mail-at", False), ("he", True)}
+    assert seen == {(group, *of) for group in module.METRICS for of in recipes}
+    assert any(note.startswith("Trained under L∞") and note.endswith("HE.") for note in table.notes)
+
+
+def test_a_table_says_which_attacks_were_tried_on_fewer_images(made, tmp_path):
+    rows, _, context = made
+    some = rows[(rows["recipe"] == "he") & (rows["threat"] == THREAT) & (rows["seed"] == 0)]
+    some = some[(some["attack"] != FIXED) | (some["index"] < 9)]
+    paths = [write_evaluations(tmp_path, some.drop(columns=["threat", "recipe", "seed"]), "he", suite="temperature")]
+    notes = temperature.build(context, evaluations=paths).notes
+    assert f"digits: {IMAGES} test images, but {LABELS[FIXED]} 9." in notes
+    assert not any("test images, but" in note for note in temperature.build(context, evaluations=made[1]).notes)
+
+
+def test_the_table_of_gains_subtracts_image_by_image_and_has_the_mean_probability(made):
+    rows, paths, context = made
+    table = temperature_gain.build(context, evaluations=paths)
+    assert [column.label for column in table.columns] == ["p(y)", LABELS[FIXED], LABELS["margin-pgd20"]]
+    for row, (recipe, threat) in zip(
+        table.rows, (("he", THREAT), ("mail-at", THREAT), ("he", OTHER_THREAT)), strict=True
+    ):
+        own = rows[(rows["recipe"] == recipe) & (rows["threat"] == threat)]
+        clean = own[own["attack"] == "clean"]
+        p = [math.exp(m - j) for m, j in zip(clean["marginal_natural"], clean["joint_natural"], strict=True)]
+        assert row.cells[0].value == pytest.approx(mean(p), rel=1e-12)
+        accuracy = {attack: mean([mean(rates) for rates in class_rates(own, [attack])]) for attack in LABELS}
+        for cell, attack in zip(row.cells[1:], (FIXED, "margin-pgd20"), strict=True):
+            assert cell.value == pytest.approx(accuracy["pgd20"] - accuracy[attack], rel=1e-12, abs=1e-12)
+
+
+def test_the_table_of_signs_has_the_mean_share_over_images_and_seeds(made, tmp_path):
+    _, _, context = made
+    paths = []
+    for seed, shares in ((0, (0.0, 0.5, 0.25)), (1, (0.5, 1.0, 0.0))):
+        paths.append(tmp_path / "signs" / "digits" / "he" / f"seed{seed}" / THREAT / "temperature.parquet")
+        paths[-1].parent.mkdir(parents=True)
+        columns = {"attack": "temperature-pgd-5", "inverse_temperature": 5.0, "index": [4, 5, 6], "share": shares}
+        pd.DataFrame(columns).to_parquet(paths[-1], index=False)
+    (row,) = temperature_signs.build(context, signs=paths).rows
+    (cell,) = row.cells
+    assert (row.label, cell.value, cell.n_images) == ("HE", pytest.approx(37.5), 3)
+    assert cell.std == pytest.approx(100 * (0.5 - 0.25) / 2**0.5)
+
+
+def test_the_figure_shows_the_averages_of_the_table_at_their_temperatures(made):
+    rows, paths, context = made
+    drawn = figure.build(context, evaluations=paths).figure
+    assert len(drawn.axes) == 2 * 2 * 2  # two threats, two metrics, the sweep and the other attacks
+    average = drawn.axes[0]
+    lines = {to_hex(container.lines[0].get_color()).upper(): container.lines[0] for container in average.containers}
+    own = rows[(rows["recipe"] == "he") & (rows["threat"] == THREAT)]
+    x, y = lines["#CC79A7"].get_data()
+    values = [inverse_temperature(attack) for attack in SWEPT]
+    assert np.abs(np.log(x / values)).max() < np.log(1.1)
+    assert y.tolist() == pytest.approx([mean([mean(r) for r in class_rates(own, [a])]) for a in SWEPT], rel=1e-12)
+    assert len(drawn.axes[4].containers) == 1  # in L2 there is one recipe
+
+
+# Claims ---------------------------------------------------------------------------------------------------------------
+
+
+def data_of(sweeps: pd.DataFrame) -> ClasswiseData:
+    empty = pd.DataFrame()
+    return ClasswiseData(empty, empty, empty, ClassNames((), {}), sweeps)
+
+
+def accuracy(sweeps: pd.DataFrame, recipe: str, attack: str) -> list[float]:
+    """Of each class, over all seeds, in %."""
+    own = sweeps[(sweeps["recipe"] == recipe) & (sweeps["attack"] == attack)]
+    found = []
+    for label in sorted(own["label"].unique()):
+        of_class = own[own["label"] == label]
+        right = sum(p == label for p in of_class["prediction_adversarial"])
+        found.append(100 * right / len(of_class))
+    return found
+
+
+def expected_of(sweeps: pd.DataFrame) -> dict[str, float]:
+    of = {(r, a): accuracy(sweeps, r, a) for r in ("sat", "he") for a in ("pgd20", FIXED)}
+    gains = {r: mean(of[r, "pgd20"]) - mean(of[r, FIXED]) for r in ("sat", "he")}
+    gaps = {key: max(rates) - min(rates) for key, rates in of.items()}
+    return {
+        "temperature-pgd-breaks-more": mean(list(gains.values())),
+        "temperature-pgd-widens-the-gap": mean([gaps[r, FIXED] - gaps[r, "pgd20"] for r in ("sat", "he")]),
+        "temperature-gain-grows-with-flatness": gains["he"] - gains["sat"],
+    }
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+@pytest.mark.parametrize("support", [True, False])
+def test_a_claim_s_estimate_is_that_of_loops_and_standard_training_does_not_count(claim, support):
+    sweeps = evaluations(support, images=40)
+    standard = sweeps[sweeps["recipe"] == "sat"].assign(recipe="standard", prediction_adversarial=-1)
+    found = judge(claim, data_of(pd.concat([sweeps, standard])))
+    # The seeds have the same images right up to their order, so that means over seeds are those of all rows.
+    assert found.estimate == pytest.approx(expected_of(sweeps)[claim.id], rel=1e-12)
+    assert found.low <= found.estimate <= found.high
+    assert not any("standard" in source for source in found.sources)
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_a_claim_is_open_with_one_seed_or_without_what_it_compares(claim):
+    sweeps = evaluations(support=True, images=40)
+    assert judge(claim, data_of(sweeps[sweeps["seed"] == 0])).verdict == OPEN
+    for missing in (pd.DataFrame(), sweeps[sweeps["attack"] != FIXED], sweeps[sweeps["attack"] != "pgd20"]):
+        outcome = judge(claim, data_of(missing))
+        assert outcome.verdict == OPEN and outcome.detail.startswith("Not measured"), claim.id
+    halves = [sweeps[(sweeps["recipe"] == r) & (sweeps["index"] % 2 == i)] for i, r in enumerate(("sat", "he"))]
+    assert judge(claim, data_of(pd.concat(halves))).detail.startswith("Not measured")
+
+
+def test_flatness_is_compared_between_the_flattest_and_the_sharpest_softmax():
+    claim = next(claim for claim in CLAIMS if claim.id == "temperature-gain-grows-with-flatness")
+    sweeps = evaluations(support=True, images=40)
+    middle = sweeps[sweeps["recipe"] == "he"].assign(recipe="trades", prediction_adversarial=0)
+    middle = middle.assign(marginal_natural=middle["joint_natural"] + np.log(0.6))
+    found = judge(claim, data_of(pd.concat([sweeps, middle])))
+    assert found == replace(judge(claim, data_of(sweeps)), sources=found.sources)
+    assert found.detail.startswith("he (mean probability 0.40) minus sat (0.90)")
+    one = judge(claim, data_of(sweeps[sweeps["recipe"] == "he"]))
+    assert one.verdict == OPEN and one.detail.startswith("Not measured")
