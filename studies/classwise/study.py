@@ -6,7 +6,16 @@
 from robustlens.study.declaration import Claims, Cohort, Figure, Files, Published, Study, Table
 from robustlens.study.general import autoattack, differences, robustness
 
-COHORTS = {"main": Cohort("The defences whose class-wise robustness is compared.", suite="robustness")}
+COHORTS = {
+    "main": Cohort("The defences whose class-wise robustness is compared.", suite="robustness"),
+    "defence": Cohort(
+        "Defences of the worst class; each `changes` one of `main`, or one that does.", suite="defence", beside="main"
+    ),
+    "corrected": Cohort("Those whose last layer is corrected.", suite="corrected", within="main"),
+    "removal": Cohort(
+        "Training without one of the classes; each `changes` one of `main`.", suite="removal", beside="main"
+    ),
+}
 
 EVALUATIONS = Files("evaluations", "main")
 HISTORY = Files("history", "main")

@@ -3,10 +3,9 @@ earlier version, as far as their abstracts could be read. All say that something
 stands above its code in words.
 """
 
-from studies.classwise.claims.data import read
-
 from robustlens.analysis.claims import Claim
 from studies.classwise.claims import classes, errors
+from studies.classwise.claims.data import read
 
 __all__ = ["CLAIMS", "PAPER_DATASETS", "read"]
 
