@@ -21,6 +21,16 @@ EVALUATIONS = Files("evaluations", "main")
 HISTORY = Files("history", "main")
 CLASSES = Files("class-names", "main")
 WEIGHTS = Files("best-weights", "main")
+DEFENCE = (
+    Files("evaluations", "main", changed_by="defence"),
+    Files("evaluations", "corrected", optional=True),
+    Files("evaluations", "defence"),
+)
+REMOVAL = {
+    "evaluations": (Files("evaluations", "main", changed_by="removal"), Files("evaluations", "removal")),
+    "history": (Files("history", "main", changed_by="removal"), Files("history", "removal")),
+    "names": Files("class-names", "removal"),
+}
 
 STUDY = Study(
     title="Analysis and Applications of Class-wise Robustness in Adversarial Training (KDD 2021)",
@@ -42,7 +52,11 @@ STUDY = Study(
             {"evaluations": EVALUATIONS, "names": CLASSES},
             uses=("attacks",),
         ),
-        Table("late-epochs", "The worst class over the last epochs", {"history": HISTORY}),
+        Table(
+            "late-epochs",
+            "The worst class over the last epochs",
+            {"history": (HISTORY, Files("history", "defence", optional=True))},
+        ),
         Table(
             "consistency",
             "Rank correlation of class robustness between attacks and between defences",
@@ -67,6 +81,13 @@ STUDY = Study(
             {"evaluations": EVALUATIONS, "weights": WEIGHTS},
             uses=("attacks",),
         ),
+        Table(
+            "defence",
+            "Defences of the worst class, and corrections of the last layer",
+            {"evaluations": DEFENCE, "corrections": Files("corrections", "corrected", optional=True)},
+            uses=("attacks", "changes"),
+        ),
+        Table("removal", "Training without one of the classes", REMOVAL, uses=("changes",)),
     ],
     figures=[
         Figure(
@@ -93,9 +114,28 @@ STUDY = Study(
         Figure(
             "epochs", "Worst class and average over epochs", {"history": HISTORY}, per=("dataset",), uses=("colours",)
         ),
+        Figure(
+            "trade-off",
+            "Worst class against average",
+            {"evaluations": DEFENCE},
+            per=("dataset",),
+            uses=("attacks", "changes", "colours", "markers"),
+        ),
+        Figure(
+            "removal", "Training without one of the classes", REMOVAL, per=("dataset",), uses=("attacks", "changes")
+        ),
     ],
     claims=Claims(
         "Judge the claims of the class-wise paper",
-        {"evaluations": EVALUATIONS, "history": HISTORY, "weights": WEIGHTS, "names": CLASSES},
+        {
+            "evaluations": EVALUATIONS,
+            "history": HISTORY,
+            "weights": WEIGHTS,
+            "names": CLASSES,
+            "defence": DEFENCE,
+            "removal": REMOVAL["evaluations"],
+            "removal_history": REMOVAL["history"],
+        },
+        uses=("changes",),
     ),
 )

@@ -69,6 +69,7 @@ def test_fates_of_six_images_by_hand():
     expected = dict(zip(KINDS, [1, 4 / 6, 2 / 6, 1 / 6, 0], strict=True))
     for kind, name in enumerate(KINDS):
         assert share_interval(found, kind).estimate == pytest.approx(expected[name], rel=1e-12), name
+        assert found.share(kind) == pytest.approx(expected[name], rel=1e-12), name
     interval = difference_interval(found)
     assert interval.estimate == pytest.approx(3 / 6, rel=1e-12) and interval.factors == "seeds and images"
     assert interval.low < 3 / 6 < interval.high

@@ -90,6 +90,10 @@ class Fates:
         """How many images there are, over all seeds."""
         return int(self.values[:, 0].sum())
 
+    def share(self, kind: int) -> float:
+        """Of one of KINDS, among all of these images."""
+        return float(self.values[:, kind].sum() / self.values[:, 0].sum())
+
 
 KINDS = (
     "attacked into B",

@@ -4,10 +4,10 @@ stands above its code in words.
 """
 
 from robustlens.analysis.claims import Claim
-from studies.classwise.claims import classes, errors
+from studies.classwise.claims import classes, defence, errors, removal
 from studies.classwise.claims.data import read
 
 __all__ = ["CLAIMS", "PAPER_DATASETS", "read"]
 
 PAPER_DATASETS = ("mnist", "cifar10", "cifar100", "svhn", "stl10", "imagenet")
-CLAIMS: list[Claim] = [*classes.CLAIMS, *errors.CLAIMS]
+CLAIMS: list[Claim] = [*classes.CLAIMS, *errors.CLAIMS, *defence.CLAIMS, *removal.CLAIMS]

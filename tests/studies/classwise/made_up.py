@@ -2,6 +2,7 @@
 
 import json
 
+import defended
 import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
@@ -28,10 +29,11 @@ CONFIG = {
     "datasets": {
         name: {"title": title, "threat": THREAT, "architecture": RESNET18} for name, title in DATASETS.items()
     },
-    "recipes": {name: {"method": name, "label": LABELS[name][0], "colour": COLOURS[name]} for name in RECIPES},
+    "recipes": {name: {"method": name, "label": LABELS[name][0], "colour": COLOURS[name]} for name in RECIPES}
+    | defended.RECIPES,
     "models": {},
     "attacks": {name: {"family": "pgd", "label": label} for name, label in ATTACK_LABELS.items()},
-    "suites": {"robustness": {"attacks": list(STRENGTH)}},
+    "suites": {"robustness": {"attacks": list(STRENGTH)}, **defended.SUITES},
     "studies": {
         "classwise": {
             "cohorts": {
@@ -41,7 +43,8 @@ CONFIG = {
                     "seeds": list(SEEDS),
                     "models": [],
                     "suite": "robustness",
-                }
+                },
+                **{name: {"datasets": list(DATASETS), "models": [], **c} for name, c in defended.COHORTS.items()},
             }
         }
     },
@@ -66,6 +69,7 @@ def write(folder):
                 rows *= (1 + robust)[:, None] / np.linalg.norm(rows, axis=1, keepdims=True)
                 save_file({"linear.weight": rows.astype(np.float32)}, run / "best.safetensors")
                 _history(robust, random).to_parquet(run / "history.parquet", index=False)
+        defended.write(folder, dataset)
 
 
 def _evaluated(robust, dataset, random):
@@ -112,6 +116,8 @@ def claims_data(support):
         history=pd.concat(_histories(support)),
         norms=_norms(support),
         names=ClassNames(tuple("abcdefghij"), GROUPS),
+        defence=defended.defence(support),
+        removal=defended.removal(support),
     )
 
 
@@ -160,7 +166,7 @@ def _histories(support):
             for epoch in range(1, 21):
                 moved = epoch % 2 * (4 + seed)
                 counts = [10 - moved, *[15] * (CLASSES - 1)] if support else [2, *[18 - moved] * (CLASSES - 1)]
-                rows.append({"epoch": epoch, "class_total": [20] * CLASSES, "class_robust": counts})
+                rows.append({"epoch": epoch, "class_total": [100] * CLASSES, "class_robust": counts})
             place = {"split": "validation", "recipe": recipe, "seed": seed, "dataset": "digits", "source": "history"}
             yield pd.DataFrame(rows).assign(**place)
 
