@@ -108,6 +108,17 @@ def test_the_interval_has_the_width_of_a_binomial_share():
         assert interval.factors == "images only (one seed)"
 
 
+def test_where_all_images_fare_alike_the_interval_is_that_of_clopper_and_pearson():
+    """Of n of n, its lower bound is the n-th root of 0.025; of none, the upper one is 1 minus that."""
+    natural, adversarial = np.zeros((1, 30), int), np.where(np.arange(30) < 20, 1, 0)[None]
+    found = fates(Answers(np.zeros(30, int), natural, adversarial, {1: natural, 2: adversarial}), [OF_ZERO])
+    all_robust, none_robust = (share_interval(found, KINDS.index(f"robust without {k}")) for k in "BC")
+    assert (all_robust.estimate, all_robust.high) == (1, 1)
+    assert all_robust.low == pytest.approx(0.025 ** (1 / 20), rel=1e-6)
+    assert (none_robust.estimate, none_robust.low) == (0, 0)
+    assert none_robust.high == pytest.approx(1 - 0.025 ** (1 / 20), rel=1e-6)
+
+
 def test_accuracy_changes_by_hand():
     changes = accuracy_changes(ANSWERS, 3)
     # Class 0: 2 and 6 of 8 robust at first; without 1, 7 and 7; without 2, 4 and 6. Class 1 and 2 in the same way.

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from robustlens.analysis.classwise import class_means, resampled_interval
 from robustlens.analysis.confusion import confusion_counts
@@ -135,7 +136,15 @@ def shares(means: np.ndarray, images: np.ndarray) -> np.ndarray:
 
 
 def share_interval(found: Fates, kind: int) -> Interval:
-    """Of the share of one of KINDS; see `resampled_interval`. A and B stay those that were chosen."""
+    """Of the share of one of KINDS; see `resampled_interval`. A and B stay those that were chosen.
+
+    Where all images fare alike, that would have no width; there it is the exact binomial interval (Clopper and Pearson
+    1934) of as many independent images.
+    """
+    share = found.share(kind)
+    if share in (0.0, 1.0):
+        exact = stats.binomtest(round(share * found.count), found.count).proportion_ci()
+        return Interval(share, float(exact.low), float(exact.high), "images only (all fare alike)")
     images = np.unique(found.labels, return_counts=True)[1]
     return resampled_interval(found.values, found.labels, lambda means: shares(means, images)[:, kind], (0, 1))
 

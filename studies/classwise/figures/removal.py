@@ -47,15 +47,32 @@ def build(context: Context, *, evaluations: list[Path], history: list[Path], nam
         "trained on; with 95 % intervals. Right: by how many points the robust accuracy of each class changes when "
         f"another one is not trained on; a frame is around its B. {RULE}"
     )
+    text += "".join(_context_effect(context, base, removal) for base, removal in found.items())
     caption = context.caption(" ".join([text, *threats.notes(runs, context)]))
     return Drawing(figure, "Training without one class", caption)
 
 
+def _context_effect(context: Context, base: str, removal: Removal) -> str:
+    """The mean of the framed numbers, and that of the others in the same rows."""
+    compared, changes = removal.compared(), accuracy_changes(removal.answers, removal.classes)
+    if not compared:
+        return ""
+    confusers = [changes[one.attacked, one.confuser] for one in compared]
+    others = [np.nanmean(np.delete(changes[one.attacked], one.confuser)) for one in compared]
+    without_b, without_others = (number(100 * float(np.mean(part)), 1) for part in (confusers, others))
+    return (
+        f" On average over the classes A, their robust accuracy with {context.recipe_label(base)} changes by "
+        f"{without_b} points without B, and by {without_others} without another class."
+    )
+
+
 def _robust_again(axes: Axes, removal: Removal, named: tuple[str, ...]) -> None:
+    compared = removal.compared()
+    parts = {f"{named[one.attacked]}\u2192{named[one.confuser]}": [one] for one in compared} | {"all": compared}
     labels = []
-    for place, comparison in enumerate(removal.compared()):
-        found = fates(removal.answers, [comparison])
-        labels.append(f"{drawn(named[comparison.attacked])}\u2192{drawn(named[comparison.confuser])}\n{found.count}")
+    for place, (title, part) in enumerate(parts.items() if compared else ()):
+        found = fates(removal.answers, part)
+        labels.append(f"{drawn(title)}\n{found.count}")
         for kind, label, colour, marker, shift in SIDES:
             interval = share_interval(found, kind)
             points = {"color": colour, "marker": marker, "markersize": 4, "linestyle": ""}
@@ -65,9 +82,9 @@ def _robust_again(axes: Axes, removal: Removal, named: tuple[str, ...]) -> None:
     axes.set_xticks(range(len(labels)), labels, fontsize=7, **turned)
     axes.set_ylim(-2, 102)
     axes.set_ylabel("robust (%)")
-    axes.set_xlabel("A\u2192B")
+    axes.set_xlabel("A\u2192B, and number of images")
     if labels:
-        axes.legend(loc="best")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=2)
 
 
 def _changes(axes: Axes, removal: Removal, named: tuple[str, ...]) -> None:

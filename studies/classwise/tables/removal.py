@@ -26,7 +26,7 @@ NOTES = (
     RULE,
     "The last row is of all images, each counted once. In brackets 95 % intervals by drawing test images within each "
     "class, and seeds, with replacement (images only where there is one seed), with B and C as they are; none for "
-    f"fewer than {FEWEST} images.",
+    f"fewer than {FEWEST} images, and where all of them fare alike.",
 )
 
 
@@ -62,6 +62,7 @@ def _cells(removal: Removal, compared: list[Comparison], names: tuple[str, ...])
     counted = Cell(value=found.count, digits=0, **told)
     measured = [Cell(value=100 * found.share(kind), digits=1, unit="%", **told) for kind in range(1, len(KINDS))]
     interval = difference_interval(found)
-    ends = {"low": 100 * interval.low, "high": 100 * interval.high} if found.count >= FEWEST else {}
+    wide = found.count >= FEWEST and interval.low < interval.high
+    ends = {"low": 100 * interval.low, "high": 100 * interval.high} if wide else {}
     difference = Cell(value=100 * interval.estimate, digits=1, unit="points", **ends, **told)
     return (*(Cell(text=text) for text in texts), counted, *measured, difference)
