@@ -42,6 +42,13 @@ def read_defence(context: Context, evaluations: Iterable[Path]) -> pd.DataFrame:
     return named.assign(base=named["base"].where(known, ""))
 
 
+def of_shared_seeds(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Entry -> its rows, of the seeds that all entries have: levels of other seeds could not be compared. rows: of one
+    dataset and attack. Empty where there is no such seed."""
+    seeds = set.intersection(*rows.groupby("entry")["seed"].agg(set))
+    return dict(iter(rows[rows["seed"].isin(seeds)].groupby("entry", sort=False)))
+
+
 def bases(rows: pd.DataFrame) -> dict[str, str]:
     """Entry -> the one that it changes, or "": every one after what it changes. rows: of one dataset."""
     changed = dict(zip(rows["entry"], rows["base"], strict=True))

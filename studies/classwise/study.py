@@ -11,6 +11,7 @@ COHORTS = {
     "defence": Cohort(
         "Defences of the worst class; each `changes` one of `main`, or one that does.", suite="defence", beside="main"
     ),
+    "defence-autoattack": Cohort("Those that AutoAttack is tried on.", suite="defence-autoattack", within="defence"),
     "corrected": Cohort("Those whose last layer is corrected.", suite="corrected", within="main"),
     "removal": Cohort(
         "Training without one of the classes; each `changes` one of `main`.", suite="removal", beside="main"
@@ -25,6 +26,7 @@ DEFENCE = (
     Files("evaluations", "main", changed_by="defence"),
     Files("evaluations", "corrected", optional=True),
     Files("evaluations", "defence"),
+    Files("evaluations", "defence-autoattack", optional=True),
 )
 REMOVAL = {
     "evaluations": (Files("evaluations", "main", changed_by="removal"), Files("evaluations", "removal")),

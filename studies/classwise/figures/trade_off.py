@@ -13,7 +13,7 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
-from studies.classwise.defence import METRICS, bases, entry_label, level, read_defence
+from studies.classwise.defence import METRICS, bases, entry_label, level, of_shared_seeds, read_defence
 from studies.classwise.results import REFERENCE
 
 ATTACKS = (REFERENCE, "autoattack")
@@ -32,8 +32,10 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     figure = Figure(figsize=(TEXT_WIDTH, 3.0 + 0.17 * -(-len(looks) // 3)), layout="constrained")
     panels = figure.subplots(1, len(attacks), squeeze=False)[0]
     for axes, attack in zip(panels, attacks, strict=True):
-        _points(axes, runs[runs["attack"] == attack], looks)
-        axes.set_title(f"under {drawn(context.attack_label(attack))}", loc="left")
+        parts = of_shared_seeds(runs[runs["attack"] == attack])
+        _points(axes, parts, bases(runs), looks)
+        count = max((part["seed"].nunique() for part in parts.values()), default=0)
+        axes.set_title(f"under {drawn(context.attack_label(attack))}, {count} seed{'s' * (count != 1)}", loc="left")
         axes.set_xlabel("average (%)")
     panels[0].set_ylabel("worst class (%)")
     handles = [Line2D([], [], label=drawn(entry_label(context, entry)), **look) for entry, look in looks.items()]
@@ -41,7 +43,8 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     text = (
         f"Robust accuracy of the worst class of {context.dataset_title(dataset)} against the average of all classes, "
         "best checkpoints, with 95 % intervals over images and seeds, which allow for the bias of the worst class and "
-        "need not have the point in their middle. A line leads from each recipe to what it changes."
+        "need not have the point in their middle. Of the seeds that all points under an attack have. A line leads from "
+        "each recipe to what it changes."
     )
     return Drawing(
         figure, "Worst class against average", context.caption(" ".join([text, *threats.notes(runs, context)]))
@@ -60,15 +63,16 @@ def _looks(context: Context, changed: dict[str, str]) -> dict[str, dict]:
     return looks
 
 
-def _points(axes: Axes, runs: pd.DataFrame, looks: dict[str, dict]) -> None:
-    parts = dict(iter(runs.groupby("entry", sort=False)))
+def _points(axes: Axes, parts: dict[str, pd.DataFrame], changed: dict[str, str], looks: dict[str, dict]) -> None:
+    """parts: by entry, the rows under one attack. changed: entry -> its base."""
     places = {entry: [level(parts[entry], metric) for metric in METRICS.values()] for entry in looks if entry in parts}
-    for entry, base in bases(runs).items():
-        if base in places:
+    for entry, base in changed.items():
+        if entry in places and base in places:
             ends = np.array([[100 * i.estimate for i in places[name]] for name in (base, entry)])
             axes.plot(ends[:, 0], ends[:, 1], color=GREY, linewidth=0.6, zorder=0)
     for entry, (average, worst) in places.items():
-        x, y, bars = 100 * average.estimate, 100 * worst.estimate, {"color": looks[entry]["color"], "linewidth": 0.6}
+        x, y = 100 * average.estimate, 100 * worst.estimate
+        bars = {"color": looks[entry]["color"], "linewidth": 0.7, "alpha": 0.5}
         axes.plot(x, y, **looks[entry])
         axes.hlines(y, 100 * average.low, 100 * average.high, **bars)
         axes.vlines(x, 100 * worst.low, 100 * worst.high, **bars)

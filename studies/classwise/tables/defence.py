@@ -10,14 +10,14 @@ from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.comparison import attacks_shown
 from robustlens.report.context import Context
 from robustlens.report.table import Table
-from studies.classwise.defence import METRICS, bases, entry_label, level, mean_gain, read_defence
+from studies.classwise.defence import METRICS, bases, entry_label, level, mean_gain, of_shared_seeds, read_defence
 from studies.classwise.results import RESAMPLED, by_dataset, group_title, interval_cell
 
 COLUMNS = tuple(Column(name, metric) for metric in METRICS for name in ("%", "gain, points"))
 NOTES = (
-    "Of the accuracies of the classes in each run, averaged over the seeds; best checkpoints. gain: over the row that "
-    "this one changes (SAT or TRADES), with the same seeds and images. The worst class of a run need not be that of "
-    "the other.",
+    "Of the accuracies of the classes in each run, averaged over the seeds that all rows under an attack have; best "
+    "checkpoints. gain: over the row that this one changes (SAT or TRADES), with the same seeds and images. The worst "
+    "class of a run need not be that of the other.",
     RESAMPLED,
 )
 
@@ -30,7 +30,7 @@ def build(context: Context, *, evaluations: list[Path], corrections: list[Path])
     for dataset, of_dataset in by_dataset(runs):
         for attack in attacks_shown(of_dataset, context):
             group = group_title(context, datasets, dataset, context.attack_label(attack))
-            parts = dict(iter(of_dataset[of_dataset["attack"] == attack].groupby("entry", sort=False)))
+            parts = of_shared_seeds(of_dataset[of_dataset["attack"] == attack])
             for entry, base in bases(of_dataset).items():
                 if entry in parts:
                     cells = _cells(parts[entry], parts.get(base))

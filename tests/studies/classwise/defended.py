@@ -18,11 +18,13 @@ RECIPES = {
 }
 COHORTS = {
     "defence": {"recipes": list(DEFENCES), "suite": "defence", "seeds": [0, 1]},
+    "defence-autoattack": {"recipes": list(DEFENCES), "suite": "defence-autoattack", "seeds": [0]},
     "corrected": {"recipes": ["sat", "trades"], "suite": "corrected", "seeds": [0, 1]},
     "removal": {"recipes": [f"sat-without-{k}" for k in WITHOUT], "suite": "removal", "seeds": [0]},
 }
 SUITES = {
-    "defence": {"attacks": list(ATTACKS)},
+    "defence": {"attacks": ["clean", "pgd20"]},
+    "defence-autoattack": {"attacks": ["autoattack"]},
     "corrected": {"attacks": list(ATTACKS)},
     "removal": {"attacks": ["pgd20"]},
 }
@@ -33,7 +35,11 @@ def write(folder, dataset):
     """Below results/<scale>, beside the results of `sat` and `trades`."""
     for recipe in DEFENCES:
         for seed in (0, 1):
-            write_evaluations(folder, _attacked("best", [recipe, seed]), recipe, seed, dataset, "defence")
+            frame = _attacked("best", [recipe, seed])
+            strongest = frame["attack"] == "autoattack"
+            write_evaluations(folder, frame[~strongest], recipe, seed, dataset, "defence")
+            if seed == 0:
+                write_evaluations(folder, frame[strongest], recipe, seed, dataset, "defence-autoattack")
             _history(folder, dataset, recipe, seed, removed=None)
     for recipe in ("sat", "trades"):
         for seed in (0, 1):

@@ -14,7 +14,7 @@ from robustlens.report.context import Context, Recipe
 from studies.classwise.claims import defence as claims
 from studies.classwise.claims.data import ClasswiseData
 from studies.classwise.class_names import of_sheet
-from studies.classwise.defence import bases, entry_label, mean_gain, read_defence
+from studies.classwise.defence import bases, entry_label, mean_gain, of_shared_seeds, read_defence
 from studies.classwise.removal import read_removal, removals
 
 CHANGES = {"sat": None, "fair": "sat", "fairer": "fair", "alone": "trades", "less-1": "sat", "less-2": "sat"}
@@ -82,6 +82,18 @@ def test_the_gain_is_that_of_each_run_s_own_worst_class():
         interval = mean_gain(pairs, worst_class)
         assert interval.estimate == pytest.approx(expected, rel=1e-12) and interval.factors == "seeds and images"
     assert mean_gain([(first[first["seed"] == 0], base[base["seed"] == 1])], worst_class) is None
+
+
+def test_only_seeds_that_all_entries_have_are_compared():
+    seeds = {"a": (0, 1, 2), "b": (1, 2), "c": (2, 0, 1)}
+    rows = pd.DataFrame([{"entry": entry, "seed": seed} for entry, of_entry in seeds.items() for seed in of_entry])
+    assert {entry: list(part["seed"]) for entry, part in of_shared_seeds(rows).items()} == {
+        "a": [1, 2],
+        "b": [1, 2],
+        "c": [2, 1],
+    }
+    assert of_shared_seeds(rows[(rows["entry"] != "b") | (rows["seed"] > 2)]).keys() == {"a", "c"}
+    assert of_shared_seeds(pd.DataFrame({"entry": ["a", "b"], "seed": [0, 1]})) == {}
 
 
 @pytest.mark.parametrize("claim", [c for c in claims.CLAIMS if "underpowered" in c.rule], ids=lambda c: c.id)
