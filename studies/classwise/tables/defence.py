@@ -50,16 +50,16 @@ def _cells(part: pd.DataFrame, base: pd.DataFrame | None) -> tuple[Cell, ...]:
 
 
 def _strengths(context: Context, corrections: list[Path], several: bool) -> list[str]:
-    """A sentence for each corrected recipe. several: whether there are several datasets, to be named."""
+    """A sentence on the strengths of all corrections. several: whether there are several datasets, to be named."""
     if not corrections:
         return []
-    tried, notes = read_runs(corrections), []
+    tried, told = read_runs(corrections), []
     for (dataset, recipe, correction), runs in tried.groupby(["dataset", "recipe", "correction"], sort=False):
         chosen = runs[runs["chosen"]].sort_values("seed")["strength"]
         where = f" on {context.dataset_title(dataset)}" if several else ""
-        notes.append(
-            f"Strengths of {context.recipe_label(recipe)}, {correction}{where}, of 0 (no change) to "
-            f"{runs['strength'].max():g}, chosen on validation images by the worst class, seed by seed: "
-            f"{', '.join(f'{strength:g}' for strength in chosen)}."
-        )
-    return notes
+        strengths = ", ".join(f"{strength:g}" for strength in chosen)
+        told.append(f"{context.recipe_label(recipe)}, {correction}{where}: {strengths}")
+    return [
+        "Strengths of the corrections (0: none), seed by seed, chosen by the worst class of the validation images: "
+        f"{'; '.join(told)}."
+    ]

@@ -17,12 +17,13 @@ COLUMNS = (
     Column("C"),
     Column("images"),
     *(Column(kind, f"Without {removed}, %") for removed in "BC" for kind in ("robust", "elsewhere")),
-    Column("robust without B minus without C"),
+    Column("difference"),
 )
 NOTES = (
     "images: those of class A that are classified correctly without an attack, and as B under PGD-20, when all classes "
     "are trained on; over all seeds. Of these the shares that are robust, or attacked into a class other than A and B, "
-    "when B or C is not trained on; the rest is attacked into B again. Best checkpoints.",
+    "when B or C is not trained on; the rest is attacked into B again. difference: robust without B minus robust "
+    "without C, in points. Best checkpoints.",
     RULE,
     "The last row is of all images, each counted once. In brackets 95 % intervals by drawing test images within each "
     "class, and seeds, with replacement (images only where there is one seed), with B and C as they are; none for "
@@ -50,19 +51,20 @@ def build(context: Context, *, evaluations: list[Path], history: list[Path], nam
 
 def _rows(removal: Removal, names: tuple[str, ...]) -> list[tuple[str, tuple[Cell, ...]]]:
     compared = removal.compared()
-    rows = [(names[one.attacked], _cells(removal, [one], names)) for one in compared]
-    return [*rows, ("all", _cells(removal, compared, names))] if compared else []
+    rows = [
+        (names[one.attacked], (Cell(text=names[one.confuser]), Cell(text=names[one.control]), *_cells(removal, [one])))
+        for one in compared
+    ]
+    return [*rows, ("all", (Cell(), Cell(), *_cells(removal, compared)))] if compared else []
 
 
-def _cells(removal: Removal, compared: list[Comparison], names: tuple[str, ...]) -> tuple[Cell, ...]:
+def _cells(removal: Removal, compared: list[Comparison]) -> tuple[Cell, ...]:
     found = fates(removal.answers, compared)
     told = {"n_seeds": removal.seeds, "sources": removal.files}
-    alone = compared[0] if len(compared) == 1 else None
-    texts = [names[alone.confuser], names[alone.control]] if alone else ["", ""]
     counted = Cell(value=found.count, digits=0, **told)
     measured = [Cell(value=100 * found.share(kind), digits=1, unit="%", **told) for kind in range(1, len(KINDS))]
     interval = difference_interval(found)
     wide = found.count >= FEWEST and interval.low < interval.high
     ends = {"low": 100 * interval.low, "high": 100 * interval.high} if wide else {}
     difference = Cell(value=100 * interval.estimate, digits=1, unit="points", **ends, **told)
-    return (*(Cell(text=text) for text in texts), counted, *measured, difference)
+    return (counted, *measured, difference)

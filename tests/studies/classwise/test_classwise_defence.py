@@ -16,6 +16,7 @@ from studies.classwise.claims.data import ClasswiseData
 from studies.classwise.class_names import of_sheet
 from studies.classwise.defence import bases, entry_label, mean_gain, of_shared_seeds, read_defence
 from studies.classwise.removal import read_removal, removals
+from studies.classwise.tables import defence, removal
 
 CHANGES = {"sat": None, "fair": "sat", "fairer": "fair", "alone": "trades", "less-1": "sat", "less-2": "sat"}
 CONTEXT = Context(
@@ -23,7 +24,8 @@ CONTEXT = Context(
     "classwise",
     recipes={name: Recipe(name.upper(), changes=base, threats={"digits": THREAT}) for name, base in CHANGES.items()},
     threats=THREATS,
-    uses=("changes",),
+    attacks={"pgd20": "PGD-20"},
+    uses=("attacks", "changes"),
 )
 LABEL = np.repeat([0, 1, 2], 2)
 EMPTY = pd.DataFrame()
@@ -112,6 +114,24 @@ def test_claims_on_defences_say_what_is_missing():
         assert outcome.verdict == OPEN and outcome.detail.startswith("Not measured")
 
 
+def test_the_table_has_gains_over_what_a_row_changes_and_the_strengths_of_corrections(tmp_path):
+    """Of two images per class SAT is right about 0, 1 and 2; FAIR about 1, 2 and 2; corrected, SAT about 1, 1 and 1."""
+    sat = evaluated(tmp_path, "sat", [1, 1, 1, 0, 2, 2])
+    corrected = evaluated(tmp_path, "sat", [0, 1, 1, 0, 2, 0], checkpoint="best-tau")
+    fair = evaluated(tmp_path, "fair", [0, 1, 1, 1, 2, 2])
+    run = tmp_path / "runs" / "digits" / "sat" / "seed0"
+    run.mkdir(parents=True)
+    tried = {"correction": "tau", "strength": [0.0, 0.5, 1.5], "chosen": [False, False, True]}
+    pd.DataFrame(tried).to_parquet(run / "corrections.parquet")
+    table = defence.build(CONTEXT, evaluations=[sat, corrected, fair], corrections=[run / "corrections.parquet"])
+    found = {row.label: [cell.value for cell in row.cells] for row in table.rows}
+    assert list(found) == ["SAT", "SAT, tau", "FAIR"]
+    assert found["SAT"] == [pytest.approx(50, rel=1e-12), None, 0, None]
+    assert found["SAT, tau"] == [pytest.approx(value, rel=1e-12, abs=1e-12) for value in (50, 0, 50, 50)]
+    assert found["FAIR"] == [pytest.approx(value, rel=1e-12) for value in (500 / 6, 200 / 6, 50, 50)]
+    assert any(note.endswith("SAT, tau: 1.5.") for note in table.notes)
+
+
 # Removal --------------------------------------------------------------------------------------------------------------
 
 
@@ -132,6 +152,24 @@ def test_a_removed_class_is_one_without_tracked_training_images(tmp_path):
     assert found.answers.without[1].tolist() == [[0, 0, 2, 0, 2, 1]]
     assert found.answers.adversarial.tolist() == [[1, 2, 1, 1, 2, 2]]
     assert found.compared() == [Comparison(0, 1, 2)] and len(found.files) == 3
+
+
+def test_the_table_of_class_removal_has_a_row_per_class_and_one_for_all(tmp_path):
+    """Image 0, of class 0, goes to 1, and image 2, of class 1, to 2. Without 1, image 0 is robust; without 2, it goes
+    to 1 again."""
+    indexes = [evaluated(tmp_path, "sat", [1, 0, 2, 1, 2, 2])]
+    indexes += [evaluated(tmp_path, "less-1", [0, 0, 0, 0, 2, 2]), evaluated(tmp_path, "less-2", [1, 0, 0, 1, 0, 0])]
+    counts = {"sat": [4, 4, 4], "less-1": [4, 0, 4], "less-2": [4, 4, 0]}
+    histories = [trained(tmp_path, recipe, total) for recipe, total in counts.items()]
+    names = tmp_path / "digits.json"
+    names.write_text('{"names": ["zero", "one", "two"], "superclasses": {}}')
+    table = removal.build(CONTEXT, evaluations=indexes, history=histories, names=[names])
+    shown = [[row.label, *map(str, row.cells)] for row in table.rows]
+    # Class 1 has no control: of 1 and 2, which were removed, one is itself and the other its confuser.
+    assert shown == [
+        ["zero", "one", "two", "1", "100.0", "0.0", "0.0", "0.0", "100.0"],
+        ["all", "\u2013", "\u2013", "1", "100.0", "0.0", "0.0", "0.0", "100.0"],
+    ]
 
 
 def test_several_removed_classes_are_refused(tmp_path):
