@@ -12,6 +12,14 @@ COHORTS = {
     "checkpoints": Cohort("Those of which several checkpoints are kept.", suite="checkpoints", within="main"),
     "temperature": Cohort("Those that Temperature-PGD is tried on.", suite="temperature"),
     "temperature-l2": Cohort("Those that it is tried on in L2, whatever they were trained in.", suite="temperature"),
+    "defence": Cohort(
+        "Defences of the worst class; each `changes` one of `main`, or one that does.", suite="defence", beside="main"
+    ),
+    "defence-autoattack": Cohort("Those that AutoAttack is tried on.", suite="defence-autoattack", within="defence"),
+    "corrected": Cohort("Those whose last layer is corrected.", suite="corrected", within="main"),
+    "removal": Cohort(
+        "Training without one of the classes; each `changes` one of `main`.", suite="removal", beside="main"
+    ),
 }
 
 EVALUATIONS = Files("evaluations", "main", "attacks")
@@ -19,6 +27,17 @@ HISTORY = Files("history", "main")
 CLASSES = Files("class-names", "main")
 WEIGHTS = Files("best-weights", "main")
 SWEEPS = (Files("evaluations", "temperature"), Files("evaluations", "temperature-l2", optional=True))
+DEFENCE = (
+    Files("evaluations", "main", changed_by="defence"),
+    Files("evaluations", "corrected", optional=True),
+    Files("evaluations", "defence"),
+    Files("evaluations", "defence-autoattack", optional=True),
+)
+REMOVAL = {
+    "evaluations": (Files("evaluations", "main", changed_by="removal"), Files("evaluations", "removal")),
+    "history": (Files("history", "main", changed_by="removal"), Files("history", "removal")),
+    "names": Files("class-names", "removal"),
+}
 
 STUDY = Study(
     title="Analysis and Applications of Class-wise Robustness in Adversarial Training (KDD 2021)",
@@ -40,7 +59,11 @@ STUDY = Study(
             {"evaluations": EVALUATIONS, "names": CLASSES},
             uses=("attacks",),
         ),
-        Table("late-epochs", "The worst class over the last epochs", {"history": HISTORY}),
+        Table(
+            "late-epochs",
+            "The worst class over the last epochs",
+            {"history": (HISTORY, Files("history", "defence", optional=True))},
+        ),
         Table(
             "checkpoints",
             "Average and worst class at several checkpoints",
@@ -84,6 +107,13 @@ STUDY = Study(
             "Where PGD in single precision steps another way than Temperature-PGD",
             {"signs": Files("other-signs", "temperature", first_seed=True)},
         ),
+        Table(
+            "defence",
+            "Defences of the worst class, and corrections of the last layer",
+            {"evaluations": DEFENCE, "corrections": Files("corrections", "corrected", optional=True)},
+            uses=("attacks", "changes"),
+        ),
+        Table("removal", "Training without one of the classes", REMOVAL, uses=("changes",)),
     ],
     figures=[
         Figure(
@@ -117,9 +147,29 @@ STUDY = Study(
             per=("dataset",),
             uses=("attacks", "colours", "markers"),
         ),
+        Figure(
+            "trade-off",
+            "Worst class against average",
+            {"evaluations": DEFENCE},
+            per=("dataset",),
+            uses=("attacks", "changes", "colours", "markers"),
+        ),
+        Figure(
+            "removal", "Training without one of the classes", REMOVAL, per=("dataset",), uses=("attacks", "changes")
+        ),
     ],
     claims=Claims(
         "Judge the claims of the class-wise paper",
-        {"evaluations": EVALUATIONS, "history": HISTORY, "weights": WEIGHTS, "names": CLASSES, "sweeps": SWEEPS[0]},
+        {
+            "evaluations": EVALUATIONS,
+            "history": HISTORY,
+            "weights": WEIGHTS,
+            "names": CLASSES,
+            "sweeps": SWEEPS[0],
+            "defence": DEFENCE,
+            "removal": REMOVAL["evaluations"],
+            "removal_history": REMOVAL["history"],
+        },
+        uses=("changes",),
     ),
 )

@@ -1,6 +1,7 @@
 """Which training images a run leaves out, against sorting by hand, and what is left of the dataset."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,15 @@ def test_bounds_may_take_a_class_away(bound, gone):
 
 
 def test_classes_are_all_their_training_images():
-    for classes, expected in (([1], [2, 3, 5, 8, 9]), ([0, 1], list(range(10))), ([2], [])):
-        assert left_out(DATA, {"classes": classes}, 0).tolist() == expected
+    three = replace(DATA, splits={"train": replace(TRAIN, labels=np.where(np.arange(10) > 7, 2, LABEL))})
+    for classes, expected in (([1], [2, 3, 5]), ([2], [8, 9]), ([0, 1, 2], list(range(10)))):
+        assert left_out(three, {"classes": classes}, 0).tolist() == expected
+    assert left_out(DATA, {"classes": [2]}, 0).tolist() == []  # has no images
+
+
+def test_classes_that_leave_a_single_one_are_a_clear_error():
+    with pytest.raises(RobustlensError, match=r"leave_out\.classes: class 1 alone would be left"):
+        left_out(DATA, {"classes": [0, 2]}, 0)
 
 
 @pytest.mark.parametrize(("classes", "named"), [([1, 3], "3"), ([-1], "-1"), ([7, 3, 7], "3, 7")])

@@ -24,7 +24,8 @@ def left_out(data: PreparedDataset, rule: dict, seed: int, measured: pd.DataFram
     taken from every class, round(fraction n) of its n images, because energies differ between classes: those of the
     highest or lowest E(x), those around its median, the highest among the correctly classified, random ones, or the
     misclassified ones of the highest loss (all of them where they are fewer).
-    Raises RobustlensError for a class that the dataset does not have, and for a group that is all of a class.
+    Raises RobustlensError for a class that the dataset does not have, for `classes` that leave a single one, and for a
+    group that is all of a class.
     """
     if "classes" in rule:
         return _of_classes(data, rule["classes"])
@@ -41,7 +42,14 @@ def _of_classes(data: PreparedDataset, classes: list[int]) -> np.ndarray:
             f"leave_out.classes: the dataset has no class {', '.join(map(str, unknown))}; its classes are 0 to "
             f"{data.classes - 1}"
         )
-    return np.flatnonzero(np.isin(data.splits["train"].labels, classes))
+    labels = data.splits["train"].labels
+    gone = np.isin(labels, classes)
+    left = np.unique(labels[~gone])
+    if len(left) == 1:
+        raise RobustlensError(
+            f"leave_out.classes: class {left[0]} alone would be left, with nothing to tell it apart from; name fewer"
+        )
+    return np.flatnonzero(gone)
 
 
 def _of_group(measured: pd.DataFrame, rule: dict, random: np.random.Generator) -> np.ndarray:

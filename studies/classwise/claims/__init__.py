@@ -4,10 +4,12 @@ than a bound; each rule stands above its code in words.
 """
 
 from robustlens.analysis.claims import Claim
-from studies.classwise.claims import classes, errors, temperature
+from studies.classwise.claims import classes, defence, errors, removal, temperature
 from studies.classwise.claims.data import read
 
 __all__ = ["CLAIMS", "PAPER_DATASETS", "read"]
 
 PAPER_DATASETS = ("mnist", "cifar10", "cifar100", "svhn", "stl10", "imagenet")
-CLAIMS: list[Claim] = [*classes.CLAIMS, *errors.CLAIMS, *temperature.CLAIMS]
+CLAIMS: list[Claim] = [
+    *(*classes.CLAIMS, *errors.CLAIMS, *temperature.CLAIMS, *defence.CLAIMS, *removal.CLAIMS),
+]

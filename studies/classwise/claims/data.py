@@ -1,6 +1,6 @@
 """The results that the claims of the class-wise paper are judged on, and how to pick from them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from robustlens.analysis.statistics import Interval
 from robustlens.report import threats
 from robustlens.report.context import Context
 from studies.classwise.class_names import ClassNames, read_class_names
+from studies.classwise.defence import read_defence
+from studies.classwise.removal import Removal, read_removal, removals
 from studies.classwise.results import CHECKPOINTS, READ, by_recipe
 from studies.classwise.temperature import read_sweeps
 from studies.classwise.weights import read_norms
@@ -28,6 +30,7 @@ class ClasswiseData:
 
     evaluations: of the best checkpoints, under one threat. norms: of the rows of the last layer, one row per run.
     sweeps: evaluations under Temperature-PGD and what it is compared with, of the best checkpoints, under one threat.
+    defence: of `read_defence`, under one threat. removal: by the recipe that trains on all classes.
     notes: sentences to print below the verdicts.
     """
 
@@ -36,6 +39,8 @@ class ClasswiseData:
     norms: pd.DataFrame
     names: ClassNames
     sweeps: pd.DataFrame = field(default_factory=pd.DataFrame)
+    defence: pd.DataFrame = field(default_factory=pd.DataFrame)
+    removal: Mapping[str, Removal] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=())
 
 
@@ -47,21 +52,39 @@ def read(
     weights: Sequence[Path] = (),
     names: Sequence[Path] = (),
     sweeps: Sequence[Path] = (),
+    defence: Sequence[Path] = (),
+    removal: Sequence[Path] = (),
+    removal_history: Sequence[Path] = (),
 ) -> dict[str, ClasswiseData]:
-    """The results of each dataset. evaluations: indexes of suites; weights: of the best checkpoints; sweeps:
-    indexes of suites with Temperature-PGD."""
+    """The results of each dataset. evaluations, defence, removal: indexes of suites; sweeps: those with
+    Temperature-PGD; weights: of the best checkpoints."""
     runs = read_evaluations(evaluations, READ) if evaluations else pd.DataFrame()
     epochs = read_runs(history, ["epoch", "split", "class_total", "class_robust"]) if history else pd.DataFrame()
     norms, named = read_norms(weights), read_class_names(names)
     swept = read_sweeps(sweeps) if sweeps else pd.DataFrame()
+    defended = read_defence(context, defence) if defence else pd.DataFrame()
+    removed = read_removal(context, removal, removal_history) if removal else pd.DataFrame()
     found = {}
     for dataset in runs["dataset"].unique() if len(runs) else ():
         kept, notes = threats.one(largest(runs[runs["dataset"] == dataset]), context)
         parts = [frame[frame["dataset"] == dataset] if len(frame) else frame for frame in (epochs, norms)]
         own = threats.of_training(swept[swept["dataset"] == dataset], context) if len(swept) else swept
         best = kept[kept["checkpoint"].isin(CHECKPOINTS)]
-        found[dataset] = ClasswiseData(best, *parts, named.get(dataset, ClassNames((), {})), own, tuple(notes))
+        found[dataset] = ClasswiseData(
+            best,
+            *parts,
+            names=named.get(dataset, ClassNames((), {})),
+            sweeps=own,
+            defence=_under_one_threat(defended, dataset, context),
+            removal=removals(context, removed[removed["dataset"] == dataset]) if len(removed) else {},
+            notes=tuple(notes),
+        )
     return found
+
+
+def _under_one_threat(rows: pd.DataFrame, dataset: str, context: Context) -> pd.DataFrame:
+    rows = rows[rows["dataset"] == dataset] if len(rows) else rows
+    return threats.one(rows, context)[0] if len(rows) else rows
 
 
 def defences(data: ClasswiseData, attack: str) -> dict[str, pd.DataFrame]:

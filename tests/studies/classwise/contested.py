@@ -1,5 +1,6 @@
 """Made-up results for and against every claim of this study."""
 
+import defended
 import made_up_temperature
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ def claims_data(support):
         norms=_norms(support),
         names=ClassNames(tuple("abcdefghij"), GROUPS),
         sweeps=made_up_temperature.evaluations(support),
+        defence=defended.defence(support),
+        removal=defended.removal(support),
     )
 
 

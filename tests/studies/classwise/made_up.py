@@ -2,6 +2,7 @@
 
 import json
 
+import defended
 import made_up_temperature
 import numpy as np
 import pandas as pd
@@ -32,10 +33,11 @@ CONFIG = {
     "datasets": {
         name: {"title": title, "threat": THREAT, "architecture": RESNET18} for name, title in DATASETS.items()
     },
-    "recipes": {name: {"method": name, "label": LABELS[name][0], "colour": COLOURS[name]} for name in RECIPES},
+    "recipes": {name: {"method": name, "label": LABELS[name][0], "colour": COLOURS[name]} for name in RECIPES}
+    | defended.RECIPES,
     "models": {},
     "attacks": {name: {"family": "pgd", "label": label} for name, label in ATTACK_LABELS.items()},
-    "suites": {"robustness": {"attacks": list(STRENGTH)}, "more-attacks": {"attacks": list(MORE)}}
+    "suites": {"robustness": {"attacks": list(STRENGTH)}, "more-attacks": {"attacks": list(MORE)}, **defended.SUITES}
     | {"checkpoints": {"attacks": ["pgd20"], "checkpoints": ["best", "best-worst-class", "last", "epochs"]}},
     "studies": {
         "classwise": {
@@ -49,6 +51,7 @@ CONFIG = {
                 }
                 for name, suite in SUITES.items()
             }
+            | {name: {"datasets": list(DATASETS), "models": [], **c} for name, c in defended.COHORTS.items()},
         }
     },
 }
@@ -77,6 +80,7 @@ def write(folder):
                 rows *= (1 + robust)[:, None] / np.linalg.norm(rows, axis=1, keepdims=True)
                 save_file({"linear.weight": rows.astype(np.float32)}, run / "best.safetensors")
                 _history(robust, random).to_parquet(run / "history.parquet", index=False)
+        defended.write(folder, dataset)
 
 
 def _evaluated(robust, dataset, random):

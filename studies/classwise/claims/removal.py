@@ -1,0 +1,28 @@
+"""What becomes of images that were attacked into a class, when that class is not trained on."""
+
+from robustlens.analysis.claims import Claim, NotMeasured, Outcome, collector, decide
+from robustlens.analysis.class_removal import KINDS, difference_interval
+from studies.classwise.claims.data import ClasswiseData, in_points
+
+CLAIMS: list[Claim] = []
+
+claim = collector(CLAIMS)
+
+
+@claim(
+    "robust-without-the-confuser",
+    "Images that can be attacked only into some classes have no adversarial counterpart when these classes are not "
+    "trained on.",
+    "abstract of the earlier version (2021)",
+    "SAT, best checkpoints: of the images of a class A that are classified correctly without an attack and as B under "
+    "PGD-20, where B is the class that most images of A are attacked into, the share that is robust when B is not "
+    "trained on, minus the share that is robust when a control C is not, is above 0 points, over the images of all "
+    "classes. C is the class, other than A and B, that fewest images of A are attacked into.",
+)
+def robust_without_the_confuser(data: ClasswiseData) -> Outcome:
+    removal = data.removal.get("sat")
+    found = removal and removal.fates()
+    if not found:
+        raise NotMeasured("SAT without a class that images are attacked into, and without a control")
+    detail = ", ".join(f"{kind} {100 * found.share(number):.0f} %" for number, kind in enumerate(KINDS) if number)
+    return decide(in_points(difference_interval(found)), "points", f"{found.count} images: {detail}", removal.files)

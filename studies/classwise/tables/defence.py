@@ -1,0 +1,65 @@
+"""Defences of the worst class and corrections of the last layer: what they do to the average and to the worst class."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from robustlens.analysis.frames import read_runs
+from robustlens.report import threats
+from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.comparison import attacks_shown
+from robustlens.report.context import Context
+from robustlens.report.table import Table
+from studies.classwise.defence import METRICS, bases, entry_label, level, mean_gain, of_shared_seeds, read_defence
+from studies.classwise.results import RESAMPLED, by_dataset, group_title, interval_cell
+
+COLUMNS = tuple(Column(name, metric) for metric in METRICS for name in ("%", "gain, points"))
+NOTES = (
+    "Of the accuracies of the classes in each run, averaged over the seeds that all rows under an attack have; best "
+    "checkpoints. gain: over the row that this one changes (SAT or TRADES), with the same seeds and images. The worst "
+    "class of a run need not be that of the other.",
+    RESAMPLED,
+)
+
+
+def build(context: Context, *, evaluations: list[Path], corrections: list[Path]) -> Table:
+    """evaluations: indexes of suites, of recipes and of those that change them; corrections: what each strength of a
+    correction gave on validation images."""
+    runs = read_defence(context, evaluations)
+    datasets, rows = list(runs["dataset"].unique()), []
+    for dataset, of_dataset in by_dataset(runs):
+        for attack in attacks_shown(of_dataset, context):
+            group = group_title(context, datasets, dataset, context.attack_label(attack))
+            parts = of_shared_seeds(of_dataset[of_dataset["attack"] == attack])
+            for entry, base in bases(of_dataset).items():
+                if entry in parts:
+                    cells = _cells(parts[entry], parts.get(base))
+                    rows.append(Row(entry_label(context, entry), cells, group))
+    title = f"Defences of the worst class on {context.datasets_titles(datasets)}."
+    notes = (*NOTES, *_strengths(context, corrections, len(datasets) > 1), *threats.notes(runs, context))
+    return Table(context.label, context.caption(title), "recipe", COLUMNS, tuple(rows), notes)
+
+
+def _cells(part: pd.DataFrame, base: pd.DataFrame | None) -> tuple[Cell, ...]:
+    cells = []
+    for metric in METRICS.values():
+        cells.append(interval_cell(level(part, metric), 1, "%", [part]))
+        gain = None if base is None else mean_gain([(part, base)], metric)
+        cells.append(Cell(unit="points") if gain is None else interval_cell(gain, 1, "points", [part, base]))
+    return tuple(cells)
+
+
+def _strengths(context: Context, corrections: list[Path], several: bool) -> list[str]:
+    """A sentence on the strengths of all corrections. several: whether there are several datasets, to be named."""
+    if not corrections:
+        return []
+    tried, told = read_runs(corrections), []
+    for (dataset, recipe, correction), runs in tried.groupby(["dataset", "recipe", "correction"], sort=False):
+        chosen = runs[runs["chosen"]].sort_values("seed")["strength"]
+        where = f" on {context.dataset_title(dataset)}" if several else ""
+        strengths = ", ".join(f"{strength:g}" for strength in chosen)
+        told.append(f"{context.recipe_label(recipe)}, {correction}{where}: {strengths}")
+    return [
+        "Strengths of the corrections (0: none), seed by seed, chosen by the worst class of the validation images: "
+        f"{'; '.join(told)}."
+    ]
