@@ -5,6 +5,7 @@ import made_up_temperature
 import numpy as np
 import pandas as pd
 
+from studies.classwise.claims.classes import STRONGER
 from studies.classwise.claims.data import ClasswiseData
 from studies.classwise.class_names import ClassNames
 
@@ -34,7 +35,7 @@ def _evaluations(support):
         for recipe, turned in (("sat", False), ("trades", not support)):
             pgd = np.linspace(0.3, 0.8, CLASSES) if support else np.linspace(0.42, 0.58, CLASSES)
             stronger = pgd - 0.5 * (0.8 - pgd) * pgd if support else 0.9 - pgd - 0.05
-            for attack, rates in (("pgd20", pgd), ("apgd-dlr", stronger), ("autoattack", stronger)):
+            for attack, rates in (("pgd20", pgd), *((name, stronger) for name in STRONGER)):
                 yield _attacked(recipe, seed, attack, rates[::-1] if turned else rates, support)
 
 

@@ -23,7 +23,7 @@ NAMES = {
 }
 SUPERCLASSES = {"digits": {}, "cifar10": {"vehicles": [0, 1, 8, 9], "animals": [2, 3, 4, 5, 6, 7]}}
 STRENGTH = {"clean": 0.1, "fgsm": 0.7, "pgd20": 0.9, "autoattack": 1.0}  # of the suite `robustness`
-MORE = {"apgd-dlr": 0.97}  # of `more-attacks`
+MORE = {"margin-pgd20": 0.97, "temperature-pgd-5": 0.98}  # of `more-attacks`
 LATE = ("best", "best-worst-class", "last", "36", "40")  # checkpoints of the suite `checkpoints`
 
 SUITES = {"main": "robustness", "attacks": "more-attacks", "checkpoints": "checkpoints"}
