@@ -1,7 +1,7 @@
 """Defences of the worst class and corrections of the last layer, each beside what it changes.
 
-An entry is the best checkpoint of a recipe, called as the recipe (`dafa`), or that checkpoint with a correction
-(`sat/best-tau-normalised`).
+An entry is the best checkpoint of a recipe, called as the recipe (`dafa`), that checkpoint with a correction
+(`sat/best-tau-normalised`), or another checkpoint, which is best for the worst class (`sat/best-worst-class`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +20,9 @@ from robustlens.report.context import Context
 from studies.classwise.results import READ, resampled_parts
 
 BEST = "best"
-CORRECTED = "best-"
+OTHERS = "best-"  # checkpoints that change the best one
+SELECTED = f"{OTHERS}worst-class"
+LABELS = {SELECTED: "selected by the worst class"}
 
 Metric = Callable[[np.ndarray], np.ndarray]
 METRICS: dict[str, Metric] = {"Average": partial(np.mean, axis=-1), "Worst class": worst_class}
@@ -30,12 +32,12 @@ def read_defence(context: Context, evaluations: Iterable[Path]) -> pd.DataFrame:
     """The rows of all entries, each recipe under the threat of its training, with the columns `entry` and `base`: the
     entry that this one changes, or "" where it changes none of the same dataset."""
     rows = threats.of_training(largest(read_evaluations(evaluations, READ)), context)
-    rows = rows[rows["checkpoint"].str.startswith(CORRECTED) | (rows["checkpoint"] == BEST)]
-    corrected = rows["checkpoint"] != BEST
+    rows = rows[rows["checkpoint"].str.startswith(OTHERS) | (rows["checkpoint"] == BEST)]
+    another = rows["checkpoint"] != BEST
     changed = rows["recipe"].map({recipe: context.changes(recipe) or "" for recipe in rows["recipe"].unique()})
     named = rows.assign(
-        entry=rows["recipe"].where(~corrected, rows["recipe"] + "/" + rows["checkpoint"]),
-        base=changed.where(~corrected, rows["recipe"]),
+        entry=rows["recipe"].where(~another, rows["recipe"] + "/" + rows["checkpoint"]),
+        base=changed.where(~another, rows["recipe"]),
     )
     there = set(zip(named["dataset"], named["entry"], strict=True))
     known = [pair in there for pair in zip(named["dataset"], named["base"], strict=True)]
@@ -66,7 +68,7 @@ def bases(rows: pd.DataFrame) -> dict[str, str]:
 def entry_label(context: Context, entry: str) -> str:
     recipe, _, checkpoint = entry.partition("/")
     label = context.recipe_label(recipe)
-    return f"{label}, {checkpoint.removeprefix(CORRECTED)}" if checkpoint else label
+    return f"{label}, {LABELS.get(checkpoint, checkpoint.removeprefix(OTHERS))}" if checkpoint else label
 
 
 def level(part: pd.DataFrame, metric: Metric) -> Interval | None:

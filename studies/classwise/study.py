@@ -16,7 +16,11 @@ COHORTS = {
         "Defences of the worst class; each `changes` one of `main`, or one that does.", suite="defence", beside="main"
     ),
     "defence-autoattack": Cohort("Those that AutoAttack is tried on.", suite="defence-autoattack", within="defence"),
-    "corrected": Cohort("Those whose last layer is corrected.", suite="corrected", within="main"),
+    "corrected": Cohort(
+        "Those whose last layer is corrected, and of which another checkpoint is best for the worst class.",
+        suite="corrected",
+        within="main",
+    ),
     "removal": Cohort(
         "Training without one of the classes; each `changes` one of `main`.", suite="removal", beside="main"
     ),

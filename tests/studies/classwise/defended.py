@@ -28,7 +28,7 @@ SUITES = {
     "corrected": {"attacks": list(ATTACKS)},
     "removal": {"attacks": ["pgd20"]},
 }
-CORRECTED = ("best-tau-normalised", "best-logit-adjusted")
+CORRECTED = ("best-tau-normalised", "best-logit-adjusted", "best-worst-class")
 
 
 def write(folder, dataset):
@@ -105,7 +105,7 @@ def defence(support):
     return pd.concat(frames, ignore_index=True)
 
 
-CHANGING_SAT = ("class-weighted-sat", "sat-worst-class", "sat/best-tau-normalised")
+CHANGING_SAT = ("class-weighted-sat", "sat/best-worst-class", "sat/best-tau-normalised")
 
 
 def removal(support):
