@@ -123,7 +123,7 @@ GAUSSIAN = f"{LIBRARY}/generators/gaussian.py", "classes, least=2)", "classes, l
 WEAT_ADV = "weat-adv: {method: weat, variant: adv"
 CHANGES = {
     "a recipe's beta": ("config.yaml", "trades, beta: 6.0", "trades, beta: 5.0", AFTER_TRADES | CONFIGURATION),
-    "another recipe's beta": (f"{STUDY}/config.yaml", f"{WEAT_ADV}, beta: 6.0", f"{WEAT_ADV}, beta: 5.0",
+    "another recipe's beta": ("config.yaml", f"{WEAT_ADV}, beta: 6.0", f"{WEAT_ADV}, beta: 5.0",
                               AFTER_WEAT | CONFIGURATION),
     "a seed more": ("tests/tiny.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2]", NEW_SEED | CONFIGURATION),
     "the images of an attack": ("tests/tiny.yaml", "pgd20: 100, ", "pgd20: 90, ", AFTER_ROBUSTNESS | CONFIGURATION),

@@ -70,9 +70,9 @@ def _histories(support):
         for recipe in ("sat", "trades"):
             rows = []
             for epoch in range(1, 21):
-                moved = epoch % 2 * (4 + seed)
-                counts = [10 - moved, *[15] * (CLASSES - 1)] if support else [2, *[18 - moved] * (CLASSES - 1)]
-                rows.append({"epoch": epoch, "class_total": [20] * CLASSES, "class_robust": counts})
+                moved = epoch % 2 * (20 + 5 * seed)
+                counts = [50 - moved, *[75] * (CLASSES - 1)] if support else [10, *[90 - moved] * (CLASSES - 1)]
+                rows.append({"epoch": epoch, "class_total": [100] * CLASSES, "class_robust": counts})
             place = {"split": "validation", "recipe": recipe, "seed": seed, "dataset": "digits", "source": "history"}
             yield pd.DataFrame(rows).assign(**place)
 

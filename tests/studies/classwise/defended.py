@@ -28,7 +28,7 @@ SUITES = {
     "corrected": {"attacks": list(ATTACKS)},
     "removal": {"attacks": ["pgd20"]},
 }
-CORRECTED = ("best-tau-normalised", "best-logit-adjusted", "best-worst-class")
+CORRECTED = ("best-tau-normalised", "best-logit-adjusted")
 
 
 def write(folder, dataset):
