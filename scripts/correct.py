@@ -10,7 +10,7 @@ from robustlens.atomic import replacing
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
 from robustlens.console import Progress, job, parser
-from robustlens.corrections.choosing import corrected
+from robustlens.corrections.choosing import adversarial_prior, corrected
 from robustlens.data.prepared import load
 from robustlens.device import use_device
 from robustlens.models.weights import load_model, save_weights
@@ -39,10 +39,11 @@ with (
     threat = Threat(spec["threat"]["norm"], *(fraction(spec["threat"][k]) for k in ("epsilon", "step_size")))
     images, attack = Images(data.splits["validation"], device), PGD(steps=spec["tracking"]["attack_steps"])
     tracker = Tracker("validation", images, attack, threat, spec["seed"], spec["tracking"]["batch_size"])
+    prior = adversarial_prior(network, tracker)
     weights, tables, progress = {}, [], Progress("correction", len(spec["corrections"]))
     for done, (name, chosen) in enumerate(spec["corrections"].items(), 1):
         correction = create("corrections", chosen["family"], chosen["parameters"])
-        better, table = corrected(network, name, correction, tracker, data.classes)
+        better, table = corrected(network, name, correction, prior, tracker, data.classes)
         weights |= {f"best-{name}.{key}": tensor for key, tensor in better.state_dict().items()}
         tables.append(table)
         progress(done, f"{name}: strength {table.loc[table['chosen'], 'strength'].item():g}")

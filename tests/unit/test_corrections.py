@@ -9,6 +9,7 @@ from torch import nn
 
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
+from robustlens.corrections import choosing
 from robustlens.corrections.choosing import adversarial_prior, corrected
 from robustlens.corrections.logit_adjusted import LogitAdjusted
 from robustlens.corrections.tau_normalised import TauNormalised
@@ -103,13 +104,13 @@ def accuracy_of_classes(model: nn.Module, tracker: Tracker) -> list[float]:
 
 def test_the_strength_that_is_best_for_the_worst_class_is_chosen_and_the_network_is_left_alone():
     net, tracker = Templates([0.0, 0.0, 0.4]), tracker_of([0, 1, 2] * 20)
-    before = {name: t.clone() for name, t in net.state_dict().items()}
-    better, table = corrected(net, "adjusted", LogitAdjusted((0.0, 0.5, 1.0, 2.0)), tracker, 3)
+    before, prior = {name: t.clone() for name, t in net.state_dict().items()}, adversarial_prior(net, tracker)
+    better, table = corrected(net, "adjusted", LogitAdjusted((0.0, 0.5, 1.0, 2.0)), prior, tracker, 3)
     assert all(torch.equal(t, before[name]) for name, t in net.state_dict().items())
     reached = []
     for strength, row in zip((0.0, 0.5, 1.0, 2.0), table.itertuples(), strict=True):
         tried = Templates([0.0, 0.0, 0.4])
-        LogitAdjusted().correct(tried.linear, strength, adversarial_prior(net, tracker))
+        LogitAdjusted().correct(tried.linear, strength, prior)
         of_classes = accuracy_of_classes(tried, tracker)
         assert (row.strength, row.correction) == (strength, "adjusted")
         assert row.worst_class == pytest.approx(min(of_classes))
@@ -118,6 +119,21 @@ def test_the_strength_that_is_best_for_the_worst_class_is_chosen_and_the_network
     assert table["chosen"].tolist() == [number == best for number in range(4)]
     assert len({round(worst, 6) for worst, _ in reached}) > 1  # there was something to choose
     assert min(accuracy_of_classes(better, tracker)) == pytest.approx(reached[best][0])
+
+
+def test_the_worst_class_counts_before_the_average_and_of_equal_ones_the_first(monkeypatch):
+    robust = iter([[9, 1], [5, 3], [6, 3], [4, 3], [6, 3]])  # of 10 images of each class, for each strength
+
+    def prescribed(measured, classes):
+        of_class = next(robust)
+        right = {"clean_accuracy": 1.0, "robust_accuracy": sum(of_class) / 20}
+        return right | {"class_total": [10, 10], "class_robust": of_class}
+
+    monkeypatch.setattr(choosing, "summarise", prescribed)
+    net, correction = Templates([0.0, 0.0, 0.0]), LogitAdjusted((0.0, 0.5, 1.0, 1.5, 2.0))
+    _, table = corrected(net, "adjusted", correction, torch.ones(3) / 3, tracker_of([0, 1, 2]), 2)
+    assert table["chosen"].tolist() == [False, False, True, False, False]
+    assert table["worst_class"].tolist() == [0.1, 0.3, 0.3, 0.3, 0.3]
 
 
 def test_the_prior_is_the_mean_softmax_of_adversarial_images():
@@ -138,4 +154,4 @@ def test_the_prior_is_the_mean_softmax_of_adversarial_images():
 def test_a_last_layer_without_a_bias_is_refused():
     net = build({"family": "resnet", "blocks": [1], "width": 4, "head": "cosine"}, 1, 3).eval()
     with pytest.raises(RobustlensError, match="adjusted: the last layer has no bias, which this correction changes"):
-        corrected(net, "adjusted", LogitAdjusted(), tracker_of([0, 1, 2]), 3)
+        corrected(net, "adjusted", LogitAdjusted(), torch.ones(3) / 3, tracker_of([0, 1, 2]), 3)

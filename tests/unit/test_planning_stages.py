@@ -239,6 +239,15 @@ def test_a_grid_costs_the_chains_of_all_its_settings():
     assert work(job("generate_grid", spec)).flops == pytest.approx(TINY_FLOPS * 2 * 3 * ((10 + 20) * 2 + 2))
 
 
+def test_a_correction_costs_an_attack_and_two_predictions_per_strength_and_the_attack_of_the_prior():
+    corrections = {"a": {"parameters": {"strengths": [0, 1]}}, "b": {"parameters": {"strengths": [0, 1, 2]}}}
+    tracking = {"attack_steps": 4, "batch_size": 8}
+    chosen = job("correct", {"architecture": TINY, "tracking": tracking, "corrections": corrections})
+    # 20 validation images; the attack: 4 forward passes and 4 gradients; 5 strengths.
+    assert work(chosen).flops == pytest.approx(TINY_FLOPS * 20 * (5 * (2 * 4 + 2) + 2 * 4 + 1))
+    assert known(chosen).written(chosen) == {"weights of runs": 2 * 4 * TINY_PARAMETERS}
+
+
 def test_energies_of_the_training_images_cost_a_pass_each():
     assert work(job("measure_energies", {"architecture": TINY, "batch_size": 8})).flops == pytest.approx(
         TINY_FLOPS * 100

@@ -143,6 +143,26 @@ def test_a_run_resumes_to_the_same_bytes(tmp_path):
 
 
 @tiny.in_float64()
+def test_statistics_of_an_swa_are_of_the_generated_images_too(tmp_path):
+    """Of these alone here: those that an epoch after the last one would have."""
+    swa = tiny.SWA | {"start_epoch": 1}
+    run = tiny.training(
+        spec("standard", {"gamma": 0, "augmented": False}, averaging=swa),
+        DATA,
+        tiny.RunState(tmp_path, "digest"),
+        pool=POOL,
+    )
+    with run.loop.state:
+        last = run.run().last
+    order, first = in_order(17, 30, epoch=3), run.task.averaging.final(run.task.network).conv1
+    with torch.no_grad():
+        means = [
+            first(pixels(POOL, order[n : n + count])[0]).mean((0, 2, 3)) for n, count in ((0, 10), (10, 10), (20, 5))
+        ]
+    torch.testing.assert_close(last["bn1.running_mean"], torch.stack(means).mean(0), **tiny.EQUAL)
+
+
+@tiny.in_float64()
 def test_two_processes_train_the_network_that_one_would(tmp_path):
     data, pool = tiny.random_images((1, 28, 28)), tiny.pool((1, 28, 28))
     settings = tiny.colour_spec("standard", augmentation={"crop_padding": 0, "flip": False})

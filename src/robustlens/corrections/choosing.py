@@ -25,17 +25,17 @@ class Correction(Protocol):
 
 
 def corrected(
-    network: nn.Module, name: str, correction: Correction, tracker: Tracker, classes: int
+    network: nn.Module, name: str, correction: Correction, prior: Tensor, tracker: Tracker, classes: int
 ) -> tuple[nn.Module, pd.DataFrame]:
     """A copy of the network with the correction that leaves its worst class the highest robust accuracy, and one row
-    with COLUMNS per strength.
+    with COLUMNS per strength. prior: see `adversarial_prior`.
 
     Every strength is attacked by itself, from the same random start. Of equal ones the higher robust accuracy counts,
     then the first. Raises RobustlensError for a network whose last layer has no bias.
     """
     if network.linear.bias is None:
         raise RobustlensError(f"{name}: the last layer has no bias, which this correction changes")
-    prior, tried, rows = adversarial_prior(network, tracker), [], []
+    tried, rows = [], []
     for strength in correction.strengths:
         tried.append(copy.deepcopy(network))
         correction.correct(tried[-1].linear, strength, prior)

@@ -9,14 +9,13 @@ from robustlens.planning.work import Calls, Work
 
 
 def work(job: Job, known: Known) -> Work:
-    """An attack and two predictions per strength, and one more attack for the prior of each correction."""
+    """An attack and two predictions per strength, and one more attack, with its predictions, for the prior."""
     dataset, tracking = known.dataset(job), job.spec["tracking"]
     images = dataset.sizes["validation"]
     batches = math.ceil(images / tracking["batch_size"])
-    strengths = [len(correction["parameters"]["strengths"]) for correction in job.spec["corrections"].values()]
-    attacks, predictions = sum(strengths) + len(strengths), 2 * sum(strengths) + len(strengths)
-    gradients = attacks * tracking["attack_steps"] * batches
-    calls = Calls("tracking", images / batches, gradients + predictions * batches, gradients)
+    strengths = sum(len(correction["parameters"]["strengths"]) for correction in job.spec["corrections"].values())
+    gradients = (strengths + 1) * tracking["attack_steps"] * batches
+    calls = Calls("tracking", images / batches, gradients + (2 * strengths + 1) * batches, gradients)
     return Work(Network.of(job.spec["architecture"], dataset.shape, dataset.classes), (calls,))
 
 
