@@ -10,7 +10,8 @@ COHORTS = {
     "main": Cohort("The defences whose class-wise robustness is compared.", suite="robustness"),
     "attacks": Cohort("Those that more attacks are tried on.", suite="more-attacks", within="main"),
     "checkpoints": Cohort("Those of which several checkpoints are kept.", suite="checkpoints", within="main"),
-    "temperature": Cohort("Those that Temperature-PGD is tried on.", suite="temperature"),
+    "temperature-gain": Cohort("Those that Temperature-PGD is compared with PGD on.", suite="more-attacks"),
+    "temperature": Cohort("Those that all temperatures are tried on.", suite="temperature", within="temperature-gain"),
     "temperature-l2": Cohort("Those that it is tried on in L2, whatever they were trained in.", suite="temperature"),
     "defence": Cohort(
         "Defences of the worst class; each `changes` one of `main`, or one that does.", suite="defence", beside="main"
@@ -30,7 +31,9 @@ EVALUATIONS = Files("evaluations", "main", "attacks")
 HISTORY = Files("history", "main")
 CLASSES = Files("class-names", "main")
 WEIGHTS = Files("best-weights", "main")
-SWEEPS = (Files("evaluations", "temperature"), Files("evaluations", "temperature-l2", optional=True))
+L2 = Files("evaluations", "temperature-l2", optional=True)
+SWEEPS = (Files("evaluations", "temperature"), L2)
+GAINS = Files("evaluations", "temperature-gain")
 DEFENCE = (
     Files("evaluations", "main", changed_by="defence"),
     Files("evaluations", "corrected", optional=True),
@@ -103,7 +106,7 @@ STUDY = Study(
         Table(
             "temperature-gain",
             "What Temperature-PGD breaks beyond PGD-20, and how flat the softmax is",
-            {"evaluations": SWEEPS},
+            {"evaluations": (GAINS, L2)},
             uses=("attacks",),
         ),
         Table(
@@ -169,7 +172,7 @@ STUDY = Study(
             "history": HISTORY,
             "weights": WEIGHTS,
             "names": CLASSES,
-            "sweeps": SWEEPS[0],
+            "gains": GAINS,
             "defence": DEFENCE,
             "removal": REMOVAL["evaluations"],
             "removal_history": REMOVAL["history"],

@@ -29,7 +29,7 @@ class ClasswiseData:
     """The results of one dataset; a frame may be empty.
 
     evaluations: of the best checkpoints, under one threat. norms: of the rows of the last layer, one row per run.
-    sweeps: evaluations under Temperature-PGD and what it is compared with, of the best checkpoints, under one threat.
+    gains: evaluations under Temperature-PGD and what it is compared with, of the best checkpoints, under one threat.
     defence: of `read_defence`, under one threat. removal: by the recipe that trains on all classes.
     notes: sentences to print below the verdicts.
     """
@@ -38,7 +38,7 @@ class ClasswiseData:
     history: pd.DataFrame
     norms: pd.DataFrame
     names: ClassNames
-    sweeps: pd.DataFrame = field(default_factory=pd.DataFrame)
+    gains: pd.DataFrame = field(default_factory=pd.DataFrame)
     defence: pd.DataFrame = field(default_factory=pd.DataFrame)
     removal: Mapping[str, Removal] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=())
@@ -51,17 +51,17 @@ def read(
     history: Sequence[Path] = (),
     weights: Sequence[Path] = (),
     names: Sequence[Path] = (),
-    sweeps: Sequence[Path] = (),
+    gains: Sequence[Path] = (),
     defence: Sequence[Path] = (),
     removal: Sequence[Path] = (),
     removal_history: Sequence[Path] = (),
 ) -> dict[str, ClasswiseData]:
-    """The results of each dataset. evaluations, defence, removal: indexes of suites; sweeps: those with
+    """The results of each dataset. evaluations, defence, removal: indexes of suites; gains: those with
     Temperature-PGD; weights: of the best checkpoints."""
     runs = read_evaluations(evaluations, READ) if evaluations else pd.DataFrame()
     epochs = read_runs(history, ["epoch", "split", "class_total", "class_robust"]) if history else pd.DataFrame()
     norms, named = read_norms(weights), read_class_names(names)
-    swept = read_sweeps(sweeps) if sweeps else pd.DataFrame()
+    swept = read_sweeps(gains) if gains else pd.DataFrame()
     defended = read_defence(context, defence) if defence else pd.DataFrame()
     removed = read_removal(context, removal, removal_history) if removal else pd.DataFrame()
     found = {}
@@ -74,7 +74,7 @@ def read(
             best,
             *parts,
             names=named.get(dataset, ClassNames((), {})),
-            sweeps=own,
+            gains=own,
             defence=_under_one_threat(defended, dataset, context),
             removal=removals(context, removed[removed["dataset"] == dataset]) if len(removed) else {},
             notes=tuple(notes),

@@ -27,7 +27,7 @@ claim = collector(CLAIMS)
     "over all adversarially trained recipes, paired by seed and image, is above 0 points.",
 )
 def temperature_pgd_breaks_more(data: ClasswiseData) -> Outcome:
-    pairs = _pairs(data.sweeps)
+    pairs = _pairs(data.gains)
     gains = mean_of([gain(*pair) for pair in pairs.values()])
     if not gains.size:
         raise NotMeasured("a seed and image that all of these recipes have")
@@ -43,7 +43,7 @@ def temperature_pgd_breaks_more(data: ClasswiseData) -> Outcome:
     "averaged over all adversarially trained recipes and seeds, is above 0 points.",
 )
 def temperature_pgd_widens_the_gap(data: ClasswiseData) -> Outcome:
-    pairs = _pairs(data.sweeps)
+    pairs = _pairs(data.gains)
     parts = [part for pair in pairs.values() for part in pair]
 
     def widening(rates: np.ndarray) -> np.ndarray:
@@ -63,7 +63,7 @@ def temperature_pgd_widens_the_gap(data: ClasswiseData) -> Outcome:
     "that are adversarially trained, best checkpoints, paired by seed and image, is above 0 points.",
 )
 def temperature_gain_grows_with_flatness(data: ClasswiseData) -> Outcome:
-    pairs, clean = _pairs(data.sweeps), by_recipe(data.sweeps, CLEAN)
+    pairs, clean = _pairs(data.gains), by_recipe(data.gains, CLEAN)
     mean = {recipe: float(confidence(clean[recipe]).mean()) for recipe in pairs if recipe in clean}
     if len(mean) < FEWEST:
         raise NotMeasured("two adversarially trained recipes with their clean images")
@@ -76,9 +76,9 @@ def temperature_gain_grows_with_flatness(data: ClasswiseData) -> Outcome:
     return decide(crossed_interval(gains.to_numpy()), "points", detail, [f for part in parts for f in sources(part)])
 
 
-def _pairs(sweeps: pd.DataFrame) -> Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]:
+def _pairs(rows: pd.DataFrame) -> Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]:
     """Recipe -> rows under PGD-20 and under Temperature-PGD. Raises NotMeasured where none has both."""
-    robust = sweeps[sweeps["recipe"] != NOT_ROBUST] if len(sweeps) else sweeps
+    robust = rows[rows["recipe"] != NOT_ROBUST] if len(rows) else rows
     weaker, stronger = (by_recipe(robust, attack) if len(robust) else {} for attack in (REFERENCE, FIXED))
     found = {recipe: (weaker[recipe], stronger[recipe]) for recipe in weaker if recipe in stronger}
     if not found:

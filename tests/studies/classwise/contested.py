@@ -21,7 +21,7 @@ def claims_data(support):
         history=pd.concat(_histories(support)),
         norms=_norms(support),
         names=ClassNames(tuple("abcdefghij"), GROUPS),
-        sweeps=made_up_temperature.evaluations(support),
+        gains=made_up_temperature.evaluations(support),
         defence=defended.defence(support),
         removal=defended.removal(support),
     )

@@ -33,6 +33,8 @@ def declare(config):
     for name, (recipes, threat) in COHORTS.items():
         cohort = {"recipes": recipes, "seeds": list(SEEDS), "models": [], "suite": "temperature", "threat": threat}
         config["studies"]["classwise"]["cohorts"][name] = {"datasets": list(config["datasets"]), **cohort}
+    gains = config["studies"]["classwise"]["cohorts"]["temperature"] | {"suite": "more-attacks"}
+    config["studies"]["classwise"]["cohorts"]["temperature-gain"] = gains
 
 
 def write(folder, datasets):
@@ -45,11 +47,11 @@ def write(folder, datasets):
                 file = folder / "signs" / place / "temperature.parquet"
                 file.parent.mkdir(parents=True)
                 _signs(random).to_parquet(file, index=False)
+                rows = _attacked(recipe, random)
+                write_evaluations(folder, rows, recipe, seed, dataset, "more-attacks", THREAT)
                 for recipes, threat in COHORTS.values():
                     if recipe in recipes:
-                        write_evaluations(
-                            folder, _attacked(recipe, random), recipe, seed, dataset, "temperature", threat
-                        )
+                        write_evaluations(folder, rows, recipe, seed, dataset, "temperature", threat)
 
 
 def _attacked(recipe, random):

@@ -10,7 +10,7 @@ from contested import claims_data
 from robustlens.analysis.claims import OPEN, judge
 from studies.classwise.claims import CLAIMS, read
 
-FRAMES = ("evaluations", "history", "norms", "sweeps", "defence")
+FRAMES = ("evaluations", "history", "norms", "gains", "defence")
 ABOUT_RUNS = [claim for claim in CLAIMS if claim.id != "the-worst-class-swings"]
 
 

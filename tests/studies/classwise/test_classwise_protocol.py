@@ -29,6 +29,6 @@ def test_the_defences_of_the_energy_study_are_trained_and_evaluated_once(scale):
     assert not {recipe for _, recipe, _ in trained_anew} & set(main["recipes"])
 
 
-@pytest.mark.parametrize("cohort", ["main", "attacks", "checkpoints", "temperature"])
+@pytest.mark.parametrize("cohort", ["main", "attacks", "checkpoints", "temperature-gain"])
 def test_claims_compare_recipes_of_three_seeds(cohort):
     assert len(own(scale="embedded")["studies"]["classwise"]["cohorts"][cohort]["seeds"]) == 3

@@ -62,7 +62,7 @@ def test_runs_of_other_studies_are_trained_once():
     trained = set(product(energy["main"]["datasets"], energy["main"]["recipes"], energy["main"]["seeds"]))
     swept_runs = {
         run
-        for name in ("temperature", "temperature-l2")
+        for name in ("temperature-gain", "temperature", "temperature-l2")
         for run in product(*(ours[name][key] for key in ("datasets", "recipes", "seeds")))
     }
     assert swept_runs - trained == {("digits", "he", seed) for seed in (0, 1, 2)}
