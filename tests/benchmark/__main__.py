@@ -15,6 +15,7 @@ import portable
 import preparation
 import scale
 import speed
+import steps
 import torch
 from line_up import problems
 from report import goals, goals_list, speed_table
@@ -29,6 +30,7 @@ PARTS = {
     "preparation": preparation,
     "chain": chain,
     "portable": portable,
+    "steps": steps,
     "dry_run": dry_run,
     "scale": scale,
     "plan": plan_of_embedded,

@@ -1,0 +1,77 @@
+"""What happens in training: gradients that conflict, features that drift, statistics that mix."""
+
+from robustlens.analysis.claims import Claim, Outcome, collector
+from studies.invariance.claims.data import InvarianceData, above, larger
+from studies.invariance.training import CONFLICT, COSINE, DISTANCE, DRIFT, GRADIENT, MOVED_ADVERSARIAL, MOVED_SHARED
+
+CLAIMS: list[Claim] = []
+WHERE = "on the batches that were observed in the second half of the epochs, averaged over them for each seed,"
+
+claim = collector(CLAIMS)
+
+
+@claim(
+    "naive-half-conflicts",
+    "The half of naive invariance that moves natural features works against the classification.",
+    "equation 5 and the authors' replies to their reviewers",
+    "Minus the cosine between the gradients of the classification losses and of the distance, with the gradient to the "
+    f"natural features alone, {WHERE} is above 0.",
+)
+def naive_half_conflicts(data: InvarianceData) -> Outcome:
+    return above(data, "naive-to-natural", COSINE, sign=-1.0)
+
+
+@claim(
+    "stop-gradient-resolves-the-conflict",
+    "A stop-gradient on the natural features resolves the conflict of gradients.",
+    "the authors' replies to their reviewers",
+    "Share of weights (of convolutions and linear layers) whose gradients of classification and of invariance have "
+    f"opposite signs, {WHERE} with naive invariance minus that with the stop-gradient, is above 0.",
+)
+def stop_gradient_resolves_the_conflict(data: InvarianceData) -> Outcome:
+    return larger(data, "naive", "naive-stop-gradient", CONFLICT)
+
+
+@claim(
+    "stop-gradient-lets-features-drift-apart",
+    "With a stop-gradient alone natural and adversarial features come to be farther apart.",
+    "the authors' replies to their reviewers",
+    f"Distance of adversarial from natural features, ||z' - z||, mean over the regularised layers, {WHERE} with the "
+    "stop-gradient minus that of naive invariance, is above 0.",
+)
+def stop_gradient_lets_features_drift_apart(data: InvarianceData) -> Outcome:
+    return larger(data, "naive-stop-gradient", "naive", DISTANCE)
+
+
+@claim(
+    "split-batchnorm-steadies-statistics",
+    "Split BatchNorm keeps the statistics of adversarial features steadier than a shared one.",
+    "figure 14",
+    "How far the running means of BatchNorm move from one observed step to the next, in running standard "
+    f"deviations, mean over the layers, {WHERE} with one BatchNorm for both kinds of images minus that of AR-AT's for "
+    "adversarial ones, is above 0.",
+)
+def split_batchnorm_steadies_statistics(data: InvarianceData) -> Outcome:
+    return larger(data, "arat-shared-batchnorm", "arat", MOVED_SHARED, MOVED_ADVERSARIAL)
+
+
+@claim(
+    "predictor-lowers-the-gradient",
+    "The predictor lowers the norm of the invariance loss's gradient.",
+    "the authors' replies to their reviewers",
+    f"Norm of the gradient of the invariance loss with respect to the classifier's weights, {WHERE} without the "
+    "predictor minus that of AR-AT, is above 0.",
+)
+def predictor_lowers_the_gradient(data: InvarianceData) -> Outcome:
+    return larger(data, "arat-no-predictor", "arat", GRADIENT)
+
+
+@claim(
+    "predictor-lowers-the-drift",
+    "The predictor makes adversarial features drift less from epoch to epoch.",
+    "the authors' replies to their reviewers",
+    "How far adversarial features of fixed training images move from one epoch to the next, relative to their norm, in "
+    "the second half of the epochs, without the predictor minus that of AR-AT, is above 0.",
+)
+def predictor_lowers_the_drift(data: InvarianceData) -> Outcome:
+    return larger(data, "arat-no-predictor", "arat", DRIFT)

@@ -1,0 +1,65 @@
+"""Gradients and features, step by step over training."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from robustlens.analysis.frames import one_dataset
+from robustlens.report.context import Context
+from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, band, drawn, styled
+from studies.invariance.training import (
+    CONFLICT,
+    COSINE,
+    DISTANCE,
+    DRIFT,
+    GRADIENT,
+    by_epoch,
+    of,
+    read_statistics,
+)
+
+# Panel title -> the statistic, and the value that separates one side from the other, if there is one
+PANELS = {
+    "cosine of the gradients": (COSINE, 0.0),
+    "weights in conflict (share)": (CONFLICT, 0.5),
+    "norm of the invariance gradient": (GRADIENT, None),
+    "distance of the features": (DISTANCE, None),
+    "drift of adversarial features, relative": (DRIFT, None),
+}
+IN_A_ROW = 2
+
+
+@styled
+def build(context: Context, *, statistics: list[Path]) -> Drawing:
+    """statistics: `statistics.parquet` files of one dataset."""
+    runs = read_statistics(statistics)
+    title, recipes = context.dataset_title(one_dataset(runs)), list(runs["recipe"].unique())
+    shown = {name: (which, bar) for name, (which, bar) in PANELS.items() if len(of(runs, which))}
+    rows = -(-(len(shown) + 1) // IN_A_ROW)
+    figure = Figure(figsize=(TEXT_WIDTH, 0.3 + 1.7 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, IN_A_ROW, squeeze=False).flat)
+    for axes, (name, (which, bar)) in zip(panels, shown.items(), strict=False):
+        _lines(axes, of(runs, which), context)
+        if bar is not None:
+            axes.axhline(bar, color=GREY, linewidth=0.6, zorder=0)
+        axes.set_title(name, loc="left")
+        axes.set_xlabel("epoch")
+    for axes in panels[len(shown) :]:
+        axes.axis("off")
+    handles = [Line2D([], [], color=context.colour(r), label=drawn(context.recipe_label(r))) for r in recipes]
+    panels[len(shown)].legend(handles=handles, loc="center left")
+    text = (
+        f"Gradients and features in training on {title}, epoch by epoch: means over the steps that were observed in an "
+        "epoch, and over seeds, with a band of one standard deviation where there are several. Gradients are those of "
+        "both cross-entropies together and of the invariance loss."
+    )
+    return Drawing(figure, "Gradients and features over training", context.caption(text))
+
+
+def _lines(axes: Axes, rows: pd.DataFrame, context: Context) -> None:
+    for recipe, of_recipe in rows.groupby("recipe", sort=False):
+        values = by_epoch(of_recipe)
+        band(axes, values.columns.to_numpy(), values.to_numpy(), context.colour(recipe), linewidth=1)

@@ -1,0 +1,87 @@
+"""Accuracy under AutoAttack against clean accuracy."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from robustlens.analysis.frames import one_dataset, seeds_by_images
+from robustlens.analysis.statistics import Interval, crossed_interval
+from robustlens.errors import RobustlensError
+from robustlens.report import threats
+from robustlens.report.context import Context
+from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
+from studies.invariance.results import CLEAN, REFERENCE, STRONG, best, read_points, under
+
+SUMS_EVERY = 5  # points of the sum between two lines
+
+
+@styled
+def build(context: Context, *, evaluations: list[Path]) -> Drawing:
+    """evaluations: indexes of suites, of one dataset."""
+    runs = best(read_points(context, evaluations))
+    dataset = one_dataset(runs)
+    attacks = [attack for attack in (STRONG, REFERENCE) if (runs["attack"] == attack).any()]
+    if not attacks:
+        raise RobustlensError(f"neither {STRONG} nor {REFERENCE} on {dataset}; add one to the evaluation suite")
+    figure = Figure(figsize=(TEXT_WIDTH, 3.4), layout="constrained")
+    recipes = []
+    for axes, attack in zip(figure.subplots(1, len(attacks), squeeze=False)[0], attacks, strict=True):
+        recipes += _points(axes, runs, attack, context)
+        axes.set_xlabel("clean (%)")
+        axes.set_ylabel(f"{drawn(context.attack_label(attack))} (%)")
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=context.colour(recipe),
+            marker=context.marker(recipe),
+            linestyle="",
+            markersize=5,
+            label=drawn(context.recipe_label(recipe)),
+        )
+        for recipe in dict.fromkeys(recipes)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    text = (
+        f"Accuracy under attack against clean accuracy on {context.dataset_title(dataset)}, best checkpoints, with "
+        "95 % intervals over images and seeds (over images where a recipe has one seed). Up and to the right is "
+        "better; along a grey line the sum of both is the same, and from one to the next it grows by "
+        f"{SUMS_EVERY} points."
+    )
+    return Drawing(
+        figure,
+        "Clean against robust accuracy",
+        context.caption(" ".join([text, *threats.notes(runs, context)])),
+    )
+
+
+def _points(axes: Axes, runs: pd.DataFrame, attack: str, context: Context) -> list[str]:
+    """Draw every recipe that has both accuracies; their names."""
+    clean, robust = under(runs, CLEAN), under(runs, attack)
+    recipes = [recipe for recipe in robust if recipe in clean]
+    for recipe in recipes:
+        x, y = (_level(part) for part in (clean[recipe], robust[recipe]))
+        look = {"color": context.colour(recipe)}
+        axes.plot(x.estimate, y.estimate, marker=context.marker(recipe), markersize=5, **look)
+        axes.hlines(y.estimate, x.low, x.high, linewidth=0.7, alpha=0.5, **look)
+        axes.vlines(x.estimate, y.low, y.high, linewidth=0.7, alpha=0.5, **look)
+    _equal_sums(axes)
+    return recipes
+
+
+def _level(part: pd.DataFrame) -> Interval:
+    return crossed_interval(seeds_by_images(part, "points").to_numpy())
+
+
+def _equal_sums(axes: Axes) -> None:
+    """Lines along which the sum of both accuracies is the same."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    first, last = left + low, right + high
+    for total in np.arange(SUMS_EVERY * np.ceil(first / SUMS_EVERY), last, SUMS_EVERY):
+        axes.plot([left, right], [total - left, total - right], color=GREY, linewidth=0.4, alpha=0.5, zorder=0)
+    axes.set_xlim(left, right)
+    axes.set_ylim(low, high)

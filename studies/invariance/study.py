@@ -1,0 +1,100 @@
+"""Rethinking Invariance Regularization in Adversarial Training (ICLR 2025): what is made of it.
+
+`python -m pytest tests/studies` holds these declarations against the functions that they name.
+"""
+
+from robustlens.study.declaration import Claims, Cohort, Figure, Files, Published, Study, Table
+from robustlens.study.general import autoattack, differences, robustness
+
+COHORTS = {
+    "main": Cohort("The methods that are compared.", suite="robustness"),
+    "wide": Cohort("The same on larger networks.", suite="trade-off"),
+    "compared": Cohort("Recipes that claims compare with these.", suite="brief", beside="main"),
+    "further": Cohort("Further methods, and one thing changed of each.", suite="brief", beside="main"),
+    "exported": Cohort(
+        "Those whose classifier with the BatchNorm of natural images is evaluated, too.",
+        suite="both-batchnorms",
+        within="main",
+    ),
+    "evaluators": Cohort("Those that the released evaluators are tried on.", suite="evaluators", within="main"),
+}
+
+
+def observed(recipe) -> bool:
+    return bool(recipe.get("observers"))
+
+
+EVERYTHING = Files("evaluations", "main", "wide", "compared", "further")
+EVALUATORS = Files("evaluations", "evaluators")
+STATISTICS = Files("statistics", "main", "compared", "further", where=observed)
+FEATURES = Files("features", "main")
+
+STUDY = Study(
+    title="Rethinking Invariance Regularization in Adversarial Training (ICLR 2025)",
+    paper="the AR-AT paper",
+    cohorts=COHORTS,
+    tables=[
+        Table(
+            "trade-off",
+            "Clean accuracy, robust accuracy and their sum",
+            {"evaluations": EVERYTHING, "published": Published()},
+            uses=("attacks",),
+        ),
+        robustness(EVERYTHING),
+        differences(EVERYTHING, baseline="sat"),
+        autoattack(Files("evaluations", "main")),
+        Table(
+            "batchnorms",
+            "AR-AT with the BatchNorm of natural images",
+            {"evaluations": Files("evaluations", "exported")},
+            uses=("attacks",),
+        ),
+        Table(
+            "evaluators",
+            "AutoAttack and PGD-20 as they are, and as released",
+            {"evaluations": EVALUATORS},
+            uses=("attacks",),
+        ),
+        Table(
+            "features",
+            "Features of attacked images and of the images themselves",
+            {"features": FEATURES, "published": Published()},
+        ),
+        Table("conflict", "Gradients and features in training", {"statistics": STATISTICS}),
+        Table("mixture", "BatchNorm of clean and of adversarial features", {"statistics": STATISTICS}),
+    ],
+    figures=[
+        Figure(
+            "trade-off",
+            "Clean against robust accuracy",
+            {"evaluations": EVERYTHING},
+            per=("dataset",),
+            uses=("attacks", "colours", "markers"),
+        ),
+        Figure(
+            "ablations",
+            "What each part of a method does",
+            {"evaluations": EVERYTHING},
+            per=("dataset",),
+            uses=("attacks", "changes"),
+        ),
+        Figure(
+            "conflict",
+            "Gradients and features over training",
+            {"statistics": STATISTICS},
+            per=("dataset",),
+            uses=("colours",),
+        ),
+        Figure(
+            "mixture",
+            "Statistics of clean and of adversarial features",
+            {"statistics": STATISTICS},
+            per=("dataset",),
+            uses=("colours",),
+        ),
+    ],
+    claims=Claims(
+        "Judge the claims of the AR-AT paper",
+        {"evaluations": EVERYTHING, "evaluators": EVALUATORS, "statistics": STATISTICS},
+    ),
+)

@@ -1,0 +1,65 @@
+"""What observers saw of gradients and features in training."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from robustlens.analysis.frames import read_runs
+
+READ = ["epoch", "step", "observer", "statistic", "value"]
+# Observer and statistic, by what tables and figures call them
+COSINE = ("gradient-conflict", "invariance-others/cosine")
+CONFLICT = ("gradient-conflict", "invariance-others/conflict")
+GRADIENT = ("loss-terms", "invariance/gradient")
+DISTANCE = ("feature-distance", "mean/distance")
+FEATURE_COSINE = ("feature-distance", "mean/cosine")
+DRIFT = ("feature-drift", "mean/moved")
+MEANS = ("batchnorm-mixture", "mean/means")
+VARIANCES = ("batchnorm-mixture", "mean/variances")
+# Of one BatchNorm for both kinds of images, and of either one of two
+MOVED_SHARED = ("batchnorm-mixture", "mean/running-mean")
+MOVED_ADVERSARIAL = ("batchnorm-mixture", "mean/adversarial/running-mean")
+MOVED_NATURAL = ("batchnorm-mixture", "mean/natural/running-mean")
+
+
+def read_statistics(paths: Iterable[Path]) -> pd.DataFrame:
+    """One row per run, epoch, step, observer and statistic, with its value. Step 0: of the epoch as a whole."""
+    return read_runs(paths, READ)
+
+
+def of(statistics: pd.DataFrame, which: tuple[str, str]) -> pd.DataFrame:
+    """The rows of one statistic."""
+    observer, statistic = which
+    return statistics[(statistics["observer"] == observer) & (statistics["statistic"] == statistic)]
+
+
+def seeds_by_steps(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per seed and one column per (epoch, step) that all seeds have. rows: of one recipe and statistic."""
+    return rows.pivot(index="seed", columns=["epoch", "step"], values="value").astype(np.float64).dropna(axis=1)
+
+
+def late(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of the second half of the epochs, where training has settled."""
+    return rows[rows["epoch"] > rows["epoch"].max() / 2]
+
+
+def late_of_each(statistics: pd.DataFrame) -> pd.DataFrame:
+    """The second half of the epochs of each recipe on each dataset."""
+    return pd.concat([late(rows) for _, rows in statistics.groupby(["dataset", "recipe"], sort=False)])
+
+
+def differences(first: pd.DataFrame, second: pd.DataFrame) -> np.ndarray:
+    """first - second (seeds, steps) over the seeds and steps that both have; may be empty. Each: one recipe's rows of
+    one statistic."""
+    a, b = seeds_by_steps(first), seeds_by_steps(second)
+    seeds, steps = a.index.intersection(b.index), a.columns.intersection(b.columns)
+    return a.loc[seeds, steps].to_numpy() - b.loc[seeds, steps].to_numpy()
+
+
+def by_epoch(rows: pd.DataFrame) -> pd.DataFrame:
+    """The mean of an epoch's observations: one row per seed and one column per epoch that all seeds have. rows: of one
+    recipe and statistic."""
+    means = rows.groupby(["seed", "epoch"])["value"].mean().reset_index()
+    return means.pivot(index="seed", columns="epoch", values="value").astype(np.float64).dropna(axis=1)

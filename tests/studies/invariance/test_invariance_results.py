@@ -1,0 +1,231 @@
+"""Numbers of this study's tables, figures and claims, by hand from small results."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from made_up import claims_data
+from synthetic import THREAT, THREATS, write_evaluations
+from torch import nn
+
+from robustlens.analysis.claims import CONTRADICTED, OPEN, SUPPORTED, judge
+from robustlens.attacks.pgd import PGD
+from robustlens.attacks.threat import Threat
+from robustlens.data.prepared import Split
+from robustlens.models.weights import build
+from robustlens.report.context import Context, Recipe
+from robustlens.seeds import generator
+from robustlens.study.declaration import USES
+from studies.invariance import training
+from studies.invariance.claims import CLAIMS
+from studies.invariance.claims.accuracy import LITTLE
+from studies.invariance.features import compared_features
+from studies.invariance.figures import ablations, trade_off
+from studies.invariance.tables import evaluators
+from studies.invariance.tables import trade_off as table
+
+ARCHITECTURE = {"family": "resnet", "blocks": [1], "width": 4, "block": "basic"}
+PUBLISHED = """
+architectures: {tiny: {family: resnet, blocks: [1], width: 4, block: basic}}
+blocks:
+  - {source: A, trust: made up, dataset: digits, architecture: tiny, norm: linf, epsilon: 3/16,
+     metrics: [clean, sum], values: {sat: [81.5, 122.5]}}
+"""
+
+
+def context(name, *recipes, **more):
+    known = {
+        recipe: Recipe(
+            {"sat": "SAT", "naive": "NAIVE"}[recipe],
+            changes=changes,
+            colour="#D55E00",
+            marker="o",
+            threats={"digits": THREAT},
+            architectures={"digits": ARCHITECTURE},
+        )
+        for recipe, changes in recipes
+    }
+    attacks = {"clean": "clean", "pgd20": "PGD-20", "autoattack": "AutoAttack"}
+    attacks |= {"autoattack-10": "AutoAttack of 10", "pgd20-off-centre": "off-centre"}
+    fields = {"recipes": known, "attacks": attacks, "threats": THREATS, "uses": USES}
+    return Context(name, "invariance", **(fields | more))
+
+
+def answers(rights, checkpoint="best"):
+    """attack -> which of the images (index 0, 1, ...) are right."""
+    frames = []
+    for attack, right in rights.items():
+        index = np.array(sorted(right))
+        predicted = np.array([0 if right[i] else 1 for i in index])
+        columns = {"index": index, "label": 0, "prediction_natural": 0, "prediction_adversarial": predicted}
+        frames.append(pd.DataFrame(columns).assign(checkpoint=checkpoint, attack=attack, broken_by=""))
+    return pd.concat(frames, ignore_index=True)
+
+
+def images(text, every=1):
+    """'110' -> {0: True, 1: True, 2: False}, or only every n-th of them."""
+    return {i: c == "1" for i, c in enumerate(text) if i % every == 0}
+
+
+@pytest.fixture
+def evaluations(tmp_path):
+    """SAT of two seeds: AutoAttack was tried on images 0, 2 and 4 alone. naive of one seed."""
+    made = [
+        ("sat", 0, {"clean": images("111011"), "autoattack": images("100010", 2), "pgd20": images("110010")}),
+        ("sat", 1, {"clean": images("111111"), "autoattack": images("101000", 2), "pgd20": images("101000")}),
+        ("naive", 0, {"clean": images("111000"), "autoattack": images("100000", 2), "pgd20": images("100000")}),
+    ]
+    return [write_evaluations(tmp_path, answers(rights), recipe, seed) for recipe, seed, rights in made]
+
+
+def cells(found, label):
+    (row,) = [row for row in found.rows if row.label == label]
+    return dict(zip([f"{c.group}: {c.label}" for c in found.columns], row.cells, strict=True))
+
+
+def test_the_sum_is_of_the_images_that_autoattack_was_tried_on(evaluations, tmp_path):
+    published = tmp_path / "published.yaml"
+    published.write_text(PUBLISHED)
+    built = table.build(context("t", ("sat", None), ("naive", None)), evaluations=evaluations, published=published)
+    found = cells(built, "SAT")
+    # clean of seed 0: 5 of 6; of 0, 2, 4 all are right without an attack, and 2 and 1 of them under AutoAttack
+    assert found["Best checkpoint: clean"].value == pytest.approx((100 * 5 / 6 + 100) / 2)
+    assert found["Best checkpoint: AutoAttack"].value == pytest.approx(100 * (2 / 3 + 2 / 3) / 2)
+    assert found["Best checkpoint: Sum"].value == pytest.approx(100 + 100 * 2 / 3)
+    assert found["Best checkpoint: Sum"].n_images == 3 and found["Best checkpoint: Sum"].n_seeds == 2
+    assert found["Best checkpoint: Sum"].published.value == 122.5
+    assert len(found["Best checkpoint: Sum"].sources) == 4
+    assert cells(built, "NAIVE")["Best checkpoint: Sum"].value == pytest.approx(100 * (2 / 3 + 1 / 3))
+
+
+def test_published_numbers_stand_beside_the_last_checkpoint_where_it_was_attacked(evaluations, tmp_path):
+    published = tmp_path / "published.yaml"
+    published.write_text(PUBLISHED)
+    rights = {"clean": images("1110"), "autoattack": images("1000")}
+    both = pd.concat([answers(rights), answers(rights, "last")])
+    path = write_evaluations(tmp_path / "other", both, "sat", 0)
+    found = cells(table.build(context("t", ("sat", None)), evaluations=[path], published=published), "SAT")
+    assert found["Last checkpoint: Sum"].published.value == 122.5 and found["Best checkpoint: Sum"].published is None
+
+
+def test_an_evaluator_is_compared_on_the_images_that_both_have(tmp_path):
+    rights = {"autoattack": images("100010", 2), "autoattack-10": images("101010"), "pgd20": images("111000")}
+    path = write_evaluations(tmp_path, answers(rights), "sat", 0)
+    found = cells(evaluators.build(context("t", ("sat", None)), evaluations=[path]), "SAT")
+    group = "AutoAttack, accuracy in %"
+    assert found[f"{group}: standard"].value == pytest.approx(200 / 3)
+    assert found[f"{group}: as released"].value == pytest.approx(100)
+    assert found[f"{group}: difference"].value == pytest.approx(100 / 3)
+    assert list(found) == [f"{group}: {name}" for name in ("standard", "as released", "difference")]
+
+
+def test_the_figure_of_the_trade_off_has_each_recipe_s_accuracies(evaluations):
+    drawing = trade_off.build(context("f", ("sat", None), ("naive", None)), evaluations=evaluations)
+    under_autoattack, under_pgd = drawing.figure.axes
+    points = [line.get_xydata()[0] for line in under_autoattack.lines if line.get_marker() == "o"]
+    assert points[0] == pytest.approx([(100 * 5 / 6 + 100) / 2, 100 * 2 / 3])
+    assert points[1] == pytest.approx([50, 100 / 3])
+    points = [line.get_xydata()[0] for line in under_pgd.lines if line.get_marker() == "o"]
+    assert points[0] == pytest.approx([(100 * 5 / 6 + 100) / 2, 100 * (3 / 6 + 2 / 6) / 2])
+
+
+def test_lines_of_equal_sums_have_equal_sums(evaluations):
+    drawing = trade_off.build(context("f", ("sat", None), ("naive", None)), evaluations=evaluations)
+    for axes in drawing.figure.axes:
+        lines = [line.get_xydata().sum(axis=1) for line in axes.lines if line.get_marker() != "o"]
+        assert lines and all(np.ptp(total) < 1e-9 and total[0] % 5 == pytest.approx(0, abs=1e-9) for total in lines)
+
+
+def test_bars_of_ablations_are_differences_of_shared_seeds(evaluations):
+    drawing = ablations.build(context("f", ("sat", None), ("naive", "sat")), evaluations=evaluations)
+    (axes,) = drawing.figure.axes
+    widths = [bar.get_width() for bar in axes.patches if bar.get_height() and bar.get_width()]
+    assert widths == pytest.approx([50 - 100 * 5 / 6, 100 / 6 - 50])
+
+
+# Features -----------------------------------------------------------------------------------------------------------
+
+
+def test_features_are_compared_image_by_image():
+    torch.manual_seed(0)
+    model = build(ARCHITECTURE, 1, 3).eval()
+    random = np.random.default_rng(0)
+    split = Split(random.integers(0, 256, (5, 1, 8, 8), dtype=np.uint8), np.arange(5) % 3, np.arange(10, 15), 255)
+    threat = Threat("linf", 0.1, 0.03)
+    found = compared_features(model, split, threat, seed=1, batch_size=2)
+    assert found["index"].tolist() == [10, 11, 12, 13, 14]
+    for start in (0, 2, 4):
+        where = slice(start, start + 2)
+        x, y = torch.from_numpy(split.pixels(where)), torch.from_numpy(split.labels[where])
+        x_adv = PGD(steps=20)(model, x, y, threat, generator(1, "pgd20", start))
+        with torch.no_grad():
+            z, z_adv = (model.features(images).double().numpy() for images in (x, x_adv))
+        for row, a, b in zip(found.iloc[where].itertuples(), z_adv, z, strict=True):
+            norm = float(np.sqrt((b * b).sum()))
+            assert row.norm == pytest.approx(norm, rel=1e-4)
+            assert row.distance == pytest.approx(float(np.sqrt(((a - b) ** 2).sum())), rel=1e-3)
+            assert row.cosine == pytest.approx(float((a * b).sum() / norm / np.sqrt((a * a).sum())), rel=1e-4)
+
+
+def test_features_of_a_model_in_train_mode_leave_it_as_it_was():
+    model = build(ARCHITECTURE, 1, 3).eval()
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+    split = Split(np.zeros((3, 1, 8, 8), np.uint8), np.arange(3), np.arange(3), 255)
+    compared_features(model, split, Threat("linf", 0.1, 0.03), seed=1, batch_size=3)
+    assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
+    assert isinstance(model.linear, nn.Linear) and model.linear.weight.requires_grad
+
+
+# What observers saw -------------------------------------------------------------------------------------------------
+
+
+def rows(values, recipe="arat", seed=0):
+    """values: by (epoch, step)."""
+    observer, statistic = training.CONFLICT
+    of_run = {"recipe": recipe, "seed": seed, "source": f"{recipe}/{seed}", "dataset": "digits"}
+    return pd.DataFrame(
+        {"epoch": e, "step": s, "observer": observer, "statistic": statistic, "value": v} | of_run
+        for (e, s), v in values.items()
+    )
+
+
+def test_only_the_second_half_of_the_epochs_counts():
+    seen = rows({(1, 1): 9.0, (2, 3): 9.0, (3, 5): 1.0, (4, 7): 2.0, (4, 8): 6.0})
+    assert training.late(seen)["value"].tolist() == [1.0, 2.0, 6.0]
+    assert training.by_epoch(seen).loc[0].tolist() == [9.0, 9.0, 1.0, 4.0]
+
+
+def test_recipes_are_compared_on_seeds_and_steps_that_both_have():
+    first = pd.concat([rows({(3, 1): 1.0, (4, 2): 2.0}, "a", 0), rows({(3, 1): 5.0, (4, 2): 6.0}, "a", 1)])
+    second = pd.concat([rows({(3, 1): 0.5, (4, 9): 2.0}, "b", 1), rows({(3, 1): 0.0, (4, 9): 2.0}, "b", 2)])
+    assert training.differences(first, second).tolist() == [[4.5]]
+    assert training.differences(first, second[second["seed"] == 2]).size == 0
+
+
+# Claims -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=[claim.id for claim in CLAIMS])
+def test_a_claim_without_its_data_or_with_one_seed_is_open(claim):
+    data = claims_data(support=True)
+    empty = type(data)(pd.DataFrame(), pd.DataFrame())
+    assert judge(claim, empty).verdict == OPEN and judge(claim, empty).detail.startswith("Not measured")
+    one = type(data)(*(frame[frame["seed"] == 0] for frame in (data.points, data.statistics)))
+    assert judge(claim, one).verdict == OPEN
+
+
+def test_hardly_is_judged_by_both_ends_of_the_interval():
+    (claim,) = [claim for claim in CLAIMS if claim.id == "stop-gradient-alone-hardly-helps"]
+    base = claims_data(support=True)
+
+    def judged(gain):
+        points = base.points.copy()
+        ours = (points["recipe"] == "naive-stop-gradient") & (points["attack"] == "pgd20")
+        theirs = points[(points["recipe"] == "naive") & (points["attack"] == "pgd20")]["points"].to_numpy()
+        points.loc[ours, "points"] = theirs + gain
+        return judge(claim, type(base)(points, base.statistics))
+
+    for gain, verdict in ((0.0, SUPPORTED), (1.0, SUPPORTED), (-1.0, SUPPORTED), (5.0, CONTRADICTED)):
+        assert judged(gain).verdict == verdict, gain
+    assert judged(-5.0).verdict == CONTRADICTED
+    assert judged(1.0).estimate == pytest.approx(LITTLE - 1.0)
