@@ -20,10 +20,13 @@ def of_sheet(sheet: Mapping[str, Any], superclasses: Mapping[str, Sequence[int]]
 
     sheet: its sheet.json. superclasses: by the numbers of the whole dataset. Of one that keeps some of the classes they
     are renumbered, and a superclass shrinks to those of its classes that are kept. One that lost them all is left out,
-    and one that all the others have left alone tells nothing apart: then there are none.
+    and one that all the others have left alone tells nothing apart: then there are none. Nor are there any where the
+    classes are not those that the superclasses count, as in a folder with a part of ImageNet.
     """
-    kept = sheet.get("classes_of_source", {}).get("kept", range(len(sheet["classes"])))
-    numbers = {whole: number for number, whole in enumerate(kept)}
+    source = sheet.get("classes_of_source", {"kept": range(len(sheet["classes"])), "names": sheet["classes"]})
+    if sum(map(len, superclasses.values())) != len(source["names"]):
+        return {"names": sheet["classes"], "superclasses": {}}
+    numbers = {whole: number for number, whole in enumerate(source["kept"])}
     shrunk = {name: [numbers[c] for c in group if c in numbers] for name, group in superclasses.items()}
     groups = {name: group for name, group in shrunk.items() if group}
     return {"names": sheet["classes"], "superclasses": groups if len(groups) > 1 else {}}

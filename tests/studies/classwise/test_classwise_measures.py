@@ -25,7 +25,7 @@ from studies.classwise.weights import norm_correlation, read_norms
 
 def test_superclasses_of_a_dataset_without_some_classes_are_renumbered(tmp_path):
     whole = {"things": [0, 3], "animals": [1, 2], "people": [4]}
-    sheet = {"classes": ["dog", "car"], "classes_of_source": {"kept": [2, 3], "names": [], "without": []}}
+    sheet = {"classes": ["dog", "car"], "classes_of_source": {"kept": [2, 3], "names": list("abcde")}}
     found = class_names.of_sheet(sheet, whole)
     assert found == {"names": ["dog", "car"], "superclasses": {"things": [1], "animals": [0]}}
     everything = class_names.of_sheet({"classes": list("abcde")}, whole)
@@ -35,7 +35,7 @@ def test_superclasses_of_a_dataset_without_some_classes_are_renumbered(tmp_path)
     assert names.names == ("dog", "car") and names.superclasses == {"things": [1], "animals": [0]}
 
 
-@pytest.mark.parametrize("reader", ["cifar10", "cifar100", "stl10"])
+@pytest.mark.parametrize("reader", ["cifar10", "cifar100", "stl10", "imagenet"])
 @pytest.mark.parametrize("removed", [[3], [0, 1], [0, 1, 8]])
 def test_a_removed_class_is_in_no_superclass_and_the_others_keep_theirs(reader, removed):
     catalogue = entry(reader)
@@ -50,8 +50,14 @@ def test_a_removed_class_is_in_no_superclass_and_the_others_keep_theirs(reader, 
 
 
 def test_a_single_superclass_that_is_left_is_none():
-    sheet = {"classes": ["bird", "cat"], "classes_of_source": {"kept": [2, 3]}}
+    sheet = {"classes": ["bird", "cat"], "classes_of_source": {"kept": [2, 3], "names": list("abcdefghij")}}
     assert class_names.of_sheet(sheet, entry("cifar10")["superclasses"])["superclasses"] == {}
+
+
+def test_superclasses_of_other_classes_than_the_dataset_s_are_none():
+    """A folder with some of ImageNet's classes numbers them anew."""
+    sheet = {"classes": ["n01440764", "n01443537"]}
+    assert class_names.of_sheet(sheet, entry("imagenet")["superclasses"])["superclasses"] == {}
 
 
 # Consistency ----------------------------------------------------------------------------------------------------------
