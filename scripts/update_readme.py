@@ -51,7 +51,7 @@ def numbers(file: Path) -> list[str]:
     spread = f"mean ± standard deviation over {most} seeds" if most > 1 else "one seed"
     labels = ["dataset", "recipe"] if any(table["group"]) else ["recipe"]
     lines = [
-        f"Accuracy in %, {spread}; test images: {', '.join(counted)}.",
+        f"Accuracy in %, {spread}; test images: {'; '.join(counted)}.",
         "",
         row([*labels, *columns]),
         "|---" * (len(labels) + len(columns)) + "|",

@@ -19,12 +19,17 @@ def of_sheet(sheet: Mapping[str, Any], superclasses: Mapping[str, Sequence[int]]
     """`names` and `superclasses` of a prepared dataset, ready for JSON.
 
     sheet: its sheet.json. superclasses: by the numbers of the whole dataset. Of one that keeps some of the classes they
-    are renumbered, and superclasses that lost all their classes are left out.
+    are renumbered, and a superclass shrinks to those of its classes that are kept. One that lost them all is left out,
+    and one that all the others have left alone tells nothing apart: then there are none. Nor are there any where the
+    classes are not those that the superclasses count, as in a folder with a part of ImageNet.
     """
-    kept = sheet.get("classes_of_source", {}).get("kept", range(len(sheet["classes"])))
-    numbers = {whole: number for number, whole in enumerate(kept)}
-    groups = {name: [numbers[c] for c in group if c in numbers] for name, group in superclasses.items()}
-    return {"names": sheet["classes"], "superclasses": {name: group for name, group in groups.items() if group}}
+    source = sheet.get("classes_of_source", {"kept": range(len(sheet["classes"])), "names": sheet["classes"]})
+    if sum(map(len, superclasses.values())) != len(source["names"]):
+        return {"names": sheet["classes"], "superclasses": {}}
+    numbers = {whole: number for number, whole in enumerate(source["kept"])}
+    shrunk = {name: [numbers[c] for c in group if c in numbers] for name, group in superclasses.items()}
+    groups = {name: group for name, group in shrunk.items() if group}
+    return {"names": sheet["classes"], "superclasses": groups if len(groups) > 1 else {}}
 
 
 def read_class_names(paths: Iterable[Path]) -> dict[str, ClassNames]:

@@ -6,7 +6,7 @@
 include: "specs.smk"
 
 
-FILES["class-names"] = Kind("classes/{dataset}.json")
+FILES["class-names"] = Kind("classes/{dataset}.json", models=True)
 FILES["best-weights"] = Kind("runs/{dataset}/{recipe}/seed{seed}/best.safetensors")
 
 
@@ -28,12 +28,7 @@ rule name_classes:
         mem_mb=memory(200),
         runtime=minutes(5),
     params:
-        spec=lambda wildcards: job_spec(
-            "studies/classwise/scripts/name_classes",
-            superclasses=configuration.entry(CONFIG["datasets"][wildcards.dataset]["reader"]["family"]).get(
-                "superclasses", {}
-            ),
-        ),
+        spec=class_names_spec,
     message:
         "Write down the names and superclasses of {wildcards.dataset}"
     shell:

@@ -10,6 +10,10 @@ COHORTS = {
     "main": Cohort("The defences whose class-wise robustness is compared.", suite="robustness"),
     "attacks": Cohort("Those that more attacks are tried on.", suite="more-attacks", within="main"),
     "checkpoints": Cohort("Those of which several checkpoints are kept.", suite="checkpoints", within="main"),
+    "third-party": Cohort(
+        "Third-party models on datasets that training takes too long on: ImageNet, by `imagenet.yaml`.",
+        suite="third-party",
+    ),
     "temperature-gain": Cohort("Those that Temperature-PGD is compared with PGD on.", suite="more-attacks"),
     "temperature": Cohort("Those that all temperatures are tried on.", suite="temperature", within="temperature-gain"),
     "temperature-l2": Cohort("Those that it is tried on in L2, whatever they were trained in.", suite="temperature"),
@@ -27,9 +31,10 @@ COHORTS = {
     ),
 }
 
-EVALUATIONS = Files("evaluations", "main", "attacks")
+OURS = Files("evaluations", "main", "attacks")
+EVALUATIONS = Files("evaluations", "main", "attacks", "third-party")
 HISTORY = Files("history", "main")
-CLASSES = Files("class-names", "main")
+CLASSES = Files("class-names", "main", "third-party")
 WEIGHTS = Files("best-weights", "main")
 L2 = Files("evaluations", "temperature-l2", optional=True)
 SWEEPS = (Files("evaluations", "temperature"), L2)
@@ -51,9 +56,9 @@ STUDY = Study(
     paper="the class-wise paper",
     cohorts=COHORTS,
     tables=[
-        robustness(EVALUATIONS),
-        differences(EVALUATIONS, baseline="sat"),
-        autoattack(Files("evaluations", "main")),
+        robustness(EVALUATIONS, published=True),
+        differences(OURS, baseline="sat"),
+        autoattack(Files("evaluations", "main", "third-party")),
         Table(
             "classes",
             "Average and worst class, clean and under attack",
@@ -98,7 +103,7 @@ STUDY = Study(
         Table(
             "weight-norms",
             "Weights of the last layer against class robustness",
-            {"evaluations": EVALUATIONS, "weights": WEIGHTS},
+            {"evaluations": OURS, "weights": WEIGHTS},
             uses=("attacks",),
         ),
         Table("temperature", "Average and worst class by temperature", {"evaluations": SWEEPS}, uses=("attacks",)),

@@ -88,6 +88,6 @@ def _subsets(runs: pd.DataFrame, context: Context) -> list[str]:
         counts = of_dataset.groupby("attack", sort=False)["index"].nunique()
         fewer = counts[counts < counts.max()]
         if len(fewer):
-            listed = ", ".join(f"{context.attack_label(attack)} {count}" for attack, count in fewer.items())
+            listed = "; ".join(f"{context.attack_label(attack)} {count}" for attack, count in fewer.items())
             notes.append(f"{context.dataset_title(dataset)}: {counts.max()} test images, but {listed}.")
     return notes

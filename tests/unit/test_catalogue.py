@@ -4,6 +4,7 @@ import re
 
 import pytest
 from configured import REPOSITORY
+from torchvision.models import ResNet50_Weights
 
 from robustlens.configuration.facts import CHECKSUMS, entry, readers
 from robustlens.parameters import names
@@ -40,12 +41,42 @@ def test_an_entry_has_what_is_needed_and_nothing_else(reader):
 
 def test_every_class_is_in_one_superclass_where_there_are_any():
     having = [reader for reader in readers() if "superclasses" in entry(reader)]
-    assert {"cifar10", "cifar100", "stl10"} <= set(having)
+    assert {"cifar10", "cifar100", "stl10", "imagenet"} <= set(having)
     for reader in having:
         groups = entry(reader)["superclasses"]
         assert sorted(number for group in groups.values() for number in group) == list(range(entry(reader)["classes"]))
         assert all(isinstance(name, str) and group for name, group in groups.items()) and len(groups) > 1
     assert {len(group) for group in entry("cifar100")["superclasses"].values()} == {5}
+
+
+def test_superclasses_of_imagenet_are_what_the_names_of_classes_say():
+    names, groups = ResNet50_Weights.IMAGENET1K_V1.meta["categories"], entry("imagenet")["superclasses"]
+    of = {names[number]: name for name, numbers in groups.items() for number in numbers}
+    for part, name in {
+        **{" terrier": "dogs", " spaniel": "dogs", " shark": "fish", " snake": "reptiles", " beetle": "insects"},
+        **{
+            " salamander": "amphibians",
+            " monkey": "primates",
+            " fox": "other carnivores",
+            " guitar": "musical instruments",
+        },
+        **{
+            " truck": "vehicles",
+            " bottle": "containers",
+            " bridge": "structures",
+            " squash": "food",
+            " chair": "furnishings",
+        },
+        **{
+            " lobster": "other animals",
+            " stork": "birds",
+            " bear": "other carnivores",
+            " gown": "clothing and coverings",
+        },
+    }.items():
+        having = [other for other in names if other.endswith(part)]
+        assert having and {of[other] for other in having} == {name}, part
+    assert len(groups["dogs"]) == 118 and len(groups["birds"]) == 59  # of WordNet
 
 
 @pytest.mark.parametrize(("reader", "archive"), ARCHIVES, ids=[archive["file"] for _, archive in ARCHIVES])

@@ -221,7 +221,9 @@ REFUSED = [
     # classes that are left out
     (fewer(3, 10), f"{FEWER}: digits has no class 10; its classes are 0 to 9"),
     (fewer(2, classes=[4, 7]), f"{FEWER}: digits has no class 2; its classes are 0 to 1"),
-    (fewer(0, 1, classes=[4, 7]), f"{FEWER}: these are all classes of digits; leave some to train on"),
+    (fewer(0, 1, classes=[4, 7]), f"{FEWER}: these are all classes of digits; leave at least two to tell apart"),
+    (fewer(0, classes=[4, 7]), f"{FEWER}: class 1 alone would be left of digits; leave at least two to tell apart"),
+    (fewer(0, 2, 3, 4, 5, 6, 7, 8, 9), f"{FEWER}: class 1 alone would be left of digits; leave at least two"),
 ]  # fmt: skip
 
 
@@ -235,7 +237,7 @@ def test_a_cohort_that_does_not_fit_is_refused_with_its_place(change, message):
 def test_what_looks_alike_and_fits_is_accepted():
     def change(raw: dict) -> None:
         theirs(raw)  # no study uses it, so it needs no checksum
-        fewer(1, classes=[4, 7])(raw)
+        fewer(1, classes=[4, 7, 9])(raw)
         cohorts(raw)["attacked"] |= {"seeds": [1], "datasets": ["digits"]}
         cohorts(raw)["grid"] = runs("trades", seeds=[0])
         digits(raw)["generation"]["grid"] = {"per_class": 2, "values": {"steps": [1, 2]}}

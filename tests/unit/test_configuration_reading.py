@@ -84,7 +84,7 @@ def test_a_component_of_another_name_has_its_own_defaults():
     given = {
         "recipes": {"trades": {"method": "mail-trades"}},
         "attacks": {"pgd20": {"family": "apgd"}},
-        **digits_of(architecture={"family": "preact-resnet"}),
+        **digits_of(architecture={"family": "preact-resnet"}, training={"epochs": 77}),
     }
     config = loaded(as_it_is, given)
     assert config["recipes"]["trades"] == {

@@ -18,7 +18,7 @@ from robustlens.configuration import (
 )
 from robustlens.configuration.cohorts import trained
 from robustlens.errors import RobustlensError
-from robustlens.parameters import Component
+from robustlens.parameters import Component, component, names
 
 GENERATORS = {"gaussian": {"family": "gaussian", "per_class": 5}}
 SCHEDULE = {"warmup_fraction": None, "cycle_momentum": None}
@@ -108,6 +108,12 @@ BAD = {
     },
     "observers.loss-terms.every: must be a whole number above 0, got 0": {"observers": {"loss-terms": {"every": 0}}},
     "training.checkpoints: 11 is after the last epoch, 10": {"training": {"checkpoints": [3, 11]}},
+    "training.weight_perturbation.start_epoch: weights would be perturbed after epoch 10, but the training ends": {
+        "training": {"weight_perturbation": {"name": "awp", "gamma": 0.01, "start_epoch": 10}}
+    },
+    "training.averaging.start_epoch: 11 is after the last epoch, 10": {
+        "training": {"averaging": {"name": "swa", "start_epoch": 11, "every_steps": 1}}
+    },
     "training.selection: 'worst' is not one of": {"training": {"selection": "worst"}},
     "training.schedule.warmup.epochs: 10 of 10 epochs leave none after it; lower it": {
         "training": {"schedule": COSINE | {"warmup": {"epochs": 10, "first_share": 0}}}
@@ -126,6 +132,34 @@ def test_what_does_not_fit_is_refused_with_its_place(message):
     with pytest.raises(RobustlensError) as error:
         with_recipes(new={"method": "sat", **BAD[message]})
     assert str(error.value).startswith(f"config.recipes.new.{message}"), error.value
+
+
+STARTING = [name for name in names("methods") if "start_epoch" in component("methods", name, "here").kinds]
+
+
+@pytest.mark.parametrize("method", STARTING)
+def test_a_method_that_would_start_after_the_last_epoch_is_refused(method):
+    """Up to and including `start_epoch` it is what it changes, such as TRADES."""
+    needs = {"base": "trades"} if method == "cfa" else {}
+    for start in (10, 11):
+        with pytest.raises(RobustlensError) as error:
+            with_recipes(new={"method": method, "start_epoch": start, **needs})
+        assert str(error.value) == (
+            f"config.recipes.new.start_epoch: {method} would start after epoch {start}, but the training on digits "
+            "ends with epoch 10; lower it"
+        )
+    with_recipes(new={"method": method, "start_epoch": 9, **needs})
+    longer = {"method": method, "start_epoch": 10, "training": {"epochs": 11}, **needs}
+    assert run_spec(with_recipes(new=longer), "digits", "new")["method"]["parameters"]["start_epoch"] == 10
+
+
+def test_the_default_of_a_start_epoch_is_held_against_the_epochs_too():
+    with pytest.raises(RobustlensError, match=r"config.recipes.new.start_epoch: dafa would start after epoch 70, but"):
+        with_recipes(new={"method": "dafa"})
+
+
+def test_methods_that_start_late_are_found():
+    assert {"cfa", "dafa", "gairat", "mail-at", "mail-trades"} <= set(STARTING)
 
 
 def test_a_recipe_takes_something_of_the_training_away_by_null():

@@ -57,7 +57,7 @@ def test_the_most_and_least_robust_and_the_most_accurate_recipe_are_named(tmp_pa
     ]
     assert found.name == "light-headlines"
     assert "on scikit-learn digits: accuracy in %, best checkpoint. Embedded scale" in found.caption
-    assert found.notes[0] == "Test images of each run: 30 under AutoAttack, 1,397 without attack."
+    assert found.notes[0] == "Test images of each run: 30 under AutoAttack; 1,397 without attack."
 
 
 def test_without_autoattack_recipes_are_compared_under_the_attack_that_leaves_least(tmp_path):

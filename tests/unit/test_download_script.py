@@ -83,11 +83,19 @@ def test_a_dataset_that_is_a_folder_is_counted(tmp_path):
 def test_a_folder_that_is_not_there_or_has_no_images_is_told(tmp_path):
     folder = tmp_path / "imagenet"
     where = re.escape(f"put it, or a link to it, at {folder} (as the authors do)")
-    with pytest.raises(RobustlensError, match=f"train: No such file or directory; .*{where}"):
+    with pytest.raises(RobustlensError, match=f"val: No such file or directory; .*{where}"):
+        count_images(folder, "as the authors do")
+    images(folder, "train/a/labels.txt")
+    with pytest.raises(RobustlensError, match=f"train: no folders with images in it; .*{where}"):
         count_images(folder, "as the authors do")
     images(folder, "train/a/1.JPEG", "val/1.JPEG", "val/a/labels.txt")
     with pytest.raises(RobustlensError, match=f"val: no folders with images in it; .*{where}"):
         count_images(folder, "as the authors do")
+
+
+def test_a_folder_to_evaluate_on_needs_no_training_images(tmp_path):
+    images(tmp_path, "val/a/1.JPEG")
+    assert count_images(tmp_path, "") == {"val": {"classes": 1, "images": 1}}
 
 
 # Progress ---------------------------------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ def test_a_table_in_l2_alone_says_so_below(builder, tmp_path):
     assert not any("Trained under" in note for note in table.notes)
     own = builder.build(told(), evaluations=files)  # trained in L-inf: one sentence says both
     assert [note for note in own.notes if "under L" in note] == [
-        f"Trained under {LINF}, but evaluated under {L2} on digits: MART, TRADES."
+        f"Trained under {LINF}, but evaluated under {L2} on digits: MART; TRADES."
     ]
 
 

@@ -74,6 +74,16 @@ def test_imagenet_can_leave_its_training_images_alone(tmp_path):
     assert np.array_equal(source.images, made.images[-2:]) and source.labels.tolist() == [0, 1] and source.test == 2
 
 
+def test_all_classes_of_imagenet_are_called_by_words(tmp_path):
+    """One small image for each; ids in the order of the classes."""
+    image = archives.jpeg(4, 4, seed=0)
+    files = {f"imagenet/val/n{number:08d}/1.JPEG": image for number in range(1, 1001)}
+    source = read(ImageNet(resize=4, size=4), archives.Made(files, np.empty(0), [], [], test=1000), tmp_path)
+    assert source.labels.tolist() == list(range(1000)) and len(set(source.classes)) == 1000
+    found = [source.classes[number] for number in (0, 134, 388, 999)]
+    assert found == ["tench", "crane bird", "giant panda", "toilet tissue"]
+
+
 def test_tiny_imagenet_names_classes_that_share_a_word_by_their_id_too(tmp_path):
     made = archives.tiny_imagenet_200()
     words = b"n01443537\tcrane, bird\nn02124075\tcrane\n"

@@ -98,7 +98,7 @@ def test_robustness_says_which_rows_have_one_seed(tmp_path, study):
     assert [str(cell) for cell in table.rows[3].cells] == ["75.0", "75.0", "\u2013"] * 2
     assert "±" in str(table.rows[1].cells[0])
     assert "± is the standard deviation over 3 seeds (n \u2212 1)." in table.notes
-    assert "One seed, so that no spread can be given: GAIRAT, MAIL-AT." in table.notes
+    assert "One seed, so that no spread can be given: GAIRAT; MAIL-AT." in table.notes
 
 
 def pgd_on_the_same(index):

@@ -36,7 +36,7 @@ def test_recipes_that_were_trained_under_another_threat_are_named_together():
         ("svhn", "unknown", OTHER_THREAT),
     )
     assert threats.notes(rows, CONTEXT) == [
-        "Trained under L∞, ε = 3/16, but evaluated under L2, ε = 0.5 on Digits: SAT, TRADES.",
+        "Trained under L∞, ε = 3/16, but evaluated under L2, ε = 0.5 on Digits: SAT; TRADES.",
         "Trained under L∞, ε = 3/16, but evaluated under L2, ε = 0.5 on svhn: SAT.",
     ]
     assert all(latex(note) for note in threats.notes(rows, CONTEXT))

@@ -54,7 +54,7 @@ def test_one_study_lists_the_recipes_with_the_most_seeds_and_names_where_the_oth
         [
             "before",
             BEGIN,
-            "Accuracy in %, mean ± standard deviation over 3 seeds; test images: clean on 1,397, AutoAttack on 30.",
+            "Accuracy in %, mean ± standard deviation over 3 seeds; test images: clean on 1,397; AutoAttack on 30.",
             "",
             "| recipe | Best checkpoint: clean | Best checkpoint: AutoAttack |",
             "|---|---|---|",

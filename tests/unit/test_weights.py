@@ -153,6 +153,30 @@ def test_a_file_with_another_normalisation_is_refused(layout: str, normalisation
     refused(tmp_path / "w.pt", architecture, expected)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_checkpoint_of_the_robustness_library_for_imagenet(zipped: bool, tmp_path: Path):
+    """As its `train_model` saves it: DataParallel around the classifier, the attacker's copy and the normalisation,
+    and beside them the optimiser, the schedule and what it logs (Salman et al. 2020, Engstrom et al. 2019)."""
+    imagenet = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    architecture = {"family": "imagenet-resnet", "depth": 18, "normalisation": imagenet}
+    network = trained(architecture)
+    inside = network.network.state_dict()
+    new = {name: torch.tensor(imagenet[key])[:, None, None] for name, key in (("new_mean", "mean"), ("new_std", "std"))}
+    parts = {"model.": inside, "attacker.model.": inside, "normalizer.": new, "attacker.normalize.": new}
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    content = {
+        "model": {f"module.{prefix}{key}": tensor for prefix, part in parts.items() for key, tensor in part.items()},
+        "optimizer": optimiser.state_dict(),
+        "schedule": torch.optim.lr_scheduler.StepLR(optimiser, 30).state_dict(),
+        "epoch": 90,
+        "amp": "N/A",
+        "nat_prec1": torch.tensor(63.86),
+    }
+    torch.save(content, tmp_path / "w.ckpt", _use_new_zipfile_serialization=zipped)
+    same_function(tmp_path / "w.ckpt", network, architecture)
+    refused(tmp_path / "w.ckpt", architecture | {"normalisation": CIFAR}, r"normalises inputs by \{'mean': \[0\.485, 0")
+
+
 def test_a_mean_without_a_deviation_is_refused(tmp_path: Path):
     torch.save(trained().state_dict() | {"mu": torch.zeros(1, 3, 1, 1)}, tmp_path / "w.pt")
     refused(tmp_path / "w.pt", RESNET, "1 means and 0 deviations")

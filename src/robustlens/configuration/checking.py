@@ -45,6 +45,7 @@ def check_trainings(config: Config, schema: Config, runs: Iterable[tuple[str, st
         where = f"config.recipes.{recipe}.training" if "training" in chosen else f"config.datasets.{dataset}.training"
         _check_training(settings, where)
         _check_padding(settings["augmentation"], smallest_side(config, dataset), where)
+        _check_start(chosen, settings["epochs"], recipe, dataset)
         head = component("methods", chosen["method"], f"config.recipes.{recipe}.method").head
         if head and architecture(config, dataset, recipe).get("head") != head:
             raise RobustlensError(
@@ -55,6 +56,16 @@ def check_trainings(config: Config, schema: Config, runs: Iterable[tuple[str, st
             raise RobustlensError(
                 f"config.recipes.{recipe}.start_from: {start} has another architecture on {dataset}; give both the same"
             )
+
+
+def _check_start(chosen: Config, epochs: int, recipe: str, dataset: str) -> None:
+    """What a method does after an epoch `start_epoch`, it never does in a run of no more epochs."""
+    start = chosen.get("start_epoch", 0)
+    if start >= epochs:
+        raise RobustlensError(
+            f"config.recipes.{recipe}.start_epoch: {chosen['method']} would start after epoch {start}, but the "
+            f"training on {dataset} ends with epoch {epochs}; lower it"
+        )
 
 
 def _check_training(settings: Config, where: str) -> None:
@@ -68,6 +79,17 @@ def _check_training(settings: Config, where: str) -> None:
     late = [epoch for epoch in settings["checkpoints"] if epoch > settings["epochs"]]
     if late:
         raise RobustlensError(f"{where}.checkpoints: {late[0]} is after the last epoch, {settings['epochs']}")
+    perturbed = settings["weight_perturbation"].get("start_epoch", 0)
+    if perturbed >= settings["epochs"]:
+        raise RobustlensError(
+            f"{where}.weight_perturbation.start_epoch: weights would be perturbed after epoch {perturbed}, but the "
+            f"training ends with epoch {settings['epochs']}; lower it"
+        )
+    averaged = settings["averaging"].get("start_epoch", 1)
+    if averaged > settings["epochs"]:
+        raise RobustlensError(
+            f"{where}.averaging.start_epoch: {averaged} is after the last epoch, {settings['epochs']}; lower it"
+        )
     warmup = settings["schedule"].get("warmup")
     if warmup and warmup["epochs"] >= settings["epochs"]:
         raise RobustlensError(

@@ -117,8 +117,10 @@ def _check_names(config: Config, cohort: Config, where: str) -> None:
                 raise RobustlensError(
                     f"{place}: {dataset} has no class {max(removed)}; its classes are 0 to {count - 1}"
                 )
-            if len(removed) == count:
-                raise RobustlensError(f"{place}: these are all classes of {dataset}; leave some to train on")
+            left = sorted({*range(count)} - {*removed})
+            if len(left) < 2:
+                what = f"class {left[0]} alone would be left of" if left else "these are all classes of"
+                raise RobustlensError(f"{place}: {what} {dataset}; leave at least two to tell apart")
 
 
 def _check_declared(config: Config, study: Config, cohort: Config, declared: Cohort, where: str) -> None:

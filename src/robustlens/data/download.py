@@ -89,12 +89,13 @@ def receipt(archive: dict, folder: Path) -> dict:
 
 
 def count_images(folder: Path, layout: str) -> dict[str, dict[str, int]]:
-    """Classes and images of the splits `train` and `val` of a dataset that is a folder of <split>/<class>/<image>.
+    """Classes and images of a dataset that is a folder of <split>/<class>/<image>: of `val`, and of `train` where there
+    is one, because evaluations need none. Who trains on it hears of a missing one from the dataset's reader.
 
     Raises RobustlensError, which quotes `layout` (what the folder should look like), for a split without images.
     """
     counts = {}
-    for split in ("train", "val"):
+    for split in ("train", "val") if (folder / "train").exists() else ("val",):
         try:
             classes = [entry.path for entry in os.scandir(folder / split) if entry.is_dir()]
             images = sum(entry.name.lower().endswith(IMAGES) for path in classes for entry in os.scandir(path))

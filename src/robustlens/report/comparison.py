@@ -60,5 +60,5 @@ def seeds_notes(seeds: pd.Series, recipes: Iterable[str], context: Context) -> l
     span = f"{several.min()}" if several.min() == several.max() else f"{several.min()} to {several.max()}"
     notes = [f"± is the standard deviation over {span} seeds (n \u2212 1)."]
     if len(single):
-        notes.append(f"One seed, so that no spread can be given: {', '.join(map(context.recipe_label, single.index))}.")
+        notes.append(f"One seed, so that no spread can be given: {'; '.join(map(context.recipe_label, single.index))}.")
     return notes

@@ -152,4 +152,4 @@ def _images(attacks: list[str], picked: list[tuple[str, Recipe]]) -> str:
         images = min((cell.n_images for cell in cells if cell.n_images), default=None)
         if images:
             parts.append(f"{images:,} {'without attack' if attack == 'clean' else f'under {attack}'}")
-    return f"Test images of each run: {', '.join(parts)}." if parts else ""
+    return f"Test images of each run: {'; '.join(parts)}." if parts else ""

@@ -77,7 +77,7 @@ def notes(evaluations: pd.DataFrame, context: Context) -> list[str]:
         if not group and (dataset, threat) not in told and norm(threat, context) != "linf"
     ] + [
         f"Trained under {label(trained, context)}, but evaluated under {label(threat, context)} on "
-        f"{context.dataset_title(dataset)}: {', '.join(recipes)}."
+        f"{context.dataset_title(dataset)}: {'; '.join(recipes)}."
         for (dataset, trained, threat), recipes in found.items()
     ]
 

@@ -57,7 +57,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     )
     first = [context.recipe_label(group[0]) for group in rows[0][:-1]]
     if first:
-        text += f" Off the scale of the others, and on axes of their own: {', '.join(first)}."
+        text += f" Off the scale of the others, and on axes of their own: {'; '.join(first)}."
     if runs["threat"].nunique() > 1:
         text += " Threats differ: each classifier is attacked under that of its training, unless stated otherwise."
     text = " ".join([text, *threats.notes(runs, context)])

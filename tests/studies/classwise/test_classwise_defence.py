@@ -180,7 +180,7 @@ def test_several_removed_classes_are_refused(tmp_path):
 
 def test_superclasses_of_a_dataset_without_a_class_do_without_it():
     """Of the classes 1, 2 and 5 of six, renumbered 0 to 2."""
-    sheet = {"classes": ["b", "c", "f"], "classes_of_source": {"kept": [1, 2, 5]}}
+    sheet = {"classes": ["b", "c", "f"], "classes_of_source": {"kept": [1, 2, 5], "names": list("abcdef")}}
     assert of_sheet(sheet, {"low": [0, 1, 2], "middle": [3, 4], "high": [5]}) == {
         "names": ["b", "c", "f"],
         "superclasses": {"low": [0, 1], "high": [2]},

@@ -11,6 +11,8 @@ from safetensors.numpy import save_file
 from scipy import stats
 
 from robustlens.analysis.classwise import kendall, spearman
+from robustlens.configuration import entry
+from robustlens.data.source import Source, with_classes
 from robustlens.errors import RobustlensError
 from studies.classwise import class_names, consistency, drops, errors
 from studies.classwise.halves import each_way, halves
@@ -23,7 +25,7 @@ from studies.classwise.weights import norm_correlation, read_norms
 
 def test_superclasses_of_a_dataset_without_some_classes_are_renumbered(tmp_path):
     whole = {"things": [0, 3], "animals": [1, 2], "people": [4]}
-    sheet = {"classes": ["dog", "car"], "classes_of_source": {"kept": [2, 3], "names": [], "without": []}}
+    sheet = {"classes": ["dog", "car"], "classes_of_source": {"kept": [2, 3], "names": list("abcde")}}
     found = class_names.of_sheet(sheet, whole)
     assert found == {"names": ["dog", "car"], "superclasses": {"things": [1], "animals": [0]}}
     everything = class_names.of_sheet({"classes": list("abcde")}, whole)
@@ -31,6 +33,31 @@ def test_superclasses_of_a_dataset_without_some_classes_are_renumbered(tmp_path)
     (tmp_path / "few.json").write_text(json.dumps(found))
     names = class_names.read_class_names([tmp_path / "few.json"])["few"]
     assert names.names == ("dog", "car") and names.superclasses == {"things": [1], "animals": [0]}
+
+
+@pytest.mark.parametrize("reader", ["cifar10", "cifar100", "stl10", "imagenet"])
+@pytest.mark.parametrize("removed", [[3], [0, 1], [0, 1, 8]])
+def test_a_removed_class_is_in_no_superclass_and_the_others_keep_theirs(reader, removed):
+    catalogue = entry(reader)
+    names = [f"class {c}" for c in range(catalogue["classes"])]
+    kept = [c for c in range(len(names)) if c not in removed]
+    source = Source(np.zeros((len(names), 1, 1, 1), np.uint8), np.arange(len(names)), names)
+    smaller, facts = with_classes(source, kept)
+    found = class_names.of_sheet(facts | {"classes": smaller.classes}, catalogue["superclasses"])
+    before = {names[c]: name for name, group in catalogue["superclasses"].items() for c in group if c in kept}
+    after = {found["names"][c]: name for name, group in found["superclasses"].items() for c in group}
+    assert after == before and sum(map(len, found["superclasses"].values())) == len(kept)
+
+
+def test_a_single_superclass_that_is_left_is_none():
+    sheet = {"classes": ["bird", "cat"], "classes_of_source": {"kept": [2, 3], "names": list("abcdefghij")}}
+    assert class_names.of_sheet(sheet, entry("cifar10")["superclasses"])["superclasses"] == {}
+
+
+def test_superclasses_of_other_classes_than_the_dataset_s_are_none():
+    """A folder with some of ImageNet's classes numbers them anew."""
+    sheet = {"classes": ["n01440764", "n01443537"]}
+    assert class_names.of_sheet(sheet, entry("imagenet")["superclasses"])["superclasses"] == {}
 
 
 # Consistency ----------------------------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def _notes(
     if len(single) == len({row.label for row in rows}):
         notes.append("One seed of each recipe is compared.")
     elif single:
-        notes.append(f"One seed is compared of {', '.join(single)}.")
+        notes.append(f"One seed is compared of {'; '.join(single)}.")
     images = (
         runs.groupby(["attack", "dataset", "recipe", "seed", "threat"]).size().groupby("attack").agg(["min", "max"])
     )
@@ -114,4 +114,4 @@ def _notes(
         f"{context.attack_label(attack)} {low}" + (f" to {high}" if high > low else "")
         for attack, (low, high) in images.reindex(attacks).iterrows()
     ]
-    return [*notes, f"Test images per seed: {', '.join(spans)}."]
+    return [*notes, f"Test images per seed: {'; '.join(spans)}."]
