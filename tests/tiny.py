@@ -14,6 +14,8 @@ from robustlens.configuration import merge
 from robustlens.data.digits import Digits
 from robustlens.data.prepared import PreparedDataset, Split, load
 from robustlens.data.source import Source, split_positions, write_prepared
+from robustlens.models.weights import build, save_weights
+from robustlens.parameters import component
 from robustlens.training.images import Images
 from robustlens.training.loop import Interrupted
 from robustlens.training.result import TrainedRun
@@ -164,8 +166,19 @@ def colour_spec(method: str = "sat", **settings: object) -> dict[str, Any]:
     }
 
 
-def made(spec: dict[str, Any], data: PreparedDataset, folder: Path) -> Training:
-    return training(spec, data, RunState(folder, "digest"))
+def made(spec: dict[str, Any], data: PreparedDataset, folder: Path, **others: Any) -> Training:
+    return training(spec, data, RunState(folder, "digest"), **others)
+
+
+def with_networks(spec: dict[str, Any], folder: Path, architecture: dict) -> tuple[dict[str, Any], dict[str, Path]]:
+    """The specification with this architecture for all other networks that its method needs, and files with fresh
+    weights of the given ones."""
+    method = component("methods", spec["method"]["name"], "here")
+    given = {name: folder / f"{name}.safetensors" for name in method.given}
+    for file in given.values():
+        save_weights(build(architecture, 3, 3).state_dict(), file)
+    others = {name: {"architecture": architecture} for name in given}
+    return spec | {"given": others, "parts": dict.fromkeys(method.parts, architecture)}, given
 
 
 def after_each_step(run: Training, epochs: int = 1) -> Iterator[tuple[int, dict[str, Tensor]]]:

@@ -75,7 +75,8 @@ def sizes(x: Tensor, x_adv: Tensor) -> np.ndarray:
 @pytest.mark.parametrize("method", ATTACKING)
 def test_every_method_trains_on_images_of_the_l2_ball(method, tmp_path):
     """Three steps of 1/4 in a ball of 3/4, or in one that the method gives to the image."""
-    for x, _, x_adv, threat in attacked(tiny.made(spec(method), DATA, tmp_path)):
+    of_method, given = tiny.with_networks(spec(method), tmp_path, spec(method)["architecture"])
+    for x, _, x_adv, threat in attacked(tiny.made(of_method, DATA, tmp_path, weights=given)):
         moved, radii = sizes(x, x_adv), torch.as_tensor(threat.epsilon).double().flatten().numpy()
         assert threat.norm == "l2" and (moved <= radii + 1e-6).all() and (moved > 0.5).any()
         assert x_adv.min() >= 0 and x_adv.max() <= 1

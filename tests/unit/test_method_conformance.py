@@ -12,7 +12,7 @@ from robustlens.attacks.threat import Threat
 from robustlens.learning.learner import Learner
 from robustlens.learning.method import Attacked, Batch, Method, batch_of
 from robustlens.models.inference import InferenceModel
-from robustlens.models.weights import build, save_weights
+from robustlens.models.weights import build
 from robustlens.parameters import create, names
 from robustlens.seeds import generator
 
@@ -122,11 +122,7 @@ def test_a_training_that_is_stopped_after_every_step_leaves_the_same_bytes(name,
     spec, data = tiny.colour_spec(method=name), tiny.random_images((3, 8, 8))
     method = create("methods", name, late)
     spec = spec | {"method": {"name": name, "parameters": late}, "architecture": architecture_of(method)}
-    given = {other: tmp_path / f"{other}.safetensors" for other in method.GIVEN}
-    spec |= {"given": {other: {"architecture": ARCHITECTURE} for other in given}}
-    spec |= {"parts": {part: ARCHITECTURE for part in method.PARTS}}
-    for file in given.values():
-        save_weights(build(ARCHITECTURE, 3, 3).state_dict(), file)
+    spec, given = tiny.with_networks(spec, tmp_path, spec["architecture"])
     once = tiny.train(spec, data, tmp_path / "once", weights=given)
     every_step = set(range(1, 2 * tiny.STEPS_PER_EPOCH + 1))
     again = tiny.train(spec, data, tmp_path / "again", every_step, weights=given)

@@ -20,17 +20,22 @@ from robustlens.learning.method import Attacked, batch_of
 from robustlens.methods.cfa import Cfa
 from robustlens.methods.class_weighted_sat import ClassWeightedSat
 from robustlens.methods.dafa import Dafa
+from robustlens.methods.fat import Fat
 from robustlens.methods.frl import Frl
 from robustlens.methods.gairat import Gairat
+from robustlens.methods.hat import Hat
 from robustlens.methods.he import He
+from robustlens.methods.lbgat import Lbgat
 from robustlens.methods.mail_at import MailAt
 from robustlens.methods.mail_trades import MailTrades, margin_weight
 from robustlens.methods.mart import Mart
 from robustlens.methods.sat import SAT
+from robustlens.methods.score import Score
+from robustlens.methods.shared_lbgat import SharedLbgat
 from robustlens.methods.standard import Standard
 from robustlens.methods.trades import Trades
 from robustlens.methods.weat import Weat
-from robustlens.parameters import names
+from robustlens.parameters import component, names
 
 # Right on both images; right, then fooled; wrong on both; low logits, so that the natural energy is positive.
 LABELS = [0, 2, 1, 3]
@@ -151,6 +156,21 @@ def cfa_loss(z: list[float], a: list[float], y: int, beta: float) -> float:
     return (cross_entropy(z, y) + beta * kl(z, a)) / (1 + beta)
 
 
+def squared(p: list[float], q: list[float]) -> float:
+    return sum((a - b) ** 2 for a, b in zip(p, q, strict=True))
+
+
+def one_hot(y: int) -> list[float]:
+    return [float(k == y) for k in range(CLASSES)]
+
+
+def score(z: list[float], a: list[float], y: int, clip: float, beta: float | None = None) -> float:
+    """On SAT without a beta."""
+    p, q = softmax(z), softmax(a)
+    distance = squared(q, one_hot(y)) if beta is None else squared(p, one_hot(y)) + beta * squared(p, q)
+    return max(0.0, distance - clip**2 - clip**2 / (CLASSES - 1))
+
+
 CASES = [
     Case("standard", Standard(), lambda z, a, y, w: cross_entropy(z, y)),
     Case("he", He(), lambda z, a, y, w: he(a, y, 10, 0.2)),
@@ -256,6 +276,15 @@ CASES = [
         lambda z, a, y: WEIGHTS[y],
         memory={"weight": WEIGHTS},
     ),
+    Case("fat", Fat(), lambda z, a, y, w: cross_entropy(a, y)),
+    Case("fat on trades", Fat("trades", beta=2.5), lambda z, a, y, w: cross_entropy(z, y) + 2.5 * kl(z, a)),
+    Case("fat on mart", Fat("mart", beta=2.5), lambda z, a, y, w: mart_loss(z, a, y, 2.5)),
+    Case("score", Score(), lambda z, a, y, w: score(z, a, y, 0.4)),
+    Case("score, an image clipped", Score(clip=0.7), lambda z, a, y, w: score(z, a, y, 0.7)),
+    Case("score on trades", Score("trades", clip=0.3), lambda z, a, y, w: score(z, a, y, 0.3, 6)),
+    Case("score on trades, clipped", Score("trades", 0.5, 0.5), lambda z, a, y, w: score(z, a, y, 0.5, 0.5)),
+    Case("shared lbgat", SharedLbgat(), lambda z, a, y, w: cross_entropy(z, y) + squared(z, a) / CLASSES),
+    Case("cfa, fat", Cfa(base="fat"), lambda z, a, y, w: cross_entropy(a, y), memory={"beta": BETAS}),
     Case("cfa, sat", Cfa(base="sat"), lambda z, a, y, w: cross_entropy(a, y), memory={"beta": BETAS}),
     Case("cfa, trades, all classes alike", Cfa(), lambda z, a, y, w: cfa_loss(z, a, y, 6)),
     Case("cfa, trades", Cfa(), lambda z, a, y, w: cfa_loss(z, a, y, BETAS[y]), memory={"beta": BETAS}),
@@ -313,10 +342,24 @@ def test_forwards_are_one_per_kind_of_image_natural_first():
         Weat(variant="adv"),
         Dafa(),
         He("trades"),
+        Fat("trades"),
+        Fat("mart"),
     ):
         assert run(method, 1)[1].calls == [natural, adversarial]
-    for method in (SAT(), MailAt(start_epoch=0), Gairat(start_epoch=0), ClassWeightedSat(), Cfa(base="sat"), He()):
+    for method in (
+        SAT(),
+        MailAt(start_epoch=0),
+        Gairat(start_epoch=0),
+        ClassWeightedSat(),
+        Cfa(base="sat"),
+        Cfa(base="fat"),
+        He(),
+        Fat(),
+        Score(),
+    ):
         assert run(method, 1)[1].calls == [adversarial]
+    for method in (Score("trades"), SharedLbgat()):
+        assert run(method, 1)[1].calls == [adversarial, natural]
     assert run(Standard(), 1)[1].calls == [natural]
     for method in (Trades(natural_again=True), Cfa(base="trades"), Frl()):
         assert run(method, 1)[1].calls == [natural, adversarial, natural]
@@ -338,6 +381,9 @@ def test_forwards_are_one_per_kind_of_image_natural_first():
         (Cfa(base="sat"), "ce", "uniform"),
         (Cfa(base="trades"), "kl", "gaussian"),
         (Frl(), "kl", "gaussian"),
+        (Lbgat(), "kl", "gaussian"),
+        (SharedLbgat(), "kl", "gaussian"),
+        (Hat(), "kl", "gaussian"),
     ],
 )
 def test_attack_of_each_method(method: Any, loss: str, start: str):
@@ -372,9 +418,14 @@ def test_gairat_counts_the_steps_that_began_at_a_point_still_classified_correctl
 
 
 def test_every_method_has_a_case():
-    assert {type(case.method).__module__.rpartition(".")[2].replace("_", "-") for case in CASES} == set(
-        names("methods")
-    )
+    """Those with other networks beside the classifier have test files of their own."""
+    alone = {name for name in names("methods") if not others_of(name)}
+    assert {type(case.method).__module__.rpartition(".")[2].replace("_", "-") for case in CASES} == alone
+
+
+def others_of(method: str) -> tuple[str, ...]:
+    found = component("methods", method, "here")
+    return found.given + found.parts
 
 
 # By kappa of 7 steps, as docs/fidelity.md has them: the formula, and the released code, which rounds 7/2 down.

@@ -106,19 +106,31 @@ def test_an_image_that_is_misclassified_costs_the_library_s_attacks_a_look(famil
 
 
 @pytest.mark.parametrize(
-    ("method", "attack", "losses"),
+    ("method", "parameters", "attack", "losses"),
     [
-        ("standard", (0, 0), 1),
-        ("sat", (7, 7), 1),
-        ("trades", (8, 7), 2),  # the natural softmax of the KL is one pass more
-        ("mart", (7, 7), 2),
-        ("mail-trades", (8, 7), 2),
-        ("weat", (8, 7), 2),
+        ("standard", {}, (0, 0), 1),
+        ("sat", {}, (7, 7), 1),
+        ("trades", {}, (8, 7), 2),  # the natural softmax of the KL is one pass more
+        ("mart", {}, (7, 7), 2),
+        ("mail-trades", {}, (8, 7), 2),
+        ("weat", {}, (8, 7), 2),
+        ("lbgat", {"beta": 0.0}, (8, 7), 3),  # the classifier's natural pass among them
+        ("lbgat", {"beta": 6.0}, (8, 7), 3),
+        ("shared-lbgat", {}, (8, 7), 2),
+        ("shared-lbgat", {"batchnorm": "split", "stop_gradient": True}, (8, 7), 2),
+        ("hat", {}, (8, 7), 3 + 1 / 3),  # the helper is only looked at
+        ("score", {}, (7, 7), 1),
+        ("score", {"base": "trades"}, (8, 7), 2),
+        ("fat", {}, (7, 7), 1),  # all steps, whichever images have stopped
+        ("fat", {"base": "trades"}, (8, 7), 2),
+        ("fat", {"base": "mart"}, (7, 7), 2),
+        ("cfa", {"base": "fat"}, (7, 7), 1),
+        ("arrest", {}, (9, 7), 1),  # two more looks decide which images are replaced
     ],
 )
-def test_a_training_step_makes_the_passes_of_its_method(method, attack, losses):
-    found, counted = training_passes(method, {}, attack_steps=7)
-    assert ((found.forwards, found.gradients), counted) == (attack, losses)
+def test_a_training_step_makes_the_passes_of_its_method(method, parameters, attack, losses):
+    found, counted = training_passes(method, parameters, attack_steps=7)
+    assert (found.forwards, found.gradients) == attack and counted == pytest.approx(losses, rel=1e-12)
 
 
 def test_the_feature_network_is_known_without_being_built():

@@ -48,8 +48,9 @@ class Passes:
 
 
 class CountingNetwork(nn.Module):
-    """A linear classifier that counts the images that pass forward, and those that get a gradient. Whichever layer it
-    is asked for by name, it has one, whose output is a map (B, CHANNELS, 1, 1)."""
+    """A linear classifier that counts the images that pass forward, those of them that are only looked at (their logits
+    have no gradient), and those that get a gradient. Whichever layer it is asked for by name, it has one, whose output
+    is a map (B, CHANNELS, 1, 1)."""
 
     def __init__(self, classes: int, device: torch.device | str = "cpu"):
         super().__init__()
@@ -58,7 +59,7 @@ class CountingNetwork(nn.Module):
         with torch.no_grad():
             self.linear.weight.copy_(torch.randn(self.linear.weight.shape, generator=generator))
         self.layers = nn.ModuleDict()
-        self.forwards = self.gradients = 0
+        self.forwards = self.looks = self.gradients = 0
 
     def get_submodule(self, target: str) -> nn.Module:
         name = target.replace(".", "-")
@@ -76,7 +77,9 @@ class CountingNetwork(nn.Module):
             x.register_hook(self._gradient)
         for layer in self.layers.values():
             layer(x.flatten(1)[:, :CHANNELS, None, None].float())
-        return self.linear(self.features(x))
+        logits = self.linear(self.features(x))
+        self.looks += 0 if logits.requires_grad else len(x)
+        return logits
 
     def _gradient(self, gradient: Tensor) -> None:
         self.gradients += len(gradient)
@@ -84,7 +87,7 @@ class CountingNetwork(nn.Module):
     def read(self) -> tuple[int, int]:
         """Forwards and gradients since the last reading."""
         counted = self.forwards, self.gradients
-        self.forwards = self.gradients = 0
+        self.forwards = self.looks = self.gradients = 0
         return counted
 
 
@@ -110,9 +113,10 @@ def attack_passes(
     )
 
 
-def training_passes(method: str, parameters: dict, attack_steps: int) -> tuple[Passes, int]:
-    """A training step: its attack, and how many forward passes its loss makes with a gradient of the parameters. Passes
-    of what is trained beside the classifier, or given, count as the classifier's."""
+def training_passes(method: str, parameters: dict, attack_steps: int) -> tuple[Passes, float]:
+    """A training step: its attack, and how many forward passes its loss makes with a gradient of the parameters; one
+    without, such as a look of a given network, is a third of that. Passes of what is trained beside the classifier, or
+    given, count as the classifier's."""
     chosen = create("methods", method, parameters)
     attack, built = chosen.attack(attack_steps), []
 
@@ -129,7 +133,8 @@ def training_passes(method: str, parameters: dict, attack_steps: int) -> tuple[P
     found = attack(learner, x, y, NOWHERE, torch.Generator().manual_seed(0)) if attack else x
     passes = sum((Passes(*one.read()) for one in built), Passes(0, 0))
     chosen.loss(learner, batch_of(x, y, found, epoch=1))
-    return passes * (1 / len(x)), sum(one.read()[0] for one in built) // len(x)
+    losses = sum(one.forwards - one.looks + one.looks / 3 for one in built)
+    return passes * (1 / len(x)), losses / len(x)
 
 
 def _counted(attack: object, classes: int, robust: bool, device: torch.device | str) -> Passes:
