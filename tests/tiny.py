@@ -57,6 +57,8 @@ EMA = {"name": "ema", "decay": 0.8}
 SWA = {"name": "swa", "start_epoch": 2, "every_steps": 2}
 AWP = {"name": "awp", "gamma": 0.01, "start_epoch": 1}
 MIX = {"generator": "noise", "ratio": 1.0, "gamma": 0.4, "augmented": True}
+# Parameters that a method needs, for the network of `colour_spec`.
+NEEDED: dict[str, dict[str, Any]] = {"arat": {"layers": ["layer2.0.bn1", "layer2.0.bn2"]}}
 SMALL_CNN = {"architecture": {"family": "small-cnn", "dropout": 0.5}}
 # How near two ways to compute the same few steps in float64 come. It rounds at 1e-16; the gradient of a KL of almost
 # equal distributions loses three digits of that, and the steps after it another one.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
+from robustlens.errors import RobustlensError
 from robustlens.learning.method import Attacked
 from robustlens.methods.sat import SAT
 from robustlens.models.inference import InferenceModel
@@ -37,11 +38,18 @@ class Radii(SAT):
 def spec(method: str) -> dict:
     """Two epochs of three steps, weights by instance from the second on; slow, so that no network becomes so sure that
     its KL has no gradient."""
-    late = {"start_epoch": 1} if hasattr(create("methods", method, {}), "start_epoch") else {}
-    return tiny.colour_spec(learning_rate=0.001) | L2 | {"method": {"name": method, "parameters": late}}
+    parameters = tiny.NEEDED.get(method, {})
+    if hasattr(create("methods", method, parameters), "start_epoch"):
+        parameters = parameters | {"start_epoch": 1}
+    return tiny.colour_spec(learning_rate=0.001) | L2 | {"method": {"name": method, "parameters": parameters}}
 
 
-ATTACKING = [name for name in names("methods") if create("methods", name, {}).attack(3)]
+ONLY_LINF = ["off-centre-sat"]
+ATTACKING = [
+    name
+    for name in names("methods")
+    if create("methods", name, tiny.NEEDED.get(name, {})).attack(3) and name not in ONLY_LINF
+]
 
 
 @pytest.fixture
@@ -82,6 +90,12 @@ def test_every_method_trains_on_images_of_the_l2_ball(method, tmp_path):
         assert x_adv.min() >= 0 and x_adv.max() <= 1
         pixels = (x_adv - x).abs().flatten(1)  # they move as far as their slopes are steep, not all as far
         assert (pixels.amax(1) > 2.5 * pixels.median(1).values).all()
+
+
+@pytest.mark.parametrize("method", ONLY_LINF)
+def test_a_method_that_is_only_for_linf_is_refused(method, tmp_path):
+    with pytest.raises(RobustlensError, match="only for L-inf"):
+        tiny.train(spec(method), DATA, tmp_path)
 
 
 def test_radii_and_steps_of_classes_hold_for_each_image(per_class, tmp_path):

@@ -22,7 +22,7 @@ ARCHITECTURE = {"family": "resnet", "blocks": [1, 1], "width": 4}
 
 def made(name: str) -> Method:
     """From the first epoch on with all that it does."""
-    method = create("methods", name, {})
+    method = create("methods", name, tiny.NEEDED.get(name, {}))
     late = {"start_epoch": 0} if hasattr(method, "start_epoch") else {}
     return dataclasses.replace(method, **late)
 
@@ -118,10 +118,12 @@ def test_what_is_deployed_is_an_ordinary_classifier_that_folds_exactly(name):
 
 @pytest.mark.parametrize("name", names("methods"))
 def test_a_training_that_is_stopped_after_every_step_leaves_the_same_bytes(name, tmp_path):
-    late = {"start_epoch": 1} if hasattr(create("methods", name, {}), "start_epoch") else {}
+    parameters = tiny.NEEDED.get(name, {})
+    if hasattr(create("methods", name, parameters), "start_epoch"):
+        parameters = parameters | {"start_epoch": 1}
     spec, data = tiny.colour_spec(method=name), tiny.random_images((3, 8, 8))
-    method = create("methods", name, late)
-    spec = spec | {"method": {"name": name, "parameters": late}, "architecture": architecture_of(method)}
+    method = create("methods", name, parameters)
+    spec = spec | {"method": {"name": name, "parameters": parameters}, "architecture": architecture_of(method)}
     spec, given = tiny.with_networks(spec, tmp_path, spec["architecture"])
     once = tiny.train(spec, data, tmp_path / "once", weights=given)
     every_step = set(range(1, 2 * tiny.STEPS_PER_EPOCH + 1))

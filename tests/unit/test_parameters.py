@@ -222,8 +222,9 @@ def test_create_refuses_what_resolve_refuses():
 
 def test_checking_the_configuration_does_not_import_torch():
     program = (
-        "import sys; from robustlens.parameters import names, resolve\n"
-        "[resolve(group, name, {}, 'here') for group in ('methods', 'models') for name in names(group)]\n"
+        "import sys; from robustlens.parameters import component, names, resolve\n"
+        "[component(group, name, 'here') for group in ('methods', 'models') for name in names(group)]\n"
+        "resolve('methods', 'trades', {'beta': 3}, 'here')\n"
         "resolve('attacks', 'pgd', {'steps': 3}, 'here')\n"
         "heavy = {'torch', 'numpy', 'pandas', 'sklearn', 'robustlens.methods.trades'} & set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"

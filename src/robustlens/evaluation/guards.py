@@ -42,13 +42,15 @@ def check_logits(logits: Tensor) -> None:
         raise RobustlensError("the model returns probabilities; attacks and energies need logits: remove its softmax")
 
 
-def check_ball(x_adv: Tensor, x: Tensor, threat: Threat, attack: str) -> None:
-    """Every adversarial image is within epsilon of its image, up to rounding, which grows with a radius above 1."""
-    farthest = float(threat.distance(x_adv, x).max())
-    if farthest > threat.epsilon + TOLERANCE * max(1.0, threat.epsilon):
+def check_ball(x_adv: Tensor, x: Tensor, threat: Threat, attack: str, radii: float = 1.0) -> None:
+    """Every adversarial image is within so many epsilon of its image, up to rounding, which grows with a radius above
+    1. radii: 1, but for an attack that says that it goes further."""
+    farthest, allowed = float(threat.distance(x_adv, x).max()), radii * threat.epsilon
+    if farthest > allowed + TOLERANCE * max(1.0, allowed):
+        times = "" if radii == 1 else f"{radii:g} times "
         raise RobustlensError(
             f"{attack}: an adversarial image is {farthest:.6f} away in {threat.norm}, "
-            f"outside epsilon {threat.epsilon:.6f}"
+            f"outside {times}epsilon {threat.epsilon:.6f}"
         )
 
 

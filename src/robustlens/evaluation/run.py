@@ -46,7 +46,8 @@ def attack_split(
     attack's name and the batch's first position, not on what was attacked earlier. remembered: gets the name of a batch
     (the attack's, and that position) and a function that computes it; returns the batch.
     Raises RobustlensError for a model in train mode, images outside [0, 1], logits that are not finite or are
-    probabilities, adversarial images outside the ball, and an attack that changes the model.
+    probabilities, adversarial images outside the ball (of so many epsilon as the attack has `radii`; without a limit if
+    it is not `bounded`), and an attack that changes the model.
     """
     check_model(model)
     before = buffers_digest(model)
@@ -86,7 +87,7 @@ def _attack_batch(
     x_adv = x_adv.detach()
     check_images(x_adv, f"{name}: adversarial images")
     if getattr(attack, "bounded", True):
-        check_ball(x_adv, x, threat, name)
+        check_ball(x_adv, x, threat, name, getattr(attack, "radii", 1.0))
     with torch.no_grad():
         adversarial = model(x_adv)
     check_logits(adversarial)

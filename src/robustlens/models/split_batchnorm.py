@@ -1,4 +1,4 @@
-"""Two BatchNorms in place of one: natural and adversarial images share weights, but no statistics (Xie et al. 2020).
+"""Two BatchNorms in place of one: natural and adversarial images share the weights but no statistics (Xie et al. 2020).
 
 Each has an affine map of its own, too, as in AR-AT (Waseda et al. 2025).
 """
