@@ -1,0 +1,62 @@
+"""The studies beside the energy study, from its finished tiny run to their tables, figures and claims."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from every_study import STUDIES
+from flow import NOTHING, RESULTS, TINY, Outcome, ask, copy_of
+
+OVERLAY = "tests/tiny-studies.yaml"
+OTHERS = ("classwise", "invariance")
+AGAIN = "results/tiny/runs/digits/trades/seed1/best.safetensors"  # of the energy study alone
+
+
+def made(folder: Path, *arguments: str) -> Outcome:
+    """`snakemake <arguments>` with both configuration files."""
+    command = [sys.executable, "-m", "snakemake", *TINY, OVERLAY, "-c2", *arguments]
+    process = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return Outcome(process.returncode, process.stdout)
+
+
+@pytest.fixture(scope="module")
+def studied(finished, tmp_path_factory) -> tuple[Path, str]:
+    """The finished run with the other studies beside it, and what was printed."""
+    folder = copy_of(finished, tmp_path_factory.mktemp("studies") / "checkout")
+    code, output = made(folder, "-p", *OTHERS)
+    assert code == 0, output
+    return folder, output
+
+
+@pytest.mark.parametrize("study", OTHERS)
+def test_every_table_figure_and_claim_that_has_its_files_is_made(studied, study):
+    folder, _ = studied
+    place = folder / RESULTS / "studies" / study
+    tables = {file.stem for file in (place / "tables").glob("*.tex")} - {"claims"}
+    figures = {file.stem for file in (place / "figures").glob("*.pdf")}
+    assert {table.name for table in STUDIES[study].tables} == tables
+    assert {f"{figure.name}-digits" for figure in STUDIES[study].figures} == figures
+    with open(place / "claims.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) >= 10
+
+
+def test_nothing_is_left_to_do_and_what_was_there_was_not_made_again(studied, finished):
+    folder, output = studied
+    code, asked = ask(folder, "-n", "-c1", "--configfile", *TINY[1:], OVERLAY, *OTHERS)
+    assert code == 0 and NOTHING in asked
+    assert (folder / AGAIN).read_bytes() == (finished / AGAIN).read_bytes()
+    assert "/logs/train/digits/trades/seed1.log" not in output
+
+
+def test_every_result_has_a_certificate_of_what_it_was_made_from(studied):
+    folder, _ = studied
+    for kind in ("signs", "features"):
+        files = list((folder / RESULTS / kind).rglob("*.parquet"))
+        assert files
+        for file in files:
+            record = folder / RESULTS / "provenance" / file.relative_to(folder / RESULTS).with_suffix(".json")
+            assert file.name in {Path(name).name for name in json.loads(record.read_text())["outputs"]}
