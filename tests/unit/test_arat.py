@@ -31,7 +31,7 @@ TWO = ("layer2.0.bn1", "layer2.0.bn2")
 DATA = tiny.random_images((3, 8, 8))
 CLASSES, IMAGES = 3, 7
 
-# The equation, written out -----------------------------------------------------------------------------------------
+# The equation, written out ------------------------------------------------------------------------------------------
 
 
 class Equation:
@@ -418,7 +418,7 @@ def test_a_batch_of_one_image_is_refused_where_there_are_predictors(tmp_path):
     tiny.made(arat({"predictor": False}, batch_size=24), DATA, tmp_path)
 
 
-# The balance of the cross-entropies -----------------------------------------------------------------------------------
+# The balance of the cross-entropies ---------------------------------------------------------------------------------
 
 
 class Counting(nn.Module):
@@ -497,7 +497,7 @@ def test_a_run_balances_by_the_accuracy_before_each_of_its_epochs(tmp_path):
     assert len(seen) == 2 and all(found == pytest.approx(expected) for found, expected in seen)
 
 
-# Trainings ------------------------------------------------------------------------------------------------------------
+# Trainings ----------------------------------------------------------------------------------------------------------
 
 
 def checkpoint(weights: dict[str, Tensor], which: str) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ import robustlens.training.observing as observing
 from robustlens.errors import RobustlensError
 from robustlens.learning.observer import Observer
 from robustlens.methods.trades import Trades
-from robustlens.parameters import create, names
+from robustlens.parameters import component, create, names
 from robustlens.training.result import TrainedRun, statistics_table
 
 DATA = tiny.random_images((3, 8, 8))
@@ -170,6 +170,38 @@ def test_the_conflict_of_the_sheet_s_example():
     assert float(found["a-b/cosine/0"]) == pytest.approx(0.127995, abs=1e-6)
 
 
+def conflict(gradients: dict[str, list[float]]) -> dict[str, float]:
+    """What is found of terms that have these gradients of the four weights of a network."""
+    found = create("observers", "gradient-conflict", {}).of_step(
+        observing.Step(
+            learner=type("Learner", (), {"network": nn.Sequential(nn.Linear(4, 1, bias=False))})(),
+            batch=None,
+            terms={name: torch.tensor(g) for name, g in gradients.items()},
+            gradients=lambda term, parameters: [term.view(1, 4)],
+        ),
+        {},
+    )
+    return {name: float(value) for name, value in found.items()}
+
+
+def test_each_of_three_terms_is_compared_with_the_sum_of_the_others_as_well():
+    """a (1, -2, 0, 3), b (1, 1, 1, 0), c (-2, -2, 4, 0.5): b + c is g2 of the example above."""
+    gradients = {"a": [1.0, -2, 0, 3], "b": [1.0, 1, 1, 0], "c": [-2.0, -2, 4, 0.5]}
+    found = conflict(gradients)
+    pairs, others = ["a-b", "a-c", "b-c"], ["a-others", "b-others", "c-others"]
+    kinds = ("cosine", "conflict", "cosine/0", "conflict/0")
+    assert set(found) == {f"{names}/{kind}" for names in pairs + others for kind in kinds}
+    assert found["a-others/cosine"] == pytest.approx(0.127995, abs=1e-6) and found["a-others/conflict"] == 0.25
+    c, rest = gradients["c"], [2.0, -1, 1, 3]
+    cosine = (
+        sum(u * v for u, v in zip(c, rest, strict=True)) / (sum(u * u for u in c) * sum(v * v for v in rest)) ** 0.5
+    )
+    assert found["c-others/cosine/0"] == pytest.approx(cosine, rel=1e-6) and found["c-others/conflict"] == 0.25
+    assert found["a-b/cosine"] == pytest.approx(-1 / (14 * 3) ** 0.5, rel=1e-6)
+    two = conflict({name: gradients[name] for name in "ab"})
+    assert set(two) == {f"a-b/{kind}" for kind in kinds} and two["a-b/cosine"] == found["a-b/cosine"]
+
+
 @tiny.in_float64()
 def test_two_processes_find_what_one_does(tmp_path):
     data = tiny.random_images((1, 28, 28))
@@ -183,8 +215,9 @@ def test_two_processes_find_what_one_does(tmp_path):
 
 @pytest.mark.parametrize("name", names("observers"))
 def test_every_observer_runs_on_a_method_with_one_loss_and_on_one_with_terms(name, tmp_path):
+    rarely = {"every": 2} if "every" in component("observers", name, "here").kinds else {}
     for method in ("sat", "trades") if name != "gradient-conflict" else ("trades",):
-        settings = tiny.colour_spec(method) | {"observers": {name: {"every": 2}}}
+        settings = tiny.colour_spec(method) | {"observers": {name: rarely}}
         plain = tiny.train(tiny.colour_spec(method), DATA, tmp_path / f"{method}-plain")
         run = tiny.train(settings, DATA, tmp_path / method)
         assert same(plain, run) and run.statistics["value"].map(np.isfinite).all()

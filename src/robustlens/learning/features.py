@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from robustlens.errors import RobustlensError
 from robustlens.learning.learner import Learner
 from robustlens.models.split_batchnorm import natural_batchnorm
 
@@ -27,3 +28,9 @@ def vector(output: Tensor) -> Tensor:
     """What a layer gives, (B, d, H, W) or (B, d), after ReLU and the mean over positions: (B, d)."""
     positive = output.relu()
     return positive.mean((2, 3)) if positive.dim() == 4 else positive
+
+
+def require_layers(layers: Sequence[str], what: str) -> None:
+    """Raises RobustlensError where none is named. what: is to look at them, for the message."""
+    if not layers:
+        raise RobustlensError(f"{what}: layers is empty; name submodules of the network, or penultimate")

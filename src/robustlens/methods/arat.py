@@ -10,7 +10,7 @@ from robustlens.attacks.off_centre_pgd import OffCentrePGD
 from robustlens.attacks.pgd import PGD, Model
 from robustlens.attacks.threat import Threat
 from robustlens.errors import RobustlensError
-from robustlens.learning.features import adversarial_features, natural_features
+from robustlens.learning.features import adversarial_features, natural_features, require_layers
 from robustlens.learning.learner import PENULTIMATE, Learner
 from robustlens.learning.method import Attack, Attacked, Batch, Build, Epoch, Method
 from robustlens.models.normalised import Normalised
@@ -58,8 +58,7 @@ class Arat(Method):
     start: OneOf("clean-centred", "as-released") = "clean-centred"
 
     def __post_init__(self):
-        if not self.layers:
-            raise RobustlensError("arat: layers is empty; name the submodules whose features it regularises")
+        require_layers(self.layers, "arat")
         if self.predictor and self.gradient == "to-natural":
             raise RobustlensError(
                 "arat: a predictor learns only from the gradient to the adversarial features, which `gradient: "

@@ -1,5 +1,6 @@
 """Whether the terms of a loss pull the weights in opposite directions (AR-AT: Waseda et al. 2025)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -17,6 +18,8 @@ class GradientConflict(Observer):
     """Of every pair of terms with gradients g1 and g2 of the classifier's convolution and linear weights:
     `<term>-<term>/cosine`, their cosine (0 where one of them is 0), and `<term>-<term>/conflict`, the share of all
     entries with g1 g2 < 0. Followed by `/<layer>`, the same of the weights of that layer alone.
+    Of three terms or more also `<term>-others/cosine` and `<term>-others/conflict`, with the gradient of the sum of all
+    other terms as g2: in AR-AT, `invariance-others` compares the regularisation with the classification.
     Raises RobustlensError for a loss of a single term.
     """
 
@@ -41,10 +44,20 @@ class GradientConflict(Observer):
             ]
             for name, term in step.terms.items()
         }
-        for (first, ours), (second, theirs) in combinations(gradients.items(), 2):
+        pairs = {
+            f"{first}-{second}": (gradients[first], gradients[second]) for first, second in combinations(gradients, 2)
+        }
+        if len(gradients) > 2:
+            pairs |= {f"{term}-others": (gradients[term], of_others(term, gradients)) for term in gradients}
+        for names, (ours, theirs) in pairs.items():
             whole = {"": (torch.cat(ours), torch.cat(theirs))}
             parts = {f"/{layer}": pair for layer, pair in zip(layers, zip(ours, theirs, strict=True), strict=True)}
             for place, (g1, g2) in (whole | parts).items():
-                found[f"{first}-{second}/cosine{place}"] = F.cosine_similarity(g1, g2, dim=0)
-                found[f"{first}-{second}/conflict{place}"] = (g1 * g2 < 0).double().mean()
+                found[f"{names}/cosine{place}"] = F.cosine_similarity(g1, g2, dim=0)
+                found[f"{names}/conflict{place}"] = (g1 * g2 < 0).double().mean()
         return found
+
+
+def of_others(term: str, gradients: Mapping[str, list[Tensor]]) -> list[Tensor]:
+    """The gradient, weight by weight, of the sum of all terms but one."""
+    return [sum(of_weight) for of_weight in zip(*(g for name, g in gradients.items() if name != term), strict=True)]
