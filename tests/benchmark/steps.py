@@ -36,7 +36,7 @@ CLASSES = 10
 def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
     """Seconds of a step in each round that counts, by contestant, and why others did not."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    width, batch = (4, 8) if quick else WIDTHS[device.type]
+    width, batch = (4, 10) if quick else WIDTHS[device.type]
     data = _noise(folder / "data", batch)
     with contextlib.ExitStack() as stack:
         run = {}
@@ -121,7 +121,7 @@ def _spec(method: str, parameters: dict, width: int, batch: int) -> dict:
 def _noise(folder: Path, batch: int):
     """Four batches of CIFAR-10's shape to train on, and as few others as there must be."""
     folder.mkdir()
-    images = 5 * batch + CLASSES
+    images = 5 * batch + 2 * CLASSES
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (images, 3, 32, 32), dtype=np.uint8)
     source = Source(pixels, np.arange(images) % CLASSES, [str(k) for k in range(CLASSES)], levels=255)

@@ -10,6 +10,7 @@ import numpy as np
 import plan_of_embedded
 import portable
 import pytest
+import steps
 import workers
 from line_up import PEER, PLAIN, ours
 from memory import watched
@@ -194,3 +195,14 @@ def test_the_table_says_what_was_left_out():
     assert "bfloat16 channels-last: skipped: no bfloat16" in table and "plain loop: failed: broke" in table
     header, rule, *rows = [line for line in table.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in (header, rule, *rows)} == {header.count("|")} and len(rows) == 2
+
+
+def test_steps_of_methods_are_taken_in_turns_and_compared_with_sat(tmp_path):
+    found = steps.measure(tmp_path, True, lambda line: None)
+    assert found["rows"].keys() == steps.CONTESTANTS.keys() and len(found["rounds"]) == 1
+    (one,) = found["rounds"]
+    for name, row in found["rows"].items():
+        assert row["times_sat"] == pytest.approx(one["seconds"][name] / one["seconds"]["SAT"], rel=1e-9)
+    lines = [line for line in steps.table(found).splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len(steps.CONTESTANTS)
+    assert lines[2].split("|")[3:5] == [" 1.00 ", " 1.00 "] and lines[3].split("|")[4] == " 1.51 "

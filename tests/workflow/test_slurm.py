@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, missing, running
 from compare_results import difference
-from flow import NOTHING, RESULTS, ask, copy_of, edit, files
+from flow import NOTHING, RESULTS, THREAT, ask, copy_of, edit, files
 from slurm import PROFILE, Driver, fill_in_profile
 
 pytestmark = [pytest.mark.skipif(bool(missing()), reason=missing()), pytest.mark.timeout(1800)]
@@ -100,3 +100,28 @@ def test_a_data_parallel_training_has_a_gpu_for_each_of_its_processes(cluster, s
     assert jobs.keys() == {"prepare_data", "train"} and jobs["train"]["TresPerJob"] == "gres:gpu:2"
     record = json.loads((folder / RESULTS / "provenance/runs/digits/sat/seed0.json").read_text())
     assert record["processes"] == 2 and record["device"]["visible"] == "0,1"
+
+
+def test_stages_of_other_studies_run_on_nodes_with_a_gpu(on_slurm, cluster, tmp_path):
+    """What the class-wise study and the invariance study compute beside trainings and evaluations."""
+    folder = copy_of(on_slurm[0], tmp_path / "checkout")
+    before, run = {job["JobId"] for job in cluster.jobs()}, f"digits/trades/seed0/{THREAT}"
+    wanted = [
+        RESULTS / "runs/digits/trades/seed0/corrections.parquet",
+        RESULTS / f"signs/{run}/temperature.parquet",
+        RESULTS / f"features/{run}/robustness.parquet",
+    ]
+    overlay = tmp_path / "cohorts.yaml"
+    cohorts = "main: {recipes: [trades]}, temperature-gain: {recipes: [trades]}, temperature: {recipes: [trades]}"
+    of = "datasets: [digits], seeds: [0], cohorts:"
+    overlay.write_text(
+        "scales: {tiny: {suites: {corrected: {attacks: [clean, pgd20]}}, studies: {"
+        f"classwise: {{{of} {{{cohorts}, corrected: {{recipes: [trades]}}}}}}, "
+        f"invariance: {{{of} {{main: {{recipes: [trades]}}}}}}}}}}}}\n"
+    )
+    code, output = Driver(cluster, folder, *map(str, wanted), overlay=overlay).wait()
+    assert code == 0, output
+    jobs = dict(submitted([job for job in cluster.jobs() if job["JobId"] not in before]))
+    assert jobs.keys() == {"correct", "compare_signs", "compare_features"}
+    assert {job["TresPerJob"] for job in jobs.values()} == {"gres:gpu:1"}
+    assert all((folder / file).is_file() for file in wanted)
