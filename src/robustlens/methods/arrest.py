@@ -1,4 +1,4 @@
-"""ARREST, as far as its abstract says it (Suzuki et al. 2023, arXiv 2308.16454); the rest is ours."""
+"""ARREST: ours, after the abstract of Suzuki et al. (2023, arXiv 2308.16454)."""
 
 import math
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class Arrest(Method):
     Neither full text nor code was read. From the abstract: f starts from a network of standard training
     (`start_from` of the recipe) and is trained on adversarial images; the distance between its representation and that
     of the standard network is penalised; where the representation changes much, a non-adversarial image takes the
-    place of the adversarial one ("noisy replay").
+    place of the adversarial one ("noisy replay"). From Waseda et al. (2025): the representation is the penultimate one.
 
-    Ours is how. x* is as in SAT. z is the penultimate feature of f, and z_0 that of the given frozen network
+    All else is ours. x* is as in SAT. z is the penultimate feature of f, and z_0 that of the given frozen network
     `standard`, in eval mode; the two need features of the same length. D is their angle, in units of pi: in [0, 1], and
     at most 1/2 for features that are not negative. x~ = x*, but where D(z(x*), z_0(x)) > threshold, in the mode of the
     attack, x~ is a uniform point of the ball around x. A threshold of 1 replaces no image.
-    The defaults are ours, too, tried on 200 digits.
+    The defaults were tried on 200 digits.
     """
 
     GIVEN = ("standard",)
