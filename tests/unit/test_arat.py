@@ -19,7 +19,7 @@ from robustlens.attacks.threat import Threat
 from robustlens.errors import RobustlensError
 from robustlens.learning.learner import Learner
 from robustlens.learning.method import Batch, Epoch
-from robustlens.methods.arat import Arat, predictor, width
+from robustlens.methods.arat import Arat, predictor_of, width
 from robustlens.models.split_batchnorm import NATURAL, SplitBatchNorm, natural_batchnorm, split
 from robustlens.models.weights import build
 from robustlens.parameters import create, resolve
@@ -336,7 +336,11 @@ def test_predictors_have_as_many_parameters_as_in_the_released_code(architecture
 
 
 def test_a_predictor_of_few_features_has_at_least_one_in_between():
-    assert predictor(3)[0].out_features == 1 and predictor(7)[0].out_features == 1 and predictor(8)[0].out_features == 2
+    assert (
+        predictor_of(3)[0].out_features == 1
+        and predictor_of(7)[0].out_features == 1
+        and predictor_of(8)[0].out_features == 2
+    )
 
 
 @pytest.mark.parametrize("family", sorted(SMALL))

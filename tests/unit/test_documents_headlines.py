@@ -77,6 +77,19 @@ def test_without_autoattack_recipes_are_compared_under_the_attack_that_leaves_le
     assert not any("standard deviation" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("name", ["autoattack-10", "AutoAttack-10", "AA of torchattacks (10)"])
+def test_an_attack_that_begins_like_autoattack_is_not_taken_for_it(name, tmp_path):
+    rows = [
+        ("", "SAT", "Best checkpoint: PGD-20", 40.0, "", 1, 500),
+        ("", "SAT", f"Best checkpoint: {name}", 50.0, "", 1, 500),
+    ]
+    found = headlines(table(tmp_path, rows), context(""))
+    assert [column.label for column in found.columns] == ["PGD-20", "without attack"]
+    rows.append(("", "SAT", "Best checkpoint: AutoAttack (standard)", 45.0, "", 1, 500))
+    found = headlines(table(tmp_path, rows), context(""))
+    assert [column.label for column in found.columns] == ["AutoAttack (standard)", "without attack"]
+
+
 def test_recipes_with_fewer_seeds_are_named_apart(tmp_path):
     rows = [
         *BEST,

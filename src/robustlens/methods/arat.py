@@ -80,7 +80,7 @@ class Arat(Method):
     def parts(self, network: nn.Module, build: Build) -> dict[str, nn.Module]:
         """A predictor for each layer. Raises RobustlensError for a layer that is not there."""
         widths = [width(network, layer) for layer in self.layers]
-        return {name_of(n): predictor(d) for n, d in enumerate(widths)} if self.predictor else {}
+        return {name_of(n): predictor_of(d) for n, d in enumerate(widths)} if self.predictor else {}
 
     # The weights of the cross-entropies -----------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ def name_of(n: int) -> str:
     return f"predictor{n}"
 
 
-def predictor(d: int) -> nn.Sequential:
+def predictor_of(d: int) -> nn.Sequential:
     """h: from features (B, d) to features (B, d), through a quarter of their number."""
     hidden = max(1, d // 4)
     return nn.Sequential(nn.Linear(d, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, d))

@@ -102,7 +102,8 @@ def _cell(row: Mapping[str, str]) -> Cell:
 
 def _strongest(recipes: list[Recipe]) -> str | None:
     attacks = dict.fromkeys(attack for recipe in recipes for attack in recipe.accuracies if attack != "clean")
-    full = next((attack for attack in attacks if attack.casefold().startswith("autoattack")), None)
+    # By its whole first word: `autoattack-10` is another attack.
+    full = next((attack for attack in attacks if attack.casefold().split()[0] == "autoattack"), None)
     return full or min(attacks, key=lambda attack: _mean(recipes, attack), default=None)
 
 
