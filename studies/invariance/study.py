@@ -85,6 +85,7 @@ STUDY = Study(
             per=("dataset",),
             uses=("colours",),
         ),
+        Figure("layers", "Weights in conflict, layer by layer", {"statistics": STATISTICS}, per=("dataset",)),
         Figure(
             "mixture",
             "Statistics of clean and of adversarial features",

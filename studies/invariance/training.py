@@ -12,6 +12,7 @@ READ = ["epoch", "step", "observer", "statistic", "value"]
 # Observer and statistic, by what tables and figures call them
 COSINE = ("gradient-conflict", "invariance-others/cosine")
 CONFLICT = ("gradient-conflict", "invariance-others/conflict")
+IN_LAYER = f"{CONFLICT[1]}/"  # followed by the name of a layer
 GRADIENT = ("loss-terms", "invariance/gradient")
 DISTANCE = ("feature-distance", "mean/distance")
 FEATURE_COSINE = ("feature-distance", "mean/cosine")
@@ -63,3 +64,16 @@ def by_epoch(rows: pd.DataFrame) -> pd.DataFrame:
     recipe and statistic."""
     means = rows.groupby(["seed", "epoch"])["value"].mean().reset_index()
     return means.pivot(index="seed", columns="epoch", values="value").astype(np.float64).dropna(axis=1)
+
+
+def conflict_by_layer(statistics: pd.DataFrame) -> pd.DataFrame:
+    """The mean share of weights in conflict over the second half of the epochs and the seeds: one row per recipe, one
+    column per layer, both in the order of the rows. statistics: of one dataset."""
+    rows = statistics[
+        (statistics["observer"] == CONFLICT[0]) & statistics["statistic"].str.startswith(IN_LAYER)
+    ].assign(layer=lambda rows: rows["statistic"].str.removeprefix(IN_LAYER))
+    if rows.empty:
+        return pd.DataFrame()
+    means = late_of_each(rows).groupby(["recipe", "layer"], sort=False)["value"].mean()
+    table = means.unstack()
+    return table.loc[rows["recipe"].unique(), rows["layer"].unique()]

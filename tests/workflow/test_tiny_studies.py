@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from every_study import STUDIES
-from flow import NOTHING, RESULTS, TINY, Outcome, ask, copy_of
+from flow import NOTHING, REPOSITORY, RESULTS, TINY, Outcome, ask, copy_of
 
+from robustlens.study.discovery import find
+
+STUDIES = find(REPOSITORY / "studies")
 OVERLAY = "tests/tiny-studies.yaml"
 OTHERS = ("classwise", "invariance")
 AGAIN = "results/tiny/runs/digits/trades/seed1/best.safetensors"  # of the energy study alone

@@ -123,6 +123,8 @@ def _statistics(random, epochs=6, steps=3):
             for step in [0] if observer == "feature-drift" else range(1, steps + 1):
                 value = 0.5 + 0.1 * random.standard_normal()
                 rows.append((epoch, epoch * steps + step if step else 0, observer, statistic, value))
+                if name == "CONFLICT":
+                    rows += [(*rows[-1][:3], f"{statistic}/{layer}", value) for layer in ("conv1", "linear")]
     return pd.DataFrame(rows, columns=training.READ)
 
 

@@ -202,6 +202,22 @@ def test_recipes_are_compared_on_seeds_and_steps_that_both_have():
     assert training.differences(first, second[second["seed"] == 2]).size == 0
 
 
+def test_conflict_by_layer_is_the_mean_of_late_steps_and_seeds():
+    def of_layer(layer, *values, recipe="arat"):
+        frames = [rows({(1, 1): 9.0, (2, 2): value}, recipe, seed) for seed, value in enumerate(values)]
+        return pd.concat(frames).assign(statistic=training.IN_LAYER + layer)
+
+    whole = rows({(1, 1): 0.0, (2, 2): 0.0})
+    seen = pd.concat(
+        [whole, of_layer("conv1", 0.2, 0.4), of_layer("linear", 0.0), of_layer("conv1", 0.5, recipe="sat")]
+    )
+    found = training.conflict_by_layer(seen)
+    assert found.index.tolist() == ["arat", "sat"] and found.columns.tolist() == ["conv1", "linear"]
+    assert found.loc["arat"].tolist() == pytest.approx([0.3, 0.0])
+    assert found.loc["sat", "conv1"] == 0.5 and np.isnan(found.loc["sat", "linear"])
+    assert training.conflict_by_layer(whole).empty
+
+
 # Claims -------------------------------------------------------------------------------------------------------------
 
 
