@@ -5,67 +5,76 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from robustlens.analysis.classwise import class_means, resampled_interval
-from robustlens.analysis.confusion import clusters, predicted
+from robustlens.analysis.classwise import resampled_interval
+from robustlens.analysis.confusion import clusters, columns_of, confusion_counts, confusion_rates, predicted
 from robustlens.analysis.frames import seeds_by_images
 from robustlens.analysis.statistics import Interval
 from studies.classwise.class_names import ClassNames
 from studies.classwise.halves import each_way, halves
 
 CLUSTERS = 3  # of the classes of a dataset without superclasses
+NAMED, FIRST = 10, 3  # classes of a cluster that are all named; of more, those that are
 
 
-def predictions(parts: Sequence[pd.DataFrame], classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The predictions on attacked images, as ones (seeds, parts, classes, N), and the labels (N,), of the seeds and
-    images that all parts have. Each part: one recipe under one attack."""
+def predictions(parts: Sequence[pd.DataFrame]) -> tuple[np.ndarray, np.ndarray]:
+    """The predictions on attacked images (seeds, parts, N), and the labels (N,), of the seeds and images that all parts
+    have. Each part: one recipe under one attack."""
     tables = [seeds_by_images(part, "prediction_adversarial") for part in parts]
     seeds, images = tables[0].index, tables[0].columns
     for table in tables[1:]:
         seeds, images = seeds.intersection(table.index), images.intersection(table.columns)
     numbers = np.stack([table.loc[seeds, images].to_numpy().astype(np.int64) for table in tables], axis=1)
     labels = parts[0].drop_duplicates("index").set_index("index")["label"].loc[images].to_numpy()
-    return predicted(numbers, classes), labels
+    return numbers, labels
 
 
 def mean_rates(part: pd.DataFrame, classes: int) -> np.ndarray:
     """The confusion matrix (classes, classes), as shares of the images of each true class, averaged over the seeds; NaN
     in the row of a class without images."""
-    ones, labels = predictions([part], classes)
-    return class_means(ones[:, 0], labels, classes).mean(axis=0).T
+    numbers, labels = predictions([part])
+    return np.mean([confusion_rates(confusion_counts(labels, run, classes)) for run in numbers[:, 0]], axis=0)
 
 
 def matrix_interval(
     parts: Sequence[pd.DataFrame],
     classes: int,
-    measure: Callable[[np.ndarray], np.ndarray],
+    measure: Callable[..., np.ndarray],
     within: tuple[float, float],
 ) -> Interval | None:
-    """Interval of a measure of the matrices (..., classes, classes) of runs, averaged over seeds and parts; None where
-    a class has no images."""
-    ones, labels = predictions(parts, classes)
-    if not ones.size or len(np.unique(labels)) < classes:
+    """Interval of a measure of the matrices of runs, averaged over seeds and parts; None where a class has no images.
+
+    measure: takes packed matrices (..., classes, K) and, by name, their `columns`.
+    """
+    numbers, labels = predictions(parts)
+    if not numbers.size or len(np.unique(labels)) < classes:
         return None
-    return resampled_interval(ones, labels, lambda means: measure(_matrices(means)).mean(axis=(1, 2)), within)
+    columns = columns_of(labels, numbers, classes)
+
+    def statistic(means: np.ndarray) -> np.ndarray:
+        return measure(_matrices(means), columns=columns).mean(axis=(1, 2))
+
+    return resampled_interval(predicted(labels, numbers, columns), labels, statistic, within)
 
 
 def halved_interval(
     parts: Sequence[pd.DataFrame],
     classes: int,
-    measure: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    measure: Callable[..., np.ndarray],
     within: tuple[float, float],
 ) -> Interval | None:
     """As `matrix_interval`, of a measure of two matrices, of one half of the images and of the other, averaged over
     both ways; None where a class has not both."""
-    ones, labels = predictions(parts, classes)
+    numbers, labels = predictions(parts)
     strata = halves(labels)
-    if not ones.size or len(np.unique(strata)) < 2 * classes:
+    if not numbers.size or len(np.unique(strata)) < 2 * classes:
         return None
+    columns = columns_of(labels, numbers, classes)
 
     def statistic(means: np.ndarray) -> np.ndarray:
-        found = [measure(_matrices(one), _matrices(other)) for one, other in each_way(means)]
+        found = [measure(_matrices(one), _matrices(other), columns=columns) for one, other in each_way(means)]
         return np.mean(found, axis=0).mean(axis=(1, 2))
 
-    return resampled_interval(ones, strata, statistic, within)
+    return resampled_interval(predicted(labels, numbers, columns), strata, statistic, within)
 
 
 def groups_of(names: ClassNames, parts: Mapping[str, pd.DataFrame]) -> tuple[list[str], list[Sequence[int]]]:
@@ -75,7 +84,14 @@ def groups_of(names: ClassNames, parts: Mapping[str, pd.DataFrame]) -> tuple[lis
         return list(names.superclasses), list(names.superclasses.values())
     rates = np.mean([mean_rates(part, len(names.names)) for part in parts.values()], axis=0)
     found = clusters(np.nan_to_num(rates), min(CLUSTERS, len(names.names)))
-    return [", ".join(names.names[c] for c in group) for group in found], found
+    return [_title([names.names[c] for c in group]) for group in found], found
+
+
+def _title(members: Sequence[str]) -> str:
+    """Of a cluster, by the names of its classes."""
+    if len(members) <= NAMED:
+        return ", ".join(members)
+    return f"{', '.join(members[:FIRST])} and {len(members) - FIRST} more"
 
 
 def _matrices(means: np.ndarray) -> np.ndarray:

@@ -54,6 +54,17 @@ def test_rank_correlations_with_ties_are_those_of_loops_and_of_scipy():
     assert np.isnan(classwise.spearman(x, np.full(5, 0.5))) and np.isnan(classwise.kendall(np.full(5, 0.5), x))
 
 
+def test_kendall_of_many_classes_with_many_ties_is_that_of_scipy():
+    random = np.random.default_rng(0)
+    x = random.integers(0, 51, (3, 1, 400)) / 50
+    y = np.clip(x + random.integers(-20, 21, (1, 2, 400)) / 50, 0, 1)
+    expected = [[stats.kendalltau(x[i, 0], y[i, j]).statistic for j in range(2)] for i in range(3)]
+    assert classwise.kendall(x, y) == pytest.approx(np.array(expected), rel=1e-12)
+    assert classwise.kendall(x, y[:1, :1])[1, 0] == pytest.approx(
+        stats.kendalltau(x[1, 0], y[0, 0]).statistic, rel=1e-12
+    )
+
+
 def evaluated(seed, labels, predictions, index):
     columns = {"seed": seed, "index": index, "label": labels, "prediction_adversarial": predictions}
     return pd.DataFrame(columns)

@@ -24,10 +24,13 @@ def class_means(values: np.ndarray, labels: np.ndarray, classes: int) -> np.ndar
 
     labels: (N,), from 0 to classes - 1.
     """
-    members = labels[None, :] == np.arange(classes)[:, None]
-    counts = members.sum(axis=1)
+    values = np.asarray(values, dtype=np.float64)
+    rows = values.reshape(-1, values.shape[-1])
+    sums = np.zeros((len(rows), classes))
+    for number, row in enumerate(rows):
+        sums[number] = np.bincount(labels, weights=row, minlength=classes)
     with np.errstate(invalid="ignore"):
-        return np.asarray(values, dtype=np.float64) @ members.T / counts
+        return sums.reshape(*values.shape[:-1], classes) / np.bincount(labels, minlength=classes)
 
 
 def class_variance(rates: np.ndarray) -> np.ndarray:
@@ -76,11 +79,16 @@ def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def kendall(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Kendall's tau-b of x and y (..., C): concordant minus discordant pairs over the geometric mean of the numbers of
-    pairs that are not tied in x and in y; NaN where one of them is constant."""
-    first, second = np.triu_indices(x.shape[-1], 1)
-    x, y = (np.sign(values[..., first] - values[..., second]) for values in (x, y))
+    pairs that are not tied in x and in y; NaN where one of them is constant. None of x and y is NaN."""
+    x, y = (stats.rankdata(values, method="dense", axis=-1).astype(np.int16) for values in (x, y))
+    both = of_x = of_y = 0
+    for apart in range(1, x.shape[-1]):  # pairs of classes that are as far apart: all at once take too much memory
+        in_x, in_y = (np.sign(ranks[..., apart:] - ranks[..., :-apart]) for ranks in (x, y))
+        both = both + (in_x * in_y).sum(axis=-1)
+        of_x = of_x + np.count_nonzero(in_x, axis=-1)
+        of_y = of_y + np.count_nonzero(in_y, axis=-1)
     with np.errstate(invalid="ignore"):
-        return (x * y).sum(axis=-1) / np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
+        return both / np.sqrt(np.multiply(of_x, of_y, dtype=np.float64))
 
 
 # From evaluations -----------------------------------------------------------------------------------------------------

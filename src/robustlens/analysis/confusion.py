@@ -1,6 +1,9 @@
 """Where attacked images go: confusion matrices, classes in groups, and how symmetric and how concentrated errors are.
 
 A matrix has the true class as row and the prediction as column. Its rates are shares of the images of the true class.
+
+Of a thousand classes with fifty images each, most cells are empty. A packed matrix (..., C, K) leaves them out:
+`columns` (C, K), ascending in each row, has the class that each entry is of.
 """
 
 from collections.abc import Sequence
@@ -10,6 +13,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 Groups = Sequence[Sequence[int]]
+SPARE = 3  # empty entries in each row of a packed matrix, so that the largest two are the same as in the whole one
 
 
 def confusion_counts(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
@@ -24,12 +28,22 @@ def confusion_rates(counts: np.ndarray) -> np.ndarray:
         return counts / counts.sum(axis=-1, keepdims=True)
 
 
-def predicted(predictions: np.ndarray, classes: int) -> np.ndarray:
-    """1 where an image gets a prediction, else 0: predictions (..., N) become (..., classes, N).
+def columns_of(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
+    """The columns (classes, K) of packed matrices that have room for these predictions (..., N) on images of these
+    labels (N,): in each row the classes that occur there, and the lowest others, at least SPARE where there are as
+    many, until all rows are of one length."""
+    seen = np.zeros((classes, classes), dtype=bool)
+    seen[np.broadcast_to(labels, predictions.shape), predictions] = True
+    length = min(classes, seen.sum(axis=1).max() + SPARE)
+    return np.sort(np.argsort(~seen, axis=1, kind="stable")[:, :length], axis=1)
 
-    The mean over the images of each class is a confusion matrix with rows and columns exchanged.
+
+def predicted(labels: np.ndarray, predictions: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """1 where an image gets a prediction, else 0: labels (N,) and predictions (..., N) become (..., K, N).
+
+    The mean over the images of each class is a packed matrix with rows and columns exchanged.
     """
-    return (predictions[..., None, :] == np.arange(classes)[:, None]).astype(np.float64)
+    return (predictions[..., None, :] == columns[labels].T).astype(np.float64)
 
 
 def aggregated(counts: np.ndarray, groups: Groups) -> np.ndarray:
@@ -39,40 +53,49 @@ def aggregated(counts: np.ndarray, groups: Groups) -> np.ndarray:
     return members @ counts @ members.T
 
 
-def symmetry(rates: np.ndarray) -> np.ndarray:
-    """1 - sum_{i<j} |m_ij - m_ji| / sum_{i<j} (m_ij + m_ji) of rates m (..., C, C), an index of ours.
+def symmetry(rates: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
+    """1 - sum_{i<j} |m_ij - m_ji| / sum_{i<j} (m_ij + m_ji) of rates m (..., C, K), an index of ours.
 
     1: every class is taken for any other as often as that one for it; 0: of each pair only one is taken for the other.
-    NaN where there are no errors. The diagonal does not count.
+    NaN where there are no errors. The diagonal does not count. columns: of packed rates, here as in what follows.
     """
-    first, second = np.triu_indices(rates.shape[-1], 1)
-    forth, back = rates[..., first, second], rates[..., second, first]
+    columns = _columns(rates, columns)
+    forth = _errors(rates, columns)
+    mirrored, there = _mirrored(columns)
+    back = np.where(there, forth.reshape(*forth.shape[:-2], -1)[..., mirrored], 0.0)
+    once = np.where(there, 0.5, 1.0)  # a pair of two entries is met twice
     with np.errstate(invalid="ignore"):
-        return 1 - np.abs(forth - back).sum(axis=-1) / (forth + back).sum(axis=-1)
+        return 1 - (once * np.abs(forth - back)).sum(axis=(-2, -1)) / forth.sum(axis=(-2, -1))
 
 
-def share_within(rates: np.ndarray, groups: Groups) -> np.ndarray:
-    """The share of the errors of rates (..., C, C) that stay in the group of the true class; every class counts with
+def share_within(rates: np.ndarray, groups: Groups, columns: np.ndarray | None = None) -> np.ndarray:
+    """The share of the errors of rates (..., C, K) that stay in the group of the true class; every class counts with
     its rate of errors."""
-    errors, same = _errors(rates), _same_group(rates.shape[-1], groups)
+    columns = _columns(rates, columns)
+    errors, group = _errors(rates, columns), _group_of_each(len(columns), groups)
     with np.errstate(invalid="ignore"):
-        return (errors * same).sum(axis=(-2, -1)) / errors.sum(axis=(-2, -1))
+        return (errors * (group[columns] == group[:, None])).sum(axis=(-2, -1)) / errors.sum(axis=(-2, -1))
 
 
-def even_share_within(rates: np.ndarray, groups: Groups) -> np.ndarray:
+def even_share_within(rates: np.ndarray, groups: Groups, columns: np.ndarray | None = None) -> np.ndarray:
     """What `share_within` would be if the errors of each class were spread evenly over all other classes."""
-    classes = rates.shape[-1]
-    evenly = _errors(rates).sum(axis=-1, keepdims=True) / (classes - 1) * (1 - np.eye(classes))
-    return share_within(evenly, groups)
+    columns = _columns(rates, columns)
+    wrong, group = _errors(rates, columns).sum(axis=-1), _group_of_each(len(columns), groups)
+    others = np.bincount(group)[group] - 1  # of the same group
+    with np.errstate(invalid="ignore"):
+        return (wrong * others).sum(axis=-1) / (len(columns) - 1) / wrong.sum(axis=-1)
 
 
-def share_of_largest(rates: np.ndarray, chosen_by: np.ndarray, count: int) -> np.ndarray:
-    """The share of the errors of rates (..., C, C) that go, of each true class, to the `count` wrong classes that are
-    largest in `chosen_by`, rates of other images: those of the same images would make it too large by chance."""
-    classes = rates.shape[-1]
-    hidden = np.where(np.eye(classes, dtype=bool), -1.0, chosen_by)
+def share_of_largest(
+    rates: np.ndarray, chosen_by: np.ndarray, count: int, columns: np.ndarray | None = None
+) -> np.ndarray:
+    """The share of the errors of rates (..., C, K) that go, of each true class, to the `count` wrong classes that are
+    largest in `chosen_by`, rates of other images: those of the same images would make it too large by chance. Of equal
+    ones the lowest number counts. Of packed rates count is below SPARE."""
+    columns = _columns(rates, columns)
+    hidden = np.where(_diagonal(columns), -1.0, chosen_by)
     largest = np.argsort(-hidden, axis=-1, kind="stable")[..., :count]
-    errors = _errors(rates)
+    errors = _errors(rates, columns)
     with np.errstate(invalid="ignore"):
         return np.take_along_axis(errors, largest, axis=-1).sum(axis=(-2, -1)) / errors.sum(axis=(-2, -1))
 
@@ -90,8 +113,27 @@ def clusters(rates: np.ndarray, count: int) -> list[list[int]]:
     return sorted(found)
 
 
-def _errors(rates: np.ndarray) -> np.ndarray:
-    return rates * (1 - np.eye(rates.shape[-1]))
+def _columns(rates: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
+    """Those of rates that are not packed are all classes, in every row."""
+    return np.indices(rates.shape[-2:])[1] if columns is None else columns
+
+
+def _diagonal(columns: np.ndarray) -> np.ndarray:
+    return columns == np.arange(len(columns))[:, None]
+
+
+def _errors(rates: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    return rates * ~_diagonal(columns)
+
+
+def _mirrored(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For the entry of i taken for j, (C, K): where that of j taken for i is among all entries, row by row, and whether
+    there is one."""
+    classes, rows = len(columns), np.arange(len(columns))[:, None]
+    places = np.full((classes, classes), -1)
+    places[rows, columns] = np.arange(columns.size).reshape(columns.shape)
+    found = places[columns, rows]
+    return found, found >= 0
 
 
 def _members(classes: int, groups: Groups) -> np.ndarray:
@@ -101,6 +143,6 @@ def _members(classes: int, groups: Groups) -> np.ndarray:
     return np.array([np.isin(np.arange(classes), group) for group in groups], dtype=np.int64)
 
 
-def _same_group(classes: int, groups: Groups) -> np.ndarray:
-    members = _members(classes, groups)
-    return members.T @ members
+def _group_of_each(classes: int, groups: Groups) -> np.ndarray:
+    """(C,): the number of the group that a class is in."""
+    return _members(classes, groups).argmax(axis=0)

@@ -28,8 +28,7 @@ def attacked_into_few_classes(data: ClasswiseData) -> Outcome:
     if classes <= FEW + 1:
         raise NotMeasured(f"{classes} classes are too few")
     evenly = 100 * FEW / (classes - 1)
-    largest = partial(share_of_largest, count=FEW)
-    found = halved_interval(parts, classes, lambda one, other: largest(other, one), (0, 1))
+    found = halved_interval(parts, classes, partial(share_of_largest, count=FEW), (0, 1))
     detail = f"share of errors, spread evenly {evenly:.1f} %, {len(parts)} recipes"
     return judged(found and in_points(found), "%", detail, parts, evenly)
 
@@ -49,7 +48,7 @@ def attacked_into_similar_classes(data: ClasswiseData) -> Outcome:
     found = matrix_interval(
         parts,
         len(data.names.names),
-        lambda rates: share_within(rates, groups) - even_share_within(rates, groups),
+        lambda rates, columns: share_within(rates, groups, columns) - even_share_within(rates, groups, columns),
         (-1, 1),
     )
     return judged(found and in_points(found), "points", f"{len(parts)} recipes, {len(groups)} superclasses", parts)

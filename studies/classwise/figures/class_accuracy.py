@@ -18,6 +18,7 @@ from studies.classwise.class_names import read_class_names
 from studies.classwise.results import CLEAN, REFERENCE, best_runs, by_recipe, span
 
 NAMED = 30  # classes at most for each to have a tick
+BARS = 200  # classes at most for each to have a bar; of more, points
 ATTACKS = {CLEAN: 0.35, REFERENCE: 1.0}  # how opaque its bars are
 
 
@@ -35,7 +36,7 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
     for axes, recipe in zip(panels, parts, strict=True):
         for attack, opacity in ATTACKS.items():
             shown = runs[(runs["recipe"] == recipe) & (runs["attack"] == attack)]
-            _bars(axes, shown, order, context.colour(recipe), opacity)
+            _draw(axes, shown, order, context.colour(recipe), opacity)
         axes.set_title(drawn(context.recipe_label(recipe)), loc="left", pad=2)
         axes.set_ylim(0, 100)
         axes.set_ylabel("accuracy (%)")
@@ -55,8 +56,10 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
         f"Accuracy of each class of {context.dataset_title(dataset)} without attack and under "
         f"{context.attack_label(REFERENCE)}, best checkpoints, with 95 % intervals over images and seeds "
         f"({span(seeds)} of each recipe). Classes are ordered by their mean robust accuracy over "
-        "all recipes: where defences agree, bars rise from left to right in every panel."
+        "all recipes: where defences agree, accuracies rise from left to right in every panel."
     )
+    if len(order) > BARS:
+        text += " Light points are without attack; the band has the intervals under attack."
     return Drawing(figure, "Accuracy of each class", context.caption(" ".join([text, *threats.notes(runs, context)])))
 
 
@@ -67,7 +70,8 @@ def _by_robustness(attacked: pd.DataFrame) -> list[int]:
     return [int(c) for c in rates.sort_values(kind="stable").index]
 
 
-def _bars(axes: Axes, runs: pd.DataFrame, order: list[int], colour: str, opacity: float) -> None:
+def _draw(axes: Axes, runs: pd.DataFrame, order: list[int], colour: str, opacity: float) -> None:
+    """The accuracies of one recipe under one attack."""
     right = runs.assign(right=runs["prediction_adversarial"] == runs["label"])
     intervals = {
         c: accuracy_interval(seeds_by_images(of_class, "right").to_numpy()) for c, of_class in right.groupby("label")
@@ -76,6 +80,11 @@ def _bars(axes: Axes, runs: pd.DataFrame, order: list[int], colour: str, opacity
     found = [intervals[c] for c in order if c in intervals]
     heights = 100 * np.array([interval.estimate for interval in found])
     low, high = (100 * np.array([getattr(interval, end) for interval in found]) for end in ("low", "high"))
+    if len(order) > BARS:
+        axes.plot(places, heights, color=colour, alpha=opacity, marker=".", markersize=1.5, linestyle="")
+        if opacity == 1:
+            axes.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
+        return
     thin = 0.8 if len(order) <= NAMED else 0.3
     # Bars in front of each other, so intervals stand beside each other.
     shift = -0.12 if opacity < 1 else 0.12

@@ -20,6 +20,7 @@ from studies.classwise.results import REFERENCE, best_runs, by_recipe
 
 MOST = 30  # classes; of more, only their groups are shown
 FEW = 8  # groups; of as few, twice as many panels fit in a row
+LONG = 24  # letters of a cluster's title; if one has more, all are only numbered at the axes
 NUMBERED = 12  # with more rows than that, cells have no numbers
 COLOURS = "Blues"
 
@@ -34,21 +35,26 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
         raise RobustlensError(f"no {REFERENCE} on {dataset}; add it to the evaluation suite")
     classes = len(named.names)
     titles, groups = groups_of(named, parts)
+    labels, listed = titles, titles
+    if not named.superclasses and max(map(len, titles)) > LONG:
+        labels = [f"cluster {number}" for number in range(1, len(titles) + 1)]
+        listed = [f"{label}: {title}" for label, title in zip(labels, titles, strict=True)]
     rates = {recipe: mean_rates(part, classes) for recipe, part in parts.items()}
     between = {recipe: confusion_rates(aggregated(np.nan_to_num(matrix), groups)) for recipe, matrix in rates.items()}
     several = 1 < len(groups) < classes
-    beside = 4 if len(groups) < FEW else 2
+    beside = min(4 if len(groups) < FEW else 2, len(parts))
     heights = [3.0 * -(-len(parts) // 2)] * (classes <= MOST)
-    heights += [(2.1 if beside == 4 else 3.3) * -(-len(parts) // beside)] * several
-    figure = Figure(figsize=(TEXT_WIDTH, 0.3 + sum(heights)), layout="constrained")
+    heights += [(2.1 if len(groups) < FEW else 3.3) * -(-len(parts) // beside)] * several
+    width = TEXT_WIDTH if len(parts) > 1 else 0.7 * TEXT_WIDTH
+    figure = Figure(figsize=(width, 0.3 + sum(heights)), layout="constrained")
     blocks = iter(np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights)))
     if classes <= MOST:
         order = [c for group in groups for c in group]
         ends = np.cumsum([len(group) for group in groups])[:-1]
         matrices = {recipe: matrix[np.ix_(order, order)] for recipe, matrix in rates.items()}
-        _panels(next(blocks), context, matrices, [named.names[c] for c in order], 2, ends)
+        _panels(next(blocks), context, matrices, [named.names[c] for c in order], min(2, len(parts)), ends)
     if several:
-        _panels(next(blocks), context, between, titles, beside)
+        _panels(next(blocks), context, between, labels, beside)
     kind = "superclasses" if named.superclasses else "clusters of the mean of these matrices (ours)"
     text = (
         f"Predictions on test images of {context.dataset_title(dataset)} under {context.attack_label(REFERENCE)}, best "
@@ -58,7 +64,7 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
         text += " Numbers on the diagonal are robust accuracies or, of groups, what stays inside."
     if several:
         text += f" {'Lines and the lower panels' if classes <= MOST else 'Panels'} show {kind}"
-        text += "." if named.superclasses else f": {'; '.join(titles)}."
+        text += "." if named.superclasses else f": {'; '.join(listed)}."
     return Drawing(figure, "Where attacked images go", context.caption(" ".join([text, *threats.notes(runs, context)])))
 
 

@@ -36,7 +36,8 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     shown = {name: found for name, found in between.items() if found[0] is not None}
     if not shown:
         raise RobustlensError(f"neither several attacks nor several recipes with {REFERENCE} on {dataset}")
-    figure = Figure(figsize=(TEXT_WIDTH, 2.8), layout="constrained")
+    width = TEXT_WIDTH if len(shown) > 1 else 0.7 * TEXT_WIDTH
+    figure = Figure(figsize=(width, 2.8), layout="constrained")
     panels = figure.subplots(1, len(shown), squeeze=False)[0]
     for axes, (name, (correlations, labels)) in zip(panels, shown.items(), strict=True):
         image = _heat_map(axes, correlations, labels)

@@ -57,12 +57,11 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Ta
 
 
 def _cells(part: pd.DataFrame, classes: int, groups: list) -> tuple[Cell, ...]:
-    largest = partial(share_of_largest, count=LARGEST)
     found = [
         (matrix_interval([part], classes, symmetry, (0, 1)), 2, ""),
         (matrix_interval([part], classes, partial(share_within, groups=groups), (0, 1)), 1, "%"),
         (matrix_interval([part], classes, partial(even_share_within, groups=groups), (0, 1)), 1, "%"),
-        (halved_interval([part], classes, lambda one, other: largest(other, one), (0, 1)), 1, "%"),
+        (halved_interval([part], classes, partial(share_of_largest, count=LARGEST), (0, 1)), 1, "%"),
     ]
     cells = [Cell(unit=unit) if i is None else interval_cell(i, digits, unit, [part]) for i, digits, unit in found]
     evenly = 100 * min(LARGEST / (classes - 1), 1)

@@ -36,6 +36,19 @@ def test_bars_are_ordered_by_robustness(tmp_path):
     save(drawing, tmp_path / "f.pdf", tmp_path / "f.png")
 
 
+def test_of_very_many_classes_points_stand_for_bars(tmp_path):
+    count = class_accuracy.BARS + 1
+    rates = [c % 10 / 10 for c in range(count)]
+    files = write(tmp_path, [right("sat", 0, rates), right("sat", 0, [1.0] * count, attack="clean")])
+    named = names_of(tmp_path, [f"n{c}" for c in range(count)])
+    drawing = class_accuracy.build(context("class-accuracy"), evaluations=files, names=named)
+    (axes,) = drawing.figure.axes
+    clean, robust = (line.get_ydata() for line in axes.lines)
+    assert not axes.containers and (clean == 100).all()
+    assert robust == pytest.approx(sorted(100 * rate for rate in rates))
+    assert drawing.caption.count("the band has the intervals") == 1
+
+
 def test_a_matrix_shows_errors_in_colour_and_robust_accuracy_as_a_number(tmp_path):
     labels, predictions = [0] * 4 + [1] * 4 + [2] * 4, [0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 0, 2]
     files = write(tmp_path, [rows(labels, predictions)])

@@ -166,13 +166,14 @@ def test_a_measure_of_the_matrix_is_averaged_over_seeds_and_recipes():
     part = pd.concat([rows(LABELS, [0, 1, 1, 1, 0, 2]), rows(LABELS, [0, 0, 2, 1, 0, 0], seed=1)])
     other = pd.concat([rows(LABELS, [1, 1, 1, 1, 2, 2]), rows(LABELS, LABELS, seed=1)])
 
-    def right_down_left(matrices):
+    def right_down_left(matrices, columns):
+        assert columns.tolist() == [[0, 1, 2]] * 3
         return matrices[..., 2, 0]  # class 2 taken for class 0
 
     found = errors.matrix_interval([part, other], 3, right_down_left, (0, 1))
     assert found.estimate == pytest.approx((0.5 + 1.0 + 0.0 + 0.0) / 4, rel=1e-12)
     assert errors.matrix_interval([part], 4, right_down_left, (0, 1)) is None
-    halved = errors.halved_interval([part], 3, lambda one, other: one[..., 2, 0] - other[..., 0, 1], (-1, 1))
+    halved = errors.halved_interval([part], 3, lambda one, other, columns: one[..., 2, 0] - other[..., 0, 1], (-1, 1))
     # Even images: 1 and 1 of class 2 go to 0, odd: 0 and 1; of class 0, even: none, odd: 1 and 0 go to 1.
     assert halved.estimate == pytest.approx(((1.0 + 0.5) / 2) - (0.0 + 0.5) / 2, rel=1e-12)
 
@@ -184,6 +185,15 @@ def test_groups_are_superclasses_or_clusters():
     assert [0, 1] in groups and [2, 3] in groups and titles[groups.index([2, 3])] == "c, d"
     given = class_names.ClassNames(("a", "b", "c", "d"), {"one": [0, 2], "two": [1, 3]})
     assert errors.groups_of(given, {"sat": confused}) == (["one", "two"], [[0, 2], [1, 3]])
+
+
+def test_a_cluster_of_many_classes_is_called_by_its_first():
+    pairs = [c + 1 - 2 * (c % 2) for c in range(24)]  # each class is taken for its neighbour
+    names = class_names.ClassNames(tuple(f"n{c}" for c in range(24)), {})
+    titles, groups = errors.groups_of(names, {"sat": rows(list(range(24)) * 2, [*range(24), *pairs])})
+    assert len(groups) <= errors.CLUSTERS and sorted(c for group in groups for c in group) == list(range(24))
+    (large,) = [n for n, group in enumerate(groups) if len(group) > errors.NAMED]
+    assert titles[large] == f"{', '.join(f'n{c}' for c in groups[large][:3])} and {len(groups[large]) - 3} more"
 
 
 # Weights --------------------------------------------------------------------------------------------------------------
