@@ -1,6 +1,6 @@
 """What the tables, figures and claims of this study read, and what they take from it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,8 @@ CHECKPOINTS = ("best", "published")  # of our recipes, and of third-party models
 RESAMPLED = (
     "In brackets 95 % intervals by drawing test images within each class, and seeds, with replacement (images only "
     "where there is one seed). They allow for the bias of such statistics (the worst class of a sample looks worse "
-    "than it is, and chance pulls correlations towards 0), so the estimate need not be in their middle, or inside."
+    "than it is, and chance pulls correlations towards 0), so the estimate need not be in their middle, or inside. "
+    "None where all draws give the same number, as where a class is never right: they cannot show how far it is off."
 )
 
 
@@ -56,18 +57,39 @@ def span(counts: Iterable[int]) -> str:
     return f"{ordered[0]}" if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
 
 
+def seeds_told(counts: Mapping[str, Sequence[int]]) -> list[str]:
+    """A sentence on how many seeds there are, or none. counts: label of an attack -> that of each recipe."""
+    spans = {label: span(of_attack) for label, of_attack in counts.items() if len(of_attack)}
+    if len(set(spans.values())) > 1:
+        return [f"Seeds of each recipe: {'; '.join(f'{label} {seeds}' for label, seeds in spans.items())}."]
+    return [f"Seeds of each recipe: {seeds}." for seeds in set(spans.values())]
+
+
+def seeds_of(runs: pd.DataFrame, context: Context) -> list[str]:
+    """`seeds_told` of evaluations."""
+    counts = runs.groupby(["attack", "dataset", "threat", "recipe"], sort=False)["seed"].nunique()
+    return seeds_told({context.attack_label(name): part for name, part in counts.groupby("attack", sort=False)})
+
+
+def over_what(seeds: Iterable[int]) -> str:
+    """What an interval in a figure is over, in words. seeds: how many there are of each recipe."""
+    told = span(seeds)
+    return "images (one seed of each recipe)" if told == "1" else f"images and seeds ({told} of each recipe)"
+
+
 def interval_cell(interval: Interval, digits: int, unit: str, rows: Sequence[pd.DataFrame]) -> Cell:
-    """An estimate with its interval, both times 100 where the unit is % or points. rows: what it was computed from."""
+    """An estimate with its interval, both times 100 where the unit is % or points; without one that has no width. rows:
+    what it was computed from."""
     times = 100.0 if unit in ("%", "points") else 1.0
+    ends = {"low": times * interval.low, "high": times * interval.high} if interval.low != interval.high else {}
     return Cell(
         value=times * interval.estimate,
-        low=times * interval.low,
-        high=times * interval.high,
         digits=digits,
         unit=unit,
         n_seeds=min(part["seed"].nunique() for part in rows),
         n_images=min(part["index"].nunique() for part in rows if "index" in part),
         sources=tuple(dict.fromkeys(file for part in rows for file in sources(part))),
+        **ends,
     )
 
 

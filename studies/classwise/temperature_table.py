@@ -12,7 +12,7 @@ from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.context import Context
 from robustlens.report.summary import accuracy_digits
 from robustlens.report.table import Table
-from studies.classwise.results import CLEAN, RESAMPLED, by_dataset, interval_cell
+from studies.classwise.results import CLEAN, RESAMPLED, by_dataset, interval_cell, seeds_of
 from studies.classwise.temperature import broken_by_any, compared, read_sweeps, swept
 
 # A metric of the accuracies of the classes, its unit, and the values that it can take
@@ -45,7 +45,7 @@ def temperature_table(
                 label = ", ".join([context.recipe_label(recipe), *other])
                 rows.append(Row(label, _cells(of_recipe, columns.values(), metric), group))
     text = f"{title} on {context.datasets_titles(datasets)}."
-    notes = (*notes, *NOTES, *_subsets(runs, context), *threats.notes(runs, context))
+    notes = (*notes, *NOTES, *seeds_of(runs, context), *_subsets(runs, context), *threats.notes(runs, context))
     return Table(context.label, context.caption(text), "recipe", tuple(columns), tuple(rows), notes)
 
 

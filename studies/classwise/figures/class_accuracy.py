@@ -15,7 +15,7 @@ from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, drawn, styled
 from studies.classwise.class_names import read_class_names
-from studies.classwise.results import CLEAN, REFERENCE, best_runs, by_recipe, span
+from studies.classwise.results import CLEAN, REFERENCE, best_runs, by_recipe, over_what
 
 NAMED = 30  # classes at most for each to have a tick
 BARS = 200  # classes at most for each to have a bar; of more, points
@@ -54,8 +54,8 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
     seeds = runs.groupby("recipe")["seed"].nunique()
     text = (
         f"Accuracy of each class of {context.dataset_title(dataset)} without attack and under "
-        f"{context.attack_label(REFERENCE)}, best checkpoints, with 95 % intervals over images and seeds "
-        f"({span(seeds)} of each recipe). Classes are ordered by their mean robust accuracy over "
+        f"{context.attack_label(REFERENCE)}, best checkpoints, with 95 % intervals over "
+        f"{over_what(seeds)}. Classes are ordered by their mean robust accuracy over "
         "all recipes: where defences agree, accuracies rise from left to right in every panel."
     )
     if len(order) > BARS:

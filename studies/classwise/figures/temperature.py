@@ -16,7 +16,7 @@ from robustlens.analysis.statistics import Interval
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
-from studies.classwise.results import span
+from studies.classwise.results import over_what
 from studies.classwise.temperature import broken_by_any, compared, inverse_temperature, read_sweeps, swept
 
 Metric = Callable[[np.ndarray], np.ndarray]
@@ -64,10 +64,10 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
 
 
 def _text(runs: pd.DataFrame, title: str) -> str:
-    seeds = span(runs.groupby(["threat", "recipe"])["seed"].nunique())
+    seeds = runs.groupby(["threat", "recipe"])["seed"].nunique()
     return (
         f"Accuracy on {title} under Temperature-PGD with 20 steps, average and worst class, against 1/T, with 95 % "
-        f"intervals over images and seeds ({seeds} of each recipe), best checkpoints. Right: other attacks with 20 "
+        f"intervals over {over_what(seeds)}, best checkpoints. Right: other attacks with 20 "
         "steps, and the images that no 1/T breaks, which takes all of its steps together."
     )
 

@@ -42,9 +42,9 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     text = (
         f"Robust accuracy of the worst class of {context.dataset_title(dataset)} against the average of all classes, "
-        "best checkpoints, with 95 % intervals over images and seeds, which allow for the bias of the worst class and "
-        "need not have the point in their middle. Of the seeds that all points under an attack have. A line leads from "
-        "each recipe to what it changes."
+        "best checkpoints, with 95 % intervals over images and, where there are several, seeds. They allow for the "
+        "bias of the worst class and need not have the point in their middle. All points under an attack are of the "
+        "same seeds. A line leads from each recipe to what it changes."
     )
     return Drawing(
         figure, "Worst class against average", context.caption(" ".join([text, *threats.notes(runs, context)]))

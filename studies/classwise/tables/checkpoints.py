@@ -22,6 +22,7 @@ from studies.classwise.results import (
     group_title,
     interval_cell,
     resampled_parts,
+    seeds_of,
 )
 
 CHOSEN = {
@@ -48,7 +49,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
             rows += [Row(label, _cells(parts), group) for label, parts in _kinds(of_recipe).items()]
     columns = tuple(Column(name, context.attack_label(REFERENCE)) for name in MEASURES)
     title = f"Checkpoints on {context.datasets_titles(datasets)}: average and worst class."
-    notes = (*NOTES, *threats.notes(runs, context))
+    notes = (*NOTES, *seeds_of(runs, context), *threats.notes(runs, context))
     return Table(context.label, context.caption(title), "checkpoint", columns, tuple(rows), notes)
 
 

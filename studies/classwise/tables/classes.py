@@ -33,6 +33,7 @@ from studies.classwise.results import (
     by_recipe,
     group_title,
     interval_cell,
+    seeds_of,
 )
 
 FEW, MANY = 3, 20  # the worst classes of which the mean is shown; from how many classes on there is a worst tenth
@@ -63,7 +64,7 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path], publi
                 rows.append(Row(context.recipe_label(recipe), cells, group))
             rows += [Row(label, cells, group) for label, cells in _follow_ups(numbers, dataset, attack, metrics)]
     title = f"Average and worst classes on {context.datasets_titles(datasets)}, without and under attack."
-    notes = (*NOTES, *threats.notes(runs, context))
+    notes = (*NOTES, *seeds_of(runs, context), *threats.notes(runs, context))
     columns = (*map(Column, metrics), Column("weakest"))
     return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
 

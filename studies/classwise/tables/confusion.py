@@ -13,7 +13,16 @@ from robustlens.report.context import Context
 from robustlens.report.table import Table
 from studies.classwise.class_names import read_class_names
 from studies.classwise.errors import groups_of, halved_interval, matrix_interval
-from studies.classwise.results import REFERENCE, RESAMPLED, best_runs, by_dataset, by_recipe, group_title, interval_cell
+from studies.classwise.results import (
+    REFERENCE,
+    RESAMPLED,
+    best_runs,
+    by_dataset,
+    by_recipe,
+    group_title,
+    interval_cell,
+    seeds_of,
+)
 
 LARGEST = 2
 OWN_GROUPS = "clusters of these matrices (ours, chosen so that many errors stay inside)"
@@ -52,7 +61,7 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Ta
         for recipe, part in parts.items():
             rows.append(Row(context.recipe_label(recipe), _cells(part, classes, groups), group))
     title = f"Where attacked images of {context.datasets_titles(datasets)} go."
-    notes += threats.notes(runs, context)
+    notes += [*seeds_of(runs[runs["attack"] == REFERENCE], context), *threats.notes(runs, context)]
     return Table(context.label, context.caption(title), "recipe", COLUMNS, tuple(rows), tuple(notes))
 
 

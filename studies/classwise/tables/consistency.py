@@ -23,6 +23,7 @@ from studies.classwise.results import (
     by_recipe,
     group_title,
     interval_cell,
+    seeds_of,
 )
 
 MEASURES = {"Spearman": spearman, "Kendall": kendall}
@@ -54,7 +55,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
             rows.append(Row(f"{context.recipe_label(recipe)} and the others", cells, group))
     title = f"Consistency of class robustness on {context.datasets_titles(datasets)}."
     columns = tuple(Column(name) for name in MEASURES)
-    notes = (*NOTES, *threats.notes(runs, context))
+    notes = (*NOTES, *seeds_of(runs, context), *threats.notes(runs, context))
     return Table(context.label, context.caption(title), "between", columns, tuple(rows), notes)
 
 

@@ -11,7 +11,7 @@ from robustlens.report.comparison import attacks_shown
 from robustlens.report.context import Context
 from robustlens.report.table import Table
 from studies.classwise.defence import METRICS, bases, entry_label, level, mean_gain, of_shared_seeds, read_defence
-from studies.classwise.results import RESAMPLED, by_dataset, group_title, interval_cell
+from studies.classwise.results import RESAMPLED, by_dataset, group_title, interval_cell, seeds_told
 
 COLUMNS = tuple(Column(name, metric) for metric in METRICS for name in ("%", "gain, points"))
 NOTES = (
@@ -26,17 +26,20 @@ def build(context: Context, *, evaluations: list[Path], corrections: list[Path])
     """evaluations: indexes of suites, of recipes and of those that change them; corrections: what each strength of a
     correction gave on validation images."""
     runs = read_defence(context, evaluations)
-    datasets, rows = list(runs["dataset"].unique()), []
+    datasets, rows, seeds = list(runs["dataset"].unique()), [], {}
     for dataset, of_dataset in by_dataset(runs):
         for attack in attacks_shown(of_dataset, context):
             group = group_title(context, datasets, dataset, context.attack_label(attack))
             parts = of_shared_seeds(of_dataset[of_dataset["attack"] == attack])
+            counts = seeds.setdefault(context.attack_label(attack), [])
+            counts += [part["seed"].nunique() for part in parts.values()]
             for entry, base in bases(of_dataset).items():
                 if entry in parts:
                     cells = _cells(parts[entry], parts.get(base))
                     rows.append(Row(entry_label(context, entry), cells, group))
     title = f"Defences of the worst class on {context.datasets_titles(datasets)}."
-    notes = (*NOTES, *_strengths(context, corrections, len(datasets) > 1), *threats.notes(runs, context))
+    strengths = _strengths(context, corrections, len(datasets) > 1)
+    notes = (*NOTES, *seeds_told(seeds), *strengths, *threats.notes(runs, context))
     return Table(context.label, context.caption(title), "recipe", COLUMNS, tuple(rows), notes)
 
 
@@ -60,6 +63,7 @@ def _strengths(context: Context, corrections: list[Path], several: bool) -> list
         strengths = ", ".join(f"{strength:g}" for strength in chosen)
         told.append(f"{context.recipe_label(recipe)}, {correction}{where}: {strengths}")
     return [
-        "Strengths of the corrections (0: none), seed by seed, chosen by the worst class of the validation images: "
+        "Strengths of the corrections, seed by seed, chosen by the worst class of the validation images (0: none, "
+        "except that tau-normalisation always leaves the bias out): "
         f"{'; '.join(told)}."
     ]

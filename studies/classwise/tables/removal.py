@@ -9,7 +9,7 @@ from robustlens.report.context import Context
 from robustlens.report.table import Table
 from studies.classwise.class_names import read_class_names
 from studies.classwise.removal import RULE, Removal, read_removal, removals
-from studies.classwise.results import by_dataset, group_title
+from studies.classwise.results import by_dataset, group_title, seeds_told
 
 FEWEST = 10  # images behind an interval
 COLUMNS = (
@@ -42,11 +42,11 @@ def build(context: Context, *, evaluations: list[Path], history: list[Path], nam
         for base, removal in of_dataset.items():
             group = group_title(context, datasets, dataset, *[context.recipe_label(base)] * several)
             rows += [Row(label, cells, group) for label, cells in _rows(removal, named[dataset].names)]
+    seeds = seeds_told({"": [removal.seeds for of_dataset in found.values() for removal in of_dataset.values()]})
     bases = dict.fromkeys(context.recipe_label(base) for of_dataset in found.values() for base in of_dataset)
     title = f"{', '.join(bases)} on {context.datasets_titles(datasets)}, trained without one of the classes."
-    return Table(
-        context.label, context.caption(title), "A", COLUMNS, tuple(rows), (*NOTES, *threats.notes(runs, context))
-    )
+    notes = (*NOTES, *seeds, *threats.notes(runs, context))
+    return Table(context.label, context.caption(title), "A", COLUMNS, tuple(rows), notes)
 
 
 def _rows(removal: Removal, names: tuple[str, ...]) -> list[tuple[str, tuple[Cell, ...]]]:

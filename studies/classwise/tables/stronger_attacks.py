@@ -21,6 +21,7 @@ from studies.classwise.results import (
     by_recipe,
     group_title,
     interval_cell,
+    seeds_of,
 )
 
 NOTES = (
@@ -49,7 +50,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
                     rows.append(Row(context.recipe_label(recipe), _cells(reference[recipe], stronger), group))
     title = f"What stronger attacks take from each class of {context.datasets_titles(datasets)}."
     columns = (Column("drop"), Column("slope"))
-    notes = (*NOTES, *threats.notes(runs, context))
+    notes = (*NOTES, *seeds_of(runs, context), *threats.notes(runs, context))
     return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
 
 

@@ -6,9 +6,12 @@ import pandas as pd
 import pytest
 from attacked import context, right, write
 from contested import claims_data
+from scipy import stats
 
 from robustlens.analysis.claims import OPEN, judge
 from studies.classwise.claims import CLAIMS, read
+from studies.classwise.claims.classes import STRONGER
+from studies.classwise.drops import drop_slope_interval
 
 FRAMES = ("evaluations", "history", "norms", "gains", "defence")
 ABOUT_RUNS = [claim for claim in CLAIMS if claim.id != "the-worst-class-swings"]
@@ -47,6 +50,23 @@ def test_a_claim_about_defences_needs_two():
     only = replace(data, evaluations=data.evaluations[data.evaluations["recipe"] == "sat"])
     assert "needs two" in outcome("consistent-across-defences", only).detail
     assert outcome("classes-differ", only).verdict == "supported"
+
+
+@pytest.mark.parametrize("against", STRONGER)
+def test_the_least_favourable_of_the_stronger_attacks_decides_at_98_percent(against):
+    """It takes nothing from the five weak classes, and all from the five strong ones."""
+    data = claims_data(True)
+    pgd = data.evaluations[data.evaluations["attack"] == "pgd20"]
+    others = data.evaluations[data.evaluations["attack"] != against]
+    kept = pgd["prediction_adversarial"].where(pgd["label"] < 5, (pgd["label"] + 1) % 10)
+    turned = pgd.assign(attack=against, prediction_adversarial=kept)
+    more = replace(data, evaluations=pd.concat([others, turned]))
+    found = outcome("stronger-attacks-take-from-weak-classes", more)
+    assert found.verdict == "contradicted" and f"{against} decides" in found.detail
+    of_both = [rows[rows["recipe"] == recipe] for recipe in ("sat", "trades") for rows in (pgd, turned)]
+    interval = drop_slope_interval(of_both)
+    wider = stats.norm.ppf(1 - 0.05 / 3 / 2) / stats.norm.ppf(0.975)
+    assert found.high - found.low == pytest.approx(wider * (interval.high - interval.low), rel=1e-9)
 
 
 def test_errors_need_every_class_and_superclasses():

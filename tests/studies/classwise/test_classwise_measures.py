@@ -17,7 +17,7 @@ from robustlens.errors import RobustlensError
 from studies.classwise import class_names, consistency, drops, errors
 from studies.classwise.halves import each_way, halves
 from studies.classwise.history import late_epochs, robust_by_class
-from studies.classwise.results import span
+from studies.classwise.results import over_what, seeds_told, span
 from studies.classwise.weights import norm_correlation, read_norms
 
 # Names of classes -----------------------------------------------------------------------------------------------------
@@ -244,3 +244,16 @@ def test_rates_of_classes_follow_the_epochs():
 
 def test_a_span_is_one_number_or_two():
     assert span([3, 3]) == "3" and span([5, 2, 3]) == "2 to 5"
+
+
+def test_seeds_are_told_once_where_all_attacks_have_as_many():
+    assert seeds_told({"clean": [3, 3], "PGD-20": [3]}) == ["Seeds of each recipe: 3."]
+    assert seeds_told({"clean": [3, 3], "PGD-20": [2, 3], "none": []}) == [
+        "Seeds of each recipe: clean 3; PGD-20 2 to 3."
+    ]
+    assert seeds_told({}) == seeds_told({"none": []}) == []
+
+
+def test_an_interval_of_one_seed_is_not_over_seeds():
+    assert over_what([1, 1]) == "images (one seed of each recipe)"
+    assert over_what([1, 3]) == "images and seeds (1 to 3 of each recipe)"

@@ -68,6 +68,28 @@ def test_classes_are_summarised_run_by_run(evaluations, names):
     assert not any("published" in row for _, row, _ in cells(table))
 
 
+def test_what_no_draw_changes_has_no_interval(tmp_path, names):
+    """The class that is worst is never right, and another one always."""
+    files = write(tmp_path, [right("sat", seed, [0.0, 1.0, 0.5, 0.5]) for seed in (0, 1)])
+    table = classes.build(context("classes"), evaluations=files, names=names, published=PUBLISHED)
+    found = cells(table)
+    for column, expected in (("worst class", "0"), ("MCD", "100")):
+        row = found["PGD-20", "SAT", column]
+        assert (row["value"], row["low"], row["high"]) == (expected, "", "")
+    average = found["PGD-20", "SAT", "average"]
+    assert float(average["low"]) < 50 < float(average["high"])
+
+
+def test_a_table_says_how_many_seeds_there_are(evaluations, names, tmp_path):
+    table = classes.build(context("classes"), evaluations=evaluations, names=names, published=PUBLISHED)
+    assert "Seeds of each recipe: 2." in table.notes
+    frames = [right("sat", seed, FIRST) for seed in (0, 1, 2)] + [right("trades", 0, FIRST)]
+    frames += [right("sat", 0, FIRST, attack="autoattack")]
+    fewer = write(tmp_path / "fewer", frames)
+    table = classes.build(context("classes"), evaluations=fewer, names=names, published=PUBLISHED)
+    assert "Seeds of each recipe: PGD-20 1 to 3; AutoAttack 1." in table.notes
+
+
 def test_numbers_of_follow_ups_stand_beside_those_of_cifar10_alone(tmp_path, names):
     (named,) = names
     named.rename(named.with_name("cifar10.json"))
