@@ -10,7 +10,9 @@ COHORTS = {
     "main": Cohort("The methods that are compared.", suite="robustness"),
     "wide": Cohort("The same on larger networks.", suite="trade-off"),
     "compared": Cohort("Recipes that claims compare with these.", suite="brief", beside="main"),
-    "further": Cohort("Further methods, and one thing changed of each.", suite="brief", beside="main"),
+    "baselines": Cohort("Further methods.", suite="brief", beside="main"),
+    "ablations": Cohort("Methods with one thing changed.", suite="brief", beside="main"),
+    "averaged": Cohort("Whose weights are averaged: their last checkpoint is.", suite="brief", beside="main"),
     "exported": Cohort(
         "Those whose classifier with the BatchNorm of natural images is evaluated, too.",
         suite="both-batchnorms",
@@ -24,9 +26,9 @@ def observed(recipe) -> bool:
     return bool(recipe.get("observers"))
 
 
-EVERYTHING = Files("evaluations", "main", "wide", "compared", "further")
+EVERYTHING = Files("evaluations", "main", "wide", "baselines", "compared", "ablations")
 EVALUATORS = Files("evaluations", "evaluators")
-STATISTICS = Files("statistics", "main", "compared", "further", where=observed)
+STATISTICS = Files("statistics", "main", "baselines", "compared", "ablations", where=observed)
 FEATURES = Files("features", "main")
 
 STUDY = Study(
@@ -37,7 +39,7 @@ STUDY = Study(
         Table(
             "trade-off",
             "Clean accuracy, robust accuracy and their sum",
-            {"evaluations": EVERYTHING, "published": Published()},
+            {"evaluations": (EVERYTHING, Files("evaluations", "averaged", optional=True)), "published": Published()},
             uses=("attacks",),
         ),
         robustness(EVERYTHING),
@@ -67,7 +69,7 @@ STUDY = Study(
         Figure(
             "trade-off",
             "Clean against robust accuracy",
-            {"evaluations": EVERYTHING},
+            {"evaluations": Files("evaluations", "main", "wide", "baselines")},
             per=("dataset",),
             uses=("attacks", "colours", "markers"),
         ),

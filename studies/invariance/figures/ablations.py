@@ -1,5 +1,6 @@
-"""What each part of a method adds, as bars."""
+"""What each change of a method does, as bars."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -10,12 +11,14 @@ from robustlens.analysis.frames import one_dataset, paired
 from robustlens.analysis.statistics import Interval, crossed_interval
 from robustlens.errors import RobustlensError
 from robustlens.report import threats
+from robustlens.report.cells import number
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, RED, TEXT_WIDTH, Drawing, drawn, styled
 from studies.invariance.results import CLEAN, REFERENCE, best, read_points, under
 
 SHOWN = {CLEAN: BLUE, REFERENCE: RED}
-HEIGHT = 0.36  # of a bar; recipes are 1 apart
+HEIGHT = 0.36  # of a bar; lines are 1 apart
+FARTHEST = 40.0  # points; a bar that goes on is cut there, and has its number
 
 
 @styled
@@ -27,40 +30,58 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     pairs = {recipe: base for recipe, base in changed.items() if base in changed}
     if not pairs:
         raise RobustlensError(f"no recipe on {dataset} changes another one of this figure; add one to the cohort")
-    figure = Figure(figsize=(TEXT_WIDTH, 0.9 + 0.34 * len(pairs)), layout="constrained")
+    lines = _lines(pairs)
+    figure = Figure(figsize=(TEXT_WIDTH, 0.9 + 0.24 * len(lines)), layout="constrained")
     axes = figure.subplots()
-    for number, (attack, colour) in enumerate(SHOWN.items()):
-        _bars(axes, under(runs, attack), pairs, (number - 0.5) * HEIGHT, colour, drawn(context.attack_label(attack)))
+    for shift, (attack, colour) in zip((-HEIGHT / 2, HEIGHT / 2), SHOWN.items(), strict=True):
+        found = _differences(under(runs, attack), pairs)
+        _bars(axes, {lines.index(recipe) + shift: interval for recipe, interval in found.items()}, colour)
+        axes.barh(0, 0, color=colour, alpha=0.7, label=drawn(context.attack_label(attack)))
     axes.axvline(0, color=BLACK, linewidth=0.6)
-    labels = [f"{context.recipe_label(recipe)}, minus {context.recipe_label(base)}" for recipe, base in pairs.items()]
-    axes.set_yticks(range(len(pairs)), [drawn(label) for label in labels])
-    axes.invert_yaxis()
+    labels = [
+        context.recipe_label(line) if line in pairs else f"minus {context.recipe_label(line.strip())}:"
+        for line in lines
+    ]
+    axes.set_yticks(range(len(lines)), [drawn(label) for label in labels])
+    for tick, line in zip(axes.get_yticklabels(), lines, strict=True):
+        tick.set_style("normal" if line in pairs else "italic")
+    axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_xlabel("difference of accuracies (points)")
-    axes.legend(frameon=True, edgecolor=GREY, framealpha=1)
+    axes.legend(loc="best", frameon=True, edgecolor=GREY, framealpha=1)
     text = (
         f"What each change of a method does to accuracy on {context.dataset_title(dataset)}, without an attack and "
         "under PGD-20: the changed recipe minus the one that it changes, best checkpoints, with 95 % intervals paired "
-        "by seed and image (over images alone where one seed is compared)."
+        "by seed and image (over images alone where one seed is compared). Bars are cut at "
+        f"{FARTHEST:g} points, and have their number there."
     )
-    return Drawing(
-        figure,
-        "What each part of a method does",
-        context.caption(" ".join([text, *threats.notes(runs, context)])),
-    )
+    notes = threats.notes(runs, context)
+    return Drawing(figure, "What each part of a method does", context.caption(" ".join([text, *notes])))
 
 
-def _bars(
-    axes: Axes, parts: dict[str, pd.DataFrame], pairs: dict[str, str], shift: float, colour: str, label: str
-) -> None:
-    for place, (recipe, base) in enumerate(pairs.items()):
-        if recipe in parts and base in parts:
-            interval = _difference(parts[recipe], parts[base])
-            if interval is not None:
-                axes.barh(place + shift, interval.estimate, height=HEIGHT, color=colour, alpha=0.7, linewidth=0)
-                axes.hlines(place + shift, interval.low, interval.high, color=BLACK, linewidth=0.8)
-    axes.barh(0, 0, color=colour, alpha=0.7, label=label)
+def _lines(pairs: Mapping[str, str]) -> list[str]:
+    """From top to bottom: each recipe that is changed, as a heading, and below it those that change it. One that is
+    changed and changes another one is a heading and a line: the heading has a space behind it, which no name has."""
+    found = []
+    for base in dict.fromkeys(pairs.values()):
+        found += [f"{base} " if base in pairs else base, *(recipe for recipe, other in pairs.items() if other == base)]
+    return found
 
 
-def _difference(first: pd.DataFrame, second: pd.DataFrame) -> Interval | None:
-    differences = paired(first, second, "points")
-    return crossed_interval(differences) if differences.size else None
+def _differences(parts: Mapping[str, pd.DataFrame], pairs: Mapping[str, str]) -> dict[str, Interval]:
+    """Recipe -> its accuracy minus that of what it changes, where both have a seed and image. parts: rows by recipe."""
+    both = {recipe: base for recipe, base in pairs.items() if recipe in parts and base in parts}
+    values = {recipe: paired(parts[recipe], parts[base], "points") for recipe, base in both.items()}
+    return {recipe: crossed_interval(of_pair) for recipe, of_pair in values.items() if of_pair.size}
+
+
+def _bars(axes: Axes, intervals: Mapping[float, Interval], colour: str) -> None:
+    """intervals: by their places."""
+    for place, interval in intervals.items():
+        shown = max(-FARTHEST, min(FARTHEST, interval.estimate))
+        axes.barh(place, shown, height=HEIGHT, color=colour, alpha=0.7, linewidth=0)
+        if shown == interval.estimate:
+            ends = (max(-FARTHEST, interval.low), min(FARTHEST, interval.high))
+            axes.hlines(place, *ends, color=BLACK, linewidth=0.8)
+        else:
+            look = {"va": "center", "ha": "right" if shown < 0 else "left", "fontsize": 7}
+            axes.text(shown, place, f" {number(interval.estimate, 0)} ", **look)

@@ -21,13 +21,13 @@ from studies.invariance.training import (
     read_statistics,
 )
 
-# Panel title -> the statistic, and the value that separates one side from the other, if there is one
+# Panel title -> the statistic, the scale of its axis, and the value that separates two sides, if there is one
 PANELS = {
-    "cosine of the gradients": (COSINE, 0.0),
-    "weights in conflict (share)": (CONFLICT, 0.5),
-    "norm of the invariance gradient": (GRADIENT, None),
-    "distance of the features": (DISTANCE, None),
-    "drift of adversarial features, relative": (DRIFT, None),
+    "cosine of the gradients": (COSINE, "linear", 0.0),
+    "weights in conflict (share)": (CONFLICT, "linear", 0.5),
+    "norm of the invariance gradient": (GRADIENT, "log", None),
+    "distance of the features": (DISTANCE, "linear", None),
+    "drift of adversarial features, relative": (DRIFT, "log", None),
 }
 IN_A_ROW = 2
 
@@ -37,12 +37,13 @@ def build(context: Context, *, statistics: list[Path]) -> Drawing:
     """statistics: `statistics.parquet` files of one dataset."""
     runs = read_statistics(statistics)
     title, recipes = context.dataset_title(one_dataset(runs)), list(runs["recipe"].unique())
-    shown = {name: (which, bar) for name, (which, bar) in PANELS.items() if len(of(runs, which))}
+    shown = {name: panel for name, panel in PANELS.items() if len(of(runs, panel[0]))}
     rows = -(-(len(shown) + 1) // IN_A_ROW)
     figure = Figure(figsize=(TEXT_WIDTH, 0.3 + 1.7 * rows), layout="constrained")
     panels = list(figure.subplots(rows, IN_A_ROW, squeeze=False).flat)
-    for axes, (name, (which, bar)) in zip(panels, shown.items(), strict=False):
+    for axes, (name, (which, scale, bar)) in zip(panels, shown.items(), strict=False):
         _lines(axes, of(runs, which), context)
+        axes.set_yscale(scale)
         if bar is not None:
             axes.axhline(bar, color=GREY, linewidth=0.6, zorder=0)
         axes.set_title(name, loc="left")

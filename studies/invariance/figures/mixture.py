@@ -40,8 +40,8 @@ def build(context: Context, *, statistics: list[Path]) -> Drawing:
     right.set_ylabel("running standard deviations")
     for axes in (left, right):
         axes.set_xlabel("epoch")
-        axes.set_ylim(bottom=0)
-    right.legend(handles=[Line2D([], [], color=GREY, linestyle=style, label=name) for style, name in STYLES.items()])
+        axes.set_yscale("log")
+    left.legend(handles=[Line2D([], [], color=GREY, linestyle=style, label=name) for style, name in STYLES.items()])
     handles = [Line2D([], [], color=context.colour(r), label=drawn(context.recipe_label(r))) for r in recipes]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     text = (

@@ -27,7 +27,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     attacks = [attack for attack in (STRONG, REFERENCE) if (runs["attack"] == attack).any()]
     if not attacks:
         raise RobustlensError(f"neither {STRONG} nor {REFERENCE} on {dataset}; add one to the evaluation suite")
-    figure = Figure(figsize=(TEXT_WIDTH, 3.4), layout="constrained")
+    figure = Figure(figsize=(TEXT_WIDTH, 3.8), layout="constrained")
     recipes = []
     for axes, attack in zip(figure.subplots(1, len(attacks), squeeze=False)[0], attacks, strict=True):
         recipes += _points(axes, runs, attack, context)
@@ -45,7 +45,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
         )
         for recipe in dict.fromkeys(recipes)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     text = (
         f"Accuracy under attack against clean accuracy on {context.dataset_title(dataset)}, best checkpoints, with "
         "95 % intervals over images and seeds (over images where a recipe has one seed). Up and to the right is "

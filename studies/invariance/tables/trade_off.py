@@ -20,7 +20,8 @@ SHOWN = (CLEAN, REFERENCE, STRONG, SUM)
 NOTES = (
     "Sum: of clean accuracy and of accuracy under AutoAttack, in points, both on the images that AutoAttack was tried "
     "on. Best checkpoint: highest robust accuracy (PGD) on the validation split. The paper has no validation images "
-    "and takes the last epoch: its numbers stand beside our last checkpoint.",
+    "and takes the last epoch: its numbers stand beside our last checkpoint. Of recipes with SWA only the last "
+    "checkpoint is averaged.",
 )
 
 

@@ -36,7 +36,8 @@ SUITES = {
 OBSERVED = [name for name in RECIPES if name.startswith(("naive", "arat"))]
 COHORTS = {
     "main": (MAIN, "robustness"),
-    "compared": ([name for name in RECIPES if name not in MAIN], "brief"),
+    "baselines": (["arat-as-released"], "brief"),
+    "compared": ([name for name in RECIPES if name not in (*MAIN, "arat-as-released")], "brief"),
     "exported": (["arat"], "both-batchnorms"),
     "evaluators": (MAIN, "evaluators"),
 }
