@@ -1,5 +1,6 @@
 """Where attacked images go: how symmetric errors are, and whether they stay among similar classes."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from studies.classwise.results import (
 )
 
 LARGEST = 2
+ENOUGH = 10  # test images of a class for each class that they may be taken for
 OWN_GROUPS = "clusters of these matrices (ours, chosen so that many errors stay inside)"
 ALIKE, WRONG = "Errors within the group, %", f"Errors to the {LARGEST} largest, %"
 COLUMNS = (
@@ -41,6 +43,8 @@ NOTES = (
     "of ours: 1 where i is taken for j as often as j for i, 0 where only one of each pair is taken for the other.",
     f"Errors to the {LARGEST} largest: those to the {LARGEST} wrong classes that take most images of the true class, "
     "chosen on one half of its images and measured on the other, both ways.",
+    f"Where a class has fewer than {ENOUGH} test images for each class of the dataset, chance empties most of the "
+    "matrix and makes it lopsided: there is no symmetry then, and no interval of the errors to the largest.",
     RESAMPLED,
 )
 
@@ -73,5 +77,7 @@ def _cells(part: pd.DataFrame, classes: int, groups: list) -> tuple[Cell, ...]:
         (halved_interval([part], classes, partial(share_of_largest, count=LARGEST), (0, 1)), 1, "%"),
     ]
     cells = [Cell(unit=unit) if i is None else interval_cell(i, digits, unit, [part]) for i, digits, unit in found]
+    if part.groupby(["seed", "label"]).size().min() < ENOUGH * classes:
+        cells[0], cells[-1] = Cell(), replace(cells[-1], low=None, high=None)
     evenly = 100 * min(LARGEST / (classes - 1), 1)
     return (*cells, Cell(value=float(np.round(evenly, 10)), digits=1, unit="%"))

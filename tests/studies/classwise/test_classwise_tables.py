@@ -177,14 +177,25 @@ def test_only_attacks_beyond_pgd20_are_stronger(evaluations):
 
 
 def test_errors_by_hand(tmp_path, names):
-    labels = [c for c in range(4) for _ in range(4)]
-    predictions = [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 0, 3, 3, 3, 2]
+    labels = [c for c in range(4) for _ in range(4)] * 10
+    predictions = [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 0, 3, 3, 3, 2] * 10
     table = confusion.build(context("confusion"), evaluations=write(tmp_path, [rows(labels, predictions)]), names=names)
     place = ("PGD-20", "SAT")
     # Of four images each: ant to bee 2, bee to ant 2, cat to dog 1, cat to ant 1, dog to cat 1.
     assert value(table, *place, "symmetry") == pytest.approx(1 - 1 / 7)
     assert "0, 1" not in str(table.notes) and "clusters of these matrices (ours" in " ".join(table.notes)
     assert value(table, *place, "Errors to the 2 largest, %: if spread evenly") == pytest.approx(200 / 3)
+
+
+def test_what_few_images_cannot_say_of_errors_is_not_said(tmp_path, names):
+    for repeated, said in ((10, True), (9, False)):
+        labels = [c for c in range(4) for _ in range(4)] * repeated
+        predictions = [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 0, 3, 3, 3, 2] * repeated
+        files = write(tmp_path / str(repeated), [rows(labels, predictions)])
+        found = cells(confusion.build(context("confusion"), evaluations=files, names=names))
+        largest = found["PGD-20", "SAT", "Errors to the 2 largest, %: measured"]
+        assert bool(found["PGD-20", "SAT", "symmetry"]["value"]) == said == bool(largest["low"])
+        assert largest["value"] and found["PGD-20", "SAT", "Errors within the group, %: measured"]["low"]
 
 
 def test_norms_stand_beside_their_correlation(tmp_path, evaluations):
