@@ -83,5 +83,5 @@ def _bars(axes: Axes, intervals: Mapping[float, Interval], colour: str) -> None:
             ends = (max(-FARTHEST, interval.low), min(FARTHEST, interval.high))
             axes.hlines(place, *ends, color=BLACK, linewidth=0.8)
         else:
-            look = {"va": "center", "ha": "right" if shown < 0 else "left", "fontsize": 7}
+            look = {"va": "center", "ha": "left" if shown < 0 else "right", "fontsize": 7, "color": "white"}
             axes.text(shown, place, f" {number(interval.estimate, 0)} ", **look)
