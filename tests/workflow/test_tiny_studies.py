@@ -48,7 +48,7 @@ def test_every_table_figure_and_claim_that_has_its_files_is_made(studied, study)
 
 def test_nothing_is_left_to_do_and_what_was_there_was_not_made_again(studied, finished):
     folder, output = studied
-    code, asked = ask(folder, "-n", "-c1", "--configfile", *TINY[1:], OVERLAY, *OTHERS)
+    code, asked = ask(folder, *TINY, OVERLAY, "-n", "-c1", *OTHERS)
     assert code == 0 and NOTHING in asked
     assert (folder / AGAIN).read_bytes() == (finished / AGAIN).read_bytes()
     assert "/logs/train/digits/trades/seed1.log" not in output
