@@ -108,6 +108,21 @@ def test_a_choice_on_few_validation_images_leaves_a_claim_open(claim):
         assert (f"{fewest} validation images per class, underpowered" in outcome.detail) == (verdict == OPEN)
 
 
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("training-raises-the-worst-class", "class-weighted-sat"),
+        ("corrections-raise-the-worst-class", "sat/best-tau-normalised"),
+        ("selection-raises-the-worst-class", "sat/best-worst-class"),
+    ],
+)
+def test_each_claim_is_about_its_own_kind_of_change(name, entry):
+    claim = next(claim for claim in claims.CLAIMS if claim.id == name)
+    enough = pd.DataFrame({"split": ["validation"], "class_total": [[100, 100]]})
+    outcome = judge(claim, ClasswiseData(EMPTY, enough, EMPTY, names=None, defence=defended.defence(True)))
+    assert outcome.detail.startswith(f"gain of {entry} 20.0;")
+
+
 def test_claims_on_defences_say_what_is_missing():
     for claim in claims.CLAIMS:
         outcome = judge(claim, ClasswiseData(EMPTY, EMPTY, EMPTY, names=None))
