@@ -82,10 +82,6 @@ class Fates:
     values: np.ndarray
     labels: np.ndarray
 
-    def of(self, attacked: int) -> "Fates":
-        """Those of one class."""
-        return Fates(self.values[..., self.labels == attacked], self.labels[self.labels == attacked])
-
     @property
     def count(self) -> int:
         """How many images there are, over all seeds."""

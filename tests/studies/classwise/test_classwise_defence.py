@@ -11,10 +11,13 @@ from robustlens.analysis.class_removal import Comparison
 from robustlens.analysis.classwise import worst_class
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context, Recipe
+from robustlens.study.declaration import USES
 from studies.classwise.claims import defence as claims
 from studies.classwise.claims.data import ClasswiseData
 from studies.classwise.class_names import of_sheet
 from studies.classwise.defence import bases, entry_label, mean_gain, of_shared_seeds, read_defence
+from studies.classwise.figures import removal as removal_figure
+from studies.classwise.figures import trade_off
 from studies.classwise.removal import read_removal, removals
 from studies.classwise.tables import defence, removal
 
@@ -25,7 +28,7 @@ CONTEXT = Context(
     recipes={name: Recipe(name.upper(), changes=base, threats={"digits": THREAT}) for name, base in CHANGES.items()},
     threats=THREATS,
     attacks={"pgd20": "PGD-20"},
-    uses=("attacks", "changes"),
+    uses=USES,
 )
 LABEL = np.repeat([0, 1, 2], 2)
 EMPTY = pd.DataFrame()
@@ -108,6 +111,21 @@ def test_a_choice_on_few_validation_images_leaves_a_claim_open(claim):
         assert (f"{fewest} validation images per class, underpowered" in outcome.detail) == (verdict == OPEN)
 
 
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("training-raises-the-worst-class", "class-weighted-sat"),
+        ("corrections-raise-the-worst-class", "sat/best-tau-normalised"),
+        ("selection-raises-the-worst-class", "sat/best-worst-class"),
+    ],
+)
+def test_each_claim_is_about_its_own_kind_of_change(name, entry):
+    claim = next(claim for claim in claims.CLAIMS if claim.id == name)
+    enough = pd.DataFrame({"split": ["validation"], "class_total": [[100, 100]]})
+    outcome = judge(claim, ClasswiseData(EMPTY, enough, EMPTY, names=None, defence=defended.defence(True)))
+    assert outcome.detail.startswith(f"gain of {entry} 20.0;")
+
+
 def test_claims_on_defences_say_what_is_missing():
     for claim in claims.CLAIMS:
         outcome = judge(claim, ClasswiseData(EMPTY, EMPTY, EMPTY, names=None))
@@ -132,11 +150,26 @@ def test_the_table_has_gains_over_what_a_row_changes_and_the_strengths_of_correc
     assert any(note.endswith("SAT, tau: 1.5.") for note in table.notes)
 
 
+def test_the_figure_has_the_average_to_the_right_and_the_worst_class_upwards(tmp_path):
+    """As above, where the average of SAT is 50 % and its worst class 0 %."""
+    sat = evaluated(tmp_path, "sat", [1, 1, 1, 0, 2, 2])
+    corrected = evaluated(tmp_path, "sat", [0, 1, 1, 0, 2, 0], checkpoint="best-tau")
+    fair = evaluated(tmp_path, "fair", [0, 1, 1, 1, 2, 2])
+    drawing = trade_off.build(CONTEXT, evaluations=[sat, corrected, fair])
+    (axes,) = drawing.figure.axes
+    assert axes.get_xlabel() == "average (%)" and axes.get_ylabel() == "worst class (%)"
+    points = [line.get_xydata()[0].tolist() for line in axes.lines if line.get_marker() != "None"]
+    assert points == [pytest.approx(point) for point in ([50, 0], [50, 50], [500 / 6, 50])]
+    changed = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "None"]
+    assert [[pytest.approx(end) for end in ends] for ends in ([[50, 0], [50, 50]], [[50, 0], [500 / 6, 50]])] == changed
+
+
 # Removal --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_removed_class_is_one_without_tracked_training_images(tmp_path):
-    whole = evaluated(tmp_path, "sat", [1, 2, 1, 1, 2, 2]), evaluated(tmp_path, "sat", LABEL, seed=1)
+    whole = [evaluated(tmp_path, "sat", [1, 2, 1, 1, 2, 2]), evaluated(tmp_path, "sat", LABEL, seed=1)]
+    whole.append(evaluated(tmp_path, "sat", LABEL, checkpoint="last"))
     less = [evaluated(tmp_path, f"less-{k}", [0, 0, 2, 0, 2, k % 2]) for k in (1, 2)]
     # By chance class 0 is not among the tracked images of one epoch.
     histories = [trained(tmp_path, "sat", [4, 4, 4], [0, 4, 4]), trained(tmp_path, "less-1", [4, 0, 4], [0, 0, 4])]
@@ -170,6 +203,26 @@ def test_the_table_of_class_removal_has_a_row_per_class_and_one_for_all(tmp_path
         ["zero", "one", "two", "1", "100.0", "0.0", "0.0", "0.0", "100.0"],
         ["all", "\u2013", "\u2013", "1", "100.0", "0.0", "0.0", "0.0", "100.0"],
     ]
+
+
+def test_the_figure_of_class_removal_shows_the_shares_of_the_table_and_the_context_effect(tmp_path):
+    """As above. Without 1, class 0 gains 50 points; without 2, none. Class 2 loses all without itself, which does not
+    count."""
+    indexes = [evaluated(tmp_path, "sat", [1, 0, 2, 1, 2, 2])]
+    indexes += [evaluated(tmp_path, "less-1", [0, 0, 0, 0, 2, 2]), evaluated(tmp_path, "less-2", [1, 0, 0, 1, 0, 0])]
+    counts = {"sat": [4, 4, 4], "less-1": [4, 0, 4], "less-2": [4, 4, 0]}
+    histories = [trained(tmp_path, recipe, total) for recipe, total in counts.items()]
+    names = tmp_path / "digits.json"
+    names.write_text('{"names": ["zero", "one", "two"], "superclasses": {}}')
+    drawing = removal_figure.build(CONTEXT, evaluations=indexes, history=histories, names=[names])
+    left, right = drawing.figure.axes[:2]
+    shares = {
+        line.get_label(): line.get_ydata().tolist() for line in left.lines if not line.get_label().startswith("_")
+    }
+    assert shares == {"without B": [100], "without C": [0]}
+    changes = np.ma.filled(right.get_images()[0].get_array().astype(float), np.nan)
+    np.testing.assert_array_equal(changes, [[50, 0], [np.nan, 0], [0, np.nan]])
+    assert "changes by 50.0 points without B, and by 0.0 without another class" in drawing.caption
 
 
 def test_several_removed_classes_are_refused(tmp_path):

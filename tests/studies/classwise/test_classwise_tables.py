@@ -170,8 +170,10 @@ def test_consistency_is_in_two_groups(tmp_path):
     assert {row for place, row, _ in cells(table) if place == group} == {"SAT and the others", "TRADES and the others"}
 
 
-def test_only_attacks_beyond_pgd20_are_stronger(evaluations):
-    table = stronger_attacks.build(context("stronger-attacks"), evaluations=evaluations)
+def test_only_attacks_beyond_pgd20_are_stronger(tmp_path):
+    shares = {"clean": 0.0, "fgsm": 0.1, "pgd20": 0.0, "autoattack": 0.1}
+    frames = [right("sat", 0, [rate - less for rate in FIRST], attack=attack) for attack, less in shares.items()]
+    table = stronger_attacks.build(context("stronger-attacks"), evaluations=write(tmp_path, frames))
     assert {group for group, _, _ in cells(table)} == {"PGD-20 to AutoAttack"}
     assert value(table, "PGD-20 to AutoAttack", "SAT", "drop") == pytest.approx(10)
 

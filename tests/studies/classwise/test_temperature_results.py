@@ -13,7 +13,7 @@ from synthetic import CAVEAT, OTHER_THREAT, THREAT, THREATS, write_evaluations
 from robustlens.analysis.claims import OPEN, judge
 from robustlens.report.context import Context, Recipe
 from robustlens.study.declaration import USES
-from studies.classwise.claims.data import ClasswiseData
+from studies.classwise.claims.data import ClasswiseData, read
 from studies.classwise.claims.temperature import CLAIMS
 from studies.classwise.class_names import ClassNames
 from studies.classwise.figures import temperature as figure
@@ -166,6 +166,14 @@ def test_the_figure_shows_the_averages_of_the_table_at_their_temperatures(made):
 
 
 # Claims ---------------------------------------------------------------------------------------------------------------
+
+
+def test_claims_are_about_the_threat_of_the_training(made):
+    rows, paths, context = made
+    assert set(rows["threat"]) == {THREAT, OTHER_THREAT}
+    own = [path for path in paths if THREAT in path.parts]
+    (data,) = read(context, evaluations=own, gains=paths).values()
+    assert set(data.gains["threat"]) == {THREAT} and set(data.gains["recipe"]) == {"he", "mail-at"}
 
 
 def data_of(sweeps: pd.DataFrame) -> ClasswiseData:
