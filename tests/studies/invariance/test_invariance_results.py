@@ -19,6 +19,7 @@ from robustlens.study.declaration import USES
 from studies.invariance import training
 from studies.invariance.claims import CLAIMS
 from studies.invariance.claims.accuracy import LITTLE
+from studies.invariance.claims.data import as_claims_say
 from studies.invariance.features import compared_features
 from studies.invariance.figures import ablations, trade_off
 from studies.invariance.tables import evaluators
@@ -219,6 +220,14 @@ def test_conflict_by_layer_is_the_mean_of_late_steps_and_seeds():
 
 
 # Claims -------------------------------------------------------------------------------------------------------------
+
+
+def test_claims_find_the_recipes_of_the_paper_scale():
+    """TRADES of three passes stands for TRADES, and AR-AT of eleven layers for AR-AT, where these are not there."""
+    wide = pd.DataFrame({"recipe": ["sat", "trades-three-forwards", "arat-wide"]})
+    assert as_claims_say(wide)["recipe"].tolist() == ["sat", "trades", "arat"]
+    both = pd.DataFrame({"recipe": ["trades", "trades-three-forwards"]})
+    assert as_claims_say(both)["recipe"].tolist() == both["recipe"].tolist()
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=[claim.id for claim in CLAIMS])
