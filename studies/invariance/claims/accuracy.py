@@ -91,7 +91,7 @@ def split_batchnorm_makes_robust(data: InvarianceData) -> Outcome:
 
 @claim(
     "distillation-needs-a-separate-network",
-    "Distillation does well because its teacher is another network, which avoids both problems of invariance.",
+    "Distillation makes more robust with a teacher that is another network, which avoids both problems of invariance.",
     "abstract, in our reading",
     "Accuracy under PGD-20 of LBGAT (beta 0) minus that of LBGAT whose teacher has the classifier's weights and "
     f"BatchNorm, {PAIRED}, is above 0 points.",

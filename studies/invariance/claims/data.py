@@ -17,6 +17,9 @@ from robustlens.report.context import Context
 from studies.invariance import training
 from studies.invariance.results import best, read_points
 
+# What stands at the paper scale, or on larger networks, for a recipe that claims name
+STANDS_FOR = {"trades-three-forwards": "trades", "arat-wide": "arat"}
+
 
 @dataclass(frozen=True)
 class InvarianceData:
@@ -46,8 +49,18 @@ def read(
     found = {}
     for dataset in datasets:
         parts = [frame[frame["dataset"] == dataset] if len(frame) else frame for frame in (points, seen)]
-        found[dataset] = InvarianceData(*parts, tuple(threats.notes(parts[0], context) if len(parts[0]) else ()))
+        notes = tuple(threats.notes(parts[0], context) if len(parts[0]) else ())
+        found[dataset] = InvarianceData(*(as_claims_say(part) for part in parts), notes)
     return found
+
+
+def as_claims_say(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one dataset under the names that claims know recipes by; a recipe that is there keeps its own."""
+    if rows.empty:
+        return rows
+    there = set(rows["recipe"])
+    known = {name: claimed for name, claimed in STANDS_FOR.items() if claimed not in there}
+    return rows.assign(recipe=rows["recipe"].replace(known))
 
 
 def more_accurate(

@@ -179,7 +179,7 @@ def _seen(support):
         observer, statistic = getattr(training, name)
         for recipe in OBSERVED:
             value = 0.5 + 0.2 * ((recipe == LARGER.get(name, (None,))[0]) == support)
-            value = -value if name == "COSINE" and support else value
+            value = -value if name == "COSINE" and support == (recipe != "naive-stop-gradient") else value
             for seed in range(3):
                 for epoch in range(1, 5):
                     row = {"epoch": epoch, "step": epoch, "observer": observer, "statistic": statistic}

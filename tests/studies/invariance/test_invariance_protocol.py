@@ -1,6 +1,7 @@
 """What the study trains: nothing that another one trains already, and AR-AT with layers that its networks have."""
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,9 +9,11 @@ from configured import own
 
 from robustlens.models.weights import build
 from robustlens.parameters import create
+from robustlens.report.published import PublishedNumbers
 from robustlens.training.schedule import Schedule
 
 SCALES = ("embedded", "pilot", "paper")
+PUBLISHED = Path(__file__).parents[3] / "studies" / "invariance" / "published.yaml"
 EACH = {"embedded": 2.0, "pilot": 7.5, "paper": 7.5}  # gamma for each layer
 
 
@@ -81,3 +84,37 @@ def test_the_paper_scale_has_the_rates_that_the_released_code_executes():
     expected |= dict.fromkeys(range(92, 101), 0.001)
     for epoch, rate in expected.items():
         assert [pytest.approx(rate, rel=1e-12)] * len(of_epoch[epoch]) == list(of_epoch[epoch]), epoch
+
+
+def test_published_numbers_find_the_recipes_that_the_paper_scale_trains():
+    config = own(scale="paper")
+    numbers = PublishedNumbers(PUBLISHED)
+    cohorts = config["studies"]["invariance"]["cohorts"]
+    for name in ("main", "wide"):
+        for dataset, recipe in product(cohorts[name]["datasets"], cohorts[name]["recipes"]):
+            network = numbers.architecture(config["datasets"][dataset]["architecture"])
+            for metric in ("clean", "autoattack", "sum"):
+                assert numbers.find(dataset, network, recipe, metric), (dataset, recipe, metric)
+    network = numbers.architecture(config["datasets"]["cifar10-step"]["architecture"])
+    for recipe in cohorts["main"]["recipes"]:
+        assert numbers.find("cifar10-step", network, recipe, "cosine"), recipe
+    beside = {recipe for name in ("baselines", "averaged") for recipe in cohorts[name]["recipes"]}
+    assert {r for r in beside if numbers.find("cifar10-step", network, r, "sum")} == {"arrest", "arat-swa"}
+
+
+def test_the_last_checkpoint_of_what_the_paper_has_numbers_of_is_attacked():
+    """The paper's numbers are of the last epoch, and of an average of weights only the last checkpoint is one."""
+    config = own(scale="paper")
+    cohorts = config["studies"]["invariance"]["cohorts"]
+    for name in ("main", "wide", "baselines", "averaged"):
+        suite = config["suites"][cohorts[name]["suite"]]
+        assert "last" in suite["checkpoints"] and "autoattack" not in suite["best_only"], name
+
+
+def test_published_sums_are_sums():
+    numbers = PublishedNumbers(PUBLISHED).numbers
+    sums = {key: found.value for key, found in numbers.items() if key[3] == "sum"}
+    assert len(sums) == 32
+    for (dataset, network, recipe, _, ball), total in sums.items():
+        parts = [numbers[dataset, network, recipe, metric, ball].value for metric in ("clean", "autoattack")]
+        assert total == pytest.approx(sum(parts), abs=0.015), (dataset, recipe)

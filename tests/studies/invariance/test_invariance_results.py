@@ -19,9 +19,10 @@ from robustlens.study.declaration import USES
 from studies.invariance import training
 from studies.invariance.claims import CLAIMS
 from studies.invariance.claims.accuracy import LITTLE
+from studies.invariance.claims.data import as_claims_say
 from studies.invariance.features import compared_features
 from studies.invariance.figures import ablations, trade_off
-from studies.invariance.tables import evaluators
+from studies.invariance.tables import batchnorms, conflict, evaluators, features, mixture
 from studies.invariance.tables import trade_off as table
 
 ARCHITECTURE = {"family": "resnet", "blocks": [1], "width": 4, "block": "basic"}
@@ -218,7 +219,95 @@ def test_conflict_by_layer_is_the_mean_of_late_steps_and_seeds():
     assert training.conflict_by_layer(whole).empty
 
 
+def observations(folder, values, which, seed=0):
+    """The file of a run that saw these values of a statistic. values: by (epoch, step)."""
+    observer, statistic = which
+    seen = [{"epoch": e, "step": s, "observer": observer, "statistic": statistic, "value": v} for (e, s), v in values]
+    path = folder / "runs" / "digits" / "sat" / f"seed{seed}" / "statistics.parquet"
+    path.parent.mkdir(parents=True)
+    pd.DataFrame(seen).to_parquet(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("built", "which", "column", "expected"),
+    [
+        (conflict, training.CONFLICT, "Gradients of classification and invariance: in conflict, %", 350.0),
+        (mixture, training.MEANS, "Inputs, natural against adversarial: means", 3.5),
+        (mixture, training.MOVED_NATURAL, "Running means, movement: natural", 3.5),
+    ],
+)
+def test_a_table_of_statistics_has_means_of_seeds_over_late_steps(built, which, column, expected, tmp_path):
+    first = observations(tmp_path, {(1, 1): 90.0, (2, 2): 90.0, (3, 3): 1.0, (4, 4): 2.0, (4, 5): 6.0}.items(), which)
+    second = observations(tmp_path, {(1, 1): 90.0, (2, 2): 90.0, (4, 4): 4.0}.items(), which, seed=1)
+    found = cells(built.build(context("t", ("sat", None)), statistics=[first, second]), "SAT")
+    assert found[column].value == pytest.approx(expected)  # of (1 + 2 + 6) / 3 and 4
+    assert found[column].n_seeds == 2
+
+
+def test_the_difference_of_two_batchnorms_is_natural_minus_adversarial(tmp_path):
+    both = [answers({"clean": images("1110")}), answers({"clean": images("1000")}, "best-natural-batchnorm")]
+    path = write_evaluations(tmp_path, pd.concat(both), "sat", 0)
+    found = cells(batchnorms.build(context("t", ("sat", None)), evaluations=[path]), "SAT")
+    assert [found[f"clean, accuracy in %: {name}"].value for name in ("adversarial", "natural", "difference")] == [
+        75.0,
+        25.0,
+        -50.0,
+    ]
+
+
+def test_the_relative_distance_of_features_is_of_each_image(tmp_path):
+    path = tmp_path / "features" / "digits" / "sat" / "seed0" / THREAT / "robustness.parquet"
+    path.parent.mkdir(parents=True)
+    numbers = {"index": [0, 1], "cosine": [0.5, 0.7], "distance": [1.0, 6.0], "norm": [4.0, 8.0]}
+    pd.DataFrame(numbers).to_parquet(path, index=False)
+    published = tmp_path / "published.yaml"
+    published.write_text(PUBLISHED)
+    found = cells(features.build(context("t", ("sat", None)), features=[path], published=published), "SAT")
+    assert [cell.value for cell in found.values()] == pytest.approx([0.6, 3.5, 0.5])
+
+
 # Claims -------------------------------------------------------------------------------------------------------------
+
+
+def claim_of(name):
+    (claim,) = [claim for claim in CLAIMS if claim.id == name]
+    return claim
+
+
+def test_an_interval_of_statistics_is_over_the_means_of_seeds_alone():
+    """Steps of one training say nothing of another training, however many there are and however they differ."""
+
+    def judged(*shifts):
+        seen = pd.concat(
+            rows({(3, step): value + shift for step, shift in enumerate(shifts)}, "naive-stop-gradient", seed)
+            for seed, value in enumerate((1, 2, 4))
+        ).assign(statistic=training.COSINE[1])
+        return judge(claim_of("no-conflict-after-stop-gradient"), type(claims_data(True))(pd.DataFrame(), seen))
+
+    half = 4.302653 * np.std([1, 2, 4], ddof=1) / np.sqrt(3)  # of t with two degrees of freedom
+    for found in (judged(0.0), judged(*[0.0] * 50), judged(-3.0, 3.0, -1.0, 1.0)):
+        assert [found.low, found.high] == pytest.approx([7 / 3 - half, 7 / 3 + half], rel=1e-5)
+        assert found.verdict == OPEN
+
+
+def test_running_means_of_one_batchnorm_are_compared_with_those_of_the_adversarial_one_of_two():
+    shared = rows({(3, 1): 5.0}, "arat-shared-batchnorm").assign(statistic=training.MOVED_SHARED[1])
+    adversarial, natural = (
+        rows({(3, 1): value}).assign(statistic=which[1])
+        for value, which in ((2.0, training.MOVED_ADVERSARIAL), (1.0, training.MOVED_NATURAL))
+    )
+    seen = pd.concat([shared, adversarial, natural]).assign(observer=training.MOVED_SHARED[0])
+    found = judge(claim_of("split-batchnorm-steadies-statistics"), type(claims_data(True))(pd.DataFrame(), seen))
+    assert found.estimate == pytest.approx(3.0)
+
+
+def test_claims_find_the_recipes_of_the_paper_scale():
+    """TRADES of three passes stands for TRADES, and AR-AT of eleven layers for AR-AT, where these are not there."""
+    wide = pd.DataFrame({"recipe": ["sat", "trades-three-forwards", "arat-wide"]})
+    assert as_claims_say(wide)["recipe"].tolist() == ["sat", "trades", "arat"]
+    both = pd.DataFrame({"recipe": ["trades", "trades-three-forwards"]})
+    assert as_claims_say(both)["recipe"].tolist() == both["recipe"].tolist()
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=[claim.id for claim in CLAIMS])
