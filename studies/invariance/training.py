@@ -10,10 +10,10 @@ from robustlens.analysis.frames import read_runs
 
 READ = ["epoch", "step", "observer", "statistic", "value"]
 # Observer and statistic, by what tables and figures call them
-COSINE = ("gradient-conflict", "invariance-others/cosine")
-CONFLICT = ("gradient-conflict", "invariance-others/conflict")
+COSINE = ("gradient-conflict", "regularisation-others/cosine")
+CONFLICT = ("gradient-conflict", "regularisation-others/conflict")
 IN_LAYER = f"{CONFLICT[1]}/"  # followed by the name of a layer
-GRADIENT = ("loss-terms", "invariance/gradient")
+GRADIENT = ("loss-terms", "regularisation/gradient")
 DISTANCE = ("feature-distance", "mean/distance")
 FEATURE_COSINE = ("feature-distance", "mean/cosine")
 DRIFT = ("feature-drift", "mean/moved")

@@ -115,7 +115,7 @@ class Equation:
         return {
             "adversarial": torch.stack([alpha * cross_entropy(adversarial, i) for i in range(len(y))]),
             "natural": torch.stack([beta * cross_entropy(natural, i) for i in range(len(y))]),
-            "invariance": torch.stack(invariance),
+            "regularisation": torch.stack(invariance),
         }
 
     @torch.no_grad()
@@ -187,7 +187,7 @@ def test_loss_is_the_equation(method: Arat):
     tensors = {key: t.detach() for key, t in e.learner.state_dict().items()}
     expected = Equation(tensors, method, e.accuracy).terms(e.batch.x, e.batch.x_adv, e.batch.y, {})
     found = method.loss(e.learner, e.batch)
-    assert list(found) == ["adversarial", "natural", "invariance"]
+    assert list(found) == ["adversarial", "natural", "regularisation"]
     for term, losses in found.items():
         assert losses.shape == (IMAGES,)
         torch.testing.assert_close(losses, expected[term], rtol=1e-11, atol=1e-12)
@@ -211,7 +211,7 @@ def reached(method: Arat) -> set[str]:
     """What the invariance term has a gradient in: kinds of tensors, and kinds of images."""
     e = example(method)
     x, x_adv = (images.clone().requires_grad_(True) for images in (e.batch.x, e.batch.x_adv))
-    method.loss(e.learner, Batch(x, x_adv, e.batch.y, epoch=1))["invariance"].sum().backward()
+    method.loss(e.learner, Batch(x, x_adv, e.batch.y, epoch=1))["regularisation"].sum().backward()
     found = {key for key, t in {"x": x, "x_adv": x_adv}.items() if t.grad is not None and t.grad.abs().max() > 1e-9}
     for key, p in e.learner.named_parameters():
         if p.grad is not None and p.grad.abs().max() > 1e-9:
@@ -231,7 +231,7 @@ def test_the_stop_gradient_keeps_the_invariance_term_out_of_the_natural_branch()
 
 def test_the_classifier_has_no_gradient_of_the_invariance_term():
     e = example(Arat(TWO))
-    e.method.loss(e.learner, e.batch)["invariance"].sum().backward()
+    e.method.loss(e.learner, e.batch)["regularisation"].sum().backward()
     assert e.learner.network.linear.weight.grad is None
 
 
@@ -271,7 +271,7 @@ def test_the_worked_loss():
     x = torch.zeros(1, 1, 1, 1)
     terms = method.loss(learner, Batch(x, x, torch.tensor([0]), epoch=1))
     found = {term: losses.item() for term, losses in terms.items()}
-    assert found == pytest.approx({"adversarial": 0.6, "natural": 0.7, "invariance": 9.0}, rel=1e-6)
+    assert found == pytest.approx({"adversarial": 0.6, "natural": 0.7, "regularisation": 9.0}, rel=1e-6)
     assert sum(found.values()) == pytest.approx(10.3, rel=1e-6)
 
 
@@ -303,7 +303,7 @@ def test_distances_of_features_without_any_activity_are_finite():
 def test_a_layer_weighs_gamma_over_the_number_of_layers(count: int):
     """The same layer several times is as one."""
     terms = [
-        e.method.loss(e.learner, e.batch)["invariance"]
+        e.method.loss(e.learner, e.batch)["regularisation"]
         for e in (example(Arat(TWO[:1] * n, predictor=False, gamma=9.0)) for n in (1, count))
     ]
     torch.testing.assert_close(*terms, rtol=1e-12, atol=1e-12)
@@ -368,7 +368,7 @@ def test_the_layers_of_a_network_that_normalises_its_inputs_are_those_of_the_net
     method = Arat(TWO)
     learner = Learner(network, method.parts(network, build), method.memory(3)).train()
     x = torch.rand(4, 3, 8, 8)
-    assert method.loss(learner, Batch(x, x, torch.zeros(4, dtype=torch.long), 1))["invariance"].shape == (4,)
+    assert method.loss(learner, Batch(x, x, torch.zeros(4, dtype=torch.long), 1))["regularisation"].shape == (4,)
 
 
 @pytest.mark.parametrize("family", ["resnet", "bottleneck", "preact-resnet", "wide-resnet", "dm-wide-resnet"])

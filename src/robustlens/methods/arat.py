@@ -37,7 +37,7 @@ class Arat(Method):
         softmax(a/T)), where a is of the attacked image and b of the natural one.
     temperature: T of `kl`. The released code reads one that it never defines, so the default of 1 is ours.
     gradient: of the distance, `to-adversarial` features alone (the paper's stop-gradient), `to-natural` ones alone,
-        or to `both` (the paper's naive loss).
+        or to `both` (the loss that the paper begins with).
     predictor: h_l, a small network per layer that is trained along. Without it, h_l(z) = z.
     split_batchnorm: without it, f_nat and f_adv are the same network.
     auto_balance: alpha is the accuracy of f_nat on the first 1,024 augmented training images (whole batches) before
@@ -112,7 +112,7 @@ class Arat(Method):
         return {
             "adversarial": alpha * F.cross_entropy(adversarial, batch.y, reduction="none"),
             "natural": beta * F.cross_entropy(natural, batch.y, reduction="none"),
-            "invariance": self.gamma / len(self.layers) * sum(distances),
+            "regularisation": self.gamma / len(self.layers) * sum(distances),
         }
 
     def distances(self, learner: Learner, n: int, z_adv: Tensor, z: Tensor) -> Tensor:

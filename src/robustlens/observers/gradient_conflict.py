@@ -19,7 +19,7 @@ class GradientConflict(Observer):
     `<term>-<term>/cosine`, their cosine (0 where one of them is 0), and `<term>-<term>/conflict`, the share of all
     entries with g1 g2 < 0. Followed by `/<layer>`, the same of the weights of that layer alone.
     Of three terms or more also `<term>-others/cosine` and `<term>-others/conflict`, with the gradient of the sum of all
-    other terms as g2: in AR-AT, `invariance-others` compares the regularisation with the classification.
+    other terms as g2: in AR-AT, `regularisation-others` compares it with the classification.
     Raises RobustlensError for a loss of a single term.
     """
 

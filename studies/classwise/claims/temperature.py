@@ -56,7 +56,7 @@ def temperature_pgd_widens_the_gap(data: ClasswiseData) -> Outcome:
 
 @claim(
     "temperature-gain-grows-with-flatness",
-    "Temperature-PGD gains more over PGD where the softmax is flatter.",
+    "Temperature-PGD gains more over PGD on the flattest softmax than on the sharpest.",
     "our prediction",
     f"Accuracy under PGD-20 minus that under Temperature-PGD, {CHOICE}: of the recipe whose softmax gives the true "
     "class of clean images the lowest mean probability, minus that of the recipe with the highest one, among those "

@@ -50,11 +50,15 @@ def build(context: Context, *, statistics: list[Path]) -> Drawing:
         axes.set_xlabel("epoch")
     for axes in panels[len(shown) :]:
         axes.axis("off")
-    handles = [Line2D([], [], color=context.colour(r), label=drawn(context.recipe_label(r))) for r in recipes]
+    looks = {r: _look(runs[runs["recipe"] == r], r, context) for r in recipes}
+    handles = [
+        Line2D([], [], color=look["colour"], linestyle=look["linestyle"], label=drawn(context.recipe_label(r)))
+        for r, look in looks.items()
+    ]
     panels[len(shown)].legend(handles=handles, loc="center left")
     text = (
         f"Gradients and features in training on {title}, epoch by epoch: means over the steps that were observed in an "
-        "epoch, and over seeds, with a band of one standard deviation where there are several. Gradients are those of "
+        "epoch, and over seeds, with a band of one standard deviation (dashed: one seed). Gradients are those of "
         "both cross-entropies together and of the invariance loss."
     )
     return Drawing(figure, "Gradients and features over training", context.caption(text))
@@ -63,4 +67,10 @@ def build(context: Context, *, statistics: list[Path]) -> Drawing:
 def _lines(axes: Axes, rows: pd.DataFrame, context: Context) -> None:
     for recipe, of_recipe in rows.groupby("recipe", sort=False):
         values = by_epoch(of_recipe)
-        band(axes, values.columns.to_numpy(), values.to_numpy(), context.colour(recipe), linewidth=1)
+        band(axes, values.columns.to_numpy(), values.to_numpy(), **_look(of_recipe, recipe, context), linewidth=1)
+
+
+def _look(of_recipe: pd.DataFrame, recipe: str, context: Context) -> dict[str, str]:
+    """Colour and style of a recipe's lines: dashed with one seed."""
+    style = "-" if of_recipe["seed"].nunique() > 1 else "--"
+    return {"colour": context.colour(recipe), "linestyle": style}
