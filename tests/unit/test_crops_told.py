@@ -34,13 +34,18 @@ def test_datasets_that_differ_only_in_their_crop_share_what_is_prepared():
     assert {name: prepared(config, name) for name in config["datasets"]} == dict.fromkeys(config["datasets"], "digits")
 
 
-def test_nothing_of_this_repository_s_configuration_has_crops_or_another_padding_so_its_jobs_are_told_what_they_were():
+def test_jobs_on_datasets_of_this_repository_without_a_crop_are_told_what_they_were():
+    """And none of it has another padding."""
+    cropped = set()
     for scale in ("embedded", "pilot", "paper"):
         config = own(scale=scale)
-        for dataset in config["datasets"]:
+        for dataset, settings in config["datasets"].items():
             for recipe in config["recipes"]:
                 told = run_spec(config, dataset, recipe)
-                assert "crop" not in told and told["training"]["augmentation"].keys() == {"crop_padding", "flip"}
+                assert ("crop" in told) == ("crop" in settings), dataset
+                assert told["training"]["augmentation"].keys() == {"crop_padding", "flip"}
+            cropped |= {dataset} if "crop" in settings else set()
+    assert cropped == {"imagenette-step"}
 
 
 @pytest.mark.parametrize(
