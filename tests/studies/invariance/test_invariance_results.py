@@ -235,6 +235,14 @@ def observations(folder, values, which, seed=0):
         (conflict, training.CONFLICT, "Gradients of classification and invariance: in conflict, %", 350.0),
         (mixture, training.MEANS, "Inputs, natural against adversarial: means", 3.5),
         (mixture, training.MOVED_NATURAL, "Running means, movement: natural", 3.5),
+        (mixture, training.VARIANCES, "Inputs, natural against adversarial: variances", 3.5),
+        (mixture, training.MOVED_SHARED, "Running means, movement: shared", 3.5),
+        (mixture, training.MOVED_ADVERSARIAL, "Running means, movement: adversarial", 3.5),
+        (conflict, training.COSINE, "Gradients of classification and invariance: cosine", 3.5),
+        (conflict, training.GRADIENT, "Gradient of invariance: norm", 3.5),
+        (conflict, training.FEATURE_COSINE, "Adversarial and natural features: cosine", 3.5),
+        (conflict, training.DISTANCE, "Adversarial and natural features: distance", 3.5),
+        (conflict, training.DRIFT, "Adversarial and natural features: drift per epoch", 3.5),
     ],
 )
 def test_a_table_of_statistics_has_means_of_seeds_over_late_steps(built, which, column, expected, tmp_path):
