@@ -55,28 +55,16 @@ def robustness(world: Gaussians, classifier: LinearClassifier, norm: str) -> flo
     Because the distance of x is (w.x + b)_+ / |w|_*, and w.x + b is normal, too.
     """
     measure = norm_called(norm)
-    return float(
-        np.mean(
-            [
-                _positive_part(margin, spread) / measure.dual_length(across)
-                for margin, spread, across in _margins(world, classifier)
-            ]
-        )
-    )
+    of_class = [_positive_part(m, spread) / measure.dual_length(w) for m, spread, w in _margins(world, classifier)]
+    return float(np.mean(of_class))
 
 
 def robust_accuracy(world: Gaussians, classifier: LinearClassifier, norm: str, epsilon: float) -> float:
     """The share of points whose whole ball of radius epsilon is classified rightly: 1/2 sum_y
     Phi((m_y - epsilon |w|_*) / (s |w|_2)), with the names of `robustness`."""
     measure = norm_called(norm)
-    return float(
-        np.mean(
-            [
-                normal.cdf((margin - epsilon * measure.dual_length(across)) / spread)
-                for margin, spread, across in _margins(world, classifier)
-            ]
-        )
-    )
+    of_class = [(m - epsilon * measure.dual_length(w)) / spread for m, spread, w in _margins(world, classifier)]
+    return float(normal.cdf(of_class).mean())
 
 
 def conditional_wasserstein(world: Gaussians, other: Gaussians, norm: str) -> float:
@@ -109,9 +97,9 @@ def arc(shift: np.ndarray, deviation: float, norm: str) -> float:
     That chance is subtracted, and nothing else divided by, is ours: published areas may be defined in another way.
     """
     shift = np.asarray(shift, np.float64)
-    if norm == "l2":
+    if norm_called(norm).order == 2:
         a = float(np.linalg.norm(shift)) / (2 * deviation)
-        return deviation * (a * (normal.cdf(a) - 0.5) + normal.pdf(a) - normal.pdf(0))
+        return float(deviation * (a * (normal.cdf(a) - 0.5) + normal.pdf(a) - normal.pdf(0)))
     kinks = np.unique([0.0, *np.abs(shift) / 2])
     return math.fsum(
         quad(lambda epsilon: best_accuracy(shift, deviation, norm, epsilon) - 0.5, start, stop, epsabs=1e-13)[0]
