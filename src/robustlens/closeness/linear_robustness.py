@@ -85,7 +85,10 @@ def pushed(classifier: LinearClassifier, images: np.ndarray, labels: np.ndarray,
     """
     distances, others = _nearest(classifier, images, labels, norm)
     if not np.isfinite(distances).all():
-        raise RobustlensError("no image is misclassified as another class, so that there is nowhere to push them")
+        raise RobustlensError(
+            "some images are misclassified nowhere, so that they cannot be pushed there; take a classifier without "
+            "equal rows of weights"
+        )
     moved, rows = distances > 0, vectors(images).copy()
     across = classifier.weights[labels[moved]] - classifier.weights[others[moved]]
     direction = np.sign(across) if norm == "linf" else across / np.linalg.norm(across, axis=1, keepdims=True)
