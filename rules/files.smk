@@ -47,6 +47,11 @@ def mixed_pool(wildcards):
     return [f"{folder}/{name}.npy" for name in ("images", "labels")] if mix else []
 
 
+def fitted_generator(wildcards):
+    name = configuration.fitted_as(CONFIG, wildcards.generator)
+    return f"results/{wildcards.scale}/generators/{wildcards.dataset}/{name}/fitted.safetensors"
+
+
 def labelling_weights(wildcards):
     """Of the run that labels the images of a generator without classes."""
     spec = or_exit(configuration.pool_spec, CONFIG, wildcards.dataset, wildcards.generator)

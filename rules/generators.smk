@@ -44,7 +44,7 @@ PLANNED["generate_pool"] = "robustlens.planning.stages.generate_pool"
 rule generate_pool:
     input:
         sheet=dataset_sheet,
-        fitted="results/{scale}/generators/{dataset}/{generator}/fitted.safetensors",
+        fitted=fitted_generator,
         weights=labelling_weights,
     output:
         images="results/{scale}/generators/{dataset}/{generator}/images.npy",

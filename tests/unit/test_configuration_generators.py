@@ -3,7 +3,7 @@
 import pytest
 from configured import loaded
 
-from robustlens.configuration import fit_spec, pool_spec
+from robustlens.configuration import fit_spec, fitted_as, pool_spec
 from robustlens.configuration.cohorts import trained
 from robustlens.errors import RobustlensError
 
@@ -59,3 +59,19 @@ def test_images_have_one_label_each_of_a_classifier_that_has_seen_none_of_them(w
     with pytest.raises(RobustlensError) as refusal:
         with_generator(settings, later=later)
     assert str(refusal.value).startswith(f"config.generators.{words}")
+
+
+def test_pools_of_several_sizes_share_the_fitted_generator():
+    def more(raw: dict) -> None:
+        raw["generators"] |= {
+            "smaller": {"family": "gaussian", "per_class": 3, "label": "Smaller"},
+            "seeded": {"family": "gaussian", "per_class": 3, "seed": 1},
+            "full": {"family": "gaussian", "per_class": 3, "covariance": "full"},
+        }
+
+    config = loaded(more)
+    assert [fitted_as(config, name) for name in ("blurred", "smaller", "seeded", "full", "unknown")] == [
+        "blurred", "blurred", "seeded", "full", "unknown",
+    ]  # fmt: skip
+    fits = [fit_spec(config, "digits", name) for name in ("blurred", "smaller")]
+    assert fits[0] == fits[1] | {"generator": fits[1]["generator"] | {"name": "blurred"}}

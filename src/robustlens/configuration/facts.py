@@ -204,6 +204,16 @@ def fit_spec(config: Config, dataset: str, generator: str) -> Config:
     }
 
 
+def fitted_as(config: Config, generator: str) -> str:
+    """The first generator of the configuration that is fitted alike: pools of several sizes share it."""
+
+    def fit(name: str) -> list:
+        settings = config["generators"].get(name, {})
+        return [sorted((k, v) for k, v in settings.items() if k not in ("per_class", "labelled_by", "label"))]
+
+    return next((name for name in config["generators"] if fit(name) == fit(generator)), generator)
+
+
 def pool_spec(config: Config, dataset: str, generator: str) -> Config:
     """All that defines the pool of a generator on a prepared dataset."""
     spec = fit_spec(config, dataset, generator)
