@@ -47,6 +47,16 @@ def mixed_pool(wildcards):
     return [f"{folder}/{name}.npy" for name in ("images", "labels")] if mix else []
 
 
+def sample_set_downloads(wildcards):
+    return f"results/downloads/{configuration.sample_set_download(CONFIG, wildcards.generator)}"
+
+
+def sample_set_receipt(wildcards):
+    """What must be there before images are taken from a published set; nothing for a folder that is put there by hand."""
+    needed = configuration.sample_set_archives(CONFIG, wildcards.generator)
+    return [f"{sample_set_downloads(wildcards)}/receipt.json"] if needed else []
+
+
 def run_folder(wildcards):
     return f"results/{wildcards.scale}/runs/{wildcards.dataset}/{wildcards.recipe}/seed{wildcards.seed}"
 
