@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping
 
-from robustlens.configuration import facts
+from robustlens.configuration import facts, few_classes
 from robustlens.configuration.reading import Config
 from robustlens.configuration.references import check_checksum, known
 from robustlens.errors import RobustlensError
@@ -108,6 +108,10 @@ def _check_names(config: Config, cohort: Config, where: str) -> None:
                 f"{where}.suite: {cohort['suite']} looks at no checkpoint that {recipe} has on {dataset}; add `best` "
                 "or `last` to its `checkpoints`, or `training.checkpoints` to the recipe"
             )
+    if "suite" in cohort:
+        evaluated = [dataset for dataset in cohort["datasets"] if cohort["recipes"]]
+        evaluated += [config["models"][model]["dataset"] for model in cohort["models"]]
+        few_classes.check_suite(config, cohort["suite"], evaluated, f"{where}.suite")
     for recipe in cohort["recipes"]:
         removed = config["recipes"][recipe].get("leave_out", {}).get("classes", [])
         for dataset in cohort["datasets"] if removed else ():
