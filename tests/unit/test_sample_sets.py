@@ -209,9 +209,9 @@ def cut(settings: dict, folder: Path, name: str) -> dict:
     return settings
 
 
-def with_member(folder: Path, content: bytes) -> dict:
+def with_member(folder: Path, content: bytes, name: str = "image.npy") -> dict:
     settings = npz(folder / "a.npz")
-    rewritten(folder / "a.npz", "image.npy", content)
+    rewritten(folder / "a.npz", name, content)
     return settings
 
 
@@ -280,17 +280,21 @@ REFUSED = {
     ),
     "a label too few": (
         lambda f: npz(f / "a.npz", label=LABELS[1:]),
-        "a.npz: 20 images and 19 labels; take images and labels of one set",
+        "a.npz: label: 19 labels of 20 images; take images and labels of one set",
     ),
     "a label too many": (
         lambda f: raw(f, labels=np.append(LABELS, 0)),
-        "images.bin: 20 images and 21 labels; take images and labels of one set",
+        "labels.npy: 21 labels of 20 images; take images and labels of one set",
     ),
     "no images at all": (lambda f: npz(f / "a.npz", image=LAST[:0], label=LABELS[:0]), "label: int64 (0,), where"),
     "no npz": (lambda f: cut(npz(f / "a.npz"), f, "a.npz"), "a.npz: damaged or not what its name says (File is not a"),
     "a member that is no array": (
         lambda f: with_member(f, b"x" * 300),
         "a.npz: image: damaged or not what its name says (the magic string is not correct",
+    ),
+    "a member that does not claim to be an array": (
+        lambda f: with_member(f, b"x", "other") | {"images": "other"},
+        "a.npz: no array 'other' in it; valid are: image, label",
     ),
     "a member cut short": (
         lambda f: with_member(f, array_bytes(f)[:-1]),

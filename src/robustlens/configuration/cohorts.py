@@ -109,8 +109,8 @@ def _check_names(config: Config, cohort: Config, where: str) -> None:
                 "or `last` to its `checkpoints`, or `training.checkpoints` to the recipe"
             )
     if "suite" in cohort:
-        evaluated = [dataset for dataset in cohort["datasets"] if cohort["recipes"]]
-        evaluated += [config["models"][model]["dataset"] for model in cohort["models"]]
+        of_models = [config["models"][model]["dataset"] for model in cohort["models"]]  # all among the cohort's
+        evaluated = cohort["datasets"] if cohort["recipes"] else of_models
         few_classes.check_suite(config, cohort["suite"], evaluated, f"{where}.suite")
     for recipe in cohort["recipes"]:
         removed = config["recipes"][recipe].get("leave_out", {}).get("classes", [])

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -57,13 +56,17 @@ def read_header(stream: BinaryIO, size: int, where: str) -> Header:
     return header
 
 
-def read_labels(stream: BinaryIO, header: Header, classes: int) -> np.ndarray:
-    """int64 (N,): the whole numbers from 0 to classes - 1 that follow their header.
+def read_labels(stream: BinaryIO, header: Header, images: int, classes: int) -> np.ndarray:
+    """int64 (images,): the whole numbers from 0 to classes - 1 that follow their header.
 
     Raises RobustlensError for anything else.
     """
     if header.dtype.kind not in "iu" or len(header.shape) != 1 or header.shape[0] == 0:
         raise RobustlensError(f"{header.where}: {header}, where labels are whole numbers (N,); convert them")
+    if header.shape[0] != images:
+        raise RobustlensError(
+            f"{header.where}: {header.shape[0]} labels of {images} images; take images and labels of one set"
+        )
     with blamed_on(header.where):
         labels = np.frombuffer(stream.read(header.bytes), header.dtype)
     if labels.min() < 0 or labels.max() >= classes:
@@ -114,9 +117,3 @@ def channels_last(shape: tuple[int, int, int]) -> tuple[int, int, int]:
 def channels_first(images: np.ndarray, channels: str) -> np.ndarray:
     """Images (N, C, H, W), a view of those whose channels are there."""
     return images.transpose(0, 3, 1, 2) if channels == LAST else images
-
-
-def check_count(labels: np.ndarray, images: int, path: Path) -> None:
-    """Raise RobustlensError unless there is a label for each image."""
-    if len(labels) != images:
-        raise RobustlensError(f"{path}: {images} images and {len(labels)} labels; take images and labels of one set")

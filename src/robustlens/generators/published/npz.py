@@ -14,7 +14,6 @@ from robustlens.generators.published.arrays import (
     Header,
     channels_first,
     channels_of,
-    check_count,
     read_header,
     read_labels,
 )
@@ -44,8 +43,8 @@ class Npz:
                 self.header = self._header(archive, self.name, stream)
             self.channels = channels_of(self.header, shape, settings.get("channels"))
             with archive.open(labels + SUFFIX) as stream:
-                self.labels = read_labels(stream, self._header(archive, labels, stream), classes)
-        check_count(self.labels, self.header.shape[0], path)
+                header = self._header(archive, labels, stream)
+                self.labels = read_labels(stream, header, self.header.shape[0], classes)
 
     def images(self, chosen: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         count, *stored = self.header.shape
@@ -67,7 +66,7 @@ class Npz:
                     return
 
     def _check_name(self, archive: zipfile.ZipFile, key: str, name: str) -> None:
-        names = [member.removesuffix(SUFFIX) for member in archive.namelist()]
+        names = [member.removesuffix(SUFFIX) for member in archive.namelist() if member.endswith(SUFFIX)]
         if name not in names:
             raise RobustlensError(
                 f"{self.path}: no array {name!r} in it{nearest(name, names)}; say what it is called: `{key}: NAME`"

@@ -13,7 +13,6 @@ from robustlens.generators.published.arrays import (
     LAST,
     channels_first,
     channels_last,
-    check_count,
     read_header,
     read_labels,
 )
@@ -41,8 +40,7 @@ class Raw:
         self.count = size // prod(shape)
         with blamed_on(str(labels)), open(labels, "rb") as stream:
             header = read_header(stream, labels.stat().st_size, str(labels))
-            self.labels = read_labels(stream, header, classes)
-        check_count(self.labels, self.count, self.path)
+            self.labels = read_labels(stream, header, self.count, classes)
 
     def images(self, chosen: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         stored = np.memmap(self.path, np.uint8, "r", shape=(self.count, *self.stored))
