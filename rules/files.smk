@@ -57,6 +57,14 @@ def sample_set_receipt(wildcards):
     return [f"{sample_set_downloads(wildcards)}/receipt.json"] if needed else []
 
 
+def labelling_weights(wildcards):
+    """Of the run that labels the images of a generator without classes."""
+    spec = or_exit(configuration.pool_spec, CONFIG, wildcards.dataset, wildcards.generator)
+    by = spec.get("labelled_by")
+    folder = f"results/{wildcards.scale}/runs/{wildcards.dataset}"
+    return [f"{folder}/{by['recipe']}/seed{by['seed']}/best.safetensors"] if by else []
+
+
 def run_folder(wildcards):
     return f"results/{wildcards.scale}/runs/{wildcards.dataset}/{wildcards.recipe}/seed{wildcards.seed}"
 

@@ -6,10 +6,6 @@
 PLANNED["import_pool"] = "robustlens.planning.stages.import_pool"
 
 
-# The other rule also answers for names that no generator has.
-ruleorder: import_pool > generate_pool
-
-
 rule import_pool:
     input:
         sheet=dataset_sheet,
@@ -17,11 +13,11 @@ rule import_pool:
     output:
         images="results/{scale}/generators/{dataset}/{generator}/images.npy",
         labels="results/{scale}/generators/{dataset}/{generator}/labels.npy",
-        certificate="results/{scale}/provenance/generators/{dataset}/{generator}.json",
+        certificate="results/{scale}/provenance/generators/{dataset}/{generator}/pool.json",
     log:
-        "results/{scale}/logs/generators/{dataset}/{generator}.log",
+        "results/{scale}/logs/import_pool/{dataset}/{generator}.log",
     benchmark:
-        "results/{scale}/benchmarks/generators/{dataset}/{generator}.tsv"
+        "results/{scale}/benchmarks/import_pool/{dataset}/{generator}.tsv"
     wildcard_constraints:
         dataset=one_of(prepared_datasets()),
         generator=one_of(configuration.published_sets(CONFIG)),

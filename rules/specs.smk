@@ -87,9 +87,15 @@ def evaluate_spec(wildcards):
     return job_spec("evaluate", **found)
 
 
+def fit_spec(wildcards):
+    spec = or_exit(configuration.fit_spec, CONFIG, wildcards.dataset, wildcards.generator)
+    return job_spec("fit_generator", component_module("generators", spec["generator"]["family"]), **spec)
+
+
 def pool_spec(wildcards):
     spec = or_exit(configuration.pool_spec, CONFIG, wildcards.dataset, wildcards.generator)
-    return job_spec("generate_pool", component_module("generators", spec["generator"]["family"]), **spec)
+    labels = architecture_modules(spec["labelled_by"]["architecture"]) if "labelled_by" in spec else []
+    return job_spec("generate_pool", component_module("generators", spec["generator"]["family"]), *labels, **spec)
 
 
 def import_spec(wildcards):

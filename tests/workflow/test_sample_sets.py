@@ -29,8 +29,15 @@ def test_the_pool_of_a_recipe_s_mix_is_imported_or_generated(name, download, sou
     weights = str(RESULTS / f"runs/digits/{recipe}/seed0/best.safetensors")
     code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-n", "-p", "-c2", "--", weights)
     assert code == 0, output
-    assert jobs(output) == {"data/digits", f"generators/digits/{name}", f"train/digits/{recipe}/seed0"}
-    rule = "generate_pool" if name == "gaussian" else "import_pool"
-    assert {"generate_pool", "import_pool"} & set(output.split()) == {rule}
+    rules = {"fit_generator", "generate_pool"} if name == "gaussian" else {"import_pool"}
+    pool = {f"{rule}/digits/{name}" for rule in rules}
+    assert jobs(output) == {"data/digits", *pool, f"train/digits/{recipe}/seed0"}
     assert (f"results/downloads/{name}/receipt.json" in output) == download
     assert f"results/tiny/generators/digits/{name}/images.npy" in output
+
+
+def test_nothing_is_fitted_to_a_published_set(sources, tmp_path):
+    (tmp_path / "overlay.yaml").write_text(OVERLAY.replace("SHA", "ab" * 32))
+    fitted = str(RESULTS / "generators/digits/theirs/fitted.safetensors")
+    code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-n", "-c2", "--", fitted)
+    assert code == 1 and "Traceback" not in output and f"MissingRuleException:\nNo rule to produce {fitted}" in output

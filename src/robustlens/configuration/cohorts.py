@@ -36,6 +36,7 @@ def trained(config: Config) -> list[tuple[str, str]]:
                 for name in recipes:  # grows
                     recipes += [other for other in facts.needed(config, name) if other not in recipes]
                 runs |= dict.fromkeys((dataset, name) for name in recipes)
+                runs |= dict.fromkeys(label for name in recipes for label in facts.labelling(config, dataset, name))
     return list(runs)
 
 

@@ -22,7 +22,7 @@ OF_RECIPE = (
 OF_ARCHITECTURE = ("family", "head", "normalisation")
 OF_ATTACK = ("family", "label")
 OF_CORRECTION = ("family", "label")
-OF_GENERATOR = ("family", "per_class", "seed", "label")
+OF_GENERATOR = ("family", "per_class", "seed", "labelled_by", "label")
 
 
 @cache
@@ -92,6 +92,16 @@ def needed(config: Config, recipe: str) -> list[str]:
     found = [other["recipe"] for other in weights_of_others(config, recipe).values()]
     measured_by = config["recipes"][recipe].get("leave_out", {}).get("measured_by")
     return list(dict.fromkeys([*found, *([measured_by] if measured_by else [])]))
+
+
+def labelling(config: Config, dataset: str, recipe: str) -> list[tuple[str, str]]:
+    """(dataset, recipe) of the runs that label the generated images that a recipe's runs train on."""
+    mix = config["recipes"][recipe].get("mix")
+    by = config["generators"][mix["generator"]].get("labelled_by") if mix else None
+    found = [by["recipe"]] if by else []
+    for name in found:  # grows
+        found += [other for other in needed(config, name) if other not in found]
+    return [(prepared(config, dataset), name) for name in found]
 
 
 def seen(config: Config, dataset: str) -> Config:
@@ -177,9 +187,9 @@ def suite_attacks(config: Config, suite: Config) -> list[Config]:
     ]
 
 
-def pool_spec(config: Config, dataset: str, generator: str) -> Config:
-    """All that defines the pool of a generator on a prepared dataset. Raises RobustlensError for an unknown generator,
-    because a pool may be asked for by the name of its file."""
+def fit_spec(config: Config, dataset: str, generator: str) -> Config:
+    """All that defines a generator that is fitted to a prepared dataset. Raises RobustlensError for an unknown one,
+    because a file may be asked for by its name."""
     defined = config["generators"]
     if generator not in defined:
         raise RobustlensError(f"config.generators: unknown generator {generator!r}{nearest(generator, list(defined))}")
@@ -191,9 +201,22 @@ def pool_spec(config: Config, dataset: str, generator: str) -> Config:
             "family": chosen["family"],
             "parameters": {key: value for key, value in chosen.items() if key not in OF_GENERATOR},
         },
-        "per_class": chosen["per_class"],
         "seed": chosen["seed"],
     }
+
+
+def pool_spec(config: Config, dataset: str, generator: str) -> Config:
+    """All that defines the pool of a generator on a prepared dataset."""
+    spec = fit_spec(config, dataset, generator)
+    chosen = config["generators"][generator]
+    spec["per_class"] = chosen["per_class"]
+    if "labelled_by" in chosen:
+        by = chosen["labelled_by"]
+        spec["labelled_by"] = by | {
+            "architecture": architecture(config, dataset, by["recipe"]),
+            "batch_size": config["datasets"][dataset]["evaluation"]["batch_size"],
+        }
+    return spec
 
 
 # Published sample sets ------------------------------------------------------------------------------------------------
