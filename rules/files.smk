@@ -52,6 +52,16 @@ def fitted_generator(wildcards):
     return f"results/{wildcards.scale}/generators/{wildcards.dataset}/{name}/fitted.safetensors"
 
 
+def sample_set_downloads(wildcards):
+    return f"results/downloads/{configuration.sample_set_download(CONFIG, wildcards.generator)}"
+
+
+def sample_set_receipt(wildcards):
+    """What must be there before images are taken from a published set; nothing for a folder that is put there by hand."""
+    needed = configuration.sample_set_archives(CONFIG, wildcards.generator)
+    return [f"{sample_set_downloads(wildcards)}/receipt.json"] if needed else []
+
+
 def labelling_weights(wildcards):
     """Of the run that labels the images of a generator without classes."""
     spec = or_exit(configuration.pool_spec, CONFIG, wildcards.dataset, wildcards.generator)

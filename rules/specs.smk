@@ -98,6 +98,11 @@ def pool_spec(wildcards):
     return job_spec("generate_pool", component_module("generators", spec["generator"]["family"]), *labels, **spec)
 
 
+def import_spec(wildcards):
+    spec = configuration.import_spec(CONFIG, wildcards.dataset, wildcards.generator)
+    return job_spec("import_pool", f"robustlens.generators.published.{spec['sample_set']['layout']}", **spec)
+
+
 def item_spec(script):
     """What a table, a figure, an animation or a ledger needs to know: its builder, and what that is told."""
 

@@ -275,6 +275,39 @@ def test_a_pool_of_a_density_has_no_network_and_takes_the_time_and_the_bytes_of_
     assert disk([pool()], known(pool())) == {"generated images": 7 * 3 * (16 + 8)}
 
 
+def published(receipt: str | None = "results/downloads/theirs/receipt.json", **spec: object) -> Job:
+    archives = [{"file": "a.bin", "bytes": 6000}, {"file": "a.npy", "bytes": 400}]
+    spec = {"generator": "theirs", "sample_set": {"layout": "raw"}, "archives": archives, "per_class": 7} | spec
+    return job("import_pool", spec, inputs=(SHEET, *([receipt] if receipt else [])))
+
+
+def test_a_published_set_is_read_three_times_as_a_whole_and_takes_the_bytes_of_the_images_that_are_chosen():
+    one, written = published(), 7 * 3 * (16 + 8)
+    assert work(one) is None
+    assert known(one).seconds(one) == pytest.approx((3 * 6400 + written) / 200e6)
+    assert disk([one], known(one)) == {"generated images": written}
+    assert known(one).fetched(one) == []
+    assert disk([published(per_class=None)], known()) == {"generated images": 6400}
+
+
+def test_the_size_of_a_published_set_is_that_of_its_file_in_place_or_unknown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = published(archives=[{"file": "a.npz"}])
+    assert known(one).seconds(one) is None and disk([one], known(one)) == {"generated images": 7 * 3 * (16 + 8)}
+    Path("results/downloads/theirs").mkdir(parents=True)
+    Path("results/downloads/theirs/a.npz").write_bytes(bytes(1000))
+    assert known(one).seconds(one) == pytest.approx((3 * 1000 + 7 * 3 * (16 + 8)) / 200e6)
+
+
+def test_a_published_folder_is_asked_for_until_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = published(None, sample_set={"layout": "folder", "folder": "set"}, archives=[])
+    assert known(one).fetched(one) == [{"folder": "theirs", "file": "set", "bytes": None, "by_hand": True}]
+    assert known(one).seconds(one) is None
+    Path("results/downloads/theirs/set").mkdir(parents=True)
+    assert known(one).fetched(one) == []
+
+
 def test_a_density_takes_the_time_and_the_bytes_of_the_images_that_it_is_fitted_to():
     fit = pool(rule="fit_generator")
     assert work(fit) is None and known(fit).seconds(fit) == pytest.approx(100 * 16 / 20e6)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 
+from robustlens.configuration import sample_sets
 from robustlens.configuration.facts import (
     OF_ARCHITECTURE,
     OF_ATTACK,
@@ -179,7 +180,7 @@ def _resolve_components(config: Config) -> None:
     for name, attack in config["attacks"].items():
         _resolve_family("attacks", attack, f"config.attacks.{name}", OF_ATTACK)
     for name, generator in config["generators"].items():
-        _resolve_family("generators", generator, f"config.generators.{name}", OF_GENERATOR)
+        _resolve_generator(name, generator)
     for name, correction in config["corrections"].items():
         _resolve_family("corrections", correction, f"config.corrections.{name}", OF_CORRECTION)
     for name, dataset in config["datasets"].items():
@@ -189,6 +190,18 @@ def _resolve_components(config: Config) -> None:
             _resolve_sampler(dataset["generation"], f"config.datasets.{name}.generation")
     for name, model in config["models"].items():
         _resolve_architecture(model["architecture"], f"config.models.{name}.architecture")
+
+
+def _resolve_generator(name: str, generator: Config) -> None:
+    """Of a family, which is fitted, or a published sample set."""
+    if "sample_set" in generator:
+        sample_sets.check_form(name, generator)
+        return
+    for key in ("family", "per_class"):
+        if generator.get(key) is None:
+            other = ", or `sample_set` for published images" if key == "family" else ""
+            raise RobustlensError(f"config.generators.{name}: {key!r} is a required property{other}")
+    _resolve_family("generators", generator, f"config.generators.{name}", OF_GENERATOR)
 
 
 def _resolve_sampler(generation: Config, where: str) -> None:

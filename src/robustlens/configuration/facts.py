@@ -12,6 +12,7 @@ from robustlens.training.optional import other_runs
 
 CATALOGUE = Path(__file__).parent.parent / "data" / "catalogue"
 CHECKSUMS = ("sha256", "sha1", "md5")
+OF_ARCHIVE = ("file", "bytes", *CHECKSUMS, "urls", "by_hand")
 # Keys of recipes, architectures, attacks, corrections and generators that are not their component's parameters.
 OF_RECIPE = (
     *("method", "architecture", "head", "parts", "training", "threat"),
@@ -228,6 +229,47 @@ def pool_spec(config: Config, dataset: str, generator: str) -> Config:
     return spec
 
 
+# Published sample sets ------------------------------------------------------------------------------------------------
+
+
+def published_sets(config: Config) -> list[str]:
+    """The generators whose images were published."""
+    return [name for name, generator in config["generators"].items() if "sample_set" in generator]
+
+
+def sample_set_archives(config: Config, generator: str) -> list[Config]:
+    """The files of a published sample set, in the keys of the catalogue; none where it is a folder."""
+    published = config["generators"][generator]["sample_set"]
+    files = [published, *([published["labels_file"]] if "labels_file" in published else [])]
+    return [{key: value for key, value in file.items() if key in OF_ARCHIVE} for file in files if "file" in file]
+
+
+def sample_set_download(config: Config, generator: str) -> str:
+    """The folder of its files below results/downloads, which sets of the same files share."""
+    archives = sample_set_archives(config, generator)
+    alike = (name for name in published_sets(config) if sample_set_archives(config, name) == archives)
+    return next(alike) if archives else generator
+
+
+def import_spec(config: Config, dataset: str, generator: str) -> Config:
+    """All that defines the pool of a published sample set on a prepared dataset, without where its files come from."""
+    chosen = config["generators"][generator]
+    published = {key: value for key, value in chosen["sample_set"].items() if key not in OF_ARCHIVE[1:]}
+    if "labels_file" in published:
+        published["labels_file"] = published["labels_file"]["file"]
+    return {
+        "dataset": dataset,
+        "generator": generator,
+        "sample_set": published,
+        "archives": [
+            {key: value for key, value in archive.items() if key not in ("urls", "by_hand")}
+            for archive in sample_set_archives(config, generator)
+        ],
+        "per_class": chosen["per_class"],
+        "seed": chosen["seed"],
+    }
+
+
 # Datasets -------------------------------------------------------------------------------------------------------------
 
 
@@ -250,6 +292,8 @@ def downloads(config: Config) -> Config:
         catalogue = entry(settings["reader"]["family"])
         folder = {"folder": catalogue["folder"]} if "folder" in catalogue else {}
         found[download_name(config, dataset)] = {"archives": archives(config, dataset), **folder}
+    for generator in published_sets(config):
+        found[sample_set_download(config, generator)] = {"archives": sample_set_archives(config, generator)}
     return found | {name: {"archives": [model["weights"]]} for name, model in config["models"].items()}
 
 
