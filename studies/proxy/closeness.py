@@ -54,6 +54,7 @@ def measured(
     add("agreement", agreed.agreement)
     add("agreement-real", agreed.held_out)
     classifier = fit_linear(*real[0], data.classes)
+    images, labels = _some_of_each_class(pool, data.classes, draws * per_class, np.random.default_rng([seed, 4]))
     for norm in NORMS:
         for draw in range(draws):
             random = np.random.default_rng([seed, 2, draw])
@@ -64,3 +65,12 @@ def measured(
             add("gap", both.gap, norm, draw)
             add("floor", floor(*real[1], data.classes, norm, per_class, random).value, norm, draw)
     return pd.DataFrame(rows)
+
+
+def _some_of_each_class(
+    pool: Split, classes: int, most: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and labels of up to `most` images of each class."""
+    positions = [np.flatnonzero(pool.labels == label) for label in range(classes)]
+    where = np.concatenate([found[subsample(len(found), most, random)] for found in positions])
+    return pool.pixels(where), np.array(pool.labels)[where]

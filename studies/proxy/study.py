@@ -3,7 +3,7 @@
 `python -m pytest tests/studies` holds these declarations against the functions that they name.
 """
 
-from robustlens.study.declaration import Cohort, Files, Study
+from robustlens.study.declaration import Cohort, Files, Study, Table
 from robustlens.study.general import autoattack, differences, robustness
 
 COHORTS = {
@@ -14,7 +14,14 @@ COHORTS = {
     "other-norm": Cohort("In the other norm.", suite="selected"),
 }
 
+
+def mixes(recipe) -> bool:
+    """Whether its runs train on real and on generated images."""
+    return recipe.get("mix", {}).get("gamma", 0) > 0
+
+
 EVERYTHING = Files("evaluations", *COHORTS)
+CLOSENESS = Files("closeness", "main", "proxies", where=mixes, first_seed=True)
 
 STUDY = Study(
     title="Robust Learning Meets Generative Models (ICLR 2022)",
@@ -24,5 +31,12 @@ STUDY = Study(
         robustness(EVERYTHING),
         differences(EVERYTHING, baseline="sat-twice"),
         autoattack(Files("evaluations", "main")),
+        Table(
+            "generators",
+            "Generators, and what they do for robust training",
+            {"evaluations": Files("evaluations", "main", "proxies"), "closeness": CLOSENESS},
+            uses=("attacks",),
+            baseline="sat-twice",
+        ),
     ],
 )
