@@ -35,6 +35,12 @@ def test_what_is_best_on_test_images_is_not_what_is_chosen():
     assert TEST.argmax(axis=0).tolist() == [1, 1, 1]
 
 
+def test_chance_counts_after_the_choice():
+    validation, test = np.array([[0.8, 0.40], [0.7, 0.45]]), np.array([[0.8, 0.3], [0.7, 0.52]])
+    table = curve_table(settings(epsilons=(0, 0.1)), 6, validation, test)
+    assert table["chosen_epsilon"].tolist() == [0, 0.1] and table["accuracy"].tolist() == [0.8, 0.52]
+
+
 def test_only_chosen_and_own_discriminators_meet_the_test_images(monkeypatch):
     found, measured, sides = two_sides(), [], []
 
@@ -97,9 +103,9 @@ def network() -> nn.Module:
 def test_the_curve_of_two_gaussians_is_that_of_the_closed_form():
     assert norm.cdf((0.5 - np.array(EPSILONS)) / DEVIATION) == pytest.approx(TRUTH, abs=5e-7)
     chosen_settings = settings(
-        epsilons=tuple(SCALE * epsilon for epsilon in EPSILONS), batch_size=128, learning_rate=0.01, test_steps=5
+        epsilons=tuple(SCALE * epsilon for epsilon in EPSILONS), batch_size=128, learning_rate=0.01, test_steps=20
     )
-    real, generated = (split(gaussian(8000, at, seed)) for seed, at in ((0, 0.5), (1, -0.5)))
+    real, generated = (split(gaussian(20_000, at, seed)) for seed, at in ((0, 0.5), (1, -0.5)))
     found = measure_curve(
         chosen_settings, 60, parts(real, generated, 0, torch.device("cpu")), network, 0, Forgotten()
     ).table
