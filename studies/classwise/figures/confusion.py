@@ -62,6 +62,8 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
         f"Predictions of {label} on attacked test images of {context.dataset_title(dataset)}, best checkpoint: in % of "
         "the images of the true class (row), mean over the seeds. Colours show errors only."
     )
+    if len({part["index"].nunique() for part in parts.values()}) > 1:
+        text += " The fewer images are some of the others."
     if min(classes, len(groups)) <= NUMBERED:
         text += " Numbers on the diagonal are robust accuracies or, of groups, what stays inside."
     if several and named.superclasses:

@@ -31,16 +31,18 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     dataset, found = one_dataset(runs), _pairs(runs)
     if not found:
         raise RobustlensError(f"no attack beside {', '.join(WEAKER)} on {dataset}; add one to the evaluation suite")
-    rows = -(-len(found) // IN_A_ROW)
-    figure = Figure(figsize=(TEXT_WIDTH, 0.5 + 2.2 * rows), layout="constrained")
-    panels = figure.subplots(rows, IN_A_ROW, sharex=True, sharey=True, squeeze=False)
+    beside = min(IN_A_ROW, len(found))
+    rows = -(-len(found) // beside)
+    width = TEXT_WIDTH if beside > 1 else 0.6 * TEXT_WIDTH
+    figure = Figure(figsize=(width, 0.5 + 2.2 * rows), layout="constrained")
+    panels = figure.subplots(rows, beside, sharex=True, sharey=True, squeeze=False)
     for axes in panels.flat[len(found) :]:
         axes.axis("off")
     for axes, (attack, pairs) in zip(panels.flat, found.items(), strict=False):
         slope = _panel(axes, context, pairs)
         axes.set_title(f"{drawn(context.attack_label(attack))}\n{slope}", loc="left")
     reference = context.attack_label(REFERENCE)
-    for axes in panels.flat[max(len(found) - IN_A_ROW, 0) : len(found)]:
+    for axes in panels.flat[len(found) - beside : len(found)]:
         axes.set_xlabel(drawn(f"accuracy, {reference} (%)"))
         axes.tick_params(labelbottom=True)
     for axes in panels[:, 0]:
@@ -48,7 +50,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     recipes = dict.fromkeys(recipe for pairs in found.values() for recipe in pairs)
     labels = {recipe: drawn(context.recipe_label(recipe)) for recipe in recipes}
     handles = [Line2D([], [], label=label, **_look(context, recipe)) for recipe, label in labels.items()]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6))
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6 if beside > 1 else 3))
     seeds = runs[runs["attack"] == REFERENCE].groupby("recipe")["seed"].nunique()
     text = (
         f"From {reference} to stronger attacks on {context.dataset_title(dataset)}: each point is a class of a recipe, "

@@ -96,13 +96,13 @@ def _named(order: Sequence[int]) -> list[int]:
 def _draw(axes: Axes, rates: pd.DataFrame, named: Mapping[int, str], colours: Mapping[int, np.ndarray]) -> None:
     for c in rates.columns.difference(list(named)):
         axes.plot(rates.index, rates[c], color=GREY, linewidth=0.4, alpha=0.3)
-    ends = {c: float(rates[c].iloc[-1]) for c in named if c in rates}
-    for (c, end), place in zip(ends.items(), label_places(list(ends.values())), strict=True):
-        axes.plot(rates.index, rates[c], color=colours[c], linewidth=0.9, marker=".", markersize=3)
+    lines = {c: line for c in named if c in rates and len(line := rates[c].dropna())}  # few images, not of all classes
+    for (c, line), place in zip(lines.items(), label_places([line.iloc[-1] for line in lines.values()]), strict=True):
+        axes.plot(line.index, line, color=colours[c], linewidth=0.9, marker=".", markersize=3)
         leader = {"arrowstyle": "-", "color": colours[c], "linewidth": 0.4, "shrinkA": 0, "shrinkB": 1}
         axes.annotate(
             drawn(named[c]),
-            (rates.index[-1], end),
+            (line.index[-1], line.iloc[-1]),
             (1.03, place),
             textcoords=axes.get_yaxis_transform(),
             va="center",

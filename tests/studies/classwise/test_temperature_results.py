@@ -210,6 +210,19 @@ def test_of_many_classes_the_worst_the_middle_and_the_best_are_named(tmp_path):
     assert len(axes.lines) == 15 and "the others are grey" in drawing.caption and "one seed" in drawing.caption
 
 
+def test_a_class_without_an_image_at_the_last_temperature_is_named_where_its_line_ends(tmp_path):
+    label = np.arange(9) % 3
+    columns = {"checkpoint": "best", "index": np.arange(9), "label": label, "prediction_adversarial": label}
+    frame = pd.DataFrame(columns | {"joint_natural": 0.0, "marginal_natural": 0.0})
+    few = frame[frame["label"] > 0].assign(attack="temperature-pgd-5")
+    frames = [frame.assign(attack="temperature-pgd-1"), few]
+    paths = [write_evaluations(tmp_path, pd.concat(frames), "he", suite="temperature")]
+    told = Context("figure", "classwise", recipes={"he": Recipe("HE", threats={"digits": THREAT})}, threats=THREATS)
+    drawing = by_class.build(told, evaluations=paths, names=named(tmp_path, ["a", "b", "c"]))
+    ends = {text.get_text(): text.xy for text in drawing.figure.axes[0].texts}
+    assert ends == {"a": (1, 100), "b": (5, 100), "c": (5, 100)}
+
+
 def test_labels_stay_apart_and_near_their_lines():
     assert by_class.label_places([50, 20, 90]).tolist() == [50, 20, 90]
     step = by_class.APART
