@@ -3,7 +3,7 @@
 `python -m pytest tests/studies` holds these declarations against the functions that they name.
 """
 
-from robustlens.study.declaration import Cohort, Files, Study, Table
+from robustlens.study.declaration import Claims, Cohort, Files, Study, Table
 from robustlens.study.general import autoattack, differences, robustness
 
 COHORTS = {
@@ -22,6 +22,7 @@ def mixes(recipe) -> bool:
 
 EVERYTHING = Files("evaluations", *COHORTS)
 CLOSENESS = Files("closeness", "main", "proxies", where=mixes, first_seed=True)
+CURVES = Files("discrimination", "main", "proxies", where=mixes, first_seed=True)
 
 STUDY = Study(
     title="Robust Learning Meets Generative Models (ICLR 2022)",
@@ -39,4 +40,13 @@ STUDY = Study(
             baseline="sat-twice",
         ),
     ],
+    claims=Claims(
+        "Judge the claims of the paper on proxy distributions",
+        {
+            "evaluations": EVERYTHING,
+            "history": Files("history", "main", "weights"),
+            "closeness": CLOSENESS,
+            "discrimination": CURVES,
+        },
+    ),
 )
