@@ -3,7 +3,7 @@
 `python -m pytest tests/studies` holds these declarations against the functions that they name.
 """
 
-from robustlens.study.declaration import Claims, Cohort, Files, Study, Table
+from robustlens.study.declaration import Claims, Cohort, Figure, Files, Study, Table
 from robustlens.study.general import autoattack, differences, robustness
 
 COHORTS = {
@@ -35,10 +35,24 @@ STUDY = Study(
         Table(
             "generators",
             "Generators, and what they do for robust training",
-            {"evaluations": Files("evaluations", "main", "proxies"), "closeness": CLOSENESS},
+            {
+                "evaluations": Files("evaluations", "main", "proxies"),
+                "closeness": CLOSENESS,
+                "discrimination": CURVES,
+            },
             uses=("attacks",),
             baseline="sat-twice",
         ),
+    ],
+    figures=[
+        Figure(
+            "discrimination",
+            "How often real and generated images are told apart",
+            {"discrimination": CURVES},
+            per=("dataset",),
+            uses=("colours",),
+        ),
+        Figure("bound", "The transfer bound", {"closeness": CLOSENESS}, per=("dataset",), uses=("colours",)),
     ],
     claims=Claims(
         "Judge the claims of the paper on proxy distributions",
