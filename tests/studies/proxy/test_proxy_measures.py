@@ -41,7 +41,7 @@ def test_every_measure_has_a_row_for_each_norm_and_draw():
     each = {name: 3 for norm in ("l2", "linf") for name in itertools.product(
         ("wasserstein", "robustness-real", "robustness-generated", "gap", "floor"), (norm,)
     )}  # fmt: skip
-    once = {("frechet", ""), ("score", ""), ("kid", ""), ("agreement", ""), ("agreement-real", "")}
+    once = {("per-class", ""), ("frechet", ""), ("score", ""), ("kid", ""), ("agreement", ""), ("agreement-real", "")}
     once |= {(name, "l2") for name in ("copy-ratio", "share-near", "median-distance", "median-distance-real")}
     assert counted == each | dict.fromkeys(once, 1)
     assert [value(table, name) for name in ("frechet", "score", "kid")] == [1.5, 3.5, 0.25]
@@ -78,13 +78,15 @@ def test_the_bound_holds_on_every_draw_and_its_gap_is_that_of_the_linear_classif
         assert both[0] == pytest.approx(distances.mean(), rel=1e-12)
 
 
-def test_a_class_with_few_generated_images_is_an_error_only_where_too_few_are_there():
+def test_as_many_images_of_each_class_are_compared_as_there_are():
     pool = split(60, 255, 2)
     kept = np.flatnonzero((pool.labels == 0) | (pool.index < 16))
     few = Split(pool.images[kept], pool.labels[kept], np.arange(len(kept)), 255)  # 8 of class 1
-    assert len(rows(few))
-    with pytest.raises(RobustlensError, match=r"class 1 has 8 generated images, and 9 of each class are needed"):
-        rows(few, per_class=9)
+    assert [value(rows(few, per_class=asked), "per-class") for asked in (6, 8, 9)] == [6, 8, 8]
+    assert value(rows(pool, per_class=30), "per-class") == 10  # half of the real images, which the floor needs twice
+    none = Split(pool.images[::2], pool.labels[::2], np.arange(30), 255)
+    with pytest.raises(RobustlensError, match=r"^class 1 has 0 generated images|class 1 has no"):
+        rows(none)
 
 
 # Rankings -------------------------------------------------------------------------------------------------------------
