@@ -7,7 +7,7 @@ from typing import Any
 from robustlens.errors import RobustlensError
 
 BLACK = "#000000"
-ORDERED = ("datasets", "recipes", "attacks", "certifications", "threats", "architectures")
+ORDERED = ("datasets", "recipes", "attacks", "threats", "architectures", "certifications")
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Context:
     datasets: Mapping[str, str] = field(default_factory=dict)
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     attacks: Mapping[str, str] = field(default_factory=dict)
-    certifications: Mapping[str, str] = field(default_factory=dict)
     threats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     architectures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    certifications: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
     uses: tuple[str, ...] = ()
 
