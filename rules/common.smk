@@ -102,6 +102,11 @@ def one_of(names):
     return "|".join(map(re.escape, sorted(names))) or "(?!)"
 
 
+def none_of(names):
+    """A wildcard constraint, of a folder: any name but these. Unknown ones match, too, and are refused in words."""
+    return rf"(?!({one_of(names)})/)[a-z0-9-]+"
+
+
 def memory(megabytes):
     """Memory that grows with the attempt: a job that was killed for want of it asks for more when it is retried."""
     return lambda wildcards, attempt: megabytes * attempt

@@ -47,6 +47,29 @@ def mixed_pool(wildcards):
     return [f"{folder}/{name}.npy" for name in ("images", "labels")] if mix else []
 
 
+def fitted_generator(wildcards):
+    name = configuration.fitted_as(CONFIG, wildcards.generator)
+    return f"results/{wildcards.scale}/generators/{wildcards.dataset}/{name}/fitted.safetensors"
+
+
+def sample_set_downloads(wildcards):
+    return f"results/downloads/{configuration.sample_set_download(CONFIG, wildcards.generator)}"
+
+
+def sample_set_receipt(wildcards):
+    """What must be there before images are taken from a published set; nothing for a folder that is put there by hand."""
+    needed = configuration.sample_set_archives(CONFIG, wildcards.generator)
+    return [f"{sample_set_downloads(wildcards)}/receipt.json"] if needed else []
+
+
+def labelling_weights(wildcards):
+    """Of the run that labels the images of a generator without classes."""
+    spec = or_exit(configuration.pool_spec, CONFIG, wildcards.dataset, wildcards.generator)
+    by = spec.get("labelled_by")
+    folder = f"results/{wildcards.scale}/runs/{wildcards.dataset}"
+    return [f"{folder}/{by['recipe']}/seed{by['seed']}/best.safetensors"] if by else []
+
+
 def run_folder(wildcards):
     return f"results/{wildcards.scale}/runs/{wildcards.dataset}/{wildcards.recipe}/seed{wildcards.seed}"
 

@@ -93,9 +93,20 @@ def certify_spec(wildcards):
     return job_spec("certify", *architecture_modules(found["architecture"]), family, **found)
 
 
+def fit_spec(wildcards):
+    spec = or_exit(configuration.fit_spec, CONFIG, wildcards.dataset, wildcards.generator)
+    return job_spec("fit_generator", component_module("generators", spec["generator"]["family"]), **spec)
+
+
 def pool_spec(wildcards):
     spec = or_exit(configuration.pool_spec, CONFIG, wildcards.dataset, wildcards.generator)
-    return job_spec("generate_pool", component_module("generators", spec["generator"]["family"]), **spec)
+    labels = architecture_modules(spec["labelled_by"]["architecture"]) if "labelled_by" in spec else []
+    return job_spec("generate_pool", component_module("generators", spec["generator"]["family"]), *labels, **spec)
+
+
+def import_spec(wildcards):
+    spec = configuration.import_spec(CONFIG, wildcards.dataset, wildcards.generator)
+    return job_spec("import_pool", f"robustlens.generators.published.{spec['sample_set']['layout']}", **spec)
 
 
 def item_spec(script):

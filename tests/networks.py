@@ -14,6 +14,7 @@ SMALL = {
     "wide-resnet": ({"family": "wide-resnet", "depth": 10, "widen_factor": 2}, 12, 128),
     "dm-wide-resnet": ({"family": "dm-wide-resnet", "depth": 10, "widen_factor": 2}, 12, 128),
     "small-cnn": ({"family": "small-cnn"}, 28, 200),
+    "mlp": ({"family": "mlp", "inputs": 48, "widths": [9, 8]}, 4, 8),
     "imagenet-resnet": ({"family": "imagenet-resnet", "depth": 18}, 40, 512),
 }
 NORMALISATION = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.5]}
@@ -21,7 +22,9 @@ NORMALISATION = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.5]}
 
 def small(name: str, channels: int = 3, classes: int = 5, **more: dict) -> nn.Module:
     torch.manual_seed(1)
-    return shaken(build(SMALL[name][0] | more, channels, classes))
+    architecture, side, _ = SMALL[name]
+    inputs = {"inputs": channels * side**2} if "inputs" in architecture else {}
+    return shaken(build(architecture | inputs | more, channels, classes))
 
 
 def images(name: str, channels: int = 3, count: int = 2) -> torch.Tensor:

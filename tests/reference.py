@@ -36,6 +36,7 @@ from robustlens.generation.reference import see_reference
 from robustlens.generation.sampler import Sampler
 from robustlens.generators.gaussian import Gaussian
 from robustlens.generators.pool import write_pool
+from robustlens.generators.work import Work
 from robustlens.models.inference import InferenceModel
 from robustlens.models.weights import build, save_weights
 from robustlens.seeds import generator
@@ -94,8 +95,8 @@ def generated(network: nn.Module, weights: Path, data: PreparedDataset) -> dict[
 
 def pooled(data: PreparedDataset, folder: Path) -> dict[str, str]:
     train = data.splits["train"]
-    fitted = Gaussian("full", 0.1).fit(train.pixels(), train.labels, data.classes, np.random.default_rng(0))
-    write_pool(folder, Gaussian("full", 0.1), train, data.classes, 20, seed=0)
+    fitted = Gaussian("full", 0.1).fit(train.pixels(), train.labels, data.classes, np.random.default_rng(0), Work())
+    write_pool(folder, fitted, train.images.shape[1:], data.classes, 20, seed=0)
     samples = fitted.sample(3, 20, np.random.default_rng(0))  # with the digits that a level does not show
     return {"pool": digest(samples, load_pool(folder, data).images)}
 

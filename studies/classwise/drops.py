@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from robustlens.analysis.classwise import resampled_interval, shared_answers
+from robustlens.analysis.classwise import class_means, resampled_interval, shared_answers
 from robustlens.analysis.statistics import Interval
 from studies.classwise.halves import each_way, halves
 
@@ -13,6 +13,17 @@ def slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     x, y = (values - values.mean(axis=-1, keepdims=True) for values in (x, y))
     with np.errstate(invalid="ignore"):
         return (x * y).sum(axis=-1) / (x**2).sum(axis=-1)
+
+
+def class_drops(reference: pd.DataFrame, stronger: pd.DataFrame) -> tuple[np.ndarray, np.ndarray] | None:
+    """The accuracies (0..1) of the classes under the reference attack, and what the stronger attack takes from them,
+    on the images and averaged over the seeds that both have; None where they have none in common. Each: one recipe."""
+    right, labels = shared_answers([reference, stronger])
+    if not right.size:
+        return None
+    classes, numbers = np.unique(labels, return_inverse=True)
+    before, after = class_means(right, numbers, len(classes)).mean(axis=0)
+    return before, before - after
 
 
 def drop_slope(rates: np.ndarray) -> np.ndarray:

@@ -11,7 +11,14 @@ from robustlens.analysis.frames import seeds_by_images
 from robustlens.analysis.statistics import Interval
 from studies.classwise.class_names import ClassNames
 from studies.classwise.halves import each_way, halves
+from studies.classwise.results import REFERENCE
 
+ATTACKS = (REFERENCE, "autoattack")  # under which it is shown where images go
+CASCADE = (
+    "AutoAttack takes an image to the class that the first of its four attacks to fool the classifier reaches; what is "
+    "misclassified without an attack stays as it is."
+)
+ENOUGH = 10  # test images of a class for each class that they may be taken for
 CLUSTERS = 3  # of the classes of a dataset without superclasses
 NAMED, FIRST = 10, 3  # classes of a cluster that are all named; of more, those that are
 
@@ -26,6 +33,12 @@ def predictions(parts: Sequence[pd.DataFrame]) -> tuple[np.ndarray, np.ndarray]:
     numbers = np.stack([table.loc[seeds, images].to_numpy().astype(np.int64) for table in tables], axis=1)
     labels = parts[0].drop_duplicates("index").set_index("index")["label"].loc[images].to_numpy()
     return numbers, labels
+
+
+def few_images(part: pd.DataFrame, classes: int) -> bool:
+    """Whether chance empties most of a confusion matrix, which makes it lopsided and its largest errors a matter of
+    chance: a class has fewer than ENOUGH images for each of the classes. part: rows of one recipe under one attack."""
+    return bool(part.groupby(["seed", "label"]).size().min() < ENOUGH * classes)
 
 
 def mean_rates(part: pd.DataFrame, classes: int) -> np.ndarray:

@@ -1,9 +1,20 @@
 """Accuracy class by class, epoch by epoch."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
+from robustlens.analysis.classwise import class_gap, class_variance, worst_class
+
 LATE = 0.25  # of the epochs
+# Name -> (measure of class accuracies (..., C), its unit)
+MEASURES = {
+    "Average": (partial(np.nanmean, axis=-1), "%"),
+    "Worst class": (worst_class, "%"),
+    "CV": (class_variance, ""),
+    "MCD": (class_gap, "points"),
+}
 
 
 def robust_by_class(run: pd.DataFrame) -> np.ndarray:
@@ -12,6 +23,12 @@ def robust_by_class(run: pd.DataFrame) -> np.ndarray:
     ordered = run.sort_values("epoch")
     robust, total = (np.stack(ordered[name].to_numpy()).astype(np.float64) for name in ("class_robust", "class_total"))
     return robust / total
+
+
+def measured(run: pd.DataFrame, name: str) -> np.ndarray:
+    """One of MEASURES at each epoch, (epochs,), in its unit. run: as for `robust_by_class`."""
+    measure, unit = MEASURES[name]
+    return (100.0 if unit else 1.0) * measure(robust_by_class(run))
 
 
 def late_epochs(run: pd.DataFrame) -> pd.DataFrame:

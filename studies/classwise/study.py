@@ -18,7 +18,9 @@ COHORTS = {
     "temperature": Cohort("Those that all temperatures are tried on.", suite="temperature", within="temperature-gain"),
     "temperature-l2": Cohort("Those that it is tried on in L2, whatever they were trained in.", suite="temperature"),
     "defence": Cohort(
-        "Defences of the worst class; each `changes` one of `main`, or one that does.", suite="defence", beside="main"
+        "Defences of the worst class, each of which `changes` one of `main` or of these, and what those change.",
+        suite="defence",
+        beside="main",
     ),
     "defence-autoattack": Cohort("Those that AutoAttack is tried on.", suite="defence-autoattack", within="defence"),
     "corrected": Cohort(
@@ -73,12 +75,12 @@ STUDY = Study(
         ),
         Table(
             "late-epochs",
-            "The worst class over the last epochs",
+            "Average, worst class, variance and gap over the last epochs",
             {"history": (HISTORY, Files("history", "defence", optional=True))},
         ),
         Table(
             "checkpoints",
-            "Average and worst class at several checkpoints",
+            "Average, worst class, variance and gap at several checkpoints",
             {"evaluations": Files("evaluations", "checkpoints")},
             uses=("attacks",),
         ),
@@ -139,7 +141,7 @@ STUDY = Study(
             "confusion",
             "Where attacked images go",
             {"evaluations": EVALUATIONS, "names": CLASSES},
-            per=("dataset",),
+            per=("dataset", "recipe"),
             uses=("attacks",),
         ),
         Figure(
@@ -150,7 +152,18 @@ STUDY = Study(
             uses=("attacks",),
         ),
         Figure(
-            "epochs", "Worst class and average over epochs", {"history": HISTORY}, per=("dataset",), uses=("colours",)
+            "stronger-attacks",
+            "What stronger attacks than PGD-20 take from each class",
+            {"evaluations": EVALUATIONS},
+            per=("dataset",),
+            uses=("attacks", "colours", "markers"),
+        ),
+        Figure(
+            "epochs",
+            "Worst class, average, variance and gap over epochs",
+            {"history": HISTORY},
+            per=("dataset",),
+            uses=("colours",),
         ),
         Figure(
             "temperature",
@@ -158,6 +171,12 @@ STUDY = Study(
             {"evaluations": SWEEPS},
             per=("dataset",),
             uses=("attacks", "colours", "markers"),
+        ),
+        Figure(
+            "temperature-classes",
+            "Accuracy of each class against the temperature of Temperature-PGD",
+            {"evaluations": SWEEPS, "names": Files("class-names", "temperature")},
+            per=("dataset",),
         ),
         Figure(
             "trade-off",

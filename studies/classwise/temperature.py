@@ -57,12 +57,8 @@ def confidence(clean: pd.DataFrame) -> pd.Series:
 def gain(weaker: pd.DataFrame, stronger: pd.DataFrame) -> pd.DataFrame:
     """Accuracy under one attack minus that under another: 100, 0 or -100 of each image (column) and seed (row) that
     both have. weaker, stronger: one recipe under one attack each."""
-    return difference(*(seeds_by_images(with_points(part), "points") for part in (weaker, stronger)))
-
-
-def difference(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """first - second, of the seeds (rows) and images (columns) that both have."""
-    return _common(first - second)
+    before, after = (seeds_by_images(with_points(part), "points") for part in (weaker, stronger))
+    return _common(before - after)
 
 
 def mean_of(gains: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -71,6 +67,15 @@ def mean_of(gains: Sequence[pd.DataFrame]) -> pd.DataFrame:
     for more in gains[1:]:
         total = _common(total + more)
     return total / len(gains)
+
+
+def shared(tables: Sequence[pd.DataFrame]) -> np.ndarray:
+    """The values (seeds, tables, images) of the seeds (rows) and images (columns) that all tables have; there may be
+    none."""
+    seeds, images = tables[0].index, tables[0].columns
+    for table in tables[1:]:
+        seeds, images = seeds.intersection(table.index), images.intersection(table.columns)
+    return np.stack([table.loc[seeds, images].to_numpy() for table in tables], axis=1)
 
 
 def _common(table: pd.DataFrame) -> pd.DataFrame:

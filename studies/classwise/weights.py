@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
-from robustlens.analysis.classwise import pearson, resampled_interval, shared_answers
+from robustlens.analysis.classwise import pearson, resampled_correlation, shared_answers
 from robustlens.analysis.frames import run_of
 from robustlens.analysis.statistics import Interval
 from robustlens.errors import RobustlensError
@@ -30,15 +30,15 @@ def read_norms(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def norm_correlation(part: pd.DataFrame, norms: pd.DataFrame, correlation=pearson) -> Interval | None:
-    """Of the norms with the accuracies of the classes, run by run, averaged over the seeds. part: evaluations of one
-    recipe under one attack; norms: of its runs. None where no run has both."""
+    """Of the norms with the accuracies of the classes, run by run, averaged over the seeds; the interval is over
+    classes, too. part: evaluations of one recipe under one attack; norms: of its runs. None where no run has both."""
     of_seed = norms.set_index("seed")["norms"]
     right, labels = shared_answers([part[part["seed"].isin(of_seed.index)]])
     if not right.size:
         return None
     seeds = sorted(part.loc[part["seed"].isin(of_seed.index), "seed"].unique())
-    # The norm of its class goes with each image, so that seeds are drawn with their norms.
+    # The norm of its class goes with each image, so that seeds and classes are drawn with their norms.
     values = np.stack([right[:, 0], np.stack([of_seed[seed][labels] for seed in seeds])], axis=1)
-    return resampled_interval(
-        values, labels, lambda means: correlation(means[:, :, 0], means[:, :, 1]).mean(axis=1), within=(-1, 1)
+    return resampled_correlation(
+        values, labels, lambda means: correlation(means[:, :, 0], means[:, :, 1]).mean(axis=1), "classes"
     )

@@ -358,7 +358,7 @@ def test_the_width_of_every_layer_of_every_family_is_known(family: str, halved: 
         (output,) = Learner(network).features(images(family), [layer])[1]
         assert width(network, layer) == output.shape[1], layer
         compared += 1
-    assert compared > 15
+    assert compared > (5 if family == "mlp" else 15)
 
 
 def test_the_layers_of_a_network_that_normalises_its_inputs_are_those_of_the_network_inside():

@@ -65,6 +65,7 @@ OFFICIAL = [
         """feature_extractor.conv1+ feature_extractor.conv2+ feature_extractor.conv3+ feature_extractor.conv4+
         classifier.fc1+ classifier.fc2+ classifier.fc3+""",
     ),
+    ({"family": "mlp", "inputs": 12, "widths": [5, 4]}, "hidden.0+ hidden.2+ linear+"),
 ]
 PARTS = {"+": ["weight", "bias"], "*": ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]}
 
@@ -99,7 +100,7 @@ def test_logits_are_the_linear_layer_on_the_features(name: str, channels: int):
     np.testing.assert_allclose(logits, features @ weight.T + bias, **EQUAL)
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if name != "small-cnn"])
+@pytest.mark.parametrize("name", [name for name in SMALL if name not in ("small-cnn", "mlp")])
 def test_images_of_another_size_are_accepted(name: str):
     network = small(name)
     with torch.no_grad():
@@ -135,8 +136,8 @@ def test_evaluation_leaves_the_weights_alone_and_training_does_not(name: str):
     logits = network.train()(x)
     logits.square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
-    with torch.no_grad():
-        assert not torch.equal(logits, network.eval()(x))
+    with torch.no_grad():  # a perceptron is the same in both
+        assert torch.equal(logits, network.eval()(x)) == (name == "mlp")
     changed = {key for key, t in network.state_dict().items() if not torch.equal(t, before[key])}
     assert changed == {key for key in before if "running" in key or "num_batches" in key}
 
@@ -312,3 +313,12 @@ def test_the_constants_of_a_normalisation_are_no_weights_but_move_with_them():
 def test_bad_parameters_are_refused(architecture: dict, message: str):
     with pytest.raises(RobustlensError, match=message):
         on_meta(architecture)
+
+
+def test_a_perceptron_is_its_layers_one_after_another():
+    network, x = small("mlp").double(), images("mlp").double()
+    first, second = network.hidden[0], network.hidden[2]
+    hidden = [[max(0.0, v) for v in first.weight.detach() @ image.flatten() + first.bias.detach()] for image in x]
+    hidden = [[max(0.0, v) for v in second.weight.detach() @ torch.tensor(h) + second.bias.detach()] for h in hidden]
+    np.testing.assert_allclose(network.features(x).detach().numpy(), hidden, rtol=1e-12)
+    assert network.features(x).shape == (2, 8) and (network.features(x) > 0).any()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from robustlens.analysis.claims import Claim, NotMeasured, decide, decide_all, judge
+from robustlens.analysis.claims import Claim, NotMeasured, decide, decide_all, decide_intervals, judge
 from robustlens.analysis.statistics import Interval
 
 
@@ -66,3 +66,29 @@ def test_a_part_of_one_seed_leaves_a_claim_open_unless_another_part_contradicts(
     refuted = decide_all({"against": against, "single": single}, "", [])
     assert refuted.verdict == "contradicted" and "against decides" in refuted.detail
     assert decide_all({"single": -single, "many": many}, "", []).verdict == "open"
+
+
+SEVERAL, SINGLE = "seeds and images", "images only (one seed)"
+
+
+@pytest.mark.parametrize(
+    ("ends", "verdict", "deciding"),
+    [
+        ({"a": (0.2, 0.9), "b": (0.1, 0.3)}, "supported", "b"),
+        ({"a": (0.2, 0.9), "b": (-0.1, 0.3)}, "open", "b"),
+        # The one whose interval reaches furthest down is open; the other one contradicts.
+        ({"a": (-0.9, 0.4), "b": (-0.3, -0.1)}, "contradicted", "b"),
+        ({"a": (0.2, 0.9), "b": (math.nan, math.nan)}, "open", "b"),
+    ],
+)
+def test_of_several_intervals_all_must_lie_above_and_one_below_contradicts(ends, verdict, deciding):
+    intervals = {name: Interval(0.5, *of, SEVERAL) for name, of in ends.items()}
+    outcome = decide_intervals(intervals, "slopes:", ["f"], "point")
+    assert (outcome.verdict, outcome.unit) == (verdict, "point")
+    assert outcome.detail == f"slopes: a 0.50, b 0.50; {deciding} decides; interval over {SEVERAL}"
+
+
+def test_an_interval_of_one_seed_leaves_the_claim_open_unless_another_one_contradicts():
+    single = Interval(0.5, 0.4, 0.6, SINGLE)
+    for other, verdict in ((Interval(0.2, 0.1, 0.3, SEVERAL), "open"), (Interval(-2, -3, -1, SEVERAL), "contradicted")):
+        assert decide_intervals({"single": single, "other": other}, "", []).verdict == verdict

@@ -1,7 +1,7 @@
 """Statistics of the accuracies of classes, against hand-made tables and plain loops."""
 
 import math
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement
 
 import numpy as np
 import pandas as pd
@@ -140,6 +140,63 @@ def test_seeds_are_drawn_one_less_than_there_are():
     classwise.resampled_interval(values, np.array([0, 0, 1, 1]), mean, draws=6000)
     assert set(draws[1:]) == {0.0, 0.25, 0.5, 0.75, 1.0}
     assert np.var(draws[1:]) == pytest.approx(0.25 / 3, rel=0.05)  # known to 1.6 %
+
+
+def test_strata_are_drawn_with_replacement_where_that_is_said():
+    """Images that are all alike leave the classes, of 0, 3 and 6: their mean has a variance of 6 / 3 in draws. Both
+    values of a class are drawn together, and in all seeds."""
+    of_class = np.array([[0.0, 3.0, 6.0], [10.0, 13.0, 16.0]])
+    values, strata, draws = np.repeat(of_class[None], 2, axis=-1).repeat(2, axis=0), np.repeat([0, 1, 2], 2), []
+
+    def mean(means):
+        assert (means[:, :, 1] == means[:, :, 0] + 10).all() and (means[:, :1] == means).all()
+        draws.extend(means[:, 0, 0].tolist())
+        return means[:, :, 0].mean(axis=(1, 2))
+
+    interval = classwise.resampled_interval(values, strata, mean, draws=6000, also_drawn="classes")
+    assert interval.factors == "seeds, images and classes" and interval.estimate == 3
+    assert {tuple(sorted(draw)) for draw in draws} == set(combinations_with_replacement((0.0, 3.0, 6.0), 3))
+    assert np.var(np.mean(draws[1:], axis=1)) == pytest.approx(2, rel=0.06)  # known to 1.6 %
+    assert (interval.high - interval.low) / 2 == pytest.approx(1.96 * math.sqrt(2), rel=0.03)
+    one = classwise.resampled_interval(values[:1], strata, mean, draws=10, also_drawn="classes")
+    assert one.factors == "images only (one seed), and classes"
+
+
+def correlated(correlation, random, images=20, seeds=3, classes=10):
+    """Norms and answers (seeds, [answer, norm], images) of classes, whose accuracies have this correlation with the
+    norms before the logistic function, and their labels."""
+    norm = random.standard_normal(classes)
+    other = correlation * norm + math.sqrt(1 - correlation**2) * random.standard_normal(classes)
+    labels = np.repeat(np.arange(classes), images)
+    right = random.random((seeds, len(labels))) < 1 / (1 + np.exp(-other[labels]))
+    return np.stack([right, np.broadcast_to(norm[labels], right.shape)], axis=1).astype(float), labels
+
+
+def mean_pearson(means):
+    return classwise.pearson(means[:, :, 0], means[:, :, 1]).mean(axis=1)
+
+
+def test_the_estimate_of_a_correlation_is_the_mean_over_the_seeds():
+    values, labels = correlated(0.5, np.random.default_rng(2))
+    rates = [[values[s, k, labels == c].mean() for c in range(10)] for s in range(3) for k in (0, 1)]
+    expected = [stats.pearsonr(rates[2 * s], rates[2 * s + 1]).statistic for s in range(3)]
+    interval = classwise.resampled_correlation(values, labels, mean_pearson, "classes")
+    assert interval.estimate == pytest.approx(sum(expected) / 3, rel=1e-12)
+    assert -1 <= interval.low < interval.estimate < interval.high <= 1
+    same = classwise.resampled_correlation(values[:, [1, 1]], labels, mean_pearson, "classes")
+    assert same.estimate == pytest.approx(1, rel=1e-12) and same.low == pytest.approx(classwise.NEARLY_ONE, rel=1e-9)
+
+
+def test_a_correlation_by_chance_is_seldom_taken_for_one():
+    """Ten classes whose norms say nothing: an interval that takes them as they are misses 0 in most cases."""
+    random, beside, as_they_are = np.random.default_rng(11), 0, 0
+    for _ in range(60):
+        values, labels = correlated(0.0, random, images=100)
+        interval = classwise.resampled_correlation(values, labels, mean_pearson, "classes")
+        beside += not interval.low <= 0 <= interval.high
+        fixed = classwise.resampled_interval(values, labels, mean_pearson, draws=200)
+        as_they_are += not fixed.low <= 0 <= fixed.high
+    assert beside <= 7 and as_they_are >= 28  # expected: 2.4 and 42, known to 1.5 and 3.6
 
 
 def test_an_interval_takes_the_bias_of_the_worst_class_away():

@@ -105,6 +105,7 @@ def fewer(*classes: int, **dataset):
     def change(raw: dict) -> None:
         digits(raw).update(dataset)
         raw["recipes"]["fewer"] = {"method": "sat", "leave_out": {"classes": list(classes)}}
+        small(raw)["suites"]["robustness"] = {"attacks": ["pgd20"]}  # AutoAttack needs four classes
         cohorts(raw)["further"] = runs("fewer")
 
     return change

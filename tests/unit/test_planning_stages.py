@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from planned_jobs import (
     CLEAN,
     PGD,
@@ -272,14 +273,83 @@ def test_energies_of_the_training_images_cost_a_pass_each():
     )
 
 
-def pool() -> Job:
-    return job("generate_pool", {"dataset": "small", "per_class": 7})
+DDPM = {
+    **{"denoiser": "mlp", "width": 4, "depth": 1, "steps": 10, "batch_size": 5, "learning_rate": 0.001},
+    **{"weight_decay": 0.0, "flip": False, "ema_decay": 0.9, "levels": 20, "sampling_steps": 6, "conditional": True},
+}
+# By hand, on 16 pixels: 2 of 4x4 for the level, 16x4, 3 of 4x4 in the block, 4x16; with 3 classes and two LayerNorms.
+DDPM_FLOPS = 2 * (2 * 16 + 64 + 3 * 16 + 64)
+DDPM_PARAMETERS = 2 * 20 + 3 * 4 + (64 + 4) + (8 + 3 * 20) + (8 + 64 + 16)
 
 
-def test_a_pool_has_no_network_and_takes_the_time_and_the_bytes_of_its_images():
+def pool(family: str = "gaussian", rule: str = "generate_pool", **parameters) -> Job:
+    chosen = {"family": family, "parameters": parameters}
+    return job(rule, {"dataset": "small", "per_class": 7, "generator": chosen})
+
+
+def test_a_pool_of_a_density_has_no_network_and_takes_the_time_and_the_bytes_of_its_images():
     assert work(pool()) is None
     assert known(pool()).seconds(pool()) == pytest.approx(7 * 3 * (16 + 8) / 2e6)
     assert disk([pool()], known(pool())) == {"generated images": 7 * 3 * (16 + 8)}
+
+
+def published(receipt: str | None = "results/downloads/theirs/receipt.json", **spec: object) -> Job:
+    archives = [{"file": "a.bin", "bytes": 6000}, {"file": "a.npy", "bytes": 400}]
+    spec = {"generator": "theirs", "sample_set": {"layout": "raw"}, "archives": archives, "per_class": 7} | spec
+    return job("import_pool", spec, inputs=(SHEET, *([receipt] if receipt else [])))
+
+
+def test_a_published_set_is_read_three_times_as_a_whole_and_takes_the_bytes_of_the_images_that_are_chosen():
+    one, written = published(), 7 * 3 * (16 + 8)
+    assert work(one) is None
+    assert known(one).seconds(one) == pytest.approx((3 * 6400 + written) / 200e6)
+    assert disk([one], known(one)) == {"generated images": written}
+    assert known(one).fetched(one) == []
+    assert disk([published(per_class=None)], known()) == {"generated images": 6400}
+
+
+def test_the_size_of_a_published_set_is_that_of_its_file_in_place_or_unknown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = published(archives=[{"file": "a.npz"}])
+    assert known(one).seconds(one) is None and disk([one], known(one)) == {"generated images": 7 * 3 * (16 + 8)}
+    Path("results/downloads/theirs").mkdir(parents=True)
+    Path("results/downloads/theirs/a.npz").write_bytes(bytes(1000))
+    assert known(one).seconds(one) == pytest.approx((3 * 1000 + 7 * 3 * (16 + 8)) / 200e6)
+
+
+def test_a_published_folder_is_asked_for_until_it_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = published(None, sample_set={"layout": "folder", "folder": "set"}, archives=[])
+    assert known(one).fetched(one) == [{"folder": "theirs", "file": "set", "bytes": None, "by_hand": True}]
+    assert known(one).seconds(one) is None
+    Path("results/downloads/theirs/set").mkdir(parents=True)
+    assert known(one).fetched(one) == []
+
+
+def test_a_density_takes_the_time_and_the_bytes_of_the_images_that_it_is_fitted_to():
+    fit = pool(rule="fit_generator")
+    assert work(fit) is None and known(fit).seconds(fit) == pytest.approx(100 * 16 / 20e6)
+    assert disk([fit], known(fit)) == {"fitted generators": 100 * 16 * 4}
+
+
+def test_a_diffusion_model_is_counted_by_its_steps_and_by_those_of_its_sampler():
+    fit, drawing = pool("ddpm", "fit_generator", **DDPM), pool("ddpm", **DDPM)
+    assert work(fit).flops == 10 * 5 * 3 * DDPM_FLOPS and known(fit).seconds(fit) == 0
+    assert work(drawing).flops == 7 * 3 * 6 * DDPM_FLOPS
+    weights = 4 * DDPM_PARAMETERS
+    assert disk([fit], known(fit)) == {"fitted generators": weights, "training states": 4 * weights}
+    blind = pool("ddpm", "fit_generator", **DDPM | {"conditional": False})
+    assert disk([blind], known(blind))["fitted generators"] == weights - 3 * 4 * 4
+
+
+@pytest.mark.parametrize("rule, name", [("fit_generator", "denoising"), ("generate_pool", "sampling")])
+def test_a_diffusion_model_is_timed_by_steps_of_its_own(rule, name):
+    asked = pool("ddpm", rule, **DDPM)
+    planned = known(asked)
+    trial = importlib.import_module(REGISTERED[rule]).trial
+    assert trial(asked, planned, torch.device("cpu"), 5 * DDPM_FLOPS) is None
+    (found,) = trial(asked, planned, torch.device("cpu"), 1e6).items()
+    assert found[0] == name and 0 < found[1] < 1e-3  # a step of 5 images takes milliseconds
 
 
 def test_images_and_features_take_the_bytes_of_their_arrays():

@@ -14,6 +14,7 @@ from robustlens.errors import RobustlensError
 from robustlens.generators import pool
 from robustlens.generators.gaussian import Gaussian
 from robustlens.generators.pool import write_pool
+from robustlens.generators.work import Work
 
 SHAPE, CLASSES, PER_CLASS = (1, 2, 3), 3, 5
 DATA = PreparedDataset({"shape": list(SHAPE), "classes": ["a", "b", "c"], "levels": 16}, {})
@@ -25,7 +26,8 @@ def train() -> Split:
 
 
 def written(folder: Path, generator=None, per_class: int = PER_CLASS, seed: int = 0, **settings) -> Path:
-    write_pool(folder, generator or Gaussian("full", 0.1), train(), CLASSES, per_class, seed, **settings)
+    fitted = generator or Gaussian("full", 0.1).fit(train().pixels(), train().labels, CLASSES, None, Work())
+    write_pool(folder, fitted, SHAPE, CLASSES, per_class, seed, **settings)
     return folder
 
 
@@ -57,7 +59,7 @@ def test_a_pool_is_cropped_as_the_training_images_are(tmp_path):
 
 def test_images_are_the_generator_s_samples_of_each_class_to_the_nearest_level(tmp_path):
     read = load_pool(written(tmp_path, seed=4), DATA)
-    fitted = Gaussian("full", 0.1).fit(train().pixels(), train().labels, CLASSES, np.random.default_rng([4, 0]))
+    fitted = Gaussian("full", 0.1).fit(train().pixels(), train().labels, CLASSES, np.random.default_rng([4, 0]), Work())
     for label in range(CLASSES):
         samples = fitted.sample(label, PER_CLASS, np.random.default_rng([4, 1 + label]))
         assert abs(read.pixels(read.labels == label) - samples).max() <= 0.5 / 255 + 1e-6
@@ -76,9 +78,6 @@ class Counting:
     def __init__(self, asked):
         self.asked = asked
 
-    def fit(self, *_):
-        return self
-
     def sample(self, label, count, random):
         self.asked.append(count)
         return np.full((count, *SHAPE), (len(self.asked) - 1) / 255)
@@ -96,7 +95,9 @@ def test_a_pool_takes_the_memory_of_its_labels_and_of_a_chunk(tmp_path, monkeypa
     """Drawn at once, the images of a class take 4.8 MB and as much again while they are drawn."""
     monkeypatch.setattr(pool, "CHUNK_VALUES", 6_000)
     tracemalloc.start()
-    written(tmp_path, Gaussian("diagonal"), per_class=100_000)
+    fitted = Gaussian("diagonal").fit(train().pixels(), train().labels, CLASSES, None, Work())
+    tracemalloc.reset_peak()
+    written(tmp_path, fitted, per_class=100_000)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * 300_000 + 1_000_000
@@ -119,10 +120,26 @@ def test_images_that_are_none_are_refused_and_leave_nothing(images, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_class_without_training_images_leaves_nothing(tmp_path):
-    with pytest.raises(RobustlensError, match=r"^class 3 has no training images"):
-        write_pool(tmp_path, Gaussian(), train(), 4, 1, 0)
-    assert list(tmp_path.iterdir()) == []
+class Unlabelled(Drawing):
+    def sample(self, label, count, random):
+        assert label is None
+        return random.random((count, *SHAPE))
+
+
+def test_images_without_classes_are_labelled_as_they_are_in_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "CHUNK_VALUES", 6 * 4)
+    seen = []
+
+    def by_first_pixel(images):
+        seen.append(images)
+        return (images[:, 0, 0, 0] * 2.999).astype(int)
+
+    read = load_pool(written(tmp_path, Unlabelled([]), labelled=by_first_pixel), DATA)
+    assert len(read.labels) == 15 and [len(part) for part in seen] == [4, 4, 4, 3]
+    assert np.array_equal(np.concatenate(seen), read.pixels())
+    assert (
+        read.labels.tolist() == (read.pixels()[:, 0, 0, 0] * 2.999).astype(int).tolist() and len(set(read.labels)) > 1
+    )
 
 
 # Damage ---------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 from flow import ask, copy_of, run
 
 OVERLAY = "studies/classwise/imagenet.yaml"
+OF_A_DATASET = ("class-accuracy", "consistency", "stronger-attacks")  # figures
 MODEL, PLACE = "salman2020-resnet50", "imagenet/salman2020-resnet50/seed0"
 
 
@@ -32,7 +33,8 @@ def test_the_paper_scale_does_without_imagenet(jobs):
 
 def test_the_overlay_adds_evaluations_of_the_third_party_model_and_no_training(jobs):
     without, added = jobs
-    figures = {f"studies/classwise/figures/{name}-imagenet" for name in ("class-accuracy", "confusion", "consistency")}
+    named = (f"confusion-imagenet-{MODEL}", *(f"{name}-imagenet" for name in OF_A_DATASET))
+    figures = {f"studies/classwise/figures/{name}" for name in named}
     assert added - without == {
         *("imagenet/download", f"{MODEL}/download", "data/imagenet", "name_classes/imagenet"),
         *(f"import_model/imagenet/{MODEL}", f"evaluate/{PLACE}/linf-4-255/third-party"),

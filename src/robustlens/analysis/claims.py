@@ -86,11 +86,24 @@ def decide_all(
     the claim open, unless another part contradicts. over: what the rows are, if not seeds.
     """
     intervals = {name: crossed_interval(values, 1 - 0.05 / len(parts)) for name, values in parts.items()}
-    bound = {name: (bounds or {}).get(name, 0.0) for name in parts}
+    return decide_intervals(intervals, what, sources, unit, bounds, over)
+
+
+def decide_intervals(
+    intervals: Mapping[str, Interval],
+    what: str,
+    sources: Sequence[str],
+    unit: str = "nat",
+    bounds: Mapping[str, float] | None = None,
+    over: str = "",
+) -> Outcome:
+    """As `decide_all`, for parts whose intervals are there already. Each must hold at 1 - 0.05 / their number, so that
+    all together hold at 95 %."""
+    bound = {name: (bounds or {}).get(name, 0.0) for name in intervals}
     below = [name for name in intervals if intervals[name].high < bound[name]]
     single = [name for name in intervals if intervals[name].factors.startswith(ONE_SEED)]
     candidates = [name for name in below if name not in single] or single or below or intervals
-    deciding = min(candidates, key=lambda name: intervals[name].low - bound[name])
+    deciding = min(candidates, key=lambda name: _least(intervals[name].low - bound[name]))
     estimates = ", ".join(f"{name} {_signed(interval.estimate)}" for name, interval in intervals.items())
     detail = f"{what} {estimates}; {deciding} decides".strip()
     interval = replace(intervals[deciding], factors=over or intervals[deciding].factors)
@@ -103,6 +116,11 @@ def judge(claim: Claim, data: Any) -> Outcome:
         return claim.evaluate(data)
     except NotMeasured as missing:
         return Outcome(math.nan, math.nan, math.nan, "", OPEN, f"Not measured: {missing}")
+
+
+def _least(value: float) -> float:
+    """NaN as the smallest number: what could not be computed decides, and leaves the claim open."""
+    return -math.inf if math.isnan(value) else value
 
 
 def _signed(value: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robustlens.configuration import checking, cohorts, references
+from robustlens.configuration import checking, cohorts, references, sample_sets
 from robustlens.configuration.facts import (
     CATALOGUE,
     CHECKSUMS,
@@ -25,9 +25,15 @@ from robustlens.configuration.facts import (
     entry,
     evaluated_checkpoints,
     feature_architecture,
+    fit_spec,
+    fitted_as,
+    import_spec,
     pool_spec,
     prepared,
+    published_sets,
     run_spec,
+    sample_set_archives,
+    sample_set_download,
     seen,
     shape,
     suite_attacks,
@@ -58,12 +64,18 @@ __all__ = [
     "entry",
     "evaluated_checkpoints",
     "feature_architecture",
+    "fit_spec",
+    "fitted_as",
+    "import_spec",
     "load",
     "merge",
     "pool_spec",
     "prepared",
+    "published_sets",
     "read_yaml",
     "run_spec",
+    "sample_set_archives",
+    "sample_set_download",
     "seen",
     "shape",
     "suite_attacks",
@@ -95,5 +107,7 @@ def load(
     checking.check(config, expected)
     references.check(config)
     cohorts.complete(config, studies)
-    checking.check_trainings(config, expected, cohorts.trained(config))
+    runs = cohorts.trained(config)
+    checking.check_trainings(config, expected, runs)
+    sample_sets.check(config, runs)
     return config

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema
 
+from robustlens.configuration import sample_sets
 from robustlens.configuration.facts import (
     OF_ARCHITECTURE,
     OF_ATTACK,
@@ -181,7 +182,9 @@ def _resolve_components(config: Config) -> None:
     for name, attack in config["attacks"].items():
         _resolve_family("attacks", attack, f"config.attacks.{name}", OF_ATTACK)
     for name, generator in config["generators"].items():
-        _resolve_family("generators", generator, f"config.generators.{name}", OF_GENERATOR)
+        _resolve_generator(name, generator)
+    if config["discrimination"]:
+        _resolve_discrimination(config["discrimination"], "config.discrimination")
     for name, correction in config["corrections"].items():
         _resolve_family("corrections", correction, f"config.corrections.{name}", OF_CORRECTION)
     for name in config["certifications"]:
@@ -208,6 +211,29 @@ def _resolve_certification(config: Config, name: str, where: str) -> None:
         raise RobustlensError(f"{where}: {error}") from error
     if own["shards"] > own.get("images", own["shards"]):
         raise RobustlensError(f"{where}.shards: {own['shards']} jobs for {own['images']} images; lower it")
+
+
+def _resolve_generator(name: str, generator: Config) -> None:
+    """Of a family, which is fitted, or a published sample set."""
+    if "sample_set" in generator:
+        sample_sets.check_form(name, generator)
+        return
+    for key in ("family", "per_class"):
+        if generator.get(key) is None:
+            other = ", or `sample_set` for published images" if key == "family" else ""
+            raise RobustlensError(f"config.generators.{name}: {key!r} is a required property{other}")
+    _resolve_family("generators", generator, f"config.generators.{name}", OF_GENERATOR)
+
+
+def _resolve_discrimination(settings: Config, where: str) -> None:
+    """The norm is each dataset's own; any one will do to check the other parameters with."""
+    if "norm" in settings:
+        raise RobustlensError(f"{where}.norm: is that of a dataset's threat; take it out")
+    resolved = resolve("discrimination", "discriminator", settings | {"norm": "l2"}, where)
+    settings.update({key: value for key, value in resolved.items() if key != "norm"})
+    epsilons = settings["epsilons"]
+    if len(epsilons) < 2 or epsilons[0] != 0 or sorted(set(epsilons)) != epsilons:
+        raise RobustlensError(f"{where}.epsilons: must be two or more radii, ascending from 0, got {epsilons}")
 
 
 def _resolve_sampler(generation: Config, where: str) -> None:

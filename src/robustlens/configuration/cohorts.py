@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping
 
-from robustlens.configuration import facts
+from robustlens.configuration import facts, few_classes
 from robustlens.configuration.reading import Config
 from robustlens.configuration.references import check_checksum, known
 from robustlens.errors import RobustlensError
@@ -36,6 +36,7 @@ def trained(config: Config) -> list[tuple[str, str]]:
                 for name in recipes:  # grows
                     recipes += [other for other in facts.needed(config, name) if other not in recipes]
                 runs |= dict.fromkeys((dataset, name) for name in recipes)
+                runs |= dict.fromkeys(label for name in recipes for label in facts.labelling(config, dataset, name))
     return list(runs)
 
 
@@ -113,6 +114,10 @@ def _check_names(config: Config, cohort: Config, where: str) -> None:
                 f"{where}.suite: {cohort['suite']} looks at no checkpoint that {recipe} has on {dataset}; add `best` "
                 "or `last` to its `checkpoints`, or `training.checkpoints` to the recipe"
             )
+    if "suite" in cohort:
+        of_models = [config["models"][model]["dataset"] for model in cohort["models"]]  # all among the cohort's
+        evaluated = cohort["datasets"] if cohort["recipes"] else of_models
+        few_classes.check_suite(config, cohort["suite"], evaluated, f"{where}.suite")
     for recipe in cohort["recipes"]:
         removed = config["recipes"][recipe].get("leave_out", {}).get("classes", [])
         for dataset in cohort["datasets"] if removed else ():

@@ -12,6 +12,7 @@ from robustlens.training.optional import other_runs
 
 CATALOGUE = Path(__file__).parent.parent / "data" / "catalogue"
 CHECKSUMS = ("sha256", "sha1", "md5")
+OF_ARCHIVE = ("file", "bytes", *CHECKSUMS, "urls", "by_hand")
 # Keys of recipes, architectures, attacks, corrections, generators and certifications that are not parameters of their
 # component.
 OF_RECIPE = (
@@ -22,7 +23,7 @@ OF_RECIPE = (
 OF_ARCHITECTURE = ("family", "head", "normalisation")
 OF_ATTACK = ("family", "label")
 OF_CORRECTION = ("family", "label")
-OF_GENERATOR = ("family", "per_class", "seed", "label")
+OF_GENERATOR = ("family", "per_class", "seed", "labelled_by", "label")
 OF_CERTIFICATION = ("family", "images", "shards", "checkpoint", "label")
 
 
@@ -93,6 +94,16 @@ def needed(config: Config, recipe: str) -> list[str]:
     found = [other["recipe"] for other in weights_of_others(config, recipe).values()]
     measured_by = config["recipes"][recipe].get("leave_out", {}).get("measured_by")
     return list(dict.fromkeys([*found, *([measured_by] if measured_by else [])]))
+
+
+def labelling(config: Config, dataset: str, recipe: str) -> list[tuple[str, str]]:
+    """(dataset, recipe) of the runs that label the generated images that a recipe's runs train on."""
+    mix = config["recipes"][recipe].get("mix")
+    by = config["generators"][mix["generator"]].get("labelled_by") if mix else None
+    found = [by["recipe"]] if by else []
+    for name in found:  # grows
+        found += [other for other in needed(config, name) if other not in found]
+    return [(prepared(config, dataset), name) for name in found]
 
 
 def seen(config: Config, dataset: str) -> Config:
@@ -201,9 +212,9 @@ def suite_attacks(config: Config, suite: Config) -> list[Config]:
     ]
 
 
-def pool_spec(config: Config, dataset: str, generator: str) -> Config:
-    """All that defines the pool of a generator on a prepared dataset. Raises RobustlensError for an unknown generator,
-    because a pool may be asked for by the name of its file."""
+def fit_spec(config: Config, dataset: str, generator: str) -> Config:
+    """All that defines a generator that is fitted to a prepared dataset. Raises RobustlensError for an unknown one,
+    because a file may be asked for by its name."""
     defined = config["generators"]
     if generator not in defined:
         raise RobustlensError(f"config.generators: unknown generator {generator!r}{nearest(generator, list(defined))}")
@@ -215,6 +226,70 @@ def pool_spec(config: Config, dataset: str, generator: str) -> Config:
             "family": chosen["family"],
             "parameters": {key: value for key, value in chosen.items() if key not in OF_GENERATOR},
         },
+        "seed": chosen["seed"],
+    }
+
+
+def fitted_as(config: Config, generator: str) -> str:
+    """The first generator of the configuration that is fitted alike: pools of several sizes share it."""
+
+    def fit(name: str) -> list:
+        settings = config["generators"].get(name, {})
+        return [sorted((k, v) for k, v in settings.items() if k not in ("per_class", "labelled_by", "label"))]
+
+    return next((name for name in config["generators"] if fit(name) == fit(generator)), generator)
+
+
+def pool_spec(config: Config, dataset: str, generator: str) -> Config:
+    """All that defines the pool of a generator on a prepared dataset."""
+    spec = fit_spec(config, dataset, generator)
+    chosen = config["generators"][generator]
+    spec["per_class"] = chosen["per_class"]
+    if "labelled_by" in chosen:
+        by = chosen["labelled_by"]
+        spec["labelled_by"] = by | {
+            "architecture": architecture(config, dataset, by["recipe"]),
+            "batch_size": config["datasets"][dataset]["evaluation"]["batch_size"],
+        }
+    return spec
+
+
+# Published sample sets ------------------------------------------------------------------------------------------------
+
+
+def published_sets(config: Config) -> list[str]:
+    """The generators whose images were published."""
+    return [name for name, generator in config["generators"].items() if "sample_set" in generator]
+
+
+def sample_set_archives(config: Config, generator: str) -> list[Config]:
+    """The files of a published sample set, in the keys of the catalogue; none where it is a folder."""
+    published = config["generators"][generator]["sample_set"]
+    files = [published, *([published["labels_file"]] if "labels_file" in published else [])]
+    return [{key: value for key, value in file.items() if key in OF_ARCHIVE} for file in files if "file" in file]
+
+
+def sample_set_download(config: Config, generator: str) -> str:
+    """The folder of its files below results/downloads, which sets of the same files share."""
+    archives = sample_set_archives(config, generator)
+    alike = (name for name in published_sets(config) if sample_set_archives(config, name) == archives)
+    return next(alike) if archives else generator
+
+
+def import_spec(config: Config, dataset: str, generator: str) -> Config:
+    """All that defines the pool of a published sample set on a prepared dataset, without where its files come from."""
+    chosen = config["generators"][generator]
+    published = {key: value for key, value in chosen["sample_set"].items() if key not in OF_ARCHIVE[1:]}
+    if "labels_file" in published:
+        published["labels_file"] = published["labels_file"]["file"]
+    return {
+        "dataset": dataset,
+        "generator": generator,
+        "sample_set": published,
+        "archives": [
+            {key: value for key, value in archive.items() if key not in ("urls", "by_hand")}
+            for archive in sample_set_archives(config, generator)
+        ],
         "per_class": chosen["per_class"],
         "seed": chosen["seed"],
     }
@@ -242,6 +317,8 @@ def downloads(config: Config) -> Config:
         catalogue = entry(settings["reader"]["family"])
         folder = {"folder": catalogue["folder"]} if "folder" in catalogue else {}
         found[download_name(config, dataset)] = {"archives": archives(config, dataset), **folder}
+    for generator in published_sets(config):
+        found[sample_set_download(config, generator)] = {"archives": sample_set_archives(config, generator)}
     return found | {name: {"archives": [model["weights"]]} for name, model in config["models"].items()}
 
 

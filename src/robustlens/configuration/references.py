@@ -78,6 +78,8 @@ def check(config: Config) -> None:
             raise RobustlensError(f"config.models.{name}: a recipe has this name; choose another")
     for name, recipe in config["recipes"].items():
         _check_recipe(config, name, recipe)
+    for name, generator in config["generators"].items():
+        _check_labels(config, name, generator)
     for name, dataset in config["datasets"].items():
         _check_dataset(config, name, dataset)
     _check_texts(config)
@@ -124,6 +126,25 @@ def _check_recipe(config: Config, name: str, recipe: Config) -> None:
             )
     _check_networks(name, recipe)
     _check_other_runs(config, name, recipe)
+
+
+def _check_labels(config: Config, name: str, generator: Config) -> None:
+    """Every generated image has a label: its class, or what a classifier that has seen none of them says."""
+    where, by = f"config.generators.{name}", generator.get("labelled_by")
+    if not generator.get("conditional", True) and by is None:
+        raise RobustlensError(
+            f"{where}: its images have no labels; add `labelled_by: {{recipe: NAME}}`, or `conditional: true`"
+        )
+    if by is None:
+        return
+    if generator.get("conditional", True):
+        raise RobustlensError(f"{where}.labelled_by: its images have the classes that they are drawn of; take it out")
+    known([by["recipe"]], config["recipes"], "recipe", f"{where}.labelled_by.recipe")
+    for other in sorted(_before(config, by["recipe"])):
+        if "mix" in config["recipes"][other]:
+            raise RobustlensError(
+                f"{where}.labelled_by.recipe: {other} trains on generated images itself; name one that does not"
+            )
 
 
 def _check_networks(name: str, recipe: Config) -> None:

@@ -1,10 +1,12 @@
 """One Gaussian per class, with the mean and the covariance of its training images."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from robustlens.generators.classes import positions_by_class
+from robustlens.generators.classes import Images, positions_by_class
+from robustlens.generators.work import Work
 from robustlens.parameters import Fractional, OneOf
 
 
@@ -21,18 +23,30 @@ class Gaussian:
     covariance: OneOf("diagonal", "full") = "diagonal"
     shrinkage: Fractional = 0.0
 
-    def fit(self, pixels: np.ndarray, labels: np.ndarray, classes: int, random: np.random.Generator) -> "Fitted":
+    def fit(
+        self, pixels: np.ndarray, labels: np.ndarray, classes: int, random: np.random.Generator, work: Work
+    ) -> "Fitted":
         """Draws nothing. Raises RobustlensError for a class of fewer than two images, which have no covariance."""
-        return Fitted(self, pixels, positions_by_class(labels, classes, least=2))
+        positions_by_class(labels, classes, least=2)
+        return Fitted(self, Images(pixels, labels))
+
+    def restored(self, state: dict[str, np.ndarray], shape: tuple[int, ...], device: Any) -> "Fitted":
+        return Fitted(self, Images(**state))
 
 
 class Fitted:
-    """The Gaussians of all classes. Only the last one that was sampled is kept: it takes as much memory as the images
-    of its class in float64."""
+    """The Gaussians of all classes. What is kept of them are the images that they are fitted to: fewer numbers than
+    their covariances have, unless there are many images of few pixels.
 
-    def __init__(self, settings: Gaussian, pixels: np.ndarray, positions: list[np.ndarray]):
-        self.settings, self.pixels, self.positions = settings, pixels, positions
+    Only the last Gaussian that was sampled stays in memory: it takes as much as the images of its class in float64.
+    """
+
+    def __init__(self, settings: Gaussian, images: Images):
+        self.settings, self.images = settings, images
         self.kept: tuple[int, tuple[np.ndarray, ...]] = (-1, ())
+
+    def state(self) -> dict[str, np.ndarray]:
+        return self.images.state()
 
     def sample(self, label: int, count: int, random: np.random.Generator) -> np.ndarray:
         """float64 (count, C, H, W)."""
@@ -43,7 +57,7 @@ class Fitted:
         images = normal[:, len(directions) :] * deviation
         images += normal[:, : len(directions)] @ directions
         images += mean
-        return np.clip(images, 0.0, 1.0, out=images).reshape(count, *self.pixels.shape[1:])
+        return np.clip(images, 0.0, 1.0, out=images).reshape(count, *self.images.shape)
 
     def _gaussian(self, label: int) -> tuple[np.ndarray, ...]:
         """Mean (d,), directions A (k, d) and deviations D (d,): with normal y and z, a sample is mean + y A + z D.
@@ -51,7 +65,7 @@ class Fitted:
         S = X^T X / (n - 1), where X are the images minus their mean. So a random combination of these images has the
         covariance S, and it takes no factorisation, which a singular S (n <= d) might not have.
         """
-        images = self.pixels[self.positions[label]].astype(np.float64).reshape(len(self.positions[label]), -1)
+        images = self.images.of(label)
         mean = images.mean(axis=0)
         images -= mean
         kept = (1 - self.settings.shrinkage) / (len(images) - 1)

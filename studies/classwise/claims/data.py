@@ -110,11 +110,16 @@ def in_points(interval: Interval) -> Interval:
     return replace(interval, estimate=100 * interval.estimate, low=100 * interval.low, high=100 * interval.high)
 
 
+def measured(interval: Interval | None) -> Interval:
+    """The interval. Raises NotMeasured where there is none, because the recipes have no seed and image in common or a
+    class has no images."""
+    if interval is None:
+        raise NotMeasured("seeds and images of every class that all of these recipes have")
+    return interval
+
+
 def judged(
     interval: Interval | None, unit: str, detail: str, rows: Sequence[pd.DataFrame], bound: float = 0.0
 ) -> Outcome:
-    """The general rule. Raises NotMeasured where there is no interval, because the recipes have no seed and image in
-    common or a class has no images."""
-    if interval is None:
-        raise NotMeasured("seeds and images of every class that all of these recipes have")
-    return decide(interval, unit, detail, [file for part in rows for file in sources(part)], bound)
+    """The general rule. Raises NotMeasured as `measured` does."""
+    return decide(measured(interval), unit, detail, [file for part in rows for file in sources(part)], bound)

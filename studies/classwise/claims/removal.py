@@ -11,9 +11,9 @@ claim = collector(CLAIMS)
 
 @claim(
     "robust-without-the-confuser",
-    "Images that can be attacked only into some classes have no adversarial counterpart when these classes are not "
-    "trained on.",
-    "abstract of the earlier version (2021)",
+    "Images that are attacked into one class are robust more often when that class is not trained on than when another "
+    "one is not.",
+    "abstract of the earlier version (2021), which says more: such images have no adversarial counterpart then",
     "SAT, best checkpoints: of the images of a class A that are classified correctly without an attack and as B under "
     "PGD-20, where B is the class that most images of A are attacked into, the share that is robust when B is not "
     "trained on, minus the share that is robust when a control C is not, is above 0 points, over the images of all "

@@ -1,25 +1,26 @@
-"""Where attacked images go: confusion matrices of all recipes, class by class and between groups of classes."""
+"""Where attacked images go: confusion matrices of a recipe, attack by attack, of classes and of groups of classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 
 from robustlens.analysis.confusion import aggregated, confusion_rates
-from robustlens.analysis.frames import one_dataset
+from robustlens.analysis.frames import one_dataset, one_recipe
 from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, drawn, styled
 from studies.classwise.class_names import read_class_names
-from studies.classwise.errors import groups_of, mean_rates
-from studies.classwise.results import REFERENCE, best_runs, by_recipe
+from studies.classwise.errors import ATTACKS, CASCADE, groups_of, mean_rates
+from studies.classwise.results import best_runs
 
 MOST = 30  # classes; of more, only their groups are shown
-FEW = 8  # groups; of as few, twice as many panels fit in a row
+FEW = 8  # groups; fewer take less room
 LONG = 24  # letters of a cluster's title; if one has more, all are only numbered at the axes
 NUMBERED = 12  # with more rows than that, cells have no numbers
 COLOURS = "Blues"
@@ -27,75 +28,73 @@ COLOURS = "Blues"
 
 @styled
 def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Drawing:
-    """evaluations: indexes of suites, of one dataset; names: of its classes."""
+    """evaluations: indexes of suites, of one recipe on one dataset; names: of its classes."""
     runs = best_runs(context, evaluations)
-    dataset = one_dataset(runs)
-    named, parts = read_class_names(names)[dataset], by_recipe(runs, REFERENCE)
+    dataset, recipe = one_dataset(runs), one_recipe(runs)
+    named, parts = read_class_names(names)[dataset], dict(iter(runs.groupby("attack", sort=False)))
+    parts = {attack: parts[attack] for attack in ATTACKS if attack in parts}
     if not parts:
-        raise RobustlensError(f"no {REFERENCE} on {dataset}; add it to the evaluation suite")
+        raise RobustlensError(f"no {' or '.join(ATTACKS)} on {dataset}; add one to the evaluation suite")
     classes = len(named.names)
+    rates = {_title(context, attack, part): mean_rates(part, classes) for attack, part in parts.items()}
     titles, groups = groups_of(named, parts)
     labels, listed = titles, titles
     if not named.superclasses and max(map(len, titles)) > LONG:
         labels = [f"cluster {number}" for number in range(1, len(titles) + 1)]
         listed = [f"{label}: {title}" for label, title in zip(labels, titles, strict=True)]
-    rates = {recipe: mean_rates(part, classes) for recipe, part in parts.items()}
-    between = {recipe: confusion_rates(aggregated(np.nan_to_num(matrix), groups)) for recipe, matrix in rates.items()}
+    between = {title: confusion_rates(aggregated(np.nan_to_num(matrix), groups)) for title, matrix in rates.items()}
     several = 1 < len(groups) < classes
-    beside = min(4 if len(groups) < FEW else 2, len(parts))
-    heights = [3.0 * -(-len(parts) // 2)] * (classes <= MOST)
-    heights += [(2.1 if len(groups) < FEW else 3.3) * -(-len(parts) // beside)] * several
+    heights = [3.0] * (classes <= MOST) + [2.1 if len(groups) < FEW else 3.3] * several
     width = TEXT_WIDTH if len(parts) > 1 else 0.7 * TEXT_WIDTH
-    figure = Figure(figsize=(width, 0.3 + sum(heights)), layout="constrained")
+    figure = Figure(figsize=(width, 0.4 + sum(heights)), layout="constrained")
+    label = context.recipe_label(recipe)
+    figure.suptitle(drawn(label), fontsize=10)
     blocks = iter(np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights)))
     if classes <= MOST:
-        order = [c for group in groups for c in group]
-        ends = np.cumsum([len(group) for group in groups])[:-1]
-        matrices = {recipe: matrix[np.ix_(order, order)] for recipe, matrix in rates.items()}
-        _panels(next(blocks), context, matrices, [named.names[c] for c in order], min(2, len(parts)), ends)
+        # Clusters differ between recipes, and the classes of their figures are to be in the same order.
+        order = [c for group in groups for c in group] if named.superclasses else list(range(classes))
+        ends = np.cumsum([len(group) for group in groups])[:-1] if named.superclasses else ()
+        matrices = {title: matrix[np.ix_(order, order)] for title, matrix in rates.items()}
+        _panels(next(blocks), matrices, [named.names[c] for c in order], ends)
     if several:
-        _panels(next(blocks), context, between, labels, beside)
-    kind = "superclasses" if named.superclasses else "clusters of the mean of these matrices (ours)"
+        _panels(next(blocks), between, labels)
     text = (
-        f"Predictions on test images of {context.dataset_title(dataset)} under {context.attack_label(REFERENCE)}, best "
-        "checkpoints: in % of the images of the true class (row), mean over the seeds. Colours show errors only."
+        f"Predictions of {label} on attacked test images of {context.dataset_title(dataset)}, best checkpoint: in % of "
+        "the images of the true class (row), mean over the seeds. Colours show errors only."
     )
+    if len({part["index"].nunique() for part in parts.values()}) > 1:
+        text += " The fewer images are some of the others."
     if min(classes, len(groups)) <= NUMBERED:
         text += " Numbers on the diagonal are robust accuracies or, of groups, what stays inside."
-    if several:
-        text += f" {'Lines and the lower panels' if classes <= MOST else 'Panels'} show {kind}"
-        text += "." if named.superclasses else f": {'; '.join(listed)}."
-    return Drawing(figure, "Where attacked images go", context.caption(" ".join([text, *threats.notes(runs, context)])))
+    if several and named.superclasses:
+        text += f" {'Lines and the lower' if classes <= MOST else 'The'} panels show superclasses."
+    elif several:
+        lower = "The lower panels" if classes <= MOST else "The panels"
+        text += f" {lower} show clusters of the mean of these matrices (ours): {'; '.join(listed)}."
+    text += f" {CASCADE}" * ("autoattack" in parts)
+    caption = context.caption(" ".join([text, *threats.notes(runs, context)]))
+    return Drawing(figure, f"Where attacked images go: {label}", caption)
 
 
-def _panels(
-    part: SubFigure,
-    context: Context,
-    matrices: dict[str, np.ndarray],
-    labels: Sequence[str],
-    beside: int,
-    ends: Sequence[int] = (),
-) -> None:
-    """One matrix per recipe, all in one scale, with lines before the classes `ends`. beside: panels in a row."""
+def _title(context: Context, attack: str, part: pd.DataFrame) -> str:
+    return f"{context.attack_label(attack)}, {part['index'].nunique():,} images"
+
+
+def _panels(part: SubFigure, matrices: dict[str, np.ndarray], labels: Sequence[str], ends: Sequence[int] = ()) -> None:
+    """The matrices, by their titles, beside one another in one scale, with lines before the classes `ends`."""
     errors = [np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix) for matrix in matrices.values()]
     top = 100 * max(float(np.nanmax(matrix)) for matrix in errors)
-    panels = part.subplots(-(-len(matrices) // beside), beside, squeeze=False)
-    for axes in panels.flat[len(matrices) :]:
-        axes.axis("off")
-    for position, (axes, recipe) in enumerate(zip(panels.flat, matrices, strict=False)):
-        image = _matrix(axes, 100 * matrices[recipe], top, labels)
-        axes.set_title(drawn(context.recipe_label(recipe)))
+    panels = part.subplots(1, len(matrices), squeeze=False)[0]
+    for axes, (title, matrix) in zip(panels, matrices.items(), strict=True):
+        image = _matrix(axes, 100 * matrix, top, labels)
+        axes.set_title(drawn(title))
+        axes.set_xlabel("prediction")
         for end in ends:
             axes.axhline(end - 0.5, color=GREY, linewidth=0.8)
             axes.axvline(end - 0.5, color=GREY, linewidth=0.8)
-        if position % beside:
-            axes.set_yticklabels([])
-        else:
-            axes.set_ylabel("true class")
-        if position < len(matrices) - beside:
-            axes.set_xticklabels([])
-        else:
-            axes.set_xlabel("prediction")
+    panels[0].set_ylabel("true class")
+    for axes in panels[1:]:
+        axes.set_yticklabels([])
     part.colorbar(image, ax=panels, shrink=0.6, aspect=30, label="errors (%)")
 
 

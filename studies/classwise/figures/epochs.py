@@ -1,4 +1,4 @@
-"""The robust accuracy of the worst class, and the average, epoch by epoch."""
+"""Average, worst class, variance and gap of the robust accuracies of the classes, epoch by epoch."""
 
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from matplotlib.lines import Line2D
 from robustlens.analysis.frames import one_dataset, read_runs
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
-from studies.classwise.history import robust_by_class
+from studies.classwise.history import measured
 from studies.classwise.results import span
 
-IN_A_ROW = 2
+# Label of a panel -> what it shows, and how
+PANELS = {"accuracy (%)": {"Average": "--", "Worst class": "-"}, "MCD (points)": {"MCD": "-"}, "CV": {"CV": "-"}}
 
 
 @styled
@@ -23,39 +24,35 @@ def build(context: Context, *, history: list[Path]) -> Drawing:
     runs = read_runs(history, ["epoch", "split", "class_total", "class_robust"])
     runs = runs[runs["split"] == "validation"]
     title, recipes = context.dataset_title(one_dataset(runs)), list(runs["recipe"].unique())
-    rows = -(-len(recipes) // IN_A_ROW)
-    figure = Figure(figsize=(TEXT_WIDTH, 0.5 + 1.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, IN_A_ROW, sharex=True, sharey=True, squeeze=False)
-    for axes in panels.flat[len(recipes) :]:
-        axes.axis("off")
-    for axes, recipe in zip(panels.flat, recipes, strict=False):
-        _lines(axes, runs[runs["recipe"] == recipe], context.colour(recipe))
-        axes.set_title(drawn(context.recipe_label(recipe)), loc="left")
-    for axes in panels[:, 0]:
-        axes.set_ylabel("robust accuracy (%)")
-    for axes in panels.flat[max(len(recipes) - IN_A_ROW, 0) : len(recipes)]:
+    figure = Figure(figsize=(TEXT_WIDTH, 0.5 + 1.5 * len(recipes)), layout="constrained")
+    panels = figure.subplots(len(recipes), len(PANELS), sharex=True, sharey="col", squeeze=False)
+    for of_recipe, recipe in zip(panels, recipes, strict=True):
+        for axes, (label, shown) in zip(of_recipe, PANELS.items(), strict=True):
+            for name, style in shown.items():
+                _lines(axes, runs[runs["recipe"] == recipe], name, color=context.colour(recipe), linestyle=style)
+            axes.set_ylabel(label)
+        of_recipe[0].set_title(drawn(context.recipe_label(recipe)), loc="left", pad=2)
+    for axes in panels[-1]:
         axes.set_xlabel("epoch")
-        axes.tick_params(labelbottom=True)
-    panels[0, 0].set_ylim(bottom=0)
+        axes.set_ylim(bottom=0)
     handles = [
         Line2D([], [], color=GREY, linestyle="--", label="average of the classes"),
         Line2D([], [], color=GREY, label="worst class"),
     ]
-    figure.legend(handles=handles, loc="outside upper right", ncols=2)
+    figure.legend(handles=handles, loc="outside upper left", ncols=2)
     counts, seeds = np.array(runs["class_total"].iloc[0]), runs["seed"].nunique()
     text = (
-        f"Robust accuracy on validation images of {title} during training ({span(counts)} images per "
-        "class): average over the classes (dashed) and the class that is worst at that epoch. "
+        f"Robust accuracy on validation images of {title} during training ({span(counts)} images per class). Left: "
+        "average over the classes (dashed) and the class that is worst at that epoch. Middle: the best class minus the "
+        "worst (MCD). Right: the variance over classes of accuracies between 0 and 1 (CV). "
         + (f"Thin: each of {seeds} seeds; thick: their mean." if seeds > 1 else "One seed.")
     )
-    return Drawing(figure, "Worst class and average over epochs", context.caption(text))
+    return Drawing(figure, "Classes over epochs", context.caption(text))
 
 
-def _lines(axes: Axes, runs: pd.DataFrame, colour: str) -> None:
-    rates = [100 * robust_by_class(run) for _, run in runs.groupby("seed")]
-    epochs = np.sort(runs["epoch"].unique())
-    for part, style in ((np.mean, "--"), (np.min, "-")):
-        lines = np.array([part(of_run, axis=1) for of_run in rates])
-        if len(lines) > 1:
-            axes.plot(epochs, lines.T, color=colour, linestyle=style, linewidth=0.6, alpha=0.5)
-        axes.plot(epochs, lines.mean(axis=0), color=colour, linestyle=style)
+def _lines(axes: Axes, runs: pd.DataFrame, name: str, **look: str) -> None:
+    """One of MEASURES, of the runs of a recipe."""
+    epochs, lines = np.sort(runs["epoch"].unique()), np.array([measured(run, name) for _, run in runs.groupby("seed")])
+    if len(lines) > 1:
+        axes.plot(epochs, lines.T, linewidth=0.6, alpha=0.5, **look)
+    axes.plot(epochs, lines.mean(axis=0), **look)

@@ -1,12 +1,14 @@
-"""Average and worst class of the checkpoints of a run: chosen by two criteria, the last one, and several late ones."""
+"""Average, worst class, variance and gap of the classes at the checkpoints of a run: chosen by two criteria, the last
+one, and several late ones."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from robustlens.analysis.classwise import worst_class
+from robustlens.analysis.classwise import class_gap, class_variance, worst_class
 from robustlens.analysis.evaluations import largest
 from robustlens.analysis.frames import read_evaluations
 from robustlens.report import threats
@@ -30,10 +32,17 @@ CHOSEN = {
     "best-worst-class": "best by the worst class",
     "last": "last epoch",
 }
-MEASURES = {"average": lambda rates: rates.mean(axis=-1), "worst class": worst_class}
+# Column -> (measure of class accuracies, unit, the values that it can take)
+MEASURES = {
+    "average": (partial(np.mean, axis=-1), "%", (0, 1)),
+    "worst class": (worst_class, "%", (0, 1)),
+    "CV": (class_variance, "", (0, 0.25)),
+    "MCD": (class_gap, "points", (0, 1)),
+}
 NOTES = (
     "Computed from the accuracies of the classes at each checkpoint, and averaged over the seeds; late epochs are also "
-    "averaged over their checkpoints, whose worst classes may be others. Checkpoints are chosen on validation images.",
+    "averaged over their checkpoints, whose worst classes may be others. CV is the variance over classes (divisor C) "
+    "of accuracies between 0 and 1; MCD the best class minus the worst. Checkpoints are chosen on validation images.",
     RESAMPLED,
 )
 
@@ -48,7 +57,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
             group = group_title(context, datasets, dataset, context.recipe_label(recipe))
             rows += [Row(label, _cells(parts), group) for label, parts in _kinds(of_recipe).items()]
     columns = tuple(Column(name, context.attack_label(REFERENCE)) for name in MEASURES)
-    title = f"Checkpoints on {context.datasets_titles(datasets)}: average and worst class."
+    title = f"Checkpoints on {context.datasets_titles(datasets)}: average, worst class, variance and gap."
     notes = (*NOTES, *seeds_of(runs, context), *threats.notes(runs, context))
     return Table(context.label, context.caption(title), "checkpoint", columns, tuple(rows), notes)
 
@@ -65,7 +74,7 @@ def _kinds(of_recipe: pd.DataFrame) -> Mapping[str, list[pd.DataFrame]]:
 
 def _cells(parts: list[pd.DataFrame]) -> tuple[Cell, ...]:
     digits, cells = accuracy_digits(parts[0]["index"].nunique()), []
-    for measure in MEASURES.values():
-        found = resampled_parts(parts, lambda rates, of=measure: np.mean(of(rates), axis=(1, 2)), (0, 1))
-        cells.append(interval_cell(found, digits, "%", parts) if found else Cell())
+    for measure, unit, within in MEASURES.values():
+        found = resampled_parts(parts, lambda rates, of=measure: np.mean(of(rates), axis=(1, 2)), within)
+        cells.append(interval_cell(found, digits if unit else 4, unit, parts) if found else Cell())
     return tuple(cells)

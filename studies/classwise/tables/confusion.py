@@ -13,9 +13,8 @@ from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.context import Context
 from robustlens.report.table import Table
 from studies.classwise.class_names import read_class_names
-from studies.classwise.errors import groups_of, halved_interval, matrix_interval
+from studies.classwise.errors import ATTACKS, CASCADE, ENOUGH, few_images, groups_of, halved_interval, matrix_interval
 from studies.classwise.results import (
-    REFERENCE,
     RESAMPLED,
     best_runs,
     by_dataset,
@@ -26,8 +25,7 @@ from studies.classwise.results import (
 )
 
 LARGEST = 2
-ENOUGH = 10  # test images of a class for each class that they may be taken for
-OWN_GROUPS = "clusters of these matrices (ours, chosen so that many errors stay inside)"
+OWN_GROUPS = "clusters of the matrices under {attack} (ours, chosen so that many errors stay inside)"
 ALIKE, WRONG = "Errors within the group, %", f"Errors to the {LARGEST} largest, %"
 COLUMNS = (
     Column("symmetry"),
@@ -55,17 +53,20 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Ta
     datasets = list(runs["dataset"].unique())
     rows, notes = [], list(NOTES)
     for dataset, of_dataset in by_dataset(runs):
-        parts, classes = by_recipe(of_dataset, REFERENCE), len(named[dataset].names)
+        parts = {attack: found for attack in ATTACKS if (found := by_recipe(of_dataset, attack))}
         if not parts:
             continue
-        titles, groups = groups_of(named[dataset], parts)
-        kind = "superclasses" if named[dataset].superclasses else OWN_GROUPS
+        first = next(iter(parts))
+        titles, groups = groups_of(named[dataset], parts[first])
+        kind = "superclasses" if named[dataset].superclasses else OWN_GROUPS.format(attack=context.attack_label(first))
         notes.append(f"Groups of {context.dataset_title(dataset)}: {kind}, {'; '.join(titles)}.")
-        group = group_title(context, datasets, dataset, context.attack_label(REFERENCE))
-        for recipe, part in parts.items():
-            rows.append(Row(context.recipe_label(recipe), _cells(part, classes, groups), group))
+        for attack, of_attack in parts.items():
+            group = group_title(context, datasets, dataset, context.attack_label(attack))
+            for recipe, part in of_attack.items():
+                rows.append(Row(context.recipe_label(recipe), _cells(part, len(named[dataset].names), groups), group))
     title = f"Where attacked images of {context.datasets_titles(datasets)} go."
-    notes += [*seeds_of(runs[runs["attack"] == REFERENCE], context), *threats.notes(runs, context)]
+    notes += [CASCADE] * bool((runs["attack"] == "autoattack").any())
+    notes += [*seeds_of(runs[runs["attack"].isin(ATTACKS)], context), *threats.notes(runs, context)]
     return Table(context.label, context.caption(title), "recipe", COLUMNS, tuple(rows), tuple(notes))
 
 
@@ -77,7 +78,7 @@ def _cells(part: pd.DataFrame, classes: int, groups: list) -> tuple[Cell, ...]:
         (halved_interval([part], classes, partial(share_of_largest, count=LARGEST), (0, 1)), 1, "%"),
     ]
     cells = [Cell(unit=unit) if i is None else interval_cell(i, digits, unit, [part]) for i, digits, unit in found]
-    if part.groupby(["seed", "label"]).size().min() < ENOUGH * classes:
+    if few_images(part, classes):
         cells[0], cells[-1] = Cell(), replace(cells[-1], low=None, high=None)
     evenly = 100 * min(LARGEST / (classes - 1), 1)
     return (*cells, Cell(value=float(np.round(evenly, 10)), digits=1, unit="%"))

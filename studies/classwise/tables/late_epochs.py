@@ -1,4 +1,5 @@
-"""How the robust accuracy of the worst class, and the average, move over the last epochs of training."""
+"""How average, worst class, variance and gap of the robust accuracies of the classes move over the last epochs of
+training."""
 
 from pathlib import Path
 
@@ -11,16 +12,16 @@ from robustlens.report.comparison import seeds_notes
 from robustlens.report.context import Context
 from robustlens.report.summary import over_seeds
 from robustlens.report.table import Table
-from studies.classwise.history import LATE, late_epochs, robust_by_class
+from studies.classwise.history import LATE, MEASURES, late_epochs, measured
 from studies.classwise.results import by_dataset, group_title, span
 
-MEASURES = {"mean": np.mean, "lowest": np.min, "highest": np.max, "swing": lambda v: np.abs(np.diff(v)).mean()}
-PARTS = {"Average": lambda rates: rates.mean(axis=1), "Worst class": lambda rates: rates.min(axis=1)}
-COLUMNS = tuple(Column(name, part) for part in PARTS for name in MEASURES)
+SUMMARIES = {"mean": np.mean, "lowest": np.min, "highest": np.max, "swing": lambda v: np.abs(np.diff(v)).mean()}
+COLUMNS = tuple(Column(summary, name) for name in MEASURES for summary in SUMMARIES)
 NOTES = (
     f"Robust accuracy (PGD of the tracking) on validation images in the last {100 * LATE:.0f} % of the epochs of each "
-    "run, at least two; means over the seeds. The worst class is that of each epoch. swing: mean change, up or down, "
-    "between neighbouring epochs, in points.",
+    "run, at least two; means over the seeds. Average and worst class are in %; CV is the variance over classes "
+    "(divisor C) of accuracies between 0 and 1; MCD is the best class minus the worst, in points. Each is of the "
+    "classes at that epoch. swing: mean change, up or down, between neighbouring epochs.",
 )
 
 
@@ -35,15 +36,16 @@ def build(context: Context, *, history: list[Path]) -> Table:
         sizes.append(f"{context.dataset_title(dataset)}: {span(counts)} validation images per class")
         for recipe, of_recipe in of_dataset.groupby("recipe", sort=False):
             rows.append(Row(context.recipe_label(recipe), _cells(of_recipe), group_title(context, datasets, dataset)))
-    title = f"Average and worst class over the last epochs on {context.datasets_titles(datasets)}."
+    title = f"Average, worst class, variance and gap over the last epochs on {context.datasets_titles(datasets)}."
     notes = (*NOTES, *(f"{size}." for size in sizes), *seeds_notes(runs["seed"], runs["recipe"], context))
     return Table(context.label, context.caption(title), "recipe", COLUMNS, tuple(rows), notes)
 
 
 def _cells(runs: pd.DataFrame) -> tuple[Cell, ...]:
-    rates = [100 * robust_by_class(late_epochs(run)) for _, run in runs.groupby("seed")]
-    return tuple(
-        over_seeds([measure(part(of_run)) for of_run in rates], 1, "points" if name == "swing" else "%", runs["source"])
-        for part in PARTS.values()
-        for name, measure in MEASURES.items()
-    )
+    cells = []
+    for name, (_, unit) in MEASURES.items():
+        of_runs = [measured(late_epochs(run), name) for _, run in runs.groupby("seed")]
+        for what, summary in SUMMARIES.items():
+            shown = "points" if what == "swing" and unit else unit
+            cells.append(over_seeds(map(summary, of_runs), 1 if unit else 4, shown, runs["source"]))
+    return tuple(cells)

@@ -12,7 +12,7 @@ from robustlens.report.comparison import seeds_notes
 from robustlens.report.context import Context
 from robustlens.report.summary import over_seeds
 from robustlens.report.table import Table
-from studies.classwise.results import REFERENCE, RESAMPLED, best_runs, by_dataset, by_recipe, group_title, interval_cell
+from studies.classwise.results import REFERENCE, best_runs, by_dataset, by_recipe, group_title, interval_cell
 from studies.classwise.weights import norm_correlation, read_norms
 
 NORMS, CORRELATION = "Norm of a class's row", "Correlation with its accuracy"
@@ -24,9 +24,8 @@ COLUMNS = (
 NOTES = (
     "L2 norms of the rows of the last layer's weights, one per class, and their correlation over classes with the "
     "accuracy of the class under PGD-20: run by run, averaged over the seeds. Best checkpoints.",
-    RESAMPLED,
-    "These intervals take the classes as they are. With ten classes that have nothing to do with their norms, chance "
-    "reaches a correlation of 0.63, up or down, in one of twenty cases.",
+    "In brackets 95 % intervals by drawing classes, test images within each, and seeds, with replacement (classes and "
+    "images where there is one seed), on Fisher's scale: they are about classes like these, of which ten say little.",
 )
 
 

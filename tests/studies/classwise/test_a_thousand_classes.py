@@ -65,13 +65,16 @@ def built(selected, item, monkeypatch, function="build"):
 
 
 TABLES = ("robustness", "autoattack", "classes", "class-accuracy", "consistency", "stronger-attacks", "confusion")
-FIGURES = ("class-accuracy", "confusion", "consistency")
+FIGURES = (
+    *("class-accuracy-imagenet", f"confusion-imagenet-{a_thousand.MODEL}"),
+    *("consistency-imagenet", "stronger-attacks-imagenet"),
+)
 
 
 def test_these_are_all_that_imagenet_is_in(selected):
     found, _ = selected
     assert tuple(found.tables("classwise")) == TABLES
-    assert tuple(found.figures("classwise")) == tuple(f"{name}-imagenet" for name in FIGURES)
+    assert tuple(found.figures("classwise")) == FIGURES
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -105,7 +108,7 @@ def mean_accuracy() -> dict[int, float]:
 @pytest.mark.filterwarnings("error::UserWarning")  # labels that leave no room for axes
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_of_a_thousand_classes(selected, name, monkeypatch, tmp_path):
-    _, drawing, seconds = built(selected, selected[0].figures("classwise")[f"{name}-imagenet"], monkeypatch)
+    _, drawing, seconds = built(selected, selected[0].figures("classwise")[name], monkeypatch)
     start = time.process_time()
     save(drawing, tmp_path / "f.pdf", tmp_path / "f.png")
     assert len(drawing.caption) < 1500
@@ -119,7 +122,7 @@ def test_without_superclasses_clusters_are_drawn_and_not_all_of_their_classes_li
     before = names.read_text()
     names.write_text(json.dumps(json.loads(before) | {"superclasses": {}}))
     try:
-        _, drawing, _ = built(selected, selected[0].figures("classwise")["confusion-imagenet"], monkeypatch)
+        _, drawing, _ = built(selected, selected[0].figures("classwise")[FIGURES[1]], monkeypatch)
     finally:
         names.write_text(before)
     save(drawing, tmp_path / "f.pdf", tmp_path / "f.png")

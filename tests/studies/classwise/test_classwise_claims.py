@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from attacked import context, right, write
@@ -67,6 +68,59 @@ def test_the_least_favourable_of_the_stronger_attacks_decides_at_98_percent(agai
     interval = drop_slope_interval(of_both)
     wider = stats.norm.ppf(1 - 0.05 / 3 / 2) / stats.norm.ppf(0.975)
     assert found.high - found.low == pytest.approx(wider * (interval.high - interval.low), rel=1e-9)
+
+
+def test_a_contradicting_attack_decides_though_another_one_reaches_further_down():
+    """Temperature-PGD takes all of some images of every class, weak or strong: its slope may be anything. AutoAttack
+    takes more from the strong classes."""
+    data = claims_data(True)
+    pgd = data.evaluations[data.evaluations["attack"] == "pgd20"]
+    kept = data.evaluations[data.evaluations["attack"].isin(["pgd20", "margin-pgd20"])]
+    random = np.random.default_rng(1)
+    taken = random.random(len(pgd)) < random.uniform(0, 0.9, (2, 10))[pgd["index"] % 2, pgd["label"]]
+    wild = pgd["prediction_adversarial"].mask(taken, (pgd["label"] + 1) % 10)
+    strong = pgd["prediction_adversarial"].where(pgd["label"] < 5, (pgd["label"] + 1) % 10)
+    frames = [kept]
+    for attack, prediction in (("temperature-pgd-5", wild), ("autoattack", strong)):
+        frames.append(pgd.assign(attack=attack, prediction_adversarial=prediction))
+    found = outcome("stronger-attacks-take-from-weak-classes", replace(data, evaluations=pd.concat(frames)))
+    assert found.verdict == "contradicted" and "autoattack decides" in found.detail
+
+
+def test_half_of_the_errors_are_the_bound_of_few_classes():
+    """Of ten errors of each half of a class four and three go to the next two classes, or three and three."""
+    data = claims_data(True)
+    label, place = np.repeat(np.arange(10), 200), np.tile(np.arange(200), 10)
+    for to, estimate, verdict in (
+        ([1, 1, 1, 1, 2, 2, 2, 3, 4, 5], 70, "supported"),
+        ([1, 1, 1, 2, 2, 3, 4, 5, 6, 7], 50, "open"),
+    ):
+        wrong = (label + np.array(to)[place // 2 % 10]) % 10
+        frames = [
+            pd.DataFrame({"index": np.arange(2000), "label": label, "prediction_adversarial": wrong}).assign(
+                attack="pgd20", recipe="sat", seed=seed, dataset="digits", source=f"sat/{seed}"
+            )
+            for seed in range(2)
+        ]
+        found = outcome("attacked-into-few-classes", replace(data, evaluations=pd.concat(frames)))
+        assert (found.verdict, found.estimate) == (verdict, pytest.approx(estimate))
+    few = data.evaluations[data.evaluations["index"] % 400 < 99]
+    found = outcome("attacked-into-few-classes", replace(data, evaluations=few))
+    assert found.detail == "Not measured: 100 test images of each class; of fewer, chance chooses the two"
+    small = replace(data, names=replace(data.names, names=("a", "b", "c", "d", "e")))
+    assert outcome("attacked-into-few-classes", small).detail == "Not measured: 5 classes are too few"
+
+
+def test_the_correlation_with_weights_is_over_classes_too():
+    """The accuracies of ten classes follow their norms half-way: with so few, chance does as much."""
+    data = claims_data(True)
+    norms = np.array([4.0, 1, 8, 3, 6, 2, 10, 5, 9, 7])
+    found = outcome(
+        "robust-classes-have-large-weights", replace(data, norms=data.norms.assign(norms=[norms] * len(data.norms)))
+    )
+    assert found.estimate == pytest.approx(np.corrcoef(norms, np.linspace(0.3, 0.8, 10))[0, 1], abs=0.01)
+    assert 0.4 < found.estimate < 0.6 and found.low < 0 < found.high < 1
+    assert found.verdict == OPEN and "seeds, images and classes" in found.detail
 
 
 def test_errors_need_every_class_and_superclasses():

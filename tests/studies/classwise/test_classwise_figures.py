@@ -8,9 +8,12 @@ import pytest
 from attacked import context, right, rows, write
 from matplotlib.text import Text
 
+from robustlens.errors import RobustlensError
+from robustlens.report.cells import number
 from robustlens.report.context import Recipe
 from robustlens.report.figure import save
-from studies.classwise.figures import class_accuracy, confusion, consistency, epochs
+from studies.classwise.drops import drop_slope_interval
+from studies.classwise.figures import class_accuracy, confusion, consistency, epochs, stronger_attacks
 
 RATES = [0.6, 0.2, 0.9]
 NAMES = ["ant", "b$e^e", "cat"]
@@ -24,6 +27,11 @@ def names_of(folder, names=NAMES, superclasses=None):
 
 def texts(drawing):
     return [text.get_text() for text in drawing.figure.findobj(Text)]
+
+
+def matrices(drawing):
+    """The axes of the confusion matrices."""
+    return [axes for axes in drawing.figure.findobj(lambda a: hasattr(a, "get_images")) if axes.get_images()]
 
 
 def test_bars_are_ordered_by_robustness(tmp_path):
@@ -51,16 +59,34 @@ def test_of_very_many_classes_points_stand_for_bars(tmp_path):
 
 def test_a_matrix_shows_errors_in_colour_and_robust_accuracy_as_a_number(tmp_path):
     labels, predictions = [0] * 4 + [1] * 4 + [2] * 4, [0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 0, 2]
-    files = write(tmp_path, [rows(labels, predictions)])
+    few = rows(labels[::4], [1, 1, 2], attack="autoattack")
+    files = write(tmp_path, [rows(labels, predictions), few, rows(labels, labels, attack="clean")])
     named = names_of(tmp_path, superclasses={"one": [2, 0], "two": [1]})
     drawing = confusion.build(context("confusion"), evaluations=files, names=named)
-    classes, groups = (axes for axes in drawing.figure.findobj(lambda a: hasattr(a, "get_images")) if axes.get_images())
+    classes, stronger, groups, stronger_groups = matrices(drawing)
     shown = np.ma.filled(classes.get_images()[0].get_array().astype(float), np.nan)
     # In the order of the superclasses: cat, ant, bee.
     assert shown == pytest.approx(np.array([[np.nan, 25, 0], [0, np.nan, 75], [25, 0, np.nan]]), nan_ok=True)
     assert [text.get_text() for text in classes.texts] == ["75", "25", "25", "75", "25", "75"]
     assert [text.get_text() for text in groups.texts] == ["62", "38", "25", "75"]  # 5 and 3 of 8
+    assert [text.get_text() for text in stronger.texts] == ["100", "0", "100", "100"]
+    assert [text.get_text() for text in stronger_groups.texts] == ["50", "50", "100"]
+    assert [axes.get_title() for axes in (classes, stronger)] == ["PGD-20, 12 images", "AutoAttack, 3 images"]
+    assert [axes.get_images()[0].get_clim() for axes in (classes, stronger)] == [(0, 100)] * 2
+    assert "the first of its four attacks" in drawing.caption and drawing.title.endswith(": SAT")
     save(drawing, tmp_path / "f.pdf", tmp_path / "f.png")
+
+
+def test_classes_without_superclasses_stay_in_order_beside_their_clusters(tmp_path):
+    confused = rows([0, 1, 2, 3] * 2, [0, 3, 2, 1, 0, 1, 2, 3])
+    drawing = confusion.build(
+        context("confusion"), evaluations=write(tmp_path, [confused]), names=names_of(tmp_path, list("abcd"))
+    )
+    classes, groups = matrices(drawing)
+    assert [label.get_text() for label in classes.get_yticklabels()] == ["a", "b", "c", "d"] and not classes.lines
+    assert [label.get_text() for label in groups.get_yticklabels()] == ["a", "b, d", "c"]
+    assert "clusters of the mean of these matrices (ours): a; b, d; c." in drawing.caption
+    assert "AutoAttack" not in drawing.caption
 
 
 def test_of_many_classes_only_groups_are_shown(tmp_path):
@@ -69,7 +95,7 @@ def test_of_many_classes_only_groups_are_shown(tmp_path):
     halves = {"low": list(range(16)), "high": list(range(16, count))}
     named = names_of(tmp_path, [f"n{c}" for c in range(count)], halves)
     drawing = confusion.build(context("confusion"), evaluations=files, names=named)
-    (axes,) = (axes for axes in drawing.figure.findobj(lambda a: hasattr(a, "get_images")) if axes.get_images())
+    (axes,) = matrices(drawing)
     # Half of class 15 goes to class 16, of the last class to class 0: 5 of 160 images each way.
     assert np.nan_to_num(axes.get_images()[0].get_array().filled(0)) == pytest.approx(
         np.array([[0, 3.125], [3.125, 0]])
@@ -94,10 +120,51 @@ def test_lines_are_each_seed_and_their_mean(tmp_path):
         columns = {"epoch": [1, 2], "split": "validation", "class_total": [[10, 10]] * 2, "class_robust": robust}
         pd.DataFrame(columns).to_parquet(files[-1])
     drawing = epochs.build(context("epochs"), history=files)
-    lines = [line.get_ydata().tolist() for line in drawing.figure.axes[0].lines]
-    assert lines[:3] == [[30, 50], [40, 30], [35, 40]]  # averages of the classes
-    assert lines[3:] == [[20, 40], [40, 20], [30, 30]]  # worst classes
+    accuracy, gap, variance = ([line.get_ydata().tolist() for line in axes.lines] for axes in drawing.figure.axes)
+    # Averages of the classes, then worst classes.
+    assert accuracy[:3] == [pytest.approx(line) for line in ([30, 50], [40, 30], [35, 40])]
+    assert accuracy[3:] == [pytest.approx(line) for line in ([20, 40], [40, 20], [30, 30])]
+    assert gap == [pytest.approx(line) for line in ([20, 20], [0, 20], [10, 20])]
+    assert variance == [pytest.approx(line, abs=1e-12) for line in ([0.01, 0.01], [0, 0.01], [0.005, 0.01])]
     assert "10 images per class" in drawing.caption
+
+
+def test_drops_are_drawn_against_robustness_with_the_slope_of_the_table(tmp_path):
+    """Of AutoAttack's images, half of the others, two recipes of two seeds."""
+    strong = {"sat": ([0.4, 0.2, 0.8], [0.6, 0.0, 0.8]), "trades": ([0.2, 0.2, 0.6], [0.4, 0.4, 0.6])}
+    frames = []
+    for recipe, of_seeds in strong.items():
+        for seed, rates in enumerate(of_seeds):
+            frames.append(right(recipe, seed, RATES, images=20))
+            frames.append(right(recipe, seed, rates, images=20, attack="autoattack"))
+            frames.append(right(recipe, seed, [1.0] * 3, images=20, attack="fgsm"))
+    frames = [frame[(frame["attack"] != "autoattack") | (frame["index"] % 2 == 0)] for frame in frames]
+    files = write(tmp_path, frames)
+    drawing = stronger_attacks.build(context("stronger-attacks"), evaluations=files)
+    (axes,) = (axes for axes in drawing.figure.axes if axes.axison)
+    _, sat, trades, line = axes.lines
+    # Of the even images of 20 as many shares are right: the first ones of each class are.
+    assert sat.get_xydata() == pytest.approx(np.array([[60, 10], [20, 10], [90, 10]]))
+    assert trades.get_xydata() == pytest.approx(np.array([[60, 30], [20, -10], [90, 30]]))
+    pairs = [
+        pd.concat(f for f in frames if (f["recipe"].iloc[0], f["attack"].iloc[0]) == (recipe, attack))
+        for recipe in strong
+        for attack in ("pgd20", "autoattack")
+    ]
+    interval = drop_slope_interval(pairs)
+    (x0, y0), (x1, y1) = line.get_xydata()
+    assert (y1 - y0) / (x1 - x0) == pytest.approx(interval.estimate, rel=1e-9)
+    assert (y0 + y1) / 2 - interval.estimate * (x0 + x1) / 2 == pytest.approx(80 / 6 - interval.estimate * 170 / 3)
+    assert axes.get_title(loc="left").startswith("AutoAttack\nslope ")
+    assert f"[{number(interval.low, 2)}, {number(interval.high, 2)}]" in axes.get_title(loc="left")
+    assert "images" in drawing.caption
+    save(drawing, tmp_path / "f.pdf", tmp_path / "f.png")
+
+
+def test_without_a_stronger_attack_there_is_nothing_to_draw(tmp_path):
+    files = write(tmp_path, [right("sat", 0, RATES), right("sat", 0, RATES, attack="fgsm")])
+    with pytest.raises(RobustlensError, match="no attack beside clean, fgsm, pgd20 on digits"):
+        stronger_attacks.build(context("stronger-attacks"), evaluations=files)
 
 
 @pytest.mark.parametrize("name", ["class-accuracy", "confusion", "consistency", "epochs"])
@@ -111,7 +178,8 @@ def test_a_dollar_sign_in_a_label_is_drawn_as_it_is(tmp_path, name):
         pd.DataFrame(columns).to_parquet(path)
         drawing = epochs.build(told, history=[path])
     else:
-        files = write(tmp_path, [right(recipe, 0, RATES) for recipe in recipes])
+        shown = ["sat"] if name == "confusion" else recipes
+        files = write(tmp_path, [right(recipe, 0, RATES) for recipe in shown])
         inputs = {} if name == "consistency" else {"names": names_of(tmp_path)}
         module = {"class-accuracy": class_accuracy, "confusion": confusion, "consistency": consistency}[name]
         drawing = module.build(told, evaluations=files, **inputs)

@@ -11,6 +11,7 @@ import pytest
 from attacked import context, right, rows, write
 from safetensors.numpy import save_file
 
+from studies.classwise import errors
 from studies.classwise.tables import (
     checkpoints,
     class_accuracy,
@@ -142,6 +143,11 @@ def test_late_epochs_by_hand(tmp_path):
     assert {name: value(table, "", "SAT", f"Average: {name}") for name in expected} == pytest.approx(expected)
     expected = {"mean": 40, "lowest": 20, "highest": 60, "swing": 40}
     assert {name: value(table, "", "SAT", f"Worst class: {name}") for name in expected} == pytest.approx(expected)
+    # Half the difference of the two classes, squared.
+    expected = {"mean": 0.05, "lowest": 0.01, "highest": 0.09, "swing": 0.08}
+    assert {name: value(table, "", "SAT", f"CV: {name}") for name in expected} == pytest.approx(expected)
+    expected = {"mean": 40, "lowest": 20, "highest": 60, "swing": 40}
+    assert {name: value(table, "", "SAT", f"MCD: {name}") for name in expected} == pytest.approx(expected)
 
 
 def test_late_checkpoints_are_summarised_one_by_one_and_then_averaged(tmp_path):
@@ -149,14 +155,17 @@ def test_late_checkpoints_are_summarised_one_by_one_and_then_averaged(tmp_path):
     frames = [right("sat", seed, of).assign(checkpoint=name) for seed in (0, 1) for name, of in rates.items()]
     table = checkpoints.build(context("checkpoints"), evaluations=write(tmp_path, frames))
     found = {
-        row.label: [value(table, "SAT", row.label, f"PGD-20: {measure}") for measure in ("average", "worst class")]
+        row.label: [
+            value(table, "SAT", row.label, f"PGD-20: {name}") for name in ("average", "worst class", "CV", "MCD")
+        ]
         for row in table.rows
     }
+    # Of two classes CV is half their difference, squared.
     assert found == {
-        "best by robust accuracy": pytest.approx([70, 50]),
-        "best by the worst class": pytest.approx([65, 60]),
-        "last epoch": pytest.approx([60, 40]),
-        "mean of epochs 38, 40": pytest.approx([(60 + 65) / 2, (30 + 50) / 2]),
+        "best by robust accuracy": pytest.approx([70, 50, 0.2**2, 40]),
+        "best by the worst class": pytest.approx([65, 60, 0.05**2, 10]),
+        "last epoch": pytest.approx([60, 40, 0.2**2, 40]),
+        "mean of epochs 38, 40": pytest.approx([(60 + 65) / 2, (30 + 50) / 2, (0.3**2 + 0.15**2) / 2, (60 + 30) / 2]),
     }
 
 
@@ -185,8 +194,25 @@ def test_errors_by_hand(tmp_path, names):
     place = ("PGD-20", "SAT")
     # Of four images each: ant to bee 2, bee to ant 2, cat to dog 1, cat to ant 1, dog to cat 1.
     assert value(table, *place, "symmetry") == pytest.approx(1 - 1 / 7)
-    assert "0, 1" not in str(table.notes) and "clusters of these matrices (ours" in " ".join(table.notes)
+    assert "0, 1" not in str(table.notes) and "clusters of the matrices under PGD-20 (ours" in " ".join(table.notes)
     assert value(table, *place, "Errors to the 2 largest, %: if spread evenly") == pytest.approx(200 / 3)
+
+
+def test_errors_are_told_attack_by_attack_with_one_grouping_of_the_classes(tmp_path, names):
+    """Under PGD-20 ant and bee are taken for each other, and cat and dog; under AutoAttack, of one image of each class
+    and so few that chance decides, ant and cat are."""
+    labels = [c for c in range(4) for _ in range(4)] * 10
+    weaker = rows(labels, [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 3, 3, 3, 2, 2] * 10)
+    stronger = rows([0, 1, 2, 3] * 10, [2, 0, 0, 2] * 5 + [0, 1, 2, 3] * 5, attack="autoattack")
+    files = write(tmp_path, [weaker, stronger, rows(labels, labels, attack="clean")])
+    table = confusion.build(context("confusion"), evaluations=files, names=names)
+    within = "Errors within the group, %: measured"
+    assert [(row.group, row.label) for row in table.rows] == [("PGD-20", "SAT"), ("AutoAttack", "SAT")]
+    assert value(table, "PGD-20", "SAT", within) == pytest.approx(100)
+    assert value(table, "AutoAttack", "SAT", within) == pytest.approx(50)  # bee to ant, dog to cat
+    found = cells(table)
+    assert found["PGD-20", "SAT", "symmetry"]["value"] == "1" and not found["AutoAttack", "SAT", "symmetry"]["value"]
+    assert "ant, bee; cat, dog" in " ".join(table.notes) and errors.CASCADE in table.notes
 
 
 def test_what_few_images_cannot_say_of_errors_is_not_said(tmp_path, names):

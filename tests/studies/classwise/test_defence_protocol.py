@@ -1,8 +1,9 @@
 """What the runs of the defences and of the class removal have in common with the runs that they are compared with."""
 
 import pytest
-from configured import own
+from configured import REPOSITORY, own
 
+from robustlens.configuration import read_yaml
 from robustlens.configuration.facts import training
 
 
@@ -36,7 +37,28 @@ def test_what_a_defence_changes_has_the_same_seeds(scale):
     config = own(scale=scale)
     main, defence = cohorts(config)["main"], cohorts(config)["defence"]
     assert set(defence["seeds"]) <= set(main["seeds"]) and set(defence["datasets"]) <= set(main["datasets"])
-    assert {config["recipes"][recipe]["changes"] for recipe in defence["recipes"]} <= set(main["recipes"])
+    changed = {recipe: config["recipes"][recipe].get("changes") for recipe in defence["recipes"]}
+    assert set(changed.values()) - {None} <= {*main["recipes"], *defence["recipes"]}
+    assert {recipe for recipe, base in changed.items() if base is None} <= set(changed.values())  # FAT
+
+
+def test_cfa_is_published_on_what_it_changes_at_the_paper_scale():
+    """SAT, FAT and TRADES, each with CFA's base and, on FAT, the offset of its paper."""
+    config = own(scale="paper")
+    defence, recipes = cohorts(config)["defence"]["recipes"], config["recipes"]
+    on = {name: recipes[name]["changes"] for name in defence if recipes[name]["method"] == "cfa" and name != "fawa"}
+    assert on == {"cfa-sat": "sat", "cfa-fat": "fat", "cfa": "trades"}
+    assert all(recipes[name]["base"] == base for name, base in on.items()) and {"fat"} <= set(defence)
+    published = read_yaml(REPOSITORY / "studies/classwise/published.yaml")["blocks"][0]["values"]
+    assert {*on.values(), *(f"{base}-cfa" for base in on.values())} <= set(published)
+    assert recipes["cfa-fat"]["radius_offset"] == 0.7 and recipes["cfa-fat"]["tau"] == 3
+
+
+def test_fat_takes_a_step_more_after_as_large_a_part_of_the_epochs_as_in_its_code():
+    config = own(scale="paper")
+    (dataset,), fat = cohorts(config)["defence"]["datasets"], config["recipes"]["fat"]
+    parts = [epoch / training(config, dataset, "fat")["epochs"] for epoch in fat["rises_after"]]
+    assert parts == pytest.approx([50 / 120, 90 / 120], abs=0.005) and (fat["base"], fat["tau"]) == ("sat", 0)
 
 
 @pytest.mark.parametrize("scale", ["embedded", "paper"])

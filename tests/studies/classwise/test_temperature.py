@@ -16,10 +16,10 @@ from studies.classwise.temperature import (
     broken_by_any,
     compared,
     confidence,
-    difference,
     gain,
     inverse_temperature,
     mean_of,
+    shared,
     swept,
 )
 
@@ -135,11 +135,11 @@ def test_a_gain_is_what_a_second_attack_breaks_beyond_a_first_one():
     assert found.to_numpy().tolist() == [[100, 0], [100, -100]]
 
 
-def test_means_and_differences_of_gains_are_of_the_seeds_and_images_that_all_have():
+def test_what_gains_have_in_common_are_seeds_and_images_that_all_have():
     first = pd.DataFrame([[100.0, 0.0, 0.0], [0.0, 100.0, 0.0]], index=[0, 1], columns=[1, 2, 3])
     second = pd.DataFrame([[0.0, -100.0], [100.0, 100.0]], index=[1, 2], columns=[1, 2])
     third = pd.DataFrame([[100.0, 0.0]], index=[1], columns=[2, 3])
     assert mean_of([first, second]).to_dict() == {1: {1: 0}, 2: {1: 0}}
     assert mean_of([first, second, third]).to_dict() == {2: {1: (100 - 100 + 100) / 3}}
-    assert difference(first, second).to_dict() == {1: {1: 0}, 2: {1: 200}}
-    assert difference(first.loc[[0]], third).empty
+    assert shared([first, second]).tolist() == [[[0.0, 100.0], [0.0, -100.0]]]
+    assert shared([first.loc[[0]], third]).size == 0
