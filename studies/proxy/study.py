@@ -11,6 +11,7 @@ COHORTS = {
     "proxies": Cohort("The same with other generators.", suite="selected", beside="main"),
     "weights": Cohort("Other weights of the real images.", suite="selected", beside="main"),
     "variants": Cohort("Fewer images, other labels, another loss.", suite="selected", beside="main"),
+    "certified": Cohort("Trained for randomised smoothing.", certification="smoothed"),
     "other-norm": Cohort("In the other norm.", suite="selected"),
 }
 
@@ -20,7 +21,9 @@ def mixes(recipe) -> bool:
     return recipe.get("mix", {}).get("gamma", 0) > 0
 
 
-EVERYTHING = Files("evaluations", *COHORTS)
+EVALUATED = [name for name, cohort in COHORTS.items() if cohort.suite]
+EVERYTHING = Files("evaluations", *EVALUATED)
+CERTIFIED = Files("certified", "certified")
 CLOSENESS = Files("closeness", "main", "proxies", where=mixes, first_seed=True)
 CURVES = Files("discrimination", "main", "proxies", where=mixes, first_seed=True)
 
@@ -43,6 +46,7 @@ STUDY = Study(
             uses=("attacks",),
             baseline="sat-twice",
         ),
+        Table("certified", "Certified accuracy", {"certified": CERTIFIED}, baseline="smoothing-twice"),
     ],
     figures=[
         Figure(
@@ -52,6 +56,7 @@ STUDY = Study(
             per=("dataset",),
             uses=("colours",),
         ),
+        Figure("certified", "Certified accuracy", {"certified": CERTIFIED}, per=("dataset",), uses=("colours",)),
         Figure("bound", "The transfer bound", {"closeness": CLOSENESS}, per=("dataset",), uses=("colours",)),
     ],
     claims=Claims(
@@ -61,6 +66,7 @@ STUDY = Study(
             "history": Files("history", "main", "weights"),
             "closeness": CLOSENESS,
             "discrimination": CURVES,
+            "certified": CERTIFIED,
         },
     ),
 )
