@@ -3,7 +3,7 @@
 `python -m pytest tests/studies` holds these declarations against the functions that they name.
 """
 
-from robustlens.study.declaration import Cohort, Files, Study, Table
+from robustlens.study.declaration import Cohort, Figure, Files, Published, Study, Table
 from robustlens.study.general import autoattack, differences, robustness
 
 COHORTS = {
@@ -21,6 +21,9 @@ def mixes(recipe) -> bool:
 
 
 EVERYTHING = Files("evaluations", *COHORTS)
+WEIGHTS = Files("evaluations", "main", "weights")
+SIZES = (Files("evaluations", "main"), Files("evaluations", "variants", where=mixes))
+POOLS = Files("pool", "main", "proxies")
 CLOSENESS = Files("closeness", "main", "proxies", where=mixes, first_seed=True)
 
 STUDY = Study(
@@ -37,6 +40,41 @@ STUDY = Study(
             {"evaluations": Files("evaluations", "main", "proxies"), "closeness": CLOSENESS},
             uses=("attacks",),
             baseline="sat-twice",
+        ),
+        Table(
+            "weights",
+            "Accuracy against the weight of the real images",
+            {"evaluations": WEIGHTS, "history": Files("history", "main", "weights")},
+            uses=("attacks", "changes", "mix"),
+        ),
+        Table(
+            "sizes",
+            "Accuracy against the number of generated images",
+            {"evaluations": SIZES},
+            uses=("attacks", "changes", "mix"),
+        ),
+    ],
+    figures=[
+        Figure(
+            "weights",
+            "Accuracy against the weight of the real images",
+            {"evaluations": WEIGHTS, "published": Published()},
+            per=("dataset",),
+            uses=("attacks", "changes", "mix"),
+        ),
+        Figure(
+            "sizes",
+            "Accuracy against the number of generated images",
+            {"evaluations": SIZES},
+            per=("dataset",),
+            uses=("attacks", "changes", "mix"),
+        ),
+        Figure(
+            "samples",
+            "Generated images and the training images nearest to them",
+            {"pools": POOLS, "data": Files("dataset", "main")},
+            per=("dataset",),
+            uses=("mix",),
         ),
     ],
 )

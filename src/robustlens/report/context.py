@@ -100,8 +100,8 @@ class Context:
         return self.recipes[recipe].marker if recipe in self.recipes else "*"
 
     def mix(self, recipe: str) -> Mapping[str, Any]:
-        """The generated images that a recipe mixes in, as `Recipe` says; empty for one that mixes none in, or that is not
-        listed."""
+        """The generated images that a recipe mixes in, as `Recipe` says; empty for one that mixes none in, or that is
+        not listed."""
         self._check_use("mix")
         return self.recipes[recipe].mix if recipe in self.recipes else {}
 
