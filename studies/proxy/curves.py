@@ -114,7 +114,7 @@ def chosen(curve: Curve, validation: pd.DataFrame) -> dict[int, float]:
             for number, recipe in curve.recipes.items()
         }
     ).dropna()
-    return {int(seed): float(max(row.index[row == row.max()])) for seed, row in table.iterrows()}
+    return {int(seed): float(max(row.index[row == row.max()])) for seed, row in table.sort_index().iterrows()}
 
 
 def of_choice(runs: pd.DataFrame, curve: Curve, choice: Mapping[int, float], attack: str) -> pd.DataFrame:
