@@ -3,7 +3,7 @@
 `python -m pytest tests/studies` holds these declarations against the functions that they name.
 """
 
-from robustlens.study.declaration import Claims, Cohort, Figure, Files, Study, Table
+from robustlens.study.declaration import Claims, Cohort, Figure, Files, Published, Study, Table
 from robustlens.study.general import autoattack, differences, robustness
 
 COHORTS = {
@@ -24,6 +24,9 @@ def mixes(recipe) -> bool:
 EVALUATED = [name for name, cohort in COHORTS.items() if cohort.suite]
 EVERYTHING = Files("evaluations", *EVALUATED)
 CERTIFIED = Files("certified", "certified")
+WEIGHTS = Files("evaluations", "main", "weights")
+SIZES = (Files("evaluations", "main"), Files("evaluations", "variants", where=mixes))
+POOLS = Files("pool", "main", "proxies")
 CLOSENESS = Files("closeness", "main", "proxies", where=mixes, first_seed=True)
 CURVES = Files("discrimination", "main", "proxies", where=mixes, first_seed=True)
 
@@ -47,8 +50,41 @@ STUDY = Study(
             baseline="sat-twice",
         ),
         Table("certified", "Certified accuracy", {"certified": CERTIFIED}, baseline="smoothing-twice"),
+        Table(
+            "weights",
+            "Accuracy against the weight of the real images",
+            {"evaluations": WEIGHTS, "history": Files("history", "main", "weights")},
+            uses=("attacks", "changes", "mix"),
+        ),
+        Table(
+            "sizes",
+            "Accuracy against the number of generated images",
+            {"evaluations": SIZES},
+            uses=("attacks", "changes", "mix"),
+        ),
     ],
     figures=[
+        Figure(
+            "weights",
+            "Accuracy against the weight of the real images",
+            {"evaluations": WEIGHTS, "published": Published()},
+            per=("dataset",),
+            uses=("attacks", "changes", "mix"),
+        ),
+        Figure(
+            "sizes",
+            "Accuracy against the number of generated images",
+            {"evaluations": SIZES},
+            per=("dataset",),
+            uses=("attacks", "changes", "mix"),
+        ),
+        Figure(
+            "samples",
+            "Generated images and the training images nearest to them",
+            {"pools": POOLS, "data": Files("dataset", "main")},
+            per=("dataset",),
+            uses=("mix",),
+        ),
         Figure(
             "discrimination",
             "How often real and generated images are told apart",
