@@ -22,6 +22,7 @@ FULL = Context(
     {"pgd20": "PGD-20"},
     {"linf-3-16": {"norm": "linf", "epsilon": "3/16", "step_size": "3/64"}},
     {"digits": {"family": "resnet", "blocks": [1, 1], "width": 8, "block": "basic"}},
+    {"smoothing": "Smoothing"},
     baseline="sat",
     uses=USES,
 )
@@ -60,6 +61,7 @@ def test_a_recipe_without_an_architecture_of_its_own_has_that_of_the_dataset():
 
 ASKED = {
     "attacks": lambda context: context.attack_label("pgd20"),
+    "certifications": lambda context: context.certification_label("smoothing"),
     "changes": lambda context: context.changes("sat-no-high"),
     "colours": lambda context: context.colour("sat"),
     "markers": lambda context: context.marker("sat"),
@@ -69,7 +71,7 @@ ASKED = {
 
 @pytest.mark.parametrize("what", USES)
 def test_a_builder_that_is_not_told_of_something_gets_no_default_in_its_place(what):
-    assert ASKED[what](FULL) in ("PGD-20", "sat", "#D55E00", "o", "DDPM")
+    assert ASKED[what](FULL) in ("PGD-20", "Smoothing", "sat", "#D55E00", "o", "DDPM")
     others = tuple(name for name in USES if name != what)
     with pytest.raises(RobustlensError, match=rf"studies/energy/study\.py: plane-digits-sat .* `uses=\('{what}',\)`"):
         ASKED[what](replace(FULL, uses=others))

@@ -15,6 +15,7 @@ KINDS = {
     "pool": Kind("generators/{prepared}/{generator}/images.npy"),
     "sheet": Kind("data/{prepared}/sheet.json"),
     "measured": Kind("energies/{dataset}/{recipe}/seed{seed}/measured.parquet"),
+    "certified": Kind("certified/{dataset}/{recipe}/seed{seed}/{certification}.parquet", models=True),
 }
 CONFIG = {
     "scale": "small",
@@ -33,6 +34,7 @@ CONFIG = {
     "models": {"wang": {"dataset": "digits", "title": "Wang et al.", "architecture": {"width": 1}}},
     "attacks": {"clean": {"family": "clean"}, "pgd": {"family": "pgd", "label": "PGD"}, "cw": {"family": "cw"}},
     "suites": {"robustness": {"attacks": ["clean", "pgd"]}, "other": {"attacks": ["cw"]}},
+    "certifications": {"near": {"family": "smoothing", "label": "Near"}, "far": {"family": "smoothing"}},
     "studies": {
         "mine": {
             "cohorts": {
@@ -342,6 +344,33 @@ def test_a_builder_is_told_only_what_its_declaration_says_that_it_uses():
     assert changed.context(changed.tables("mine")["bare"]).to_json() == bare.to_json()
     drawn = changed.context(changed.figures("mine")["f"])
     assert drawn.colour("fewer") == "#123456" and drawn.recipes["fewer"].marker == figure.recipes["fewer"].marker
+
+
+def certified_by(**cohorts: dict) -> dict:
+    """The configuration where the study has these cohorts, of one run each."""
+    return {**CONFIG, "studies": {"mine": {"cohorts": {name: cohort("sat", **own) for name, own in cohorts.items()}}}}
+
+
+def test_the_certified_files_of_a_cohort_are_those_of_its_certification():
+    inputs = {"x": Files("certified", "main", "subsets"), "y": Files("history", "main", "subsets")}
+    study = selection([Table("t", "T", inputs, uses=("certifications",)), Table("bare", "T", inputs)]).studies["mine"]
+    config = certified_by(main={"certification": "near", "models": ["wang"]}, subsets={"certification": "far"})
+    chosen = Selection(config, {"mine": study}, KINDS)
+    chosen.check()
+    item = chosen.tables("mine")["t"]
+    assert item.files["x"] == [
+        "results/small/certified/digits/sat/seed0/near.parquet",
+        "results/small/certified/digits/wang/seed0/near.parquet",
+        "results/small/certified/digits/sat/seed0/far.parquet",
+    ]
+    assert item.files["y"] == ["results/small/runs/digits/sat/seed0/history.parquet"]  # one run, certified twice
+    assert chosen.context(item).certifications == {"near": "Near", "far": "far"}
+    assert chosen.context(chosen.tables("mine")["bare"]).certifications == {}
+    one = Selection(certified_by(main={}), {"mine": study}, KINDS)
+    with pytest.raises(
+        RobustlensError, match=r"^config\.studies\.mine\.cohorts\.main: 'certification' is missing; add it$"
+    ):
+        one.check()
 
 
 def test_a_third_party_model_goes_by_its_title():

@@ -7,7 +7,7 @@ from typing import Any
 from robustlens.errors import RobustlensError
 
 BLACK = "#000000"
-ORDERED = ("datasets", "recipes", "attacks", "threats", "architectures")
+ORDERED = ("datasets", "recipes", "attacks", "threats", "architectures", "certifications")
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,10 @@ class Context:
 
     caveat: what a reader must know of results at this scale; empty where there is nothing to know.
     name: of the table or figure, as its files are called. study: its name. paper: what sentences call its paper, for a
-    ledger. datasets: titles. attacks: labels. threats: norm, epsilon and step size as configured. architectures: of the
-    datasets, where published numbers are compared with. baseline: the recipe that others are compared with. uses: what
-    the declaration says that the builder asks for besides labels and titles (`declaration.USES`).
+    ledger. datasets: titles. attacks, certifications: labels. threats: norm, epsilon and step size as configured.
+    architectures: of the datasets, where published numbers are compared with. baseline: the recipe that others are
+    compared with. uses: what the declaration says that the builder asks for besides labels and titles
+    (`declaration.USES`).
     """
 
     name: str
@@ -51,6 +52,7 @@ class Context:
     attacks: Mapping[str, str] = field(default_factory=dict)
     threats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     architectures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    certifications: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
     uses: tuple[str, ...] = ()
 
@@ -83,6 +85,10 @@ class Context:
     def attack_label(self, name: str) -> str:
         self._check_use("attacks")
         return self.attacks.get(name, name)
+
+    def certification_label(self, name: str) -> str:
+        self._check_use("certifications")
+        return self.certifications.get(name, name)
 
     def changes(self, recipe: str) -> str | None:
         """The recipe that this one varies; None for one that is not listed."""

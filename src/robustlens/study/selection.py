@@ -14,6 +14,8 @@ from robustlens.study.declaration import Claims, Figure, Files, Published, Study
 from robustlens.study.discovery import builder
 
 EVALUATIONS = "evaluations"  # the kind of files that a suite makes, under a threat
+# What a cohort must name where a study asks for such files of it.
+NAMED = {EVALUATIONS: "suite", "certified": "certification"}
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,15 @@ class Kind:
 
 
 class Run(NamedTuple):
-    """A run as a cohort names it: evaluated by `suite` (or by none) under `threat`."""
+    """A run as a cohort names it: evaluated by `suite` (or by none) under `threat`, and certified by `certification`
+    (or by none)."""
 
     dataset: str
     recipe: str
     seed: int
     threat: str
     suite: str | None
+    certification: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,8 @@ class Selection:
                         raise RobustlensError(f"{where}: no stage makes files of the kind {files.kind!r}{hint}")
             for name, cohort in self._cohorts(study).items():
                 asked = {files.kind for files in self._of_cohort(study, name)}
-                if EVALUATIONS in asked and "suite" not in cohort:
-                    raise RobustlensError(f"config.studies.{study.name}.cohorts.{name}: 'suite' is missing; add it")
+                for key in (key for kind, key in NAMED.items() if kind in asked and key not in cohort):
+                    raise RobustlensError(f"config.studies.{study.name}.cohorts.{name}: {key!r} is missing; add it")
             drawn = [item.name for figure in study.figures for item in self._drawn(study, figure)]
             for name in drawn:
                 if drawn.count(name) > 1:
@@ -213,7 +217,7 @@ class Selection:
         if cohort is None:
             return
         seeds = cohort["seeds"][:1] if files.first_seed else cohort["seeds"]
-        asked = {"threat": cohort.get("threat"), "suite": cohort.get("suite")}
+        asked = {key: cohort.get(key) for key in ("threat", "suite", "certification")}
         for dataset in cohort["datasets"]:
             for recipe in cohort["recipes"]:
                 yield from (self._run(dataset, recipe, seed, **asked) for seed in seeds)
@@ -221,8 +225,10 @@ class Selection:
             for model in cohort["models"]:
                 yield self._run(self.config["models"][model]["dataset"], model, 0, **asked)
 
-    def _run(self, dataset: str, recipe: str, seed: int, threat: str | None = None, suite: str | None = None) -> Run:
-        return Run(dataset, recipe, seed, threat or trained_under(self.config, dataset, recipe), suite)
+    def _run(self, dataset: str, recipe: str, seed: int, threat: str | None = None, **asked: str | None) -> Run:
+        """asked: what it is evaluated by and certified by."""
+        threat = threat or trained_under(self.config, dataset, recipe)
+        return Run(dataset, recipe, seed, threat, asked.get("suite"), asked.get("certification"))
 
     def _cohorts(self, study: Study) -> Mapping[str, Any]:
         return self.config["studies"][study.name]["cohorts"]
@@ -277,12 +283,17 @@ class Selection:
             datasets=self._titles(list(datasets)),
             recipes=recipes,
             attacks=self._attacks(attacks) if "attacks" in uses else {},
+            certifications=self._certifications(runs) if "certifications" in uses else {},
             threats={name: dict(self.config["threats"][name]) for name in sorted(threats)},
             architectures={dataset: self._usual(dataset) for dataset in datasets} if item.published else {},
         )
 
     def _attacks(self, names: Iterable[str]) -> dict[str, str]:
         return {name: self.config["attacks"][name].get("label", name) for name in names}
+
+    def _certifications(self, runs: Iterable[Run]) -> dict[str, str]:
+        names = dict.fromkeys(run.certification for run in runs if run.certification is not None)
+        return {name: self.config["certifications"][name].get("label", name) for name in names}
 
     def _titles(self, datasets: list[str]) -> dict[str, str]:
         """Two datasets of one title, such as two protocols on the same images, are told apart by their names."""

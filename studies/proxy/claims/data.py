@@ -1,0 +1,72 @@
+"""The results that the claims are judged on, and how to pick from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from robustlens.analysis.certified import read_certified
+from robustlens.analysis.claims import NotMeasured, Outcome, decide
+from robustlens.analysis.evaluations import sources
+from robustlens.analysis.frames import paired, read_runs
+from robustlens.analysis.measured import of
+from robustlens.analysis.statistics import crossed_interval
+from robustlens.report import threats
+from robustlens.report.context import Context
+from studies.proxy.results import read_measures, read_points
+
+PAIRED = "best checkpoints, paired by seed and image"
+# Recipes by what claims call them.
+MIXED, MATCHED, PLAIN, ALONE = "port-ddpm", "sat-twice", "sat", "ddpm-alone"
+
+
+@dataclass(frozen=True)
+class ProxyData:
+    """The results of one dataset; a frame may be empty.
+
+    points: of the best checkpoints, each recipe under the threat of its training. validation: the robust accuracy on
+    validation images, epoch by epoch. closeness, curves: of the stages that look at generated images. certified: one
+    row per test image with its certificate. notes: sentences to print below the verdicts.
+    """
+
+    points: pd.DataFrame
+    validation: pd.DataFrame
+    closeness: pd.DataFrame
+    curves: pd.DataFrame
+    certified: pd.DataFrame
+    notes: tuple[str, ...] = field(default=())
+
+
+def read(
+    context: Context,
+    *,
+    evaluations: Sequence[Path] = (),
+    history: Sequence[Path] = (),
+    closeness: Sequence[Path] = (),
+    discrimination: Sequence[Path] = (),
+    certified: Sequence[Path] = (),
+) -> dict[str, ProxyData]:
+    """The results of each dataset. evaluations: indexes of suites; the others: one file per run."""
+    points = read_points(context, evaluations) if evaluations else pd.DataFrame()
+    seen = read_runs(history, ["epoch", "split", "robust_accuracy"]) if history else pd.DataFrame()
+    close = read_measures(closeness) if closeness else pd.DataFrame()
+    curves = read_runs(discrimination) if discrimination else pd.DataFrame()
+    proven = read_certified(certified) if certified else pd.DataFrame()
+    frames = points, seen, close, curves, proven
+    datasets = dict.fromkeys(name for frame in frames if len(frame) for name in frame["dataset"].unique())
+    found = {}
+    for dataset in datasets:
+        parts = [frame[frame["dataset"] == dataset] if len(frame) else frame for frame in frames]
+        notes = tuple(threats.notes(parts[0], context) if len(parts[0]) else ())
+        found[dataset] = ProxyData(*parts, notes)
+    return found
+
+
+def more_accurate(data: ProxyData, first: str, second: str, attack: str) -> Outcome:
+    """Whether one recipe is right more often than another one, in points: paired by seed and image."""
+    ours, theirs = (of(data.points, recipe=recipe, attack=attack) for recipe in (first, second))
+    values = paired(ours, theirs, "points")
+    if not values.size:
+        raise NotMeasured(f"a seed and image that both {first} and {second} have")
+    return decide(crossed_interval(values), "points", f"{first} minus {second}", [*sources(ours), *sources(theirs)])
