@@ -10,9 +10,14 @@ COHORTS = {
     "main": Cohort("Real images alone, generated ones alone, and both.", suite="selected-autoattack"),
     "proxies": Cohort("The same with other generators.", suite="selected", beside="main"),
     "weights": Cohort("Other weights of the real images.", suite="selected", beside="main"),
-    "variants": Cohort("Fewer images, other labels, another loss.", suite="selected", beside="main"),
+    "sizes": Cohort("Fewer generated images.", suite="selected", beside="main"),
+    "variants": Cohort("Other labels, another loss.", suite="selected", beside="main"),
     "certified": Cohort("Trained for randomised smoothing.", certification="smoothed"),
     "other-norm": Cohort("In the other norm.", suite="selected"),
+    "wide": Cohort("On larger networks.", suite="selected-autoattack"),
+    "many-classes": Cohort("On a hundred classes, with fewer images of each.", suite="selected-autoattack"),
+    "thousand-classes": Cohort("On a thousand classes, with fewer still.", suite="selected-autoattack"),
+    "few-classes": Cohort("On classes that are too few for AutoAttack.", suite="few-classes"),
 }
 
 
@@ -23,10 +28,11 @@ def mixes(recipe) -> bool:
 
 EVALUATED = [name for name, cohort in COHORTS.items() if cohort.suite]
 EVERYTHING = Files("evaluations", *EVALUATED)
+WEIGHTS = (Files("evaluations", "main", "many-classes"), Files("evaluations", "weights"))
+SIZES = (Files("evaluations", "main"), Files("evaluations", "sizes"))
+HISTORIES = (Files("history", "main", "many-classes"), Files("history", "weights"))
 CERTIFIED = Files("certified", "certified")
-WEIGHTS = Files("evaluations", "main", "weights")
-SIZES = (Files("evaluations", "main"), Files("evaluations", "variants", where=mixes))
-POOLS = Files("pool", "main", "proxies")
+WITH_POOLS = ("main", "proxies", "many-classes", "thousand-classes", "few-classes")
 CLOSENESS = Files("closeness", "main", "proxies", where=mixes, first_seed=True)
 CURVES = Files("discrimination", "main", "proxies", where=mixes, first_seed=True)
 
@@ -49,11 +55,10 @@ STUDY = Study(
             uses=("attacks",),
             baseline="sat-twice",
         ),
-        Table("certified", "Certified accuracy", {"certified": CERTIFIED}, baseline="smoothing-twice"),
         Table(
             "weights",
             "Accuracy against the weight of the real images",
-            {"evaluations": WEIGHTS, "history": Files("history", "main", "weights")},
+            {"evaluations": WEIGHTS, "history": HISTORIES},
             uses=("attacks", "changes", "mix"),
         ),
         Table(
@@ -62,6 +67,7 @@ STUDY = Study(
             {"evaluations": SIZES},
             uses=("attacks", "changes", "mix"),
         ),
+        Table("certified", "Certified accuracy", {"certified": CERTIFIED}, baseline="smoothing-twice"),
     ],
     figures=[
         Figure(
@@ -81,7 +87,7 @@ STUDY = Study(
         Figure(
             "samples",
             "Generated images and the training images nearest to them",
-            {"pools": POOLS, "data": Files("dataset", "main")},
+            {"pools": Files("pool", *WITH_POOLS), "data": Files("dataset", *WITH_POOLS)},
             per=("dataset",),
             uses=("mix",),
         ),

@@ -32,7 +32,7 @@ COHORTS = {
     "main": (["sat", "sat-twice", "ddpm-alone", "port-ddpm"], "selected-autoattack"),
     "proxies": (["port-full"], "selected"),
     "weights": (["port-ddpm-0-8"], "selected"),
-    "variants": (["port-ddpm-4"], "selected"),
+    "sizes": (["port-ddpm-4"], "selected"),
 }
 SUITES = {"selected": ("clean", "pgd20"), "selected-autoattack": ("clean", "pgd20", "autoattack")}
 SEEDS, IMAGES, CLASSES = (0, 1), 120, 3
