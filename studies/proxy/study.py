@@ -11,6 +11,7 @@ COHORTS = {
     "proxies": Cohort("The same with other generators.", suite="selected", beside="main"),
     "weights": Cohort("Other weights of the real images.", suite="selected", beside="main"),
     "variants": Cohort("Fewer images, other labels, another loss.", suite="selected", beside="main"),
+    "selection": Cohort("Half of the generated images: the most real ones, or any.", suite="selected", beside="main"),
     "other-norm": Cohort("In the other norm.", suite="selected"),
 }
 

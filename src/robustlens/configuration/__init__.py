@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robustlens.configuration import checking, cohorts, references, sample_sets
+from robustlens.configuration import checking, cohorts, references, sample_sets, selected
 from robustlens.configuration.facts import (
     CATALOGUE,
     CHECKSUMS,
@@ -32,6 +32,8 @@ from robustlens.configuration.facts import (
     sample_set_archives,
     sample_set_download,
     seen,
+    selected_pools,
+    selection_spec,
     shape,
     suite_attacks,
     title,
@@ -71,6 +73,8 @@ __all__ = [
     "sample_set_archives",
     "sample_set_download",
     "seen",
+    "selected_pools",
+    "selection_spec",
     "shape",
     "suite_attacks",
     "title",
@@ -104,4 +108,5 @@ def load(
     runs = cohorts.trained(config)
     checking.check_trainings(config, expected, runs)
     sample_sets.check(config, runs)
+    selected.check(config, runs)
     return config
