@@ -16,7 +16,7 @@ rule fit_generator:
         "results/{scale}/benchmarks/fit_generator/{dataset}/{generator}.tsv"
     wildcard_constraints:
         dataset=one_of(prepared_datasets()),
-        generator=none_of(configuration.published_sets(CONFIG)),
+        generator=none_of(generators_without_family()),
     conda:
         "../envs/robustlens.yaml"
     threads: 1
@@ -39,6 +39,7 @@ rule fit_generator:
 # REQUIRED INPUTS   the fitted generator and, for one without classes, the weights of the run that labels its images
 # OUTPUTS           results/<scale>/generators/<dataset>/<generator>/{images,labels}.npy
 
+FILES["pool"] = Kind("generators/{prepared}/{generator}/images.npy")  # its labels lie beside it
 PLANNED["generate_pool"] = "robustlens.planning.stages.generate_pool"
 
 
@@ -57,7 +58,7 @@ rule generate_pool:
         "results/{scale}/benchmarks/generate_pool/{dataset}/{generator}.tsv"
     wildcard_constraints:
         dataset=one_of(prepared_datasets()),
-        generator=none_of(configuration.published_sets(CONFIG)),
+        generator=none_of(generators_without_family()),
     conda:
         "../envs/robustlens.yaml"
     threads: 1

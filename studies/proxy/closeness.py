@@ -22,14 +22,14 @@ def measured(
 
     data: its splits `train`, which the generator has seen, and `test`, the real images that it has not. scores: of
     `generation.quality.score`, of the same pool. most: images of the pool that copies and labels are looked for in.
-    per_class: real and generated images of each class between which distances are optimal transports; `draws`: times
-    that they are drawn anew. All distances are of pixels in [0, 1].
+    per_class: real and generated images of each class between which distances are optimal transports, or as many as
+    there are; `draws`: times that they are drawn anew. All distances are of pixels in [0, 1].
 
     frechet, score, kid: of `scores`. copy-ratio, share-near, median-distance, copies: of `closeness.copying`.
     agreement, agreement-real: of an SVM that was trained on the training images, and its own accuracy on real ones.
-    wasserstein: the conditional Wasserstein distance of real and generated images; floor: that of real and other real
-    ones. robustness-real, robustness-generated, gap: of a linear classifier of the training images on the very images
-    of `wasserstein`, which is the bound of their gap.
+    per-class: how many these were. wasserstein: the conditional Wasserstein distance of real and generated images;
+    floor: that of real and other real ones. robustness-real, robustness-generated, gap: of a linear classifier of the
+    training images on the very images of `wasserstein`, which is the bound of their gap.
     """
     rows: list[dict[str, Any]] = []
 
@@ -55,6 +55,9 @@ def measured(
     add("agreement-real", agreed.held_out)
     classifier = fit_linear(*real[0], data.classes)
     images, labels = _some_of_each_class(pool, data.classes, draws * per_class, np.random.default_rng([seed, 4]))
+    fewest = [np.bincount(some, minlength=data.classes).min() for some in (real[1][1], labels)]
+    per_class = max(1, min(per_class, fewest[0] // 2, fewest[1]))
+    add("per-class", per_class)
     for norm in NORMS:
         for draw in range(draws):
             random = np.random.default_rng([seed, 2, draw])

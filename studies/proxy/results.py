@@ -7,6 +7,7 @@ import pandas as pd
 
 from robustlens.analysis.evaluations import largest, with_points
 from robustlens.analysis.frames import read_evaluations, read_runs
+from robustlens.discrimination.area import areas
 from robustlens.report import threats
 from robustlens.report.context import Context
 
@@ -34,3 +35,23 @@ def measures(rows: pd.DataFrame, measure: str, norm: str = "") -> pd.Series:
     """The values of one measure, a mean over draws for each seed, by seed."""
     found = rows[(rows["measure"] == measure) & (rows["norm"] == norm)]
     return found.groupby("seed")["value"].mean()
+
+
+def read_areas(files: Iterable[Path]) -> pd.DataFrame:
+    """ARC of every run whose generated images were told from real ones, and of each number of training steps: dataset,
+    recipe, seed, source, and the columns of `discrimination.area.areas`. files: of the stage `discriminate`."""
+    curves = read_runs(files)
+    of_run = ["dataset", "recipe", "seed", "source"]
+    found = [
+        areas(rows).assign(**dict(zip(of_run, run, strict=True))) for run, rows in curves.groupby(of_run, sort=False)
+    ]
+    return pd.concat(found, ignore_index=True)
+
+
+def with_certificates(certified: pd.DataFrame, radius: float) -> pd.DataFrame:
+    """The rows of `analysis.certified.read_certified` with their points: 100 where the certificate is of the label and
+    has at least that radius, else 0."""
+    if certified.empty:
+        return certified.assign(points=[])
+    right = certified["correct"] & (certified["radius"] >= radius)
+    return certified.assign(points=100.0 * right)

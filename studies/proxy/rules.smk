@@ -19,7 +19,7 @@ rule measure_closeness:
         reference="results/{scale}/generation/{dataset}/reference.npz",
     output:
         table="results/{scale}/closeness/{dataset}/{recipe}/seed{seed}/closeness.parquet",
-        certificate="results/{scale}/provenance/closeness/{dataset}/{recipe}/seed{seed}.json",
+        certificate="results/{scale}/provenance/closeness/{dataset}/{recipe}/seed{seed}/closeness.json",
     log:
         "results/{scale}/logs/measure_closeness/{dataset}/{recipe}/seed{seed}.log",
     benchmark:
@@ -60,7 +60,7 @@ rule discriminate:
     output:
         curve="results/{scale}/discrimination/{dataset}/{recipe}/seed{seed}/curve.parquet",
         validation="results/{scale}/discrimination/{dataset}/{recipe}/seed{seed}/validation.parquet",
-        certificate="results/{scale}/provenance/discrimination/{dataset}/{recipe}/seed{seed}.json",
+        certificate="results/{scale}/provenance/discrimination/{dataset}/{recipe}/seed{seed}/curve.json",
     log:
         "results/{scale}/logs/discriminate/{dataset}/{recipe}/seed{seed}.log",
     benchmark:

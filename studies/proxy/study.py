@@ -3,15 +3,22 @@
 `python -m pytest tests/studies` holds these declarations against the functions that they name.
 """
 
-from robustlens.study.declaration import Claims, Cohort, Files, Study, Table
+from robustlens.study.declaration import Claims, Cohort, Figure, Files, Published, Study, Table
 from robustlens.study.general import autoattack, differences, robustness
 
 COHORTS = {
     "main": Cohort("Real images alone, generated ones alone, and both.", suite="selected-autoattack"),
     "proxies": Cohort("The same with other generators.", suite="selected", beside="main"),
     "weights": Cohort("Other weights of the real images.", suite="selected", beside="main"),
-    "variants": Cohort("Fewer images, other labels, another loss.", suite="selected", beside="main"),
+    "sizes": Cohort("Fewer generated images.", suite="selected", beside="main"),
+    "variants": Cohort("Other labels, another loss.", suite="selected", beside="main"),
+    "certified": Cohort("Trained for randomised smoothing.", certification="smoothed"),
+    "selection": Cohort("Half of the generated images: the most real ones, or any.", suite="selected", beside="main"),
     "other-norm": Cohort("In the other norm.", suite="selected"),
+    "wide": Cohort("On larger networks.", suite="selected-autoattack"),
+    "many-classes": Cohort("On a hundred classes, with fewer images of each.", suite="selected-autoattack"),
+    "thousand-classes": Cohort("On a thousand classes, with fewer still.", suite="selected-autoattack"),
+    "few-classes": Cohort("On classes that are too few for AutoAttack.", suite="few-classes"),
 }
 
 
@@ -20,7 +27,13 @@ def mixes(recipe) -> bool:
     return recipe.get("mix", {}).get("gamma", 0) > 0
 
 
-EVERYTHING = Files("evaluations", *COHORTS)
+EVALUATED = [name for name, cohort in COHORTS.items() if cohort.suite]
+EVERYTHING = Files("evaluations", *EVALUATED)
+WEIGHTS = (Files("evaluations", "main", "many-classes"), Files("evaluations", "weights"))
+SIZES = (Files("evaluations", "main"), Files("evaluations", "sizes"))
+HISTORIES = (Files("history", "main", "many-classes"), Files("history", "weights"))
+CERTIFIED = Files("certified", "certified")
+WITH_POOLS = ("main", "proxies", "many-classes", "thousand-classes", "few-classes")
 CLOSENESS = Files("closeness", "main", "proxies", where=mixes, first_seed=True)
 CURVES = Files("discrimination", "main", "proxies", where=mixes, first_seed=True)
 
@@ -35,10 +48,59 @@ STUDY = Study(
         Table(
             "generators",
             "Generators, and what they do for robust training",
-            {"evaluations": Files("evaluations", "main", "proxies"), "closeness": CLOSENESS},
+            {
+                "evaluations": Files("evaluations", "main", "proxies"),
+                "closeness": CLOSENESS,
+                "discrimination": CURVES,
+            },
             uses=("attacks",),
             baseline="sat-twice",
         ),
+        Table(
+            "weights",
+            "Accuracy against the weight of the real images",
+            {"evaluations": WEIGHTS, "history": HISTORIES},
+            uses=("attacks", "changes", "mix"),
+        ),
+        Table(
+            "sizes",
+            "Accuracy against the number of generated images",
+            {"evaluations": SIZES},
+            uses=("attacks", "changes", "mix"),
+        ),
+        Table("certified", "Certified accuracy", {"certified": CERTIFIED}, baseline="smoothing-twice"),
+    ],
+    figures=[
+        Figure(
+            "weights",
+            "Accuracy against the weight of the real images",
+            {"evaluations": WEIGHTS, "published": Published()},
+            per=("dataset",),
+            uses=("attacks", "changes", "mix"),
+        ),
+        Figure(
+            "sizes",
+            "Accuracy against the number of generated images",
+            {"evaluations": SIZES},
+            per=("dataset",),
+            uses=("attacks", "changes", "mix"),
+        ),
+        Figure(
+            "samples",
+            "Generated images and the training images nearest to them",
+            {"pools": Files("pool", *WITH_POOLS), "data": Files("dataset", *WITH_POOLS)},
+            per=("dataset",),
+            uses=("mix",),
+        ),
+        Figure(
+            "discrimination",
+            "How often real and generated images are told apart",
+            {"discrimination": CURVES},
+            per=("dataset",),
+            uses=("colours",),
+        ),
+        Figure("certified", "Certified accuracy", {"certified": CERTIFIED}, per=("dataset",), uses=("colours",)),
+        Figure("bound", "The transfer bound", {"closeness": CLOSENESS}, per=("dataset",)),
     ],
     claims=Claims(
         "Judge the claims of the paper on proxy distributions",
@@ -47,6 +109,7 @@ STUDY = Study(
             "history": Files("history", "main", "weights"),
             "closeness": CLOSENESS,
             "discrimination": CURVES,
+            "certified": CERTIFIED,
         },
     ),
 )

@@ -103,25 +103,35 @@ def test_a_data_parallel_training_has_a_gpu_for_each_of_its_processes(cluster, s
 
 
 def test_stages_of_other_studies_run_on_nodes_with_a_gpu(on_slurm, cluster, tmp_path):
-    """What the class-wise study and the invariance study compute beside trainings and evaluations."""
+    """What the other studies compute beside trainings and evaluations."""
     folder = copy_of(on_slurm[0], tmp_path / "checkout")
     before, run = {job["JobId"] for job in cluster.jobs()}, f"digits/trades/seed0/{THREAT}"
     wanted = [
         RESULTS / "runs/digits/trades/seed0/corrections.parquet",
         RESULTS / f"signs/{run}/temperature.parquet",
         RESULTS / f"features/{run}/robustness.parquet",
+        RESULTS / "discrimination/digits/port-full/seed0/curve.parquet",
     ]
     overlay = tmp_path / "cohorts.yaml"
     cohorts = "main: {recipes: [trades]}, temperature-gain: {recipes: [trades]}, temperature: {recipes: [trades]}"
     of = "datasets: [digits], seeds: [0], cohorts:"
     overlay.write_text(
-        "scales: {tiny: {suites: {corrected: {attacks: [clean, pgd20]}}, studies: {"
+        "scales: {tiny: {suites: {corrected: {attacks: [clean, pgd20]}}, generators: {full: {per_class: 30}}, "
+        "discrimination: {epsilons: [0, 0.2], steps: [2, 4], batch_size: 16, attack_steps: 1}, studies: {"
         f"classwise: {{{of} {{{cohorts}, corrected: {{recipes: [trades]}}}}}}, "
-        f"invariance: {{{of} {{main: {{recipes: [trades]}}}}}}}}}}}}\n"
+        f"invariance: {{{of} {{main: {{recipes: [trades]}}}}}}, "
+        f"proxy: {{{of} {{proxies: {{recipes: [port-full], suite: brief}}}}}}}}}}}}\n"
     )
     code, output = Driver(cluster, folder, *map(str, wanted), overlay=overlay).wait()
     assert code == 0, output
     jobs = dict(submitted([job for job in cluster.jobs() if job["JobId"] not in before]))
-    assert jobs.keys() == {"correct", "compare_signs", "compare_features"}
+    assert jobs.keys() == {
+        "correct",
+        "compare_signs",
+        "compare_features",
+        "fit_generator",
+        "generate_pool",
+        "discriminate",
+    }
     assert {job["TresPerJob"] for job in jobs.values()} == {"gres:gpu:1"}
     assert all((folder / file).is_file() for file in wanted)

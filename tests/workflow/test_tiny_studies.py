@@ -13,7 +13,7 @@ from robustlens.study.discovery import find
 
 STUDIES = find(REPOSITORY / "studies")
 OVERLAY = "tests/tiny-studies.yaml"
-OTHERS = ("classwise", "invariance")
+OTHERS = ("classwise", "invariance", "proxy")
 AGAIN = "results/tiny/runs/digits/trades/seed1/best.safetensors"  # of the energy study alone
 
 
@@ -59,7 +59,7 @@ def test_nothing_is_left_to_do_and_what_was_there_was_not_made_again(studied, fi
 
 def test_every_result_has_a_certificate_of_what_it_was_made_from(studied):
     folder, _ = studied
-    for kind in ("signs", "features"):
+    for kind in ("signs", "features", "closeness", "discrimination"):
         files = list((folder / RESULTS / kind).rglob("*.parquet"))
         assert files
         for file in files:

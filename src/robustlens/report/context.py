@@ -14,9 +14,12 @@ ORDERED = ("datasets", "recipes", "attacks", "threats", "architectures", "certif
 class Recipe:
     """A recipe, or a third-party model. colour, marker: as matplotlib takes them. changes: the recipe that it varies.
     leaves_out: whether it trains on fewer images. threats: by dataset, the name of the threat it was trained under.
-    architectures: by dataset, its own where that is another one than the dataset's.
+    architectures: by dataset, its own where that is another one than the dataset's. mix: of one that mixes generated
+    images in: `generator`, its name, `label` and `per_class` (None: all images of a published set), `fit` (generators
+    of one fit differ in how many images they give), and `gamma`, the weight of the real images.
 
-    Builders ask the context for colour, marker and changes, which knows what their declaration says that they use."""
+    Builders ask the context for colour, marker, changes and mix, which knows what their declaration says that they
+    use."""
 
     label: str
     colour: str = BLACK
@@ -25,6 +28,7 @@ class Recipe:
     leaves_out: bool = False
     threats: Mapping[str, str] = field(default_factory=dict)
     architectures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    mix: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,12 @@ class Context:
         """For figures that draw many recipes in one panel; with the colour it is the recipe's own."""
         self._check_use("markers")
         return self.recipes[recipe].marker if recipe in self.recipes else "*"
+
+    def mix(self, recipe: str) -> Mapping[str, Any]:
+        """The generated images that a recipe mixes in, as `Recipe` says; empty for one that mixes none in, or that is
+        not listed."""
+        self._check_use("mix")
+        return self.recipes[recipe].mix if recipe in self.recipes else {}
 
     def _check_use(self, what: str) -> None:
         """A builder that is not told of something must not print a default instead."""

@@ -19,7 +19,7 @@ Settings = Mapping[str, Any]
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # What a builder is told of recipes, attacks and certifications besides labels, if it says that it uses it: a change of
 # anything else does not make its table or figure again.
-USES = ("attacks", "certifications", "changes", "colours", "markers")
+USES = ("attacks", "certifications", "changes", "colours", "markers", "mix")
 PER = ("dataset", "recipe")
 
 

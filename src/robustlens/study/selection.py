@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from robustlens.configuration import Config, architecture, caveat, title, trained_under
+from robustlens.configuration import Config, architecture, caveat, fitted_as, prepared, title, trained_under
 from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest
 from robustlens.report.context import Context, Recipe
@@ -20,11 +20,17 @@ NAMED = {EVALUATIONS: "suite", "certified": "certification"}
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file that a stage makes of a run. path: below results/<scale>/, with the names of a `Run` in braces.
+    """A kind of file that a stage makes of a run, or of what several runs share. path: below results/<scale>/, with the
+    names of a `Run` in braces; `{prepared}` is the dataset whose prepared images are the run's, `{generator}` the one
+    that its recipe mixes in: runs without one have no such file.
     models: whether there is one of a third-party model, too."""
 
     path: str
     models: bool = False
+
+    @property
+    def of_generators(self) -> bool:
+        return "{generator}" in self.path
 
 
 class Run(NamedTuple):
@@ -195,6 +201,8 @@ class Selection:
         found = [run for name in files.cohorts for run in self._cohort_runs(study, name, files)]
         if files.where:
             found = [run for run in found if files.where(self.settings(run.recipe))]
+        if self.kinds[files.kind].of_generators:
+            found = [run for run in found if "mix" in self.settings(run.recipe)]
         if files.changed_by:
             cohort = self._cohorts(study).get(files.changed_by, {})
             changed = {self.settings(recipe).get("changes") for recipe in cohort.get("recipes", [])}
@@ -236,7 +244,11 @@ class Selection:
         return value
 
     def path(self, kind: str, run: Run) -> str:
-        return f"results/{self.config['scale']}/{self.kinds[kind].path.format(**run._asdict())}"
+        shared = {
+            "prepared": prepared(self.config, run.dataset),
+            "generator": self.settings(run.recipe).get("mix", {}).get("generator"),
+        }
+        return f"results/{self.config['scale']}/{self.kinds[kind].path.format(**run._asdict(), **shared)}"
 
     @cached_property
     def early(self) -> set[str]:
@@ -310,5 +322,17 @@ class Selection:
             leaves_out="leave_out" in settings,
             threats={dataset: trained_under(self.config, dataset, name) for dataset in datasets},
             architectures={dataset: own for dataset, own in networks.items() if own != self._usual(dataset)},
+            mix=self._mix(settings["mix"]) if "mix" in item.declared.uses and "mix" in settings else {},
             **{key: settings[key] for key in used if key in settings},
         )
+
+    def _mix(self, mix: Mapping[str, Any]) -> dict[str, Any]:
+        name = mix["generator"]
+        generator = self.config["generators"][name]
+        return {
+            "generator": name,
+            "label": generator.get("label", name),
+            "per_class": generator.get("per_class"),
+            "fit": fitted_as(self.config, name),
+            "gamma": mix["gamma"],
+        }

@@ -1,6 +1,6 @@
 """The claims of "Robust Learning Meets Generative Models" (ICLR 2022), as far as its abstracts, its authors' replies
-and the first author's blog post could be read. All say that something is greater than a bound; each rule stands above its
-code in words.
+and the first author's blog post could be read. All say that something is greater than a bound; each rule stands above
+its code in words.
 """
 
 from robustlens.analysis.claims import Claim

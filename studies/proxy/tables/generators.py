@@ -10,7 +10,7 @@ from robustlens.report.comparison import INTERVALS, difference_cell, seeds_notes
 from robustlens.report.context import Context
 from robustlens.report.summary import accuracy_digits, over_seeds
 from robustlens.report.table import Table
-from studies.proxy.results import CLEAN, REFERENCE, measures, of_attack, read_measures, read_points
+from studies.proxy.results import CLEAN, REFERENCE, measures, of_attack, read_areas, read_measures, read_points
 
 # Column, measure, norm, how it is scaled, unit, digits; and the measure of real images that it is compared with.
 MEASURES = (
@@ -27,26 +27,31 @@ NOTE = (
     "conditional Wasserstein distance of pixels, on 60 images of each class (ours); real images: of other real images. "
     "Copy ratio: median distance to the nearest training image of the class by that of real test images; near copies: "
     "generated images that are nearer than the nearest 1 % of test images. Labels agree: with an SVM of the training "
-    "images. A generator that copies looks close by every distance."
+    "images. ARC: area, above chance, under the accuracy of discriminators of real and generated images, against the "
+    "radius that these may be moved by; for discriminators of so many training steps at each radius, because it has "
+    "not converged. It sees neither labels nor copies."
 )
 
 
-def build(context: Context, *, evaluations: list[Path], closeness: list[Path]) -> Table:
-    """evaluations: indexes of suites, with the baseline. closeness: one file per run, from `measure_closeness`."""
-    runs, close = read_points(context, evaluations), read_measures(closeness)
-    rows = []
+def build(context: Context, *, evaluations: list[Path], closeness: list[Path], discrimination: list[Path]) -> Table:
+    """evaluations: indexes of suites, with the baseline. closeness, discrimination: one file per run, from the stages
+    `measure_closeness` and `discriminate`."""
+    runs, close, arcs = read_points(context, evaluations), read_measures(closeness), read_areas(discrimination)
+    budgets, rows = sorted(arcs["steps"].unique()), []
     for group, of_group in threats.groups(runs, context):
         here = close[close["dataset"] == of_group["dataset"].iloc[0]]
         for recipe in here["recipe"].unique():
             own = here[here["recipe"] == recipe]
             cells = [_cell(own, *settings) for *settings, _ in MEASURES]
+            cells += [_arc(arcs, own, steps) for steps in budgets]
             gains = [_gain(of_group, recipe, context.baseline, attack) for attack in (CLEAN, REFERENCE)]
             rows.append(Row(context.recipe_label(recipe), (*cells, *gains), group))
         if len(here):
             real = [_cell(here, name, beside, *more) if beside else Cell() for name, _, *more, beside in MEASURES]
-            rows.append(Row("real images", (*real, Cell(), Cell()), group))
+            rows.append(Row("real images", (*real, *(Cell() for _ in budgets), Cell(), Cell()), group))
     columns = (
         *(Column(f"{name}, %" if unit else name) for name, *_, unit, _, _ in MEASURES),
+        *(Column(f"{steps} steps", "ARC") for steps in budgets),
         *(Column(context.attack_label(attack), "gain, points") for attack in (CLEAN, REFERENCE)),
     )
     title = f"Generators and what their images do for robust training, on {context.datasets_titles(_names(close))}."
@@ -62,6 +67,12 @@ def _names(close: pd.DataFrame) -> list[str]:
 def _cell(own: pd.DataFrame, _name: str, measure: str, norm: str, scale: float, unit: str, digits: int) -> Cell:
     values = scale * measures(own, measure, norm)
     return over_seeds(values, digits, unit, own["source"].unique())
+
+
+def _arc(arcs: pd.DataFrame, own: pd.DataFrame, steps: int) -> Cell:
+    same = (arcs["recipe"] == own["recipe"].iloc[0]) & (arcs["dataset"] == own["dataset"].iloc[0])
+    here = arcs[same & (arcs["steps"] == steps)]
+    return over_seeds(here.groupby("seed")["arc"].mean(), 3, "", here["source"].unique())
 
 
 def _gain(runs: pd.DataFrame, recipe: str, baseline: str, attack: str) -> Cell:

@@ -1,0 +1,100 @@
+"""The transfer bound where both of its sides are known, and on images."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from robustlens.analysis.frames import one_dataset
+from robustlens.closeness import gaussian_world
+from robustlens.report.context import Context
+from robustlens.report.figure import BLUE, GREEN, GREY, ORANGE, RED, TEXT_WIDTH, Drawing, drawn, styled
+from studies.proxy.results import read_measures
+
+# Classes about (2, 0) and (-2, 0) with deviation 1, and the classifier that is best for them. A proxy's classes are
+# moved by a shift: to the boundary, away from it, along it, or both in one direction.
+MEAN, DEVIATION = (2.0, 0.0), 1.0
+CLASSIFIER = gaussian_world.half_space((1.0, 0.0), 0.0)
+MOVES = {
+    "to the boundary": (((1, 0), (-1, 0)), RED),
+    "away from it": (((-1, 0), (1, 0)), BLUE),
+    "both one way": (((1, 0), (1, 0)), ORANGE),
+    "along it": (((0, 1), (0, 1)), GREEN),
+}
+SHIFTS = np.linspace(0, 4, 41)
+
+
+@styled
+def build(context: Context, *, closeness: list[Path]) -> Drawing:
+    """closeness: one file per run, of one dataset, from the stage `measure_closeness`."""
+    rows = read_measures(closeness)
+    dataset = one_dataset(rows)
+    figure = Figure(figsize=(TEXT_WIDTH, 5.4), layout="constrained")
+    (gap, arc), (images, _) = figure.subplots(2, 2, height_ratios=(1, 1.15))
+    _gaps(gap)
+    _arcs(arc)
+    _.remove()
+    images.set_subplotspec(images.get_subplotspec().get_gridspec()[1, :])
+    _images(images, rows[rows["norm"] == "l2"], context)
+    text = (
+        "The difference of a classifier's robustness (mean distance to a wrong class) on two distributions is at most "
+        "their conditional Wasserstein distance (cwd). Above, two Gaussian classes and the same moved, where all is "
+        "known: left, the difference for four ways to move them; away from the boundary it is the bound. Right, 4 ARC, "
+        "the area under the best discriminator's curve, is a lower bound of the distance. Below, a linear classifier, "
+        f"L2, on test images of {context.dataset_title(dataset)} and on generated ones: both sides are exact, and the "
+        "bound is larger than the robustness itself, even between real and other real images (floor)."
+    )
+    return Drawing(figure, "The transfer bound", context.caption(text))
+
+
+def _moved(move: tuple, shift: float) -> gaussian_world.Gaussians:
+    world = gaussian_world.two_sided(MEAN, DEVIATION)
+    return gaussian_world.Gaussians(world.centres + shift * np.array(move, np.float64), DEVIATION)
+
+
+def _gaps(axes: Axes) -> None:
+    world = gaussian_world.two_sided(MEAN, DEVIATION)
+    here = gaussian_world.robustness(world, CLASSIFIER, "l2")
+    axes.plot(SHIFTS, SHIFTS, color=GREY, linewidth=0.8, linestyle="--", label="bound: cwd")
+    for name, (move, colour) in MOVES.items():
+        there = [gaussian_world.robustness(_moved(move, shift), CLASSIFIER, "l2") for shift in SHIFTS]
+        axes.plot(SHIFTS, np.abs(here - np.array(there)), color=colour, label=name)
+    axes.set_xlabel("cwd, the length of the move")
+    axes.set_ylabel("difference of robustness")
+    axes.legend(fontsize=7)
+
+
+def _arcs(axes: Axes) -> None:
+    axes.plot(SHIFTS, SHIFTS, color=GREY, linewidth=0.8, linestyle="--", label="distance")
+    for deviation, colour in ((1.0, BLUE), (0.25, GREEN), (0.1, ORANGE)):
+        found = [
+            gaussian_world.least_distance(gaussian_world.arc(np.array([shift, 0.0]), deviation, "l2")) if shift else 0.0
+            for shift in SHIFTS
+        ]
+        axes.plot(SHIFTS, found, color=colour, label=f"4 ARC, deviation {deviation:g}")
+    axes.set_xlabel("distance of two Gaussians")
+    axes.set_ylabel("lower bound")
+    axes.legend(fontsize=7, loc="upper left")
+
+
+def _images(axes: Axes, rows: pd.DataFrame, context: Context) -> None:
+    recipes = list(rows["recipe"].unique())
+    for position, recipe in enumerate(recipes):
+        means = rows[rows["recipe"] == recipe].groupby("measure")["value"].mean()
+        for measure, colour, marker in (("gap", RED, "o"), ("wasserstein", BLUE, "s")):
+            axes.plot(means[measure], position, color=colour, marker=marker, markersize=5, linestyle="")
+    means = rows.groupby("measure")["value"].mean()
+    axes.axvline(means["floor"], color=GREY, linewidth=0.8, linestyle="--")
+    axes.axvline(means["robustness-real"], color=GREY, linewidth=0.8, linestyle=":")
+    labels = [drawn(context.recipe_label(recipe)) for recipe in recipes]
+    axes.set_yticks(range(len(recipes)), labels)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("distance (L2)")
+    for measure, colour, text in (("gap", RED, "difference"), ("wasserstein", BLUE, "bound (cwd)")):
+        axes.plot([], [], color=colour, marker="o" if measure == "gap" else "s", linestyle="", label=text)
+    axes.plot([], [], color=GREY, linestyle="--", linewidth=0.8, label="floor: real and other real images")
+    axes.plot([], [], color=GREY, linestyle=":", linewidth=0.8, label="robustness itself")
+    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)

@@ -1,0 +1,48 @@
+"""How often discriminators tell generated images from real ones, against the radius that both may be moved by."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from robustlens.analysis.frames import one_dataset, read_runs
+from robustlens.discrimination.area import CHANCE
+from robustlens.report.context import Context
+from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
+from studies.proxy.results import read_areas
+
+NORMS = {"l2": "L2", "linf": "L\u221e"}
+
+
+@styled
+def build(context: Context, *, discrimination: list[Path]) -> Drawing:
+    """discrimination: one file per run, of one dataset, from the stage `discriminate`."""
+    curves, arcs = read_runs(discrimination), read_areas(discrimination)
+    dataset, norm = one_dataset(curves), NORMS[curves["norm"].iloc[0]]
+    budgets = sorted(curves["steps"].unique())
+    figure = Figure(figsize=(TEXT_WIDTH, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(budgets), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, steps in zip(panels, budgets, strict=True):
+        _panel(axes, curves[curves["steps"] == steps], arcs, context)
+        axes.set_title(f"{steps} steps at each radius")
+        axes.set_xlabel(f"radius ({norm})")
+    panels[0].set_ylabel("balanced accuracy (%)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    text = (
+        "Balanced accuracy of adversarially trained discriminators of real test images and generated ones of "
+        f"{context.dataset_title(dataset)}, on images that may be moved by the radius in {norm}; at each radius the "
+        "discriminator that is best on validation images. In brackets the areas above chance (ARC) of the panels. "
+        "A generator whose "
+        "images are close to real ones, copies included, falls soonest."
+    )
+    return Drawing(figure, "Telling real from generated images", context.caption(text))
+
+
+def _panel(axes: Axes, curves: pd.DataFrame, arcs: pd.DataFrame, context: Context) -> None:
+    axes.axhline(100 * CHANCE, color=GREY, linewidth=0.6)
+    for recipe in curves["recipe"].unique():
+        means = 100 * curves[curves["recipe"] == recipe].groupby("epsilon")["accuracy"].mean()
+        areas = arcs[arcs["recipe"] == recipe].groupby("steps")["arc"].mean()
+        label = f"{drawn(context.recipe_label(recipe))} ({', '.join(f'{area:.3f}' for area in areas)})"
+        axes.plot(means.index, means, color=context.colour(recipe), marker=".", markersize=4, label=label)
