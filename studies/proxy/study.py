@@ -99,7 +99,7 @@ STUDY = Study(
             uses=("colours",),
         ),
         Figure("certified", "Certified accuracy", {"certified": CERTIFIED}, per=("dataset",), uses=("colours",)),
-        Figure("bound", "The transfer bound", {"closeness": CLOSENESS}, per=("dataset",), uses=("colours",)),
+        Figure("bound", "The transfer bound", {"closeness": CLOSENESS}, per=("dataset",)),
     ],
     claims=Claims(
         "Judge the claims of the paper on proxy distributions",

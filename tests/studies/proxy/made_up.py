@@ -1,5 +1,5 @@
 """Of this study, for the tests of every study."""
 
-from proxy_results import CONFIG, write
+from proxy_results import CONFIG, claims_data, write
 
-__all__ = ["CONFIG", "write"]
+__all__ = ["CONFIG", "claims_data", "write"]

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from synthetic import ATTACK_LABELS, RESNET18, THREAT, THREATS, write_evaluations
 
+from studies.proxy.claims.data import ProxyData
+
 DATASETS = {"digits": "handwritten digits", "toys": "small photographs"}
 GENERATORS = {
     "full": {"family": "gaussian", "per_class": 6, "label": "full Gaussian"},
@@ -22,7 +24,10 @@ RECIPES = {
     "port-ddpm-0-8": ("PORT, DDPM, gamma 0.8", "port-ddpm", ("ddpm", 0.8), 83, 46),
     "port-full": ("PORT, full Gaussian", "sat-twice", ("full", 0.4), 83, 44),
     "port-ddpm-4": ("PORT, DDPM, 4 a class", "port-ddpm", ("ddpm-4", 0.4), 81, 43),
+    "smoothing-twice": ("Smoothing", None, None, 80, 40),
+    "port-smoothing": ("PORT with smoothing", "smoothing-twice", ("ddpm", 0.4), 84, 46),
 }
+CERTIFIED = ("smoothing-twice", "port-smoothing")
 COHORTS = {
     "main": (["sat", "sat-twice", "ddpm-alone", "port-ddpm"], "selected-autoattack"),
     "proxies": (["port-full"], "selected"),
@@ -49,6 +54,7 @@ CONFIG = {
     },
     "models": {},
     "attacks": {name: {"family": "pgd", "label": label} for name, label in ATTACK_LABELS.items()},
+    "certifications": {"smoothed": {"label": "sigma 0.25"}},
     "suites": {name: {"attacks": list(attacks)} for name, attacks in SUITES.items()},
     "studies": {
         "proxy": {
@@ -61,6 +67,15 @@ CONFIG = {
                     "suite": suite,
                 }
                 for name, (recipes, suite) in COHORTS.items()
+            }
+            | {
+                "certified": {
+                    "datasets": list(DATASETS),
+                    "recipes": list(CERTIFIED),
+                    "seeds": list(SEEDS),
+                    "models": [],
+                    "certification": "smoothed",
+                }
             },
         }
     },
@@ -85,6 +100,14 @@ def write(folder):
                         close = folder / "closeness" / place
                         close.mkdir(parents=True)
                         _closeness(random).to_parquet(close / "closeness.parquet", index=False)
+                        told = folder / "discrimination" / place
+                        told.mkdir(parents=True)
+                        curves(0.9 + 0.02 * r).to_parquet(told / "curve.parquet", index=False)
+        for recipe in CERTIFIED:
+            for seed in SEEDS:
+                place = folder / "certified" / dataset / recipe / f"seed{seed}"
+                place.mkdir(parents=True)
+                certificates(RECIPES[recipe][-1], seed).to_parquet(place / "smoothed.parquet", index=False)
 
 
 def write_images(folder, dataset, random):
@@ -135,10 +158,84 @@ def _attacked(recipe, attacks, random):
 
 def _closeness(random):
     """As `studies.proxy.closeness.measured` gives it."""
-    whole = ("frechet", "score", "kid", "agreement", "agreement-real")
+    whole = ("per-class", "frechet", "score", "kid", "agreement", "agreement-real")
     copies = ("copy-ratio", "share-near", "median-distance", "median-distance-real")
     transport = ("wasserstein", "robustness-real", "robustness-generated", "gap", "floor")
     rows = [(name, "", 0) for name in whole] + [(name, "l2", 0) for name in copies]
     rows += [(name, norm, draw) for name in transport for norm in ("l2", "linf") for draw in range(2)]
     frame = pd.DataFrame(rows, columns=["measure", "norm", "draw"])
     return frame.assign(value=0.5 + 0.5 * random.random(len(frame)))
+
+
+def curves(start):
+    """As `discrimination.curve.measure_curve` gives the table, for two numbers of steps: falling from `start`."""
+    epsilons = np.array([0.0, 0.1, 0.2, 0.4])
+    frames = []
+    for steps in (100, 300):
+        accuracy = np.maximum(0.5, start + steps / 10_000 - epsilons)
+        columns = {"norm": "l2", "steps": steps, "epsilon": epsilons, "accuracy": accuracy}
+        frames.append(pd.DataFrame(columns | {"own_accuracy": accuracy - 0.01, "chosen_epsilon": epsilons}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def certificates(right, seed, images=100):
+    """As `certification.run.certificates` gives them: `right` in 100 images are certified, within up to 0.5."""
+    share = (np.arange(images) * 37 + seed) % images / images
+    columns = {"index": np.arange(images), "label": 0, "predicted": 0, "count": 990, "p_lower": 0.97}
+    columns |= {"radius": np.where(share < right / 100, 0.5 * (1 - share), 0.0)}
+    frame = pd.DataFrame(columns).assign(abstained=lambda rows: rows["radius"] == 0)
+    return frame.assign(correct=~frame["abstained"], answer=0, sigma=0.25, draws=1000, alpha=0.001)
+
+
+# Claims ---------------------------------------------------------------------------------------------------------------
+
+# Recipe: how many of 100 images are right under attack, of data that support the claims and of data that contradict
+# them; and of its generator the accuracy of discriminators at radius 0.
+JUDGED = {
+    "sat": (40, 60, None),
+    "sat-twice": (42, 62, None),
+    "ddpm-alone": (50, 48, None),
+    "port-ddpm": (70, 40, 0.80),
+    "port-ddpm-0-6": (66, 44, None),
+    "port-full": (60, 46, 0.85),
+    "port-mixture": (55, 52, 0.90),
+    "port-diagonal": (48, 56, 0.95),
+}
+
+
+def claims_data(support):
+    """What every claim is judged on: data that support it, or data that contradict it."""
+    which, seeds = int(not support), range(3)
+    points, seen, close, told, proven = [], [], [], [], []
+    for recipe, (*rates, start) in JUDGED.items():
+        for seed in seeds:
+            run = {"dataset": "digits", "recipe": recipe, "seed": seed}
+            for attack in ("pgd20", "autoattack"):
+                rows = {
+                    "index": np.arange(200),
+                    "points": 100.0 * (np.arange(200) * 37 % 100 < rates[which] + seed - 1),
+                }
+                about = {
+                    "checkpoint": "best",
+                    "attack": attack,
+                    "threat": THREAT,
+                    "source": f"{recipe}-{seed}-{attack}",
+                }
+                points.append(pd.DataFrame(rows).assign(**run, **about))
+            history_of = history(rates[which] / 100, np.random.default_rng(seed))
+            seen.append(history_of.assign(**run, source=f"{recipe}-{seed}"))
+            if start:
+                told.append(curves(start).assign(**run, source=f"{recipe}-{seed}-curve"))
+                # The nearer by the Fréchet distance, the less its images help, or the more.
+                close.append(_measured(rates[0] / 100, -0.1 if not support else 1.5).assign(**run, source=recipe))
+    for recipe, right in zip(CERTIFIED, (20, 45) if support else (45, 20), strict=True):
+        for seed in seeds:
+            run = {"dataset": "digits", "recipe": recipe, "seed": seed, "certification": "smoothed"}
+            proven.append(certificates(right, seed).assign(**run, source=f"{recipe}-{seed}-certified"))
+    return ProxyData(*(pd.concat(frames, ignore_index=True) for frames in (points, seen, close, told, proven)))
+
+
+def _measured(frechet, wasserstein):
+    values = {"frechet": frechet, "wasserstein": wasserstein, "gap": 0.05}
+    rows = [(name, "" if name == "frechet" else "l2", 0, value) for name, value in values.items()]
+    return pd.DataFrame(rows, columns=["measure", "norm", "draw", "value"])
