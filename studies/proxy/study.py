@@ -42,7 +42,7 @@ STUDY = Study(
     paper="the paper on proxy distributions",
     cohorts=COHORTS,
     tables=[
-        robustness(EVERYTHING),
+        robustness(EVERYTHING, published=True),
         differences(EVERYTHING, baseline="sat-twice"),
         autoattack(Files("evaluations", "main")),
         Table(

@@ -15,7 +15,7 @@ def test_published_numbers_are_those_of_the_sheet():
 
     assert value("cifar10-cosine", "resnet18", "port-ddpm", "autoattack") == 55.54
     assert value("cifar10-cosine-wide", "wide-resnet-34-10", "port-ddpm", "clean") == 86.68
-    assert value("cifar100-cosine-wide", "wide-resnet-34-10", "port-ddpm", "autoattack") == 31.15
+    assert value("cifar100-cosine", "wide-resnet-34-10", "port-ddpm-10000", "autoattack") == 31.15
     assert value("cifar10-cosine-l2", "resnet18", "port-ddpm", "autoattack", ball=L2) == 74.41
     assert value("celeba-cosine", "any", "port-trades", "robust") == 62.7
     assert value("cifar10", "any", "e2gan", "arc-by-generator") == 1.19
