@@ -68,6 +68,18 @@ STUDY = Study(
             {"evaluations": SIZES},
             uses=("attacks", "changes", "mix"),
         ),
+        Table(
+            "rankings",
+            "What ranks generators as their images help",
+            {
+                "evaluations": Files("evaluations", "main", "proxies"),
+                "closeness": CLOSENESS,
+                "discrimination": CURVES,
+            },
+            uses=("attacks",),
+            baseline="sat-twice",
+        ),
+        Table("transfer", "Both sides of the transfer bound", {"closeness": CLOSENESS}),
         Table("certified", "Certified accuracy", {"certified": CERTIFIED}, baseline="smoothing-twice"),
     ],
     figures=[

@@ -23,6 +23,7 @@ RECIPES = {
     "port-ddpm": ("PORT, DDPM", "sat-twice", ("ddpm", 0.4), 84, 48),
     "port-ddpm-0-8": ("PORT, DDPM, gamma 0.8", "port-ddpm", ("ddpm", 0.8), 83, 46),
     "port-full": ("PORT, full Gaussian", "sat-twice", ("full", 0.4), 83, 44),
+    "port-diagonal": ("PORT, diagonal Gaussian", "sat-twice", ("full", 0.4), 80, 43),
     "port-ddpm-4": ("PORT, DDPM, 4 a class", "port-ddpm", ("ddpm-4", 0.4), 81, 43),
     "smoothing-twice": ("Smoothing", None, None, 80, 40),
     "port-smoothing": ("PORT with smoothing", "smoothing-twice", ("ddpm", 0.4), 84, 46),
@@ -30,7 +31,7 @@ RECIPES = {
 CERTIFIED = ("smoothing-twice", "port-smoothing")
 COHORTS = {
     "main": (["sat", "sat-twice", "ddpm-alone", "port-ddpm"], "selected-autoattack"),
-    "proxies": (["port-full"], "selected"),
+    "proxies": (["port-full", "port-diagonal"], "selected"),
     "weights": (["port-ddpm-0-8"], "selected"),
     "sizes": (["port-ddpm-4"], "selected"),
 }
@@ -161,6 +162,7 @@ def _closeness(random):
     whole = ("per-class", "frechet", "score", "kid", "agreement", "agreement-real")
     copies = ("copy-ratio", "share-near", "median-distance", "median-distance-real")
     transport = ("wasserstein", "robustness-real", "robustness-generated", "gap", "floor")
+    transport += ("empirical", "generalisation-penalty", "shift-penalty", "robustness")
     rows = [(name, "", 0) for name in whole] + [(name, "l2", 0) for name in copies]
     rows += [(name, norm, draw) for name in transport for norm in ("l2", "linf") for draw in range(2)]
     frame = pd.DataFrame(rows, columns=["measure", "norm", "draw"])

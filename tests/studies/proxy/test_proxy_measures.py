@@ -39,7 +39,11 @@ def test_every_measure_has_a_row_for_each_norm_and_draw():
     table = rows(split(60, 255, 2))
     counted = table.groupby(["measure", "norm"]).size().to_dict()
     each = {name: 3 for norm in ("l2", "linf") for name in itertools.product(
-        ("wasserstein", "robustness-real", "robustness-generated", "gap", "floor"), (norm,)
+        (
+            *("wasserstein", "robustness-real", "robustness-generated", "gap", "floor"),
+            *("empirical", "generalisation-penalty", "shift-penalty", "robustness"),
+        ),
+        (norm,),
     )}  # fmt: skip
     once = {("per-class", ""), ("frechet", ""), ("score", ""), ("kid", ""), ("agreement", ""), ("agreement-real", "")}
     once |= {(name, "l2") for name in ("copy-ratio", "share-near", "median-distance", "median-distance-real")}
@@ -76,6 +80,29 @@ def test_the_bound_holds_on_every_draw_and_its_gap_is_that_of_the_linear_classif
         assert value(table, "gap", norm) == pytest.approx(abs(both[0] - both[1]), abs=1e-12)
         distances = distances_to_wrong(classifier, test.pixels(drawn_real), test.labels[drawn_real], norm)
         assert both[0] == pytest.approx(distances.mean(), rel=1e-12)
+
+
+def test_the_terms_of_robustness_by_hand():
+    """Of the images that are compared, half are learnt from, in the order that the draw gives."""
+    pool, test = split(60, 255, 2, grey=0.2), split(40, 16, 1)
+    table = rows(pool, draws=1, per_class=6)
+    where = np.concatenate([np.flatnonzero(pool.labels == label) for label in range(2)])
+    kept = np.random.default_rng([4, 4])
+    where = np.concatenate([part[np.sort(kept.choice(30, 6, replace=False))] for part in (where[:30], where[30:])])
+    for norm in ("l2", "linf"):
+        random = np.random.default_rng([4, 2, 0])
+        for labels, count in ((test.labels, 6), (pool.labels[where], 6), (test.labels, 12)):  # the transfer, the floor
+            drawn(labels, 2, count, random, "some")
+        order = random.permutation(12)
+        learnt, others = where[order[:6]], where[order[6:]]
+        classifier = fit_linear(pool.pixels(learnt), pool.labels[learnt], 2)
+        found = [
+            distances_to_wrong(classifier, part.pixels(some), part.labels[some], norm).mean()
+            for part, some in ((pool, learnt), (pool, others), (test, slice(None)))
+        ]
+        expected = (found[0], abs(found[1] - found[0]), abs(found[2] - found[1]), found[2])
+        names = ("empirical", "generalisation-penalty", "shift-penalty", "robustness")
+        assert [value(table, name, norm) for name in names] == pytest.approx(expected, rel=1e-12)
 
 
 def test_as_many_images_of_each_class_are_compared_as_there_are():
