@@ -64,6 +64,7 @@ wildcard_constraints:
 include: "rules/data.smk"
 include: "rules/generators.smk"
 include: "rules/sample_sets.smk"
+include: "rules/selection.smk"
 include: "rules/train.smk"
 include: "rules/correct.smk"
 include: "rules/evaluate.smk"

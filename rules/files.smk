@@ -52,6 +52,17 @@ def fitted_generator(wildcards):
     return f"results/{wildcards.scale}/generators/{wildcards.dataset}/{name}/fitted.safetensors"
 
 
+def generators_without_family():
+    """Those that nothing is fitted for."""
+    return [*configuration.published_sets(CONFIG), *configuration.selected_pools(CONFIG)]
+
+
+def pool_to_select_from(wildcards):
+    source = CONFIG["generators"][wildcards.generator]["selected"]["from"]
+    folder = f"results/{wildcards.scale}/generators/{wildcards.dataset}/{source}"
+    return [f"{folder}/{name}.npy" for name in ("images", "labels")]
+
+
 def sample_set_downloads(wildcards):
     return f"results/downloads/{configuration.sample_set_download(CONFIG, wildcards.generator)}"
 

@@ -16,7 +16,7 @@ rule fit_generator:
         "results/{scale}/benchmarks/fit_generator/{dataset}/{generator}.tsv"
     wildcard_constraints:
         dataset=one_of(prepared_datasets()),
-        generator=none_of(configuration.published_sets(CONFIG)),
+        generator=none_of(generators_without_family()),
     conda:
         "../envs/robustlens.yaml"
     threads: 1
@@ -58,7 +58,7 @@ rule generate_pool:
         "results/{scale}/benchmarks/generate_pool/{dataset}/{generator}.tsv"
     wildcard_constraints:
         dataset=one_of(prepared_datasets()),
-        generator=none_of(configuration.published_sets(CONFIG)),
+        generator=none_of(generators_without_family()),
     conda:
         "../envs/robustlens.yaml"
     threads: 1

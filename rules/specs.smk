@@ -109,6 +109,12 @@ def import_spec(wildcards):
     return job_spec("import_pool", f"robustlens.generators.published.{spec['sample_set']['layout']}", **spec)
 
 
+def selection_spec(wildcards):
+    spec = configuration.selection_spec(CONFIG, wildcards.dataset, wildcards.generator)
+    modules = architecture_modules(spec["architecture"]) if "architecture" in spec else []
+    return job_spec("select_pool", *modules, **spec)
+
+
 def item_spec(script):
     """What a table, a figure, an animation or a ledger needs to know: its builder, and what that is told."""
 

@@ -13,6 +13,7 @@ COHORTS = {
     "sizes": Cohort("Fewer generated images.", suite="selected", beside="main"),
     "variants": Cohort("Other labels, another loss.", suite="selected", beside="main"),
     "certified": Cohort("Trained for randomised smoothing.", certification="smoothed"),
+    "selection": Cohort("Half of the generated images: the most real ones, or any.", suite="selected", beside="main"),
     "other-norm": Cohort("In the other norm.", suite="selected"),
     "wide": Cohort("On larger networks.", suite="selected-autoattack"),
     "many-classes": Cohort("On a hundred classes, with fewer images of each.", suite="selected-autoattack"),

@@ -183,6 +183,17 @@ def test_neither_the_batch_nor_the_block_changes_a_certificate():
         pd.testing.assert_frame_equal(certified(batch_size), table, check_exact=True)
 
 
+def test_nor_where_a_generator_gives_other_numbers_to_smaller_requests():
+    """On a processor it does so unless 16 divides the numbers that are asked for; images of 3 x 3 pixels have 9."""
+    by_hand = [torch.randn(size, generator=torch.Generator().manual_seed(0)) for size in (90, 450)]
+    assert not torch.equal(by_hand[0], by_hand[1][:90])
+    x = torch.rand(4, 1, 3, 3, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(9, 3)).eval()
+    found = [class_counts(model, x, np.arange(4), SMALL, 3, 0, size)[1].tolist() for size in (7, 10, 64, 100, 1_000)]
+    assert all(counts == found[0] for counts in found)
+
+
 def test_neither_do_the_other_images():
     table = certified()
     chosen = certified(positions=evenly_spread(23, 5))

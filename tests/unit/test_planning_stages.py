@@ -326,6 +326,46 @@ def test_a_published_folder_is_asked_for_until_it_is_there(tmp_path, monkeypatch
     assert known(one).fetched(one) == []
 
 
+def selection(**spec: object) -> Job:
+    pooled = ("results/s/generators/small/all/images.npy", "results/s/generators/small/all/labels.npy")
+    spec = {"dataset": "small", "generator": "some", "from": "all", "share": 0.25} | spec
+    return job("select_pool", spec, inputs=(SHEET, *pooled))
+
+
+DISCRIMINATOR = {"norm": "l2", "epsilons": [0, 0.1], "steps": [40], "batch_size": 6, "attack_steps": 7}
+BY_REALNESS = {
+    "by": "realness",
+    "architecture": TINY,
+    "discriminator": DISCRIMINATOR | {"learning_rate": 0.1, "validation_steps": 5},
+}
+
+
+def test_a_selection_by_realness_trains_a_discriminator_with_two_classes_and_judges_the_whole_pool():
+    some = selection(**BY_REALNESS)
+    source = replace(pool(), outputs=some.inputs[1:])
+    two = TINY_FLOPS - 2 * 2  # a logit less of 2 features
+    # 40 steps on 6 images of each side: the attack's passes and gradients, and one of the weights; 20 validation images
+    # and as many of the pool, attacked and looked at twice; the 7 images of each of 3 classes once.
+    by_hand = 40 * 12 * (7 * 2 + 3) + 40 * (5 * 2 + 2) + 7 * 3
+    assert work(some, source).flops == pytest.approx(two * by_hand)
+    size = 7 * 3 * (16 + 8)
+    planned = known(some, source)
+    assert planned.seconds(some) == pytest.approx((2 + 0.25) * size / 200e6)
+    weights = 4 * (TINY_PARAMETERS - 3)
+    assert planned.written(some) == {"generated images": 0.25 * size, "training states": 4 * weights}
+
+
+def test_a_selection_by_chance_only_copies_and_of_a_set_of_unknown_size_the_pool_counts_as_empty():
+    some = selection(by="chance")
+    source = replace(pool(), outputs=some.inputs[1:])
+    assert work(some, source) is None
+    assert disk([some], known(some, source)) == {"generated images": 0.25 * 7 * 3 * (16 + 8)}
+    unknown = replace(published(archives=[{"file": "a.npz"}], per_class=None), outputs=some.inputs[1:])
+    assert known(some, unknown).seconds(some) == 0
+    some = selection(**BY_REALNESS)
+    assert work(some, unknown).flops == pytest.approx((TINY_FLOPS - 4) * (40 * 12 * 17 + 40 * 12))
+
+
 def test_a_density_takes_the_time_and_the_bytes_of_the_images_that_it_is_fitted_to():
     fit = pool(rule="fit_generator")
     assert work(fit) is None and known(fit).seconds(fit) == pytest.approx(100 * 16 / 20e6)

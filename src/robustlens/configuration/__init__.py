@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robustlens.configuration import checking, cohorts, references, sample_sets
+from robustlens.configuration import checking, cohorts, references, sample_sets, selected
 from robustlens.configuration.facts import (
     CATALOGUE,
     CHECKSUMS,
@@ -35,6 +35,8 @@ from robustlens.configuration.facts import (
     sample_set_archives,
     sample_set_download,
     seen,
+    selected_pools,
+    selection_spec,
     shape,
     suite_attacks,
     title,
@@ -77,6 +79,8 @@ __all__ = [
     "sample_set_archives",
     "sample_set_download",
     "seen",
+    "selected_pools",
+    "selection_spec",
     "shape",
     "suite_attacks",
     "title",
@@ -110,4 +114,5 @@ def load(
     runs = cohorts.trained(config)
     checking.check_trainings(config, expected, runs)
     sample_sets.check(config, runs)
+    selected.check(config, runs)
     return config

@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 
-from robustlens.configuration import sample_sets
+from robustlens.configuration import sample_sets, selected
 from robustlens.configuration.facts import (
     OF_ARCHITECTURE,
     OF_ATTACK,
@@ -214,13 +214,19 @@ def _resolve_certification(config: Config, name: str, where: str) -> None:
 
 
 def _resolve_generator(name: str, generator: Config) -> None:
-    """Of a family, which is fitted, or a published sample set."""
+    """Of a family, which is fitted, a published sample set, or a selection from another one."""
+    if "selected" in generator:
+        selected.check_form(name, generator)
+        if "architecture" in generator["selected"]:
+            where = f"config.generators.{name}.selected.architecture"
+            _resolve_architecture(generator["selected"]["architecture"], where)
+        return
     if "sample_set" in generator:
         sample_sets.check_form(name, generator)
         return
     for key in ("family", "per_class"):
         if generator.get(key) is None:
-            other = ", or `sample_set` for published images" if key == "family" else ""
+            other = ", or `sample_set` for published images, or `selected`" if key == "family" else ""
             raise RobustlensError(f"config.generators.{name}: {key!r} is a required property{other}")
     _resolve_family("generators", generator, f"config.generators.{name}", OF_GENERATOR)
 

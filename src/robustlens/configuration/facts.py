@@ -7,7 +7,7 @@ from pathlib import Path
 from robustlens.configuration.reading import Config, merge, read_yaml, without_nulls
 from robustlens.errors import RobustlensError
 from robustlens.generation import inception_weights
-from robustlens.parameters import component, nearest
+from robustlens.parameters import component, fraction, nearest
 from robustlens.training.optional import other_runs
 
 CATALOGUE = Path(__file__).parent.parent / "data" / "catalogue"
@@ -25,6 +25,9 @@ OF_ATTACK = ("family", "label")
 OF_CORRECTION = ("family", "label")
 OF_GENERATOR = ("family", "per_class", "seed", "labelled_by", "label")
 OF_CERTIFICATION = ("family", "images", "shards", "checkpoint", "label")
+OF_SELECTED = ("from", "share", "by")  # of `selected`, whatever it selects by
+BY_REALNESS = "realness"
+DISCRIMINATOR_DEFAULTS = ("learning_rate", "attack_steps", "validation_steps")
 
 
 @cache
@@ -99,7 +102,7 @@ def needed(config: Config, recipe: str) -> list[str]:
 def labelling(config: Config, dataset: str, recipe: str) -> list[tuple[str, str]]:
     """(dataset, recipe) of the runs that label the generated images that a recipe's runs train on."""
     mix = config["recipes"][recipe].get("mix")
-    by = config["generators"][mix["generator"]].get("labelled_by") if mix else None
+    by = config["generators"][image_source(config, mix["generator"])].get("labelled_by") if mix else None
     found = [by["recipe"]] if by else []
     for name in found:  # grows
         found += [other for other in needed(config, name) if other not in found]
@@ -293,6 +296,37 @@ def import_spec(config: Config, dataset: str, generator: str) -> Config:
         "per_class": chosen["per_class"],
         "seed": chosen["seed"],
     }
+
+
+# Selected images ------------------------------------------------------------------------------------------------------
+
+
+def selected_pools(config: Config) -> list[str]:
+    """The generators whose images are some of those of another one."""
+    return [name for name, generator in config["generators"].items() if "selected" in generator]
+
+
+def image_source(config: Config, generator: str) -> str:
+    """The generator that the images of this one are from: itself, or that from whose images they are selected."""
+    return config["generators"][generator].get("selected", {}).get("from", generator)
+
+
+def selection_spec(config: Config, dataset: str, generator: str) -> Config:
+    """All that defines the pool of selected images on a prepared dataset."""
+    chosen = config["generators"][generator]
+    selected = chosen["selected"]
+    spec = {"dataset": dataset, "generator": generator, "seed": chosen["seed"]}
+    spec |= {key: selected[key] for key in OF_SELECTED}
+    if selected["by"] == BY_REALNESS:
+        spec |= {"architecture": selected["architecture"], "discriminator": discriminator(selected)}
+    return spec
+
+
+def discriminator(selected: Config) -> Config:
+    """The parameters of the discriminator of a selection by realness, as far as the configuration has them: it is
+    trained at one radius, with one number of steps."""
+    settings = {key: selected[key] for key in ("norm", "batch_size", *DISCRIMINATOR_DEFAULTS) if key in selected}
+    return settings | {"epsilons": [0, fraction(selected["epsilon"])], "steps": [selected["steps"]]}
 
 
 # Datasets -------------------------------------------------------------------------------------------------------------

@@ -80,6 +80,7 @@ def check(config: Config) -> None:
         _check_recipe(config, name, recipe)
     for name, generator in config["generators"].items():
         _check_labels(config, name, generator)
+        _check_source(config, name, generator)
     for name, dataset in config["datasets"].items():
         _check_dataset(config, name, dataset)
     _check_texts(config)
@@ -145,6 +146,15 @@ def _check_labels(config: Config, name: str, generator: Config) -> None:
             raise RobustlensError(
                 f"{where}.labelled_by.recipe: {other} trains on generated images itself; name one that does not"
             )
+
+
+def _check_source(config: Config, name: str, generator: Config) -> None:
+    """Images are selected from those of a generator that has images of its own."""
+    source = facts.image_source(config, name)
+    where = f"config.generators.{name}.selected.from"
+    known([source], config["generators"], "generator", where)
+    if "selected" in generator and "selected" in config["generators"][source]:
+        raise RobustlensError(f"{where}: {source} is selected itself; name a generator that is fitted or published")
 
 
 def _check_networks(name: str, recipe: Config) -> None:

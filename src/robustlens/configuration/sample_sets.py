@@ -74,7 +74,8 @@ def check(config: Config, runs: Iterable[tuple[str, str]]) -> None:
                 "already; choose another name"
             )
     for dataset, recipe in runs:
-        generator = config["recipes"][recipe].get("mix", {}).get("generator")
+        mix = config["recipes"][recipe].get("mix")
+        generator = facts.image_source(config, mix["generator"]) if mix else None
         if generator in facts.published_sets(config):
             _check_use(config, generator, dataset)
 

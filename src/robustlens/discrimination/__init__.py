@@ -3,7 +3,7 @@ discrimination curve (ARC) of Sehwag et al. 2022, "Robust Learning Meets Generat
 images by what such a discriminator says of them.
 
 `sides` splits real and generated images, `discriminator` trains discriminators, `accuracy` attacks them, `curve`
-measures the curve, `area` what lies below it, and `selection` chooses images.
+measures the curve, `area` what lies below it, `pool_scores` judges the images of a pool, and `selection` chooses some.
 
 The text of the paper was not at hand: discriminators, radii and shares are ours. Numbers are comparable among
 generators that were measured alike, and not with published ones.

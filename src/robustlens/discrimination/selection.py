@@ -15,8 +15,8 @@ from robustlens.training.images import Images
 def realness(model: nn.Module, images: Images) -> np.ndarray:
     """The probability of being real that a discriminator gives each image, float64 (N,), in their order.
 
-    model: in eval mode, logits (B, 2). It should not have been trained on these images: it has learnt of each that it
-    is generated.
+    model: in eval mode, logits (B, 2). Of images that it was trained on it has learnt that they are generated: only the
+    scores of such images, or only those of others, can be compared with one another.
     """
     scores = []
     for where in torch.arange(len(images), device=images.device).split(TOGETHER):

@@ -197,6 +197,8 @@ JUDGED = {
     "ddpm-alone": (50, 48, None),
     "port-ddpm": (70, 40, 0.80),
     "port-ddpm-0-6": (66, 44, None),
+    "port-ddpm-top": (68, 44, None),
+    "port-ddpm-any": (60, 52, None),
     "port-full": (60, 46, 0.85),
     "port-mixture": (55, 52, 0.90),
     "port-diagonal": (48, 56, 0.95),
