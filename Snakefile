@@ -41,6 +41,7 @@ CONFIG = checked_configuration(ENTRIES)
 or_exit(arithmetic.prepare, CONFIG["arithmetic"])
 shell.prefix(arithmetic.shell_prefix(CONFIG["arithmetic"]))
 DOWNLOADS = configuration.downloads(CONFIG)
+CERTIFICATION_PARTS = configuration.certification_parts(CONFIG)
 SELECTION = selection()
 check_results_folder()
 name_former_results()
@@ -67,6 +68,7 @@ include: "rules/selection.smk"
 include: "rules/train.smk"
 include: "rules/correct.smk"
 include: "rules/evaluate.smk"
+include: "rules/certify.smk"
 include: "rules/generate.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"

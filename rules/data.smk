@@ -5,6 +5,7 @@
 # The archives are not outputs: Snakemake deletes outputs before a job starts, and a user may have put them there by hand.
 # Datasets with the same images, such as two protocols on CIFAR-10, share what is prepared under the first one's name.
 
+FILES["dataset"] = Kind("data/{prepared}/sheet.json")  # its arrays lie beside it
 PLANNED["download"] = "robustlens.planning.stages.download"
 PLANNED["prepare_data"] = "robustlens.planning.stages.prepare_data"
 

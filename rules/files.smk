@@ -90,6 +90,18 @@ def evaluated_checkpoints(wildcards):
     return [f"{run_folder(wildcards)}/{file}.safetensors" for file in dict.fromkeys(file for _, file in found)]
 
 
+def certified_weights(wildcards):
+    name, *_ = CERTIFICATION_PARTS[wildcards.part]
+    return f"{run_folder(wildcards)}/{configuration.certified_checkpoint(CONFIG, wildcards.recipe, name)}.safetensors"
+
+
+def certified_parts(wildcards):
+    """The tables of the jobs that share the images."""
+    folder = f"results/{wildcards.scale}/certified/{wildcards.dataset}/{wildcards.recipe}/seed{wildcards.seed}"
+    parts = [part for part, (name, *_) in CERTIFICATION_PARTS.items() if name == wildcards.certification]
+    return [f"{folder}/{part}.parquet" for part in parts]
+
+
 def evaluation_index(wildcards):
     folder = f"results/{CONFIG['scale']}/evaluations/{wildcards.dataset}/{wildcards.recipe}/seed{wildcards.seed}"
     return f"{folder}/{wildcards.threat}/{wildcards.suite}.json"

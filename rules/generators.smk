@@ -39,6 +39,7 @@ rule fit_generator:
 # REQUIRED INPUTS   the fitted generator and, for one without classes, the weights of the run that labels its images
 # OUTPUTS           results/<scale>/generators/<dataset>/<generator>/{images,labels}.npy
 
+FILES["pool"] = Kind("generators/{prepared}/{generator}/images.npy")  # its labels lie beside it
 PLANNED["generate_pool"] = "robustlens.planning.stages.generate_pool"
 
 

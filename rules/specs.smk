@@ -87,6 +87,12 @@ def evaluate_spec(wildcards):
     return job_spec("evaluate", **found)
 
 
+def certify_spec(wildcards):
+    found = specs.certified(CONFIG, wildcards)
+    family = component_module("certification", found["certification"]["family"])
+    return job_spec("certify", *architecture_modules(found["architecture"]), family, **found)
+
+
 def fit_spec(wildcards):
     spec = or_exit(configuration.fit_spec, CONFIG, wildcards.dataset, wildcards.generator)
     return job_spec("fit_generator", component_module("generators", spec["generator"]["family"]), **spec)

@@ -19,6 +19,7 @@ GROUPS = {
     "models": "Architectures, for `architecture.family`",
     "generators": "Generators, for `generators.<name>.family`",
     "corrections": "Corrections of the last layer, for `corrections.<name>.family`",
+    "certification": "Certifications, for `certifications.<name>.family`",
     "observers": "Observers, for `recipes.<name>.observers`",
     "data": "Dataset readers, for `datasets.<name>.reader`",
 }
@@ -64,8 +65,8 @@ How one mapping is merged over another:
 * A suite whose `attacks` are replaced by a list without some of them loses their `samples` and `best_only`, too.
 
 The files of this repository may not contradict one another: where two of them define the same threat, recipe, attack,
-generator, dataset, model or suite, the definitions must be equal, and a study's file mentions no other study. A key
-that occurs twice in one mapping is an error.
+generator, certification, dataset, model or suite, the definitions must be equal, and a study's file mentions no other
+study. A key that occurs twice in one mapping is an error.
 
 ## Keys
 

@@ -46,3 +46,12 @@ def read_areas(files: Iterable[Path]) -> pd.DataFrame:
         areas(rows).assign(**dict(zip(of_run, run, strict=True))) for run, rows in curves.groupby(of_run, sort=False)
     ]
     return pd.concat(found, ignore_index=True)
+
+
+def with_certificates(certified: pd.DataFrame, radius: float) -> pd.DataFrame:
+    """The rows of `analysis.certified.read_certified` with their points: 100 where the certificate is of the label and
+    has at least that radius, else 0."""
+    if certified.empty:
+        return certified.assign(points=[])
+    right = certified["correct"] & (certified["radius"] >= radius)
+    return certified.assign(points=100.0 * right)

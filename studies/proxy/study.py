@@ -3,16 +3,22 @@
 `python -m pytest tests/studies` holds these declarations against the functions that they name.
 """
 
-from robustlens.study.declaration import Claims, Cohort, Figure, Files, Study, Table
+from robustlens.study.declaration import Claims, Cohort, Figure, Files, Published, Study, Table
 from robustlens.study.general import autoattack, differences, robustness
 
 COHORTS = {
     "main": Cohort("Real images alone, generated ones alone, and both.", suite="selected-autoattack"),
     "proxies": Cohort("The same with other generators.", suite="selected", beside="main"),
     "weights": Cohort("Other weights of the real images.", suite="selected", beside="main"),
-    "variants": Cohort("Fewer images, other labels, another loss.", suite="selected", beside="main"),
+    "sizes": Cohort("Fewer generated images.", suite="selected", beside="main"),
+    "variants": Cohort("Other labels, another loss.", suite="selected", beside="main"),
+    "certified": Cohort("Trained for randomised smoothing.", certification="smoothed"),
     "selection": Cohort("Half of the generated images: the most real ones, or any.", suite="selected", beside="main"),
     "other-norm": Cohort("In the other norm.", suite="selected"),
+    "wide": Cohort("On larger networks.", suite="selected-autoattack"),
+    "many-classes": Cohort("On a hundred classes, with fewer images of each.", suite="selected-autoattack"),
+    "thousand-classes": Cohort("On a thousand classes, with fewer still.", suite="selected-autoattack"),
+    "few-classes": Cohort("On classes that are too few for AutoAttack.", suite="few-classes"),
 }
 
 
@@ -21,7 +27,13 @@ def mixes(recipe) -> bool:
     return recipe.get("mix", {}).get("gamma", 0) > 0
 
 
-EVERYTHING = Files("evaluations", *COHORTS)
+EVALUATED = [name for name, cohort in COHORTS.items() if cohort.suite]
+EVERYTHING = Files("evaluations", *EVALUATED)
+WEIGHTS = (Files("evaluations", "main", "many-classes"), Files("evaluations", "weights"))
+SIZES = (Files("evaluations", "main"), Files("evaluations", "sizes"))
+HISTORIES = (Files("history", "main", "many-classes"), Files("history", "weights"))
+CERTIFIED = Files("certified", "certified")
+WITH_POOLS = ("main", "proxies", "many-classes", "thousand-classes", "few-classes")
 CLOSENESS = Files("closeness", "main", "proxies", where=mixes, first_seed=True)
 CURVES = Files("discrimination", "main", "proxies", where=mixes, first_seed=True)
 
@@ -30,7 +42,7 @@ STUDY = Study(
     paper="the paper on proxy distributions",
     cohorts=COHORTS,
     tables=[
-        robustness(EVERYTHING),
+        robustness(EVERYTHING, published=True),
         differences(EVERYTHING, baseline="sat-twice"),
         autoattack(Files("evaluations", "main")),
         Table(
@@ -44,8 +56,54 @@ STUDY = Study(
             uses=("attacks",),
             baseline="sat-twice",
         ),
+        Table(
+            "weights",
+            "Accuracy against the weight of the real images",
+            {"evaluations": WEIGHTS, "history": HISTORIES},
+            uses=("attacks", "changes", "mix"),
+        ),
+        Table(
+            "sizes",
+            "Accuracy against the number of generated images",
+            {"evaluations": SIZES},
+            uses=("attacks", "changes", "mix"),
+        ),
+        Table(
+            "rankings",
+            "What ranks generators as their images help",
+            {
+                "evaluations": Files("evaluations", "main", "proxies"),
+                "closeness": CLOSENESS,
+                "discrimination": CURVES,
+            },
+            uses=("attacks",),
+            baseline="sat-twice",
+        ),
+        Table("transfer", "Both sides of the transfer bound", {"closeness": CLOSENESS}),
+        Table("certified", "Certified accuracy", {"certified": CERTIFIED}, baseline="smoothing-twice"),
     ],
     figures=[
+        Figure(
+            "weights",
+            "Accuracy against the weight of the real images",
+            {"evaluations": WEIGHTS, "published": Published()},
+            per=("dataset",),
+            uses=("attacks", "changes", "mix"),
+        ),
+        Figure(
+            "sizes",
+            "Accuracy against the number of generated images",
+            {"evaluations": SIZES},
+            per=("dataset",),
+            uses=("attacks", "changes", "mix"),
+        ),
+        Figure(
+            "samples",
+            "Generated images and the training images nearest to them",
+            {"pools": Files("pool", *WITH_POOLS), "data": Files("dataset", *WITH_POOLS)},
+            per=("dataset",),
+            uses=("mix",),
+        ),
         Figure(
             "discrimination",
             "How often real and generated images are told apart",
@@ -53,7 +111,8 @@ STUDY = Study(
             per=("dataset",),
             uses=("colours",),
         ),
-        Figure("bound", "The transfer bound", {"closeness": CLOSENESS}, per=("dataset",), uses=("colours",)),
+        Figure("certified", "Certified accuracy", {"certified": CERTIFIED}, per=("dataset",), uses=("colours",)),
+        Figure("bound", "The transfer bound", {"closeness": CLOSENESS}, per=("dataset",)),
     ],
     claims=Claims(
         "Judge the claims of the paper on proxy distributions",
@@ -62,6 +121,7 @@ STUDY = Study(
             "history": Files("history", "main", "weights"),
             "closeness": CLOSENESS,
             "discrimination": CURVES,
+            "certified": CERTIFIED,
         },
     ),
 )

@@ -16,11 +16,13 @@ FULL = Context(
     {
         "sat": Recipe("SAT", "#D55E00", "o", threats={"digits": "linf-3-16"}),
         "sat-no-high": Recipe("without high-energy images", changes="sat", leaves_out=True),
+        "port": Recipe("PORT", mix={"generator": "ddpm", "label": "DDPM", "per_class": 9, "fit": "ddpm", "gamma": 0.4}),
         "sat-wide": Recipe("wide SAT", architectures={"digits": {"family": "wide-resnet", "depth": 28}}),
     },
     {"pgd20": "PGD-20"},
     {"linf-3-16": {"norm": "linf", "epsilon": "3/16", "step_size": "3/64"}},
     {"digits": {"family": "resnet", "blocks": [1, 1], "width": 8, "block": "basic"}},
+    {"smoothing": "Smoothing"},
     baseline="sat",
     uses=USES,
 )
@@ -47,6 +49,7 @@ def test_what_is_not_listed_keeps_its_identifier_and_is_black():
     assert (FULL.dataset_title("stl10"), FULL.recipe_label("mart"), FULL.attack_label("cw")) == ("stl10", "mart", "cw")
     assert (FULL.colour("mart"), FULL.marker("mart")) == (BLACK, "*")
     assert (FULL.colour("sat-no-high"), FULL.marker("sat-no-high")) == (BLACK, "*")
+    assert FULL.mix("mart") == FULL.mix("sat") == {}
 
 
 def test_a_recipe_without_an_architecture_of_its_own_has_that_of_the_dataset():
@@ -58,15 +61,17 @@ def test_a_recipe_without_an_architecture_of_its_own_has_that_of_the_dataset():
 
 ASKED = {
     "attacks": lambda context: context.attack_label("pgd20"),
+    "certifications": lambda context: context.certification_label("smoothing"),
     "changes": lambda context: context.changes("sat-no-high"),
     "colours": lambda context: context.colour("sat"),
     "markers": lambda context: context.marker("sat"),
+    "mix": lambda context: context.mix("port")["label"],
 }
 
 
 @pytest.mark.parametrize("what", USES)
 def test_a_builder_that_is_not_told_of_something_gets_no_default_in_its_place(what):
-    assert ASKED[what](FULL) in ("PGD-20", "sat", "#D55E00", "o")
+    assert ASKED[what](FULL) in ("PGD-20", "Smoothing", "sat", "#D55E00", "o", "DDPM")
     others = tuple(name for name in USES if name != what)
     with pytest.raises(RobustlensError, match=rf"studies/energy/study\.py: plane-digits-sat .* `uses=\('{what}',\)`"):
         ASKED[what](replace(FULL, uses=others))

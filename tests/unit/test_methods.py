@@ -33,6 +33,7 @@ from robustlens.methods.off_centre_sat import OffCentreSAT
 from robustlens.methods.sat import SAT
 from robustlens.methods.score import Score
 from robustlens.methods.shared_lbgat import SharedLbgat
+from robustlens.methods.smoothing import Smoothing
 from robustlens.methods.standard import Standard
 from robustlens.methods.trades import Trades
 from robustlens.methods.weat import Weat
@@ -285,6 +286,9 @@ CASES = [
     Case("score, an image clipped", Score(clip=0.7), lambda z, a, y, w: score(z, a, y, 0.7)),
     Case("score on trades", Score("trades", clip=0.3), lambda z, a, y, w: score(z, a, y, 0.3, 6)),
     Case("score on trades, clipped", Score("trades", 0.5, 0.5), lambda z, a, y, w: score(z, a, y, 0.5, 0.5)),
+    Case("smoothing", Smoothing(), lambda z, a, y, w: cross_entropy(z, y) + 6 * kl(z, a)),
+    Case("smoothing, beta 0.5", Smoothing(beta=0.5), lambda z, a, y, w: cross_entropy(z, y) + 0.5 * kl(z, a)),
+    Case("smoothing, on noise", Smoothing("noise"), lambda z, a, y, w: cross_entropy(a, y)),
     Case("shared lbgat", SharedLbgat(), lambda z, a, y, w: cross_entropy(z, y) + squared(z, a) / CLASSES),
     Case("cfa, fat", Cfa(base="fat"), lambda z, a, y, w: cross_entropy(a, y), memory={"beta": BETAS}),
     Case("cfa, sat", Cfa(base="sat"), lambda z, a, y, w: cross_entropy(a, y), memory={"beta": BETAS}),
@@ -346,6 +350,7 @@ def test_forwards_are_one_per_kind_of_image_natural_first():
         He("trades"),
         Fat("trades"),
         Fat("mart"),
+        Smoothing(),
     ):
         assert run(method, 1)[1].calls == [natural, adversarial]
     for method in (
@@ -358,6 +363,7 @@ def test_forwards_are_one_per_kind_of_image_natural_first():
         He(),
         Fat(),
         Score(),
+        Smoothing("noise"),
     ):
         assert run(method, 1)[1].calls == [adversarial]
     for method in (Score("trades"), SharedLbgat()):

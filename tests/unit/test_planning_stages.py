@@ -249,6 +249,24 @@ def test_a_correction_costs_an_attack_and_two_predictions_per_strength_and_the_a
     assert known(chosen).written(chosen) == {"weights of runs": 2 * 4 * TINY_PARAMETERS}
 
 
+@pytest.mark.parametrize(("shards", "blocks"), [(1, [8, 8, 4]), (2, [8, 4]), (3, [8])])
+def test_a_certification_costs_all_draws_of_its_images(shards, blocks):
+    """20 of the 30 test images in blocks of 8: the draws of 10 batches of 24, rounded up."""
+    own = {"family": "smoothing", "parameters": {"sigma": 1.0, "first_draws": 10, "draws": 20}}
+    spec = {"architecture": TINY, "certification": own, "images": 20, "batch_size": 24, "shard": 1, "shards": shards}
+    found = work(job("certify", spec))
+    assert found.flops == pytest.approx(TINY_FLOPS * 30 * sum(blocks))
+    (calls,) = found.calls
+    assert calls.forwards == sum(-(-30 * images // 24) for images in blocks)
+    assert calls.gradients == calls.trained == 0
+
+
+def test_a_job_without_images_costs_nothing():
+    own = {"family": "smoothing", "parameters": {"sigma": 1.0}}
+    spec = {"architecture": TINY, "certification": own, "images": 1, "batch_size": 24, "shard": 2, "shards": 2}
+    assert work(job("certify", spec)).flops == 0
+
+
 def test_energies_of_the_training_images_cost_a_pass_each():
     assert work(job("measure_energies", {"architecture": TINY, "batch_size": 8})).flops == pytest.approx(
         TINY_FLOPS * 100

@@ -12,7 +12,10 @@ KINDS = {
     "history": Kind("runs/{dataset}/{recipe}/seed{seed}/history.parquet"),
     "evaluations": Kind("evaluations/{dataset}/{recipe}/seed{seed}/{threat}/{suite}.json", models=True),
     "real": Kind("generation/{dataset}/real.json"),
+    "pool": Kind("generators/{prepared}/{generator}/images.npy"),
+    "sheet": Kind("data/{prepared}/sheet.json"),
     "measured": Kind("energies/{dataset}/{recipe}/seed{seed}/measured.parquet"),
+    "certified": Kind("certified/{dataset}/{recipe}/seed{seed}/{certification}.parquet", models=True),
 }
 CONFIG = {
     "scale": "small",
@@ -31,6 +34,7 @@ CONFIG = {
     "models": {"wang": {"dataset": "digits", "title": "Wang et al.", "architecture": {"width": 1}}},
     "attacks": {"clean": {"family": "clean"}, "pgd": {"family": "pgd", "label": "PGD"}, "cw": {"family": "cw"}},
     "suites": {"robustness": {"attacks": ["clean", "pgd"]}, "other": {"attacks": ["cw"]}},
+    "certifications": {"near": {"family": "smoothing", "label": "Near"}, "far": {"family": "smoothing"}},
     "studies": {
         "mine": {
             "cohorts": {
@@ -119,6 +123,51 @@ def test_through_a_setting_leads_to_the_recipe_that_it_names_and_to_none_without
 
 def test_files_of_a_dataset_come_once():
     assert files("real", "main") == ["generation/digits/real.json", "generation/twins/real.json"]
+
+
+def with_generators() -> dict:
+    """With recipes that mix in generated images, and a dataset of other images than the two others have."""
+    config = copy.deepcopy(CONFIG)
+    config["generators"] = {
+        "kde": {"family": "kde", "per_class": 800, "label": "Kernel density"},
+        "kde-20": {"family": "kde", "per_class": 20},
+        "edm": {"sample_set": {"layout": "npz"}},
+    }
+    config["recipes"]["port"] = {"method": "sat", "mix": {"generator": "kde", "gamma": 0.4, "ratio": 1.0}}
+    config["recipes"]["alone"] = {"method": "sat", "mix": {"generator": "kde", "gamma": 0, "ratio": 1.0}}
+    config["recipes"]["few"] = {"method": "sat", "mix": {"generator": "kde-20", "gamma": 0.4}}
+    config["recipes"]["published"] = {"method": "sat", "mix": {"generator": "edm", "gamma": 0.4}}
+    config["datasets"]["svhn"] = config["datasets"]["digits"] | {"reader": {"family": "svhn"}}
+    main = config["studies"]["mine"]["cohorts"]["main"]
+    main["recipes"] += ["port", "alone", "few", "published"]
+    main["datasets"] += ["svhn"]
+    return config
+
+
+def test_files_of_generated_and_of_prepared_images_come_once_for_all_runs_that_share_them():
+    """`twins` has the images of `digits`; `sat`, `trades` and the third-party model have no generated images."""
+    declared = [table(x=Files("pool", "main"), y=Files("sheet", "main")), table("none", x=Files("pool", "subsets"))]
+    chosen = Selection(with_generators(), selection(declared).studies, KINDS)
+    found = chosen.tables("mine")["t"].files
+    pools = [
+        f"generators/{dataset}/{name}/images.npy" for dataset in ("digits", "svhn") for name in ("kde", "kde-20", "edm")
+    ]
+    assert found["x"] == [f"results/small/{path}" for path in pools]
+    assert found["y"] == [f"results/small/data/{dataset}/sheet.json" for dataset in ("digits", "svhn")]
+    assert "none" not in chosen.tables("mine")  # no run of this cohort has generated images
+
+
+def test_a_builder_is_told_of_generated_images_where_it_says_that_it_uses_them():
+    inputs = {"x": Files("evaluations", "main")}
+    declared = [Table("told", "T", inputs, uses=("mix",)), Table("bare", "T", inputs)]
+    chosen = Selection(with_generators(), selection(declared).studies, KINDS)
+    told, bare = (chosen.context(chosen.tables("mine")[name]) for name in ("told", "bare"))
+    kde = {"generator": "kde", "label": "Kernel density", "per_class": 800, "fit": "kde"}
+    assert told.mix("port") == kde | {"gamma": 0.4} and told.mix("alone") == kde | {"gamma": 0}
+    assert told.mix("few") == {"generator": "kde-20", "label": "kde-20", "per_class": 20, "fit": "kde", "gamma": 0.4}
+    of_set = {"generator": "edm", "label": "edm", "per_class": None, "fit": "edm", "gamma": 0.4}
+    assert told.mix("published") == of_set and told.mix("sat") == told.mix("wang") == {}
+    assert all(recipe.mix == {} for recipe in bare.recipes.values())
 
 
 def test_a_table_is_made_only_where_every_input_has_files_or_is_optional():
@@ -295,6 +344,33 @@ def test_a_builder_is_told_only_what_its_declaration_says_that_it_uses():
     assert changed.context(changed.tables("mine")["bare"]).to_json() == bare.to_json()
     drawn = changed.context(changed.figures("mine")["f"])
     assert drawn.colour("fewer") == "#123456" and drawn.recipes["fewer"].marker == figure.recipes["fewer"].marker
+
+
+def certified_by(**cohorts: dict) -> dict:
+    """The configuration where the study has these cohorts, of one run each."""
+    return {**CONFIG, "studies": {"mine": {"cohorts": {name: cohort("sat", **own) for name, own in cohorts.items()}}}}
+
+
+def test_the_certified_files_of_a_cohort_are_those_of_its_certification():
+    inputs = {"x": Files("certified", "main", "subsets"), "y": Files("history", "main", "subsets")}
+    study = selection([Table("t", "T", inputs, uses=("certifications",)), Table("bare", "T", inputs)]).studies["mine"]
+    config = certified_by(main={"certification": "near", "models": ["wang"]}, subsets={"certification": "far"})
+    chosen = Selection(config, {"mine": study}, KINDS)
+    chosen.check()
+    item = chosen.tables("mine")["t"]
+    assert item.files["x"] == [
+        "results/small/certified/digits/sat/seed0/near.parquet",
+        "results/small/certified/digits/wang/seed0/near.parquet",
+        "results/small/certified/digits/sat/seed0/far.parquet",
+    ]
+    assert item.files["y"] == ["results/small/runs/digits/sat/seed0/history.parquet"]  # one run, certified twice
+    assert chosen.context(item).certifications == {"near": "Near", "far": "far"}
+    assert chosen.context(chosen.tables("mine")["bare"]).certifications == {}
+    one = Selection(certified_by(main={}), {"mine": study}, KINDS)
+    with pytest.raises(
+        RobustlensError, match=r"^config\.studies\.mine\.cohorts\.main: 'certification' is missing; add it$"
+    ):
+        one.check()
 
 
 def test_a_third_party_model_goes_by_its_title():

@@ -12,16 +12,18 @@ from robustlens.configuration import sample_sets, selected
 from robustlens.configuration.facts import (
     OF_ARCHITECTURE,
     OF_ATTACK,
+    OF_CERTIFICATION,
     OF_CORRECTION,
     OF_GENERATOR,
     OF_RECIPE,
     architecture,
+    certification,
     smallest_side,
     training,
 )
 from robustlens.configuration.reading import Config
 from robustlens.errors import RobustlensError
-from robustlens.parameters import component, nearest, resolve
+from robustlens.parameters import component, create, names, nearest, resolve
 
 
 def check(config: Config, schema: Config) -> None:
@@ -185,6 +187,8 @@ def _resolve_components(config: Config) -> None:
         _resolve_discrimination(config["discrimination"], "config.discrimination")
     for name, correction in config["corrections"].items():
         _resolve_family("corrections", correction, f"config.corrections.{name}", OF_CORRECTION)
+    for name in config["certifications"]:
+        _resolve_certification(config, name, f"config.certifications.{name}")
     for name, dataset in config["datasets"].items():
         _resolve_family("data", dataset["reader"], f"config.datasets.{name}.reader")
         _resolve_architecture(dataset["architecture"], f"config.datasets.{name}.architecture")
@@ -192,6 +196,21 @@ def _resolve_components(config: Config) -> None:
             _resolve_sampler(dataset["generation"], f"config.datasets.{name}.generation")
     for name, model in config["models"].items():
         _resolve_architecture(model["architecture"], f"config.models.{name}.architecture")
+
+
+def _resolve_certification(config: Config, name: str, where: str) -> None:
+    own = config["certifications"][name]
+    if own["family"] not in names("certification"):
+        hint = nearest(own["family"], names("certification"))
+        raise RobustlensError(f"{where}.family: unknown certification {own['family']!r}{hint}")
+    _resolve_family("certification", own, where, OF_CERTIFICATION)
+    chosen = certification(config, name)
+    try:
+        create("certification", chosen["family"], chosen["parameters"])
+    except RobustlensError as error:
+        raise RobustlensError(f"{where}: {error}") from error
+    if own["shards"] > own.get("images", own["shards"]):
+        raise RobustlensError(f"{where}.shards: {own['shards']} jobs for {own['images']} images; lower it")
 
 
 def _resolve_generator(name: str, generator: Config) -> None:

@@ -15,8 +15,8 @@ GENERAL_SUITE = "robustness"
 
 
 def complete(config: Config, studies: Mapping[str, Study]) -> None:
-    """Fill in datasets, recipes, seeds, models and, where it has one, the suite of every cohort. Cohorts without runs
-    are gone afterwards.
+    """Fill in datasets, recipes, seeds, models and, where it has them, the suite and the certification of every cohort.
+    Cohorts without runs are gone afterwards.
 
     studies: the declared ones by name; the cohorts of any other study have free names. Raises RobustlensError with the
     place of the first problem.
@@ -49,7 +49,7 @@ def _complete_study(config: Config, name: str, study: Config, studies: Mapping[s
         raise RobustlensError(f"{where}: it has no cohorts{hint}")
     if declared:
         known(study["cohorts"], declared.cohorts, "cohort", f"{where}.cohorts")
-        _refuse_evaluation(study["cohorts"], declared, where)
+    _refuse_unused(study["cohorts"], declared, where)
     declarations = declared.cohorts if declared else dict.fromkeys(study["cohorts"], _general(config))
     cohorts = {}
     for key, cohort in study["cohorts"].items():
@@ -66,12 +66,16 @@ def _complete_study(config: Config, name: str, study: Config, studies: Mapping[s
     _check_models(config, study, where)
 
 
-def _refuse_evaluation(cohorts: Config, declared: Study, where: str) -> None:
-    """Of cohorts that the study does not evaluate nothing would come of a suite or of a threat."""
+def _refuse_unused(cohorts: Config, declared: Study | None, where: str) -> None:
+    """Of cohorts that the study does not evaluate nothing would come of a suite or of a threat, and of those that it
+    does not certify nothing of a certification. A study without a folder has tables of evaluations alone."""
     for name, cohort in cohorts.items():
-        for key in ("suite", "threat"):
+        for key in ("suite", "threat") if declared else ():
             if key in cohort and declared.cohorts[name].suite is None:
                 raise RobustlensError(f"{where}.cohorts.{name}.{key}: {declared.name} does not evaluate this cohort")
+        if "certification" in cohort and (declared is None or declared.cohorts[name].certification is None):
+            who = declared.name if declared else "a study without a folder"
+            raise RobustlensError(f"{where}.cohorts.{name}.certification: {who} does not certify this cohort")
 
 
 def _general(config: Config) -> Cohort:
@@ -87,15 +91,16 @@ def _filled(config: Config, study: Config, cohort: Config, declared: Cohort, whe
         on = filled["datasets"]
         all_models = [] if declared.beside else study["models"]
         filled["models"] = [model for model in all_models if config["models"][model]["dataset"] in on]
-    if "suite" not in filled and declared.suite is not None:
-        filled["suite"] = declared.suite
+    for key in ("suite", "certification"):
+        if key not in filled and getattr(declared, key) is not None:
+            filled[key] = getattr(declared, key)
     return filled
 
 
 def _check_names(config: Config, cohort: Config, where: str) -> None:
     for key, defined in (("datasets", "dataset"), ("recipes", "recipe"), ("models", "model")):
         known(cohort[key], config[key], defined, f"{where}.{key}")
-    for key, section in (("suite", "suites"), ("threat", "threats")):
+    for key, section in (("suite", "suites"), ("certification", "certifications"), ("threat", "threats")):
         if key in cohort:
             known([cohort[key]], config[section], key, f"{where}.{key}")
     for model in cohort["models"]:

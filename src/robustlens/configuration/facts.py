@@ -13,7 +13,8 @@ from robustlens.training.optional import other_runs
 CATALOGUE = Path(__file__).parent.parent / "data" / "catalogue"
 CHECKSUMS = ("sha256", "sha1", "md5")
 OF_ARCHIVE = ("file", "bytes", *CHECKSUMS, "urls", "by_hand")
-# Keys of recipes, architectures, attacks, corrections and generators that are not their component's parameters.
+# Keys of recipes, architectures, attacks, corrections, generators and certifications that are not parameters of their
+# component.
 OF_RECIPE = (
     *("method", "architecture", "head", "parts", "training", "threat"),
     *("start_from", "given", "mix", "observers", "leave_out"),
@@ -23,6 +24,7 @@ OF_ARCHITECTURE = ("family", "head", "normalisation")
 OF_ATTACK = ("family", "label")
 OF_CORRECTION = ("family", "label")
 OF_GENERATOR = ("family", "per_class", "seed", "labelled_by", "label")
+OF_CERTIFICATION = ("family", "images", "shards", "checkpoint", "label")
 OF_SELECTED = ("from", "share", "by")  # of `selected`, whatever it selects by
 BY_REALNESS = "realness"
 DISCRIMINATOR_DEFAULTS = ("learning_rate", "attack_steps", "validation_steps")
@@ -173,6 +175,29 @@ def corrections(config: Config) -> Config:
 @cache
 def also_deployed(method: str) -> tuple[str, ...]:
     return component("methods", method, "config.recipes").also
+
+
+def certification(config: Config, name: str) -> Config:
+    """The name, the family and the parameters of a certification."""
+    own = config["certifications"][name]
+    parameters = {key: value for key, value in own.items() if key not in OF_CERTIFICATION}
+    return {"name": name, "family": own["family"], "parameters": parameters}
+
+
+def certified_checkpoint(config: Config, recipe: str, name: str) -> str:
+    """Of a run of that recipe, or of a third-party model, which has one."""
+    return "published" if recipe in config["models"] else config["certifications"][name]["checkpoint"]
+
+
+def certification_parts(config: Config) -> dict[str, tuple[str, int, int]]:
+    """The jobs of all certifications: by the name of the table that a job makes, the certification, the job's number
+    from 1, and how many there are. A single job makes the whole table, which is called like the certification."""
+    found = {}
+    for name, own in config["certifications"].items():
+        for number in range(1, own["shards"] + 1):
+            part = name if own["shards"] == 1 else f"{name}.{number}-of-{own['shards']}"
+            found[part] = name, number, own["shards"]
+    return found
 
 
 def suite_attacks(config: Config, suite: Config) -> list[Config]:

@@ -25,7 +25,10 @@ Config = dict[str, Any]
 # What the other keys of a mapping mean depends on the value of these.
 IDENTITIES = ("name", "kind", "family", "method")
 # Entries that two shipped files may only define equally.
-SHARED = ("threats", "recipes", "attacks", "generators", "corrections", "datasets", "models", "suites")
+SHARED = (
+    *("threats", "recipes", "attacks", "generators", "corrections", "certifications"),
+    *("datasets", "models", "suites"),
+)
 
 
 @dataclass(frozen=True)

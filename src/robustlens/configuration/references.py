@@ -256,7 +256,7 @@ def _check_texts(config: Config) -> None:
     """Labels and titles are printed in tables, which LaTeX must be able to."""
     sections = (
         *(("recipes", "label"), ("attacks", "label"), ("generators", "label"), ("corrections", "label")),
-        *(("datasets", "title"), ("models", "title")),
+        *(("certifications", "label"), ("datasets", "title"), ("models", "title")),
     )
     for section, key in sections:
         for name, settings in config[section].items():

@@ -51,6 +51,19 @@ def evaluated(config: Config, names: Any) -> Config:
     }
 
 
+def certified(config: Config, names: Any) -> Config:
+    """names.part: of `certification_parts`."""
+    name, number, shards = facts.certification_parts(config)[names.part]
+    return of_run(config, names) | {
+        "certification": facts.certification(config, name),
+        "images": config["certifications"][name].get("images"),
+        "checkpoint": facts.certified_checkpoint(config, names.recipe, name),
+        "shard": number,
+        "shards": shards,
+        "batch_size": config["datasets"][names.dataset]["evaluation"]["batch_size"],
+    }
+
+
 def sampled(config: Config, names: Any) -> Config:
     settings = config["datasets"][names.dataset]["generation"]
     return of_run(config, names) | {key: settings[key] for key in ("sampler", "per_class", "batch_size")}

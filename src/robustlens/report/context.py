@@ -7,16 +7,19 @@ from typing import Any
 from robustlens.errors import RobustlensError
 
 BLACK = "#000000"
-ORDERED = ("datasets", "recipes", "attacks", "threats", "architectures")
+ORDERED = ("datasets", "recipes", "attacks", "threats", "architectures", "certifications")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A recipe, or a third-party model. colour, marker: as matplotlib takes them. changes: the recipe that it varies.
     leaves_out: whether it trains on fewer images. threats: by dataset, the name of the threat it was trained under.
-    architectures: by dataset, its own where that is another one than the dataset's.
+    architectures: by dataset, its own where that is another one than the dataset's. mix: of one that mixes generated
+    images in: `generator`, its name, `label` and `per_class` (None: all images of a published set), `fit` (generators
+    of one fit differ in how many images they give), and `gamma`, the weight of the real images.
 
-    Builders ask the context for colour, marker and changes, which knows what their declaration says that they use."""
+    Builders ask the context for colour, marker, changes and mix, which knows what their declaration says that they
+    use."""
 
     label: str
     colour: str = BLACK
@@ -25,6 +28,7 @@ class Recipe:
     leaves_out: bool = False
     threats: Mapping[str, str] = field(default_factory=dict)
     architectures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    mix: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,10 @@ class Context:
 
     caveat: what a reader must know of results at this scale; empty where there is nothing to know.
     name: of the table or figure, as its files are called. study: its name. paper: what sentences call its paper, for a
-    ledger. datasets: titles. attacks: labels. threats: norm, epsilon and step size as configured. architectures: of the
-    datasets, where published numbers are compared with. baseline: the recipe that others are compared with. uses: what
-    the declaration says that the builder asks for besides labels and titles (`declaration.USES`).
+    ledger. datasets: titles. attacks, certifications: labels. threats: norm, epsilon and step size as configured.
+    architectures: of the datasets, where published numbers are compared with. baseline: the recipe that others are
+    compared with. uses: what the declaration says that the builder asks for besides labels and titles
+    (`declaration.USES`).
     """
 
     name: str
@@ -47,6 +52,7 @@ class Context:
     attacks: Mapping[str, str] = field(default_factory=dict)
     threats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     architectures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    certifications: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
     uses: tuple[str, ...] = ()
 
@@ -80,6 +86,10 @@ class Context:
         self._check_use("attacks")
         return self.attacks.get(name, name)
 
+    def certification_label(self, name: str) -> str:
+        self._check_use("certifications")
+        return self.certifications.get(name, name)
+
     def changes(self, recipe: str) -> str | None:
         """The recipe that this one varies; None for one that is not listed."""
         self._check_use("changes")
@@ -94,6 +104,12 @@ class Context:
         """For figures that draw many recipes in one panel; with the colour it is the recipe's own."""
         self._check_use("markers")
         return self.recipes[recipe].marker if recipe in self.recipes else "*"
+
+    def mix(self, recipe: str) -> Mapping[str, Any]:
+        """The generated images that a recipe mixes in, as `Recipe` says; empty for one that mixes none in, or that is
+        not listed."""
+        self._check_use("mix")
+        return self.recipes[recipe].mix if recipe in self.recipes else {}
 
     def _check_use(self, what: str) -> None:
         """A builder that is not told of something must not print a default instead."""

@@ -17,18 +17,19 @@ from robustlens.study.field_types import mistakes
 Settings = Mapping[str, Any]
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-# What a builder is told of recipes and attacks besides labels, if it says that it uses it: a change of anything else
-# does not make its table or figure again.
-USES = ("attacks", "changes", "colours", "markers")
+# What a builder is told of recipes, attacks and certifications besides labels, if it says that it uses it: a change of
+# anything else does not make its table or figure again.
+USES = ("attacks", "certifications", "changes", "colours", "markers", "mix")
 PER = ("dataset", "recipe")
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """A set of runs that the configuration may fill in under this name: datasets, recipes, seeds, and the suite that
-    they are evaluated by.
+    """A set of runs that the configuration may fill in under this name: datasets, recipes, seeds, the suite that they
+    are evaluated by and the certification that they have.
 
     about: what it is, for the documentation and for messages. suite: the default one; None: not evaluated.
+    certification: the default one; None: not certified.
     within: another cohort, whose runs these are among. beside: another cohort, of which no recipe may be here; the
     study's third-party models are with that one.
     needs: settings that its datasets must have, such as "generation.grid".
@@ -36,6 +37,7 @@ class Cohort:
 
     about: str
     suite: str | None = None
+    certification: str | None = None
     within: str | None = None
     beside: str | None = None
     needs: tuple[str, ...] = ()
@@ -45,7 +47,8 @@ class Cohort:
 class Files:
     """Files of one kind, of the runs of some cohorts, in the order of the cohorts.
 
-    kind: as a stage calls them in `FILES`, such as "history"; "evaluations" are the indexes of the cohorts' suites.
+    kind: as a stage calls them in `FILES`, such as "history"; "evaluations" are the indexes of the cohorts' suites,
+    "certified" the tables of the cohorts' certifications.
     where: only the runs for whose recipe it is true. It is given the recipe's settings, with its `name`.
     changed_by: a cohort; only the runs whose recipe one of that cohort's recipes `changes`.
     through: a setting of the recipes that names another one (such as "leave_out.measured_by"): the files are of that

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from robustlens.configuration import Config, architecture, caveat, title, trained_under
+from robustlens.configuration import Config, architecture, caveat, fitted_as, prepared, title, trained_under
 from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest
 from robustlens.report.context import Context, Recipe
@@ -14,25 +14,35 @@ from robustlens.study.declaration import Claims, Figure, Files, Published, Study
 from robustlens.study.discovery import builder
 
 EVALUATIONS = "evaluations"  # the kind of files that a suite makes, under a threat
+# What a cohort must name where a study asks for such files of it.
+NAMED = {EVALUATIONS: "suite", "certified": "certification"}
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file that a stage makes of a run. path: below results/<scale>/, with the names of a `Run` in braces.
+    """A kind of file that a stage makes of a run, or of what several runs share. path: below results/<scale>/, with the
+    names of a `Run` in braces; `{prepared}` is the dataset whose prepared images are the run's, `{generator}` the one
+    that its recipe mixes in: runs without one have no such file.
     models: whether there is one of a third-party model, too."""
 
     path: str
     models: bool = False
 
+    @property
+    def of_generators(self) -> bool:
+        return "{generator}" in self.path
+
 
 class Run(NamedTuple):
-    """A run as a cohort names it: evaluated by `suite` (or by none) under `threat`."""
+    """A run as a cohort names it: evaluated by `suite` (or by none) under `threat`, and certified by `certification`
+    (or by none)."""
 
     dataset: str
     recipe: str
     seed: int
     threat: str
     suite: str | None
+    certification: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +90,8 @@ class Selection:
                         raise RobustlensError(f"{where}: no stage makes files of the kind {files.kind!r}{hint}")
             for name, cohort in self._cohorts(study).items():
                 asked = {files.kind for files in self._of_cohort(study, name)}
-                if EVALUATIONS in asked and "suite" not in cohort:
-                    raise RobustlensError(f"config.studies.{study.name}.cohorts.{name}: 'suite' is missing; add it")
+                for key in (key for kind, key in NAMED.items() if kind in asked and key not in cohort):
+                    raise RobustlensError(f"config.studies.{study.name}.cohorts.{name}: {key!r} is missing; add it")
             drawn = [item.name for figure in study.figures for item in self._drawn(study, figure)]
             for name in drawn:
                 if drawn.count(name) > 1:
@@ -191,6 +201,8 @@ class Selection:
         found = [run for name in files.cohorts for run in self._cohort_runs(study, name, files)]
         if files.where:
             found = [run for run in found if files.where(self.settings(run.recipe))]
+        if self.kinds[files.kind].of_generators:
+            found = [run for run in found if "mix" in self.settings(run.recipe)]
         if files.changed_by:
             cohort = self._cohorts(study).get(files.changed_by, {})
             changed = {self.settings(recipe).get("changes") for recipe in cohort.get("recipes", [])}
@@ -205,7 +217,7 @@ class Selection:
         if cohort is None:
             return
         seeds = cohort["seeds"][:1] if files.first_seed else cohort["seeds"]
-        asked = {"threat": cohort.get("threat"), "suite": cohort.get("suite")}
+        asked = {key: cohort.get(key) for key in ("threat", "suite", "certification")}
         for dataset in cohort["datasets"]:
             for recipe in cohort["recipes"]:
                 yield from (self._run(dataset, recipe, seed, **asked) for seed in seeds)
@@ -213,8 +225,10 @@ class Selection:
             for model in cohort["models"]:
                 yield self._run(self.config["models"][model]["dataset"], model, 0, **asked)
 
-    def _run(self, dataset: str, recipe: str, seed: int, threat: str | None = None, suite: str | None = None) -> Run:
-        return Run(dataset, recipe, seed, threat or trained_under(self.config, dataset, recipe), suite)
+    def _run(self, dataset: str, recipe: str, seed: int, threat: str | None = None, **asked: str | None) -> Run:
+        """asked: what it is evaluated by and certified by."""
+        threat = threat or trained_under(self.config, dataset, recipe)
+        return Run(dataset, recipe, seed, threat, asked.get("suite"), asked.get("certification"))
 
     def _cohorts(self, study: Study) -> Mapping[str, Any]:
         return self.config["studies"][study.name]["cohorts"]
@@ -230,7 +244,11 @@ class Selection:
         return value
 
     def path(self, kind: str, run: Run) -> str:
-        return f"results/{self.config['scale']}/{self.kinds[kind].path.format(**run._asdict())}"
+        shared = {
+            "prepared": prepared(self.config, run.dataset),
+            "generator": self.settings(run.recipe).get("mix", {}).get("generator"),
+        }
+        return f"results/{self.config['scale']}/{self.kinds[kind].path.format(**run._asdict(), **shared)}"
 
     @cached_property
     def early(self) -> set[str]:
@@ -265,12 +283,17 @@ class Selection:
             datasets=self._titles(list(datasets)),
             recipes=recipes,
             attacks=self._attacks(attacks) if "attacks" in uses else {},
+            certifications=self._certifications(runs) if "certifications" in uses else {},
             threats={name: dict(self.config["threats"][name]) for name in sorted(threats)},
             architectures={dataset: self._usual(dataset) for dataset in datasets} if item.published else {},
         )
 
     def _attacks(self, names: Iterable[str]) -> dict[str, str]:
         return {name: self.config["attacks"][name].get("label", name) for name in names}
+
+    def _certifications(self, runs: Iterable[Run]) -> dict[str, str]:
+        names = dict.fromkeys(run.certification for run in runs if run.certification is not None)
+        return {name: self.config["certifications"][name].get("label", name) for name in names}
 
     def _titles(self, datasets: list[str]) -> dict[str, str]:
         """Two datasets of one title, such as two protocols on the same images, are told apart by their names."""
@@ -299,5 +322,17 @@ class Selection:
             leaves_out="leave_out" in settings,
             threats={dataset: trained_under(self.config, dataset, name) for dataset in datasets},
             architectures={dataset: own for dataset, own in networks.items() if own != self._usual(dataset)},
+            mix=self._mix(settings["mix"]) if "mix" in item.declared.uses and "mix" in settings else {},
             **{key: settings[key] for key in used if key in settings},
         )
+
+    def _mix(self, mix: Mapping[str, Any]) -> dict[str, Any]:
+        name = mix["generator"]
+        generator = self.config["generators"][name]
+        return {
+            "generator": name,
+            "label": generator.get("label", name),
+            "per_class": generator.get("per_class"),
+            "fit": fitted_as(self.config, name),
+            "gamma": mix["gamma"],
+        }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from robustlens.analysis.certified import read_certified
 from robustlens.analysis.claims import NotMeasured, Outcome, decide
 from robustlens.analysis.evaluations import sources
 from robustlens.analysis.frames import paired, read_runs
@@ -25,14 +26,15 @@ class ProxyData:
     """The results of one dataset; a frame may be empty.
 
     points: of the best checkpoints, each recipe under the threat of its training. validation: the robust accuracy on
-    validation images, epoch by epoch. closeness, curves: of the stages that look at generated images. notes: sentences
-    to print below the verdicts.
+    validation images, epoch by epoch. closeness, curves: of the stages that look at generated images. certified: one
+    row per test image with its certificate. notes: sentences to print below the verdicts.
     """
 
     points: pd.DataFrame
     validation: pd.DataFrame
     closeness: pd.DataFrame
     curves: pd.DataFrame
+    certified: pd.DataFrame
     notes: tuple[str, ...] = field(default=())
 
 
@@ -43,13 +45,15 @@ def read(
     history: Sequence[Path] = (),
     closeness: Sequence[Path] = (),
     discrimination: Sequence[Path] = (),
+    certified: Sequence[Path] = (),
 ) -> dict[str, ProxyData]:
     """The results of each dataset. evaluations: indexes of suites; the others: one file per run."""
     points = read_points(context, evaluations) if evaluations else pd.DataFrame()
     seen = read_runs(history, ["epoch", "split", "robust_accuracy"]) if history else pd.DataFrame()
     close = read_measures(closeness) if closeness else pd.DataFrame()
     curves = read_runs(discrimination) if discrimination else pd.DataFrame()
-    frames = points, seen, close, curves
+    proven = read_certified(certified) if certified else pd.DataFrame()
+    frames = points, seen, close, curves, proven
     datasets = dict.fromkeys(name for frame in frames if len(frame) for name in frame["dataset"].unique())
     found = {}
     for dataset in datasets:

@@ -39,9 +39,13 @@ def test_every_measure_has_a_row_for_each_norm_and_draw():
     table = rows(split(60, 255, 2))
     counted = table.groupby(["measure", "norm"]).size().to_dict()
     each = {name: 3 for norm in ("l2", "linf") for name in itertools.product(
-        ("wasserstein", "robustness-real", "robustness-generated", "gap", "floor"), (norm,)
+        (
+            *("wasserstein", "robustness-real", "robustness-generated", "gap", "floor"),
+            *("empirical", "generalisation-penalty", "shift-penalty", "robustness"),
+        ),
+        (norm,),
     )}  # fmt: skip
-    once = {("frechet", ""), ("score", ""), ("kid", ""), ("agreement", ""), ("agreement-real", "")}
+    once = {("per-class", ""), ("frechet", ""), ("score", ""), ("kid", ""), ("agreement", ""), ("agreement-real", "")}
     once |= {(name, "l2") for name in ("copy-ratio", "share-near", "median-distance", "median-distance-real")}
     assert counted == each | dict.fromkeys(once, 1)
     assert [value(table, name) for name in ("frechet", "score", "kid")] == [1.5, 3.5, 0.25]
@@ -78,13 +82,38 @@ def test_the_bound_holds_on_every_draw_and_its_gap_is_that_of_the_linear_classif
         assert both[0] == pytest.approx(distances.mean(), rel=1e-12)
 
 
-def test_a_class_with_few_generated_images_is_an_error_only_where_too_few_are_there():
+def test_the_terms_of_robustness_by_hand():
+    """Of the images that are compared, half are learnt from, in the order that the draw gives."""
+    pool, test = split(60, 255, 2, grey=0.2), split(40, 16, 1)
+    table = rows(pool, draws=1, per_class=6)
+    where = np.concatenate([np.flatnonzero(pool.labels == label) for label in range(2)])
+    kept = np.random.default_rng([4, 4])
+    where = np.concatenate([part[np.sort(kept.choice(30, 6, replace=False))] for part in (where[:30], where[30:])])
+    for norm in ("l2", "linf"):
+        random = np.random.default_rng([4, 2, 0])
+        for labels, count in ((test.labels, 6), (pool.labels[where], 6), (test.labels, 12)):  # the transfer, the floor
+            drawn(labels, 2, count, random, "some")
+        order = random.permutation(12)
+        learnt, others = where[order[:6]], where[order[6:]]
+        classifier = fit_linear(pool.pixels(learnt), pool.labels[learnt], 2)
+        found = [
+            distances_to_wrong(classifier, part.pixels(some), part.labels[some], norm).mean()
+            for part, some in ((pool, learnt), (pool, others), (test, slice(None)))
+        ]
+        expected = (found[0], abs(found[1] - found[0]), abs(found[2] - found[1]), found[2])
+        names = ("empirical", "generalisation-penalty", "shift-penalty", "robustness")
+        assert [value(table, name, norm) for name in names] == pytest.approx(expected, rel=1e-12)
+
+
+def test_as_many_images_of_each_class_are_compared_as_there_are():
     pool = split(60, 255, 2)
     kept = np.flatnonzero((pool.labels == 0) | (pool.index < 16))
     few = Split(pool.images[kept], pool.labels[kept], np.arange(len(kept)), 255)  # 8 of class 1
-    assert len(rows(few))
-    with pytest.raises(RobustlensError, match=r"class 1 has 8 generated images, and 9 of each class are needed"):
-        rows(few, per_class=9)
+    assert [value(rows(few, per_class=asked), "per-class") for asked in (6, 8, 9)] == [6, 8, 8]
+    assert value(rows(pool, per_class=30), "per-class") == 10  # half of the real images, which the floor needs twice
+    none = Split(pool.images[::2], pool.labels[::2], np.arange(30), 255)
+    with pytest.raises(RobustlensError, match=r"^class 1 has 0 generated images|class 1 has no"):
+        rows(none)
 
 
 # Rankings -------------------------------------------------------------------------------------------------------------

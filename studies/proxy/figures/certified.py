@@ -1,0 +1,37 @@
+"""Certified accuracy against the radius."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from robustlens.analysis.certified import certified_accuracy, read_certified
+from robustlens.analysis.frames import one_dataset
+from robustlens.report.context import Context
+from robustlens.report.figure import TEXT_WIDTH, Drawing, band, drawn, styled
+
+POINTS = 101
+
+
+@styled
+def build(context: Context, *, certified: list[Path]) -> Drawing:
+    """certified: one file per run, of one dataset, from the stage `certify`."""
+    proven = read_certified(certified)
+    dataset = one_dataset(proven)
+    radii = np.linspace(0, float(proven["radius"].max()), POINTS)
+    figure = Figure(figsize=(0.75 * TEXT_WIDTH, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for recipe in proven["recipe"].unique():
+        curves = certified_accuracy(proven[proven["recipe"] == recipe], radii)
+        values = 100 * curves.pivot(index="seed", columns="radius", values="accuracy").to_numpy()
+        band(axes, radii, values, context.colour(recipe), label=drawn(context.recipe_label(recipe)))
+    axes.set_xlabel("radius (L2)")
+    axes.set_ylabel("certified accuracy (%)")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    text = (
+        f"Share of test images of {context.dataset_title(dataset)} that smoothed classifiers are proven to be right "
+        "about within a radius: means over seeds, with a band of one standard deviation. The drop at the end is the "
+        "largest radius that so many draws of noise can certify."
+    )
+    return Drawing(figure, "Certified accuracy", context.caption(text))

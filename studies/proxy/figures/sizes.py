@@ -1,0 +1,47 @@
+"""Accuracy against how many generated images there are."""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from robustlens.analysis.frames import one_dataset
+from robustlens.errors import RobustlensError
+from robustlens.report import threats
+from robustlens.report.context import Context
+from robustlens.report.figure import TEXT_WIDTH, Drawing, drawn, styled
+from studies.proxy.curves import of_shared_seeds, size_curves
+from studies.proxy.drawing import COLOURS, accuracies, legend, matched_line
+from studies.proxy.results import CLEAN, REFERENCE, read_points
+
+
+@styled
+def build(context: Context, *, evaluations: list[Path]) -> Drawing:
+    """evaluations: indexes of suites, of one dataset."""
+    runs = read_points(context, evaluations)
+    dataset = one_dataset(runs)
+    curves = size_curves(context, runs["recipe"].unique())
+    if not curves:
+        raise RobustlensError(f"no two recipes on {dataset} differ in the number of generated images; add one")
+    figure = Figure(figsize=(TEXT_WIDTH, 2.5), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for axes, attack in zip(panels, (CLEAN, REFERENCE), strict=True):
+        for curve, colour in zip(curves, COLOURS * len(curves), strict=False):
+            part = of_shared_seeds(runs, curve)
+            accuracies(axes, part, curve, attack, colour, drawn(curve.label))
+            matched_line(axes, part, [curve], attack)
+        sizes = sorted({size for curve in curves for size in curve.recipes})
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("generated images of each class")
+        axes.set_ylabel(f"{drawn(context.attack_label(attack))} (%)")
+    figure.legend(*legend(panels[0]), loc="outside lower center", ncols=3)
+    text = (
+        f"Clean accuracy and accuracy under {context.attack_label(REFERENCE)} on {context.dataset_title(dataset)} "
+        "against the number of images of each class that the generator gave, best checkpoints, with 95 % intervals "
+        "over images and, where there are several, seeds; of the seeds that all points have. The line across is of "
+        "real images alone, as many a step and as many steps."
+    )
+    caption = context.caption(" ".join([text, *threats.notes(runs, context)]))
+    return Drawing(figure, "How many images are generated", caption)

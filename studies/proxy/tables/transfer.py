@@ -1,0 +1,54 @@
+"""Both sides of the transfer bound on images, and the terms that the robustness of a classifier splits into."""
+
+from pathlib import Path
+
+from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.comparison import seeds_notes
+from robustlens.report.context import Context
+from robustlens.report.summary import over_seeds
+from robustlens.report.table import Table
+from studies.proxy.results import measures, read_measures
+
+NORMS = {"l2": "L2", "linf": "L\u221e"}
+BOUND = {"robustness-real": "real", "robustness-generated": "generated", "gap": "difference", "wasserstein": "bound"}
+FLOOR = {"floor": "floor"}
+TERMS = {
+    "empirical": "seen",
+    "generalisation-penalty": "unseen",
+    "shift-penalty": "shift",
+    "robustness": "real",
+}
+NOTE = (
+    "Robustness: the mean distance of images to those that a linear classifier gets wrong, 0 for one that it gets "
+    "wrong itself; exact. A classifier of the training images on real test images and on generated ones; the "
+    "difference can't be above the bound, the conditional Wasserstein distance of the same images. Floor: that "
+    "distance between real and other real images. Terms: of a classifier that learns from generated images, its "
+    "robustness on those, how far that on other generated images is from it (unseen), how far that on real images is "
+    "from the latter (shift), and that itself (real), which is at least the first minus the two penalties. Means over "
+    "draws of images."
+)
+
+
+def build(context: Context, *, closeness: list[Path]) -> Table:
+    """closeness: one file per run, from the stage `measure_closeness`."""
+    close, rows = read_measures(closeness), []
+    datasets = list(close["dataset"].unique())
+    for dataset in datasets:
+        for norm, called in NORMS.items():
+            group = f"{context.dataset_title(dataset)}, {called}" if len(datasets) > 1 else called
+            here = close[(close["dataset"] == dataset)]
+            for recipe in here["recipe"].unique():
+                own = here[here["recipe"] == recipe]
+                cells = tuple(_cell(own, name, norm) for name in (*BOUND, *FLOOR, *TERMS))
+                rows.append(Row(context.recipe_label(recipe), cells, group))
+    columns = (
+        *(Column(label, "robustness, one classifier") for label in (*BOUND.values(), *FLOOR.values())),
+        *(Column(label, "terms of robustness") for label in TERMS.values()),
+    )
+    title = f"The transfer bound and the terms of robustness, on {context.datasets_titles(datasets)}."
+    notes = (NOTE, *seeds_notes(close["seed"], close["recipe"], context))
+    return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
+
+
+def _cell(own, measure: str, norm: str) -> Cell:
+    return over_seeds(measures(own, measure, norm), 3, "", own["source"].unique())
