@@ -37,6 +37,7 @@ with job(f"pool {name}", args.log), use_device(args.threads, arithmetic.of(spec)
     if "discriminator" in spec:
         threads = args.threads if device.type == "cpu" else None
         facts = json.dumps([spec, device.type, threads, certificate.inputs], sort_keys=True)
+        progress = Progress("discriminator", 1)
         digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
         with RunState(args.state / f"selection-{name.replace('/', '-')}-{digest}", digest) as state:
             scores, accuracy = score(
@@ -48,9 +49,10 @@ with job(f"pool {name}", args.log), use_device(args.threads, arithmetic.of(spec)
                 device,
                 state,
                 lambda: bool(signals),
+                lambda done, _, facts: progress(done, "  ".join(f"{key} {value:.3g}" for key, value in facts.items())),
             )
         found = {"accuracy": accuracy}
-        print(f"the discriminator has a balanced accuracy of {accuracy:.3f} on moved validation images and the pool's")
+        print(f"the discriminator is right about {accuracy:.1%} of moved images, where 50 % is chance")
         kept = most_real(scores, pool.labels, spec["share"])
     else:
         kept = any_share(pool.labels, spec["share"], spec["seed"])

@@ -223,6 +223,10 @@ def test_the_script_keeps_the_same_bytes_as_this_process_and_as_many_by_chance(m
     assert {name: (tmp_path / "top/pool" / name).read_bytes() for name in names} == {
         name: (ours / name).read_bytes() for name in names
     }
+    assert (
+        f"discriminator 1/1, ETA 0:00:00  epsilon 0.2  accuracy {scores.accuracy:.3g}"
+        in (tmp_path / "top/some.log").read_text()
+    )
     certificate = json.loads((tmp_path / "top/some.json").read_text())
     assert certificate["accuracy"] == scores.accuracy
     assert sorted(Path(file).name for file in certificate["outputs"]) == names
