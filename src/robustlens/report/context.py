@@ -15,8 +15,9 @@ class Recipe:
     """A recipe, or a third-party model. colour, marker: as matplotlib takes them. changes: the recipe that it varies.
     leaves_out: whether it trains on fewer images. threats: by dataset, the name of the threat it was trained under.
     architectures: by dataset, its own where that is another one than the dataset's. mix: of one that mixes generated
-    images in: `generator`, its name, `label` and `per_class` (None: all images of a published set), `fit` (generators
-    of one fit differ in how many images they give), and `gamma`, the weight of the real images.
+    images in: `generator`, its name, `label` and `per_class` (None: all images of a published set, or a share of other
+    ones), `fit` (generators of one fit differ in how many images they give), and `gamma`, the weight of the real
+    images.
 
     Builders ask the context for colour, marker, changes and mix, which knows what their declaration says that they
     use."""
