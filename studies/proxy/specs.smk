@@ -1,7 +1,6 @@
 # What the jobs of rules.smk need to know, as JSON.
 from robustlens.configuration import facts
 
-
 # Ours. Images of a pool that copies and labels are looked for in; images of each class between which distances are
 # optimal transports (twice as many real ones must be there), and how often they are drawn anew.
 CLOSENESS = {"most": 2000, "per_class": 60, "draws": 5}

@@ -78,6 +78,23 @@ def test_batches_hold_as_many_real_as_generated_images_and_use_all_of_them_alike
     assert len({y.numpy().tobytes() for _, y, *_ in seen}) == 1 and len({x.numpy().tobytes() for x, *_ in seen}) == 45
 
 
+def test_few_steps_see_images_from_all_over_and_the_next_radius_sees_others(monkeypatch):
+    """Images stand class after class, and fewer are drawn at a radius than there are."""
+    seen = []
+
+    def unmoved(model, x, y, norm, epsilon, steps, noise):
+        seen.append((epsilon, {image.numpy().tobytes() for image in x[y != REAL]}))
+        return x
+
+    monkeypatch.setattr(discriminator, "attacked", unmoved)
+    task = training(epsilons=(0.0, 0.1), steps=2)
+    train(task, Forgotten())
+    place = {image.numpy().tobytes(): n for n, image in enumerate(task.train.generated.batch(torch.arange(40)))}
+    by_radius = [[place[image] for at, images in seen if at == radius for image in images] for radius in (0.0, 0.1)]
+    assert [len(set(places)) for places in by_radius] == [16, 16] and not set(by_radius[0]) & set(by_radius[1])
+    assert all(min(places) < 10 and max(places) >= 30 for places in by_radius)
+
+
 def test_each_discriminator_begins_with_the_weights_of_the_one_before_a_full_rate_and_a_fresh_adam(monkeypatch):
     task, rates, counts, starts = training(), [], [], []
 
@@ -109,7 +126,7 @@ def test_a_step_descends_the_cross_entropy_of_attacked_images_in_train_mode(monk
     task = training(epsilons=(0.1,), steps=1)
     network = perceptron()
     network.load_state_dict(task.network.state_dict())
-    x = torch.cat([images.batch(torch.arange(8)) for images in task.train])
+    x = torch.cat([images.batch(order[:8]) for images, order in zip(task.train, task.orders, strict=True)])
     logits = network(x.flip(3) * 0.5)
     loss = sum(-logits[row].log_softmax(0)[int(row >= 8)] for row in range(16)) / 16
     loss.backward()

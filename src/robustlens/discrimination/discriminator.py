@@ -87,6 +87,10 @@ class Training:
                     f"discriminator.batch_size: a batch has {settings.batch_size} {side} images, and there are only "
                     f"{len(images)} to train on; lower it, or take more {side} images"
                 )
+        self.orders = [
+            torch.randperm(len(images), generator=generator(seed, "order", side)).to(self.device)
+            for side, images in self.train._asdict().items()
+        ]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "weights"))
             network = build()
@@ -104,8 +108,12 @@ class Training:
         self.adam = Adam(self.network)
 
     def step(self, batch: Tensor, epoch: int, number: int) -> None:
-        """batch: draws at this radius, from 0; all together go through the images of each side again and again."""
-        x = torch.cat([images.batch(batch % len(images)) for images in self.train])
+        """batch: draws at this radius, from 0. Those of all radii together go through the images of each side, in one
+        random order, again and again."""
+        draws = batch + (epoch - 1) * self.images
+        x = torch.cat(
+            [images.batch(order[draws % len(images)]) for images, order in zip(self.train, self.orders, strict=True)]
+        )
         noise = generator(self.seed, "attack", number, device=self.device)
         self.network.eval()
         with frozen(self.network):
