@@ -117,7 +117,7 @@ def test_stages_of_other_studies_run_on_nodes_with_a_gpu(on_slurm, cluster, tmp_
     overlay.write_text(
         "scales: {tiny: {suites: {corrected: {attacks: [clean, pgd20]}}, studies: {"
         f"classwise: {{{of} {{{cohorts}, corrected: {{recipes: [trades]}}}}}}, "
-        f"invariance: {{{of} {{main: {{recipes: [trades]}}}}}}}}}}}}\n"
+        f"invariance: {{{of} {{main: {{recipes: [trades]}}, features: {{recipes: [trades]}}}}}}}}}}}}\n"
     )
     code, output = Driver(cluster, folder, *map(str, wanted), overlay=overlay).wait()
     assert code == 0, output

@@ -145,6 +145,17 @@ def test_bars_of_ablations_are_differences_of_shared_seeds(evaluations):
     assert widths == pytest.approx([50 - 100 * 5 / 6, 100 / 6 - 50])
 
 
+def test_the_caption_of_ablations_names_what_has_not_learned(tmp_path):
+    def drawn_with(right):
+        rights = {"clean": images("1" * right + "0" * (6 - right)), "pgd20": images("100000")}
+        naive = write_evaluations(tmp_path / str(right), answers(rights), "naive", 0)
+        return ablations.build(context("f", ("sat", None), ("naive", "sat")), evaluations=[sat, naive]).caption
+
+    sat = write_evaluations(tmp_path, answers({"clean": images("111100"), "pgd20": images("111000")}), "sat", 0)
+    assert "Not learned: NAIVE. Without an attack" in drawn_with(1)
+    assert "Not learned" not in drawn_with(2)  # half of 4
+
+
 # Features -----------------------------------------------------------------------------------------------------------
 
 
