@@ -10,15 +10,20 @@ COHORTS = {
     "main": Cohort("The methods that are compared.", suite="robustness"),
     "wide": Cohort("The same on larger networks.", suite="trade-off"),
     "compared": Cohort("Recipes that claims compare with these.", suite="brief", beside="main"),
+    "released": Cohort("The method as its code trains it.", suite="brief", beside="main"),
     "baselines": Cohort("Further methods.", suite="brief", beside="main"),
     "ablations": Cohort("Methods with one thing changed.", suite="brief", beside="main"),
+    "strengths": Cohort("The method with a weaker or stronger regularisation.", suite="brief", beside="main"),
+    "batches": Cohort("Batches of other sizes: in them the conflict of gradients is looked at, and nothing else."),
     "averaged": Cohort("Whose weights are averaged: their last checkpoint is.", suite="brief", beside="main"),
+    "wide-averaged": Cohort("The same on larger networks.", suite="last-alone", beside="wide"),
     "exported": Cohort(
         "Those whose classifier with the BatchNorm of natural images is evaluated, too.",
         suite="both-batchnorms",
         within="main",
     ),
     "evaluators": Cohort("Those that the released evaluators are tried on.", suite="evaluators", within="main"),
+    "features": Cohort("Those of which features of attacked images are looked at.", suite="robustness", within="main"),
 }
 
 
@@ -26,10 +31,11 @@ def observed(recipe) -> bool:
     return bool(recipe.get("observers"))
 
 
-EVERYTHING = Files("evaluations", "main", "wide", "baselines", "compared", "ablations")
+EVERYTHING = Files("evaluations", "main", "wide", "released", "baselines", "compared", "ablations", "strengths")
+AVERAGED = Files("evaluations", "averaged", "wide-averaged", optional=True)
 EVALUATORS = Files("evaluations", "evaluators")
-STATISTICS = Files("statistics", "main", "baselines", "compared", "ablations", where=observed)
-FEATURES = Files("features", "main")
+STATISTICS = Files("statistics", "main", "released", "compared", "ablations", "batches", where=observed)
+FEATURES = Files("features", "features")
 
 STUDY = Study(
     title="Rethinking Invariance Regularization in Adversarial Training (ICLR 2025)",
@@ -39,7 +45,7 @@ STUDY = Study(
         Table(
             "trade-off",
             "Clean accuracy, robust accuracy and their sum",
-            {"evaluations": (EVERYTHING, Files("evaluations", "averaged", optional=True)), "published": Published()},
+            {"evaluations": (EVERYTHING, AVERAGED), "published": Published()},
             uses=("attacks",),
         ),
         robustness(EVERYTHING),
@@ -69,7 +75,7 @@ STUDY = Study(
         Figure(
             "trade-off",
             "Clean against robust accuracy",
-            {"evaluations": Files("evaluations", "main", "wide", "baselines")},
+            {"evaluations": Files("evaluations", "main", "wide", "released", "baselines", "strengths")},
             per=("dataset",),
             uses=("attacks", "colours", "markers"),
         ),

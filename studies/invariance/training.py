@@ -19,10 +19,13 @@ FEATURE_COSINE = ("feature-distance", "mean/cosine")
 DRIFT = ("feature-drift", "mean/moved")
 MEANS = ("batchnorm-mixture", "mean/means")
 VARIANCES = ("batchnorm-mixture", "mean/variances")
-# Of one BatchNorm for both kinds of images, and of either one of two
+# How running means and running variances move: of one BatchNorm for both kinds of images, and of either one of two
 MOVED_SHARED = ("batchnorm-mixture", "mean/running-mean")
 MOVED_ADVERSARIAL = ("batchnorm-mixture", "mean/adversarial/running-mean")
 MOVED_NATURAL = ("batchnorm-mixture", "mean/natural/running-mean")
+CHANGED_SHARED = ("batchnorm-mixture", "mean/running-variance")
+CHANGED_ADVERSARIAL = ("batchnorm-mixture", "mean/adversarial/running-variance")
+CHANGED_NATURAL = ("batchnorm-mixture", "mean/natural/running-variance")
 
 
 def read_statistics(paths: Iterable[Path]) -> pd.DataFrame:
@@ -36,11 +39,6 @@ def of(statistics: pd.DataFrame, which: tuple[str, str]) -> pd.DataFrame:
     return statistics[(statistics["observer"] == observer) & (statistics["statistic"] == statistic)]
 
 
-def seeds_by_steps(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per seed and one column per (epoch, step) that all seeds have. rows: of one recipe and statistic."""
-    return rows.pivot(index="seed", columns=["epoch", "step"], values="value").astype(np.float64).dropna(axis=1)
-
-
 def late(rows: pd.DataFrame) -> pd.DataFrame:
     """Of the second half of the epochs, where training has settled."""
     return rows[rows["epoch"] > rows["epoch"].max() / 2]
@@ -51,12 +49,17 @@ def late_of_each(statistics: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([late(rows) for _, rows in statistics.groupby(["dataset", "recipe"], sort=False)])
 
 
+def of_seeds(rows: pd.DataFrame) -> pd.Series:
+    """The mean over the steps of each seed. rows: of one recipe and statistic."""
+    return rows.groupby("seed")["value"].mean().astype(np.float64)
+
+
 def differences(first: pd.DataFrame, second: pd.DataFrame) -> np.ndarray:
-    """first - second (seeds, steps) over the seeds and steps that both have; may be empty. Each: one recipe's rows of
-    one statistic."""
-    a, b = seeds_by_steps(first), seeds_by_steps(second)
-    seeds, steps = a.index.intersection(b.index), a.columns.intersection(b.columns)
-    return a.loc[seeds, steps].to_numpy() - b.loc[seeds, steps].to_numpy()
+    """first - second (seeds, 1): means over the steps of each, for the seeds that both have; may be empty. Each: one
+    recipe's rows of one statistic."""
+    a, b = of_seeds(first), of_seeds(second)
+    seeds = a.index.intersection(b.index)
+    return (a[seeds] - b[seeds]).to_numpy()[:, None]
 
 
 def by_epoch(rows: pd.DataFrame) -> pd.DataFrame:

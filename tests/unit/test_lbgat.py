@@ -211,6 +211,23 @@ def test_a_stopped_gradient_is_that_of_a_constant_target():
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("stop_gradient", [False, True])
+def test_a_stopped_gradient_lets_the_shared_last_layer_grow_where_attacked_features_are_shorter(stop_gradient: bool):
+    """Why training with it diverges. The squares are of degree 2 in the last layer's weights W, so that steps along
+    their gradient shorten W, unless the target, which has W in it, too, counts as a constant."""
+    torch.manual_seed(0)
+    last, features = nn.Linear(5, 3, bias=False, dtype=torch.float64), torch.randn(7, 5, dtype=torch.float64)
+    batch = batch_of(features, torch.arange(7) % 3, features / 2, epoch=1)
+    distance = SharedLbgat(stop_gradient=stop_gradient).loss(Learner(last), batch)["distance"].mean()
+    (gradient,) = torch.autograd.grad(distance, [last.weight])
+    along = float((gradient * last.weight.detach()).sum())
+    square = float(
+        ((features @ last.weight.detach().T) ** 2).mean()
+    )  # of the natural logits; the attacked ones are half of them
+    assert distance.item() == pytest.approx(square / 4)
+    assert along == pytest.approx(-square / 2 if stop_gradient else 2 * distance.item())
+
+
 def test_the_classifier_that_is_attacked_and_deployed_is_the_adversarial_one():
     method = SharedLbgat("split")
     learner = small(method)

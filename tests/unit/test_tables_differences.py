@@ -212,3 +212,20 @@ def test_recipes_are_compared_under_one_threat(tmp_path):
         ("L2, ε = 1/2: minus TRADES", "SAT", -12.5),
     ]
     assert sum("Trained under" in note for note in table.notes) == 1
+
+
+def test_a_recipe_that_has_not_learned_is_named(tmp_path):
+    """Its row looks like a loss of robustness, and is one of everything."""
+
+    def right(count):
+        return {("best", "clean"): {i: i < count for i in range(8)}}
+
+    files = [
+        index_of(tmp_path, "trades", 0, right(6)),
+        index_of(tmp_path, "gairat", 0, right(3)),  # half of it
+        index_of(tmp_path, "mail-at", 0, right(2)),
+        index_of(tmp_path, "sat", 0, right(8)),
+    ]
+    (note,) = [note for note in build(files).notes if note.startswith("Not learned")]
+    assert note.startswith("Not learned: MAIL-AT. Without an attack less than half as accurate")
+    assert not any(note.startswith("Not learned") for note in build([files[0], files[1], files[3]]).notes)

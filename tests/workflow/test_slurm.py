@@ -119,7 +119,7 @@ def test_stages_of_other_studies_run_on_nodes_with_a_gpu(on_slurm, cluster, tmp_
         "scales: {tiny: {suites: {corrected: {attacks: [clean, pgd20]}}, generators: {full: {per_class: 30}}, "
         "discrimination: {epsilons: [0, 0.2], steps: [2, 4], batch_size: 16, attack_steps: 1}, studies: {"
         f"classwise: {{{of} {{{cohorts}, corrected: {{recipes: [trades]}}}}}}, "
-        f"invariance: {{{of} {{main: {{recipes: [trades]}}}}}}, "
+        f"invariance: {{{of} {{main: {{recipes: [trades]}}, features: {{recipes: [trades]}}}}}}, "
         f"proxy: {{{of} {{proxies: {{recipes: [port-full], suite: brief}}}}}}}}}}}}\n"
     )
     code, output = Driver(cluster, folder, *map(str, wanted), overlay=overlay).wait()

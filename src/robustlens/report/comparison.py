@@ -1,6 +1,6 @@
 """What tables that compare recipes share: the attacks that they show, differences, and notes on seeds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -49,6 +49,30 @@ def difference_cell(first: pd.DataFrame, second: pd.DataFrame, digits: int, valu
         sources=tuple(dict.fromkeys(file for of_part in files for file in of_part)),
         **more,
     )
+
+
+def not_learned(runs: pd.DataFrame, compared: Mapping[str, str]) -> list[str]:
+    """The recipes that are right on less than half as many natural images as the one that they are compared with: their
+    training has failed, and what it lacks of robustness says nothing of what was changed.
+
+    runs: rows with their points, of one dataset and checkpoint. compared: recipe -> the other one.
+    """
+    clean = runs[runs["attack"] == NO_ATTACK].groupby("recipe")["points"].mean()
+    return [
+        recipe
+        for recipe, other in compared.items()
+        if recipe in clean and other in clean and clean[recipe] < clean[other] / 2
+    ]
+
+
+def not_learned_notes(labels: Sequence[str]) -> list[str]:
+    """A sentence on these recipes, if there are any."""
+    if not labels:
+        return []
+    return [
+        f"Not learned: {'; '.join(labels)}. Without an attack less than half as accurate as what it is compared with: "
+        "the training failed, and the difference says nothing of robustness."
+    ]
 
 
 def seeds_notes(seeds: pd.Series, recipes: Iterable[str], context: Context) -> list[str]:

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from robustlens.analysis.claims import NotMeasured, Outcome, decide
 from robustlens.analysis.evaluations import sources
 from robustlens.analysis.frames import paired
 from robustlens.analysis.measured import of
-from robustlens.analysis.statistics import Interval, crossed_interval
+from robustlens.analysis.statistics import crossed_interval
 from robustlens.report import threats
 from robustlens.report.context import Context
 from studies.invariance import training
@@ -88,23 +87,19 @@ def larger(
     which: tuple[str, str],
     of_second: tuple[str, str] | None = None,
 ) -> Outcome:
-    """Whether a statistic is larger with one recipe than with another one (or than another one's `of_second`), in the
-    second half of the epochs: paired by seed and step."""
+    """Whether a statistic is larger with one recipe than with another one (or than another one's `of_second`): means of
+    each seed over the second half of the epochs, paired by seed. Steps of one training are not independent of each
+    other, so they count as one number."""
     ours, theirs = observed(data, first, which), observed(data, second, of_second or which)
     values = training.differences(ours, theirs)
     if not values.size:
-        raise NotMeasured(f"a seed and step that both {first} and {second} have")
+        raise NotMeasured(f"a seed that both {first} and {second} have")
     means = ", ".join(f"{name} {rows['value'].mean():.3g}" for name, rows in ((first, ours), (second, theirs)))
-    return decide(_over_steps(values), "", means, [*sources(ours), *sources(theirs)])
+    return decide(crossed_interval(values), "", means, [*sources(ours), *sources(theirs)])
 
 
 def above(data: InvarianceData, recipe: str, which: tuple[str, str], sign: float = 1.0, bound: float = 0.0) -> Outcome:
-    """Whether sign times a statistic is above a bound, in the second half of the epochs."""
+    """Whether sign times a statistic is above a bound: means of each seed over the second half of the epochs."""
     rows = observed(data, recipe, which)
-    values = sign * training.seeds_by_steps(rows).to_numpy()
-    return decide(_over_steps(values), "", f"mean over the steps of {recipe}", sources(rows), bound)
-
-
-def _over_steps(values: np.ndarray) -> Interval:
-    """Steps of one training are not independent of each other, so what varies is the mean of each seed."""
-    return crossed_interval(values.mean(axis=1, keepdims=True))
+    values = sign * training.of_seeds(rows).to_numpy()[:, None]
+    return decide(crossed_interval(values), "", f"mean over the steps of {recipe}", sources(rows), bound)

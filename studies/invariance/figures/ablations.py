@@ -12,6 +12,7 @@ from robustlens.analysis.statistics import Interval, crossed_interval
 from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.cells import number
+from robustlens.report.comparison import not_learned, not_learned_notes
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, RED, TEXT_WIDTH, Drawing, drawn, styled
 from studies.invariance.results import CLEAN, REFERENCE, best, read_points, under
@@ -54,7 +55,8 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
         "by seed and image (over images alone where one seed is compared). Bars are cut at "
         f"{FARTHEST:g} points, and have their number there."
     )
-    notes = threats.notes(runs, context)
+    failed = [context.recipe_label(recipe) for recipe in not_learned(runs, pairs)]
+    notes = [*not_learned_notes(failed), *threats.notes(runs, context)]
     return Drawing(figure, "What each part of a method does", context.caption(" ".join([text, *notes])))
 
 

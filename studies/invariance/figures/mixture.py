@@ -11,18 +11,33 @@ from robustlens.analysis.frames import one_dataset
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, band, drawn, styled
 from studies.invariance.training import (
+    CHANGED_ADVERSARIAL,
+    CHANGED_NATURAL,
+    CHANGED_SHARED,
     MEANS,
     MOVED_ADVERSARIAL,
     MOVED_NATURAL,
     MOVED_SHARED,
+    VARIANCES,
     by_epoch,
     of,
     read_statistics,
 )
 
-DISTANCE = {MEANS: "-"}
-MOVEMENT = {MOVED_SHARED: "-", MOVED_ADVERSARIAL: "--", MOVED_NATURAL: ":"}
 STYLES = {"-": "one BatchNorm", "--": "of two, the adversarial one", ":": "of two, the natural one"}
+# Panel title -> the label of its axis, and each statistic with the style of its lines
+PANELS = {
+    "natural against adversarial inputs: means": ("squared distance", {MEANS: "-"}),
+    "natural against adversarial inputs: variances": ("logarithm of their ratio", {VARIANCES: "-"}),
+    "movement of the running means": (
+        "standard deviations",
+        {MOVED_SHARED: "-", MOVED_ADVERSARIAL: "--", MOVED_NATURAL: ":"},
+    ),
+    "movement of the running variances": (
+        "logarithm of their ratio",
+        {CHANGED_SHARED: "-", CHANGED_ADVERSARIAL: "--", CHANGED_NATURAL: ":"},
+    ),
+}
 
 
 @styled
@@ -30,25 +45,25 @@ def build(context: Context, *, statistics: list[Path]) -> Drawing:
     """statistics: `statistics.parquet` files of one dataset."""
     runs = read_statistics(statistics)
     title, recipes = context.dataset_title(one_dataset(runs)), list(runs["recipe"].unique())
-    figure = Figure(figsize=(TEXT_WIDTH, 2.6 + 0.17 * -(-len(recipes) // 3)), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _lines(left, runs, DISTANCE, context)
-    left.set_title("natural against adversarial inputs", loc="left")
-    left.set_ylabel("squared distance of the means")
-    _lines(right, runs, MOVEMENT, context)
-    right.set_title("movement of the running means", loc="left")
-    right.set_ylabel("running standard deviations")
-    for axes in (left, right):
-        axes.set_xlabel("epoch")
+    figure = Figure(figsize=(TEXT_WIDTH, 4.4 + 0.17 * -(-len(recipes) // 3)), layout="constrained")
+    panels = list(figure.subplots(2, 2, sharex=True).flat)
+    for axes, (name, (label, shown)) in zip(panels, PANELS.items(), strict=True):
+        _lines(axes, runs, shown, context)
+        axes.set_title(name, loc="left")
+        axes.set_ylabel(label)
         axes.set_yscale("log")
-    left.legend(handles=[Line2D([], [], color=GREY, linestyle=style, label=name) for style, name in STYLES.items()])
+    for axes in panels[2:]:
+        axes.set_xlabel("epoch")
+    styles = [Line2D([], [], color=GREY, linestyle=style, label=name) for style, name in STYLES.items()]
+    panels[2].legend(handles=styles)
     handles = [Line2D([], [], color=context.colour(r), label=drawn(context.recipe_label(r))) for r in recipes]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     text = (
         f"What BatchNorm sees of natural and of adversarial images on {title}, mean over layers, epoch by epoch. "
-        "Left: squared difference of a channel's means, divided by its variance. Right: how far running means move "
-        "from one observed step to the next. Means over seeds, with a band of one standard deviation where there are "
-        "several."
+        "Above: how far apart both kinds are at its inputs, as the squared difference of a channel's means, divided by "
+        "its variance, and as the absolute logarithm of the ratio of its variances. Below: how far running means and "
+        "running variances move from one observed step to the next. Means over seeds, with a band of one standard "
+        "deviation where there are several."
     )
     return Drawing(figure, "Statistics of natural and of adversarial features", context.caption(text))
 

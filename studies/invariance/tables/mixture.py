@@ -6,21 +6,35 @@ from robustlens.report.cells import Column
 from robustlens.report.context import Context
 from robustlens.report.table import Table
 from studies.invariance.statistics_table import Shown, statistics_table
-from studies.invariance.training import MEANS, MOVED_ADVERSARIAL, MOVED_NATURAL, MOVED_SHARED, VARIANCES
+from studies.invariance.training import (
+    CHANGED_ADVERSARIAL,
+    CHANGED_NATURAL,
+    CHANGED_SHARED,
+    MEANS,
+    MOVED_ADVERSARIAL,
+    MOVED_NATURAL,
+    MOVED_SHARED,
+    VARIANCES,
+)
 
 INPUTS, RUNNING = "Inputs, natural against adversarial", "Running means, movement"
+VARYING = "Running variances, movement"
 COLUMNS = {
     Column("means", INPUTS): Shown(MEANS, 4),
     Column("variances", INPUTS): Shown(VARIANCES, 4),
     Column("shared", RUNNING): Shown(MOVED_SHARED, 4),
     Column("adversarial", RUNNING): Shown(MOVED_ADVERSARIAL, 4),
     Column("natural", RUNNING): Shown(MOVED_NATURAL, 4),
+    Column("shared", VARYING): Shown(CHANGED_SHARED, 4),
+    Column("adversarial", VARYING): Shown(CHANGED_ADVERSARIAL, 4),
+    Column("natural", VARYING): Shown(CHANGED_NATURAL, 4),
 }
 NOTE = (
     "Means over the BatchNorms of the network and over the observed steps of the second half of training. Means: mean "
     "over the channels of the squared difference of the channel's means, divided by the mean of its two variances. "
-    "Variances: of the absolute logarithm of their ratio. Movement: root mean square over the channels of how far a "
-    "running mean is from where it was at the step observed before, in running standard deviations: of the one "
+    "Variances: of the absolute logarithm of their ratio. Movement of running means: root mean square over the "
+    "channels of how far one is from where it was at the step observed before, in running standard deviations; of "
+    "running variances: mean over the channels of the absolute logarithm of the ratio to what it was then. Of the one "
     "BatchNorm, or of either of two."
 )
 

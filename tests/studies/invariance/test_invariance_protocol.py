@@ -1,6 +1,6 @@
 """What the study trains: nothing that another one trains already, and AR-AT with layers that its networks have."""
 
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from robustlens.training.schedule import Schedule
 SCALES = ("embedded", "pilot", "paper")
 PUBLISHED = Path(__file__).parents[3] / "studies" / "invariance" / "published.yaml"
 EACH = {"embedded": 2.0, "pilot": 7.5, "paper": 7.5}  # gamma for each layer
+TIMES = {"arat-gamma-ninth": 1 / 9, "arat-gamma-third": 1 / 3, "arat-gamma-triple": 3, "arat-gamma-ninefold": 9}
 
 
 def runs(config, study):
@@ -34,7 +35,45 @@ def test_methods_of_the_energy_study_are_trained_once(scale):
 
 def test_claims_compare_recipes_of_three_seeds():
     cohorts = own(scale="embedded")["studies"]["invariance"]["cohorts"]
-    assert all(len(cohorts[name]["seeds"]) == 3 for name in ("main", "compared"))
+    assert all(len(cohorts[name]["seeds"]) == 3 for name in ("main", "compared", "released", "evaluators"))
+    assert "naive-to-natural" in cohorts["compared"]["recipes"] and "arat-as-released" in cohorts["released"]["recipes"]
+
+
+def test_both_autoattacks_are_tried_on_the_images_that_the_robustness_suite_has_attacked_already():
+    suites = own(scale="embedded")["suites"]
+    (standard,) = {suites[name]["samples"]["autoattack"] for name in ("evaluators", "robustness")}
+    assert suites["evaluators"]["samples"]["autoattack-10"] == standard
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_recipe_changes_one_that_is_trained_too_or_is_compared_with_sat(scale):
+    config = own(scale=scale)
+    cohorts = config["studies"]["invariance"]["cohorts"]
+    evaluated = {recipe for cohort in cohorts.values() if "suite" in cohort for recipe in cohort["recipes"]}
+    without = {name for name in evaluated if config["recipes"][name].get("changes", "sat") not in evaluated}
+    assert without <= {"trades-three-forwards"}
+
+
+def test_at_the_paper_scale_gamma_is_tried_at_five_values_in_equal_steps():
+    config = own(scale="paper")
+    names = ["arat", *config["studies"]["invariance"]["cohorts"]["strengths"]["recipes"]]
+    gammas = sorted(config["recipes"][name]["gamma"] for name in names)
+    assert len(gammas) == 5 and gammas[2] == 30
+    assert [b / a for a, b in pairwise(gammas)] == pytest.approx([3] * 4, rel=0.02)
+
+
+def test_what_is_averaged_differs_from_what_it_changes_in_the_average_alone():
+    config = own(scale="paper")
+    labels = ("label", "colour", "marker", "changes", "observers")
+    cohorts = config["studies"]["invariance"]["cohorts"]
+    for cohort in ("averaged", "wide-averaged"):
+        (name,) = cohorts[cohort]["recipes"]
+        recipe, other = (dict(config["recipes"][n]) for n in (name, config["recipes"][name]["changes"]))
+        training = recipe.pop("training")
+        assert training == {"averaging": {"name": "swa", "start_epoch": 76, "every_steps": 500}}
+        assert {k: v for k, v in recipe.items() if k not in labels} == {
+            k: v for k, v in other.items() if k not in labels
+        }
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -64,7 +103,7 @@ def test_regularised_layers_are_those_of_the_last_stage_and_gamma_is_as_large_fo
             continue
         assert layers == rule, name
         each = method.gamma / len(layers)
-        times = {"arat-gamma-third": 1 / 3, "arat-gamma-triple": 3}.get(name, 1)
+        times = TIMES.get(name, 1)
         assert each == pytest.approx(times * (100 / 11 if wide else EACH[scale]), rel=0.03), name
         for layer in layers:
             assert layer == "penultimate" or isinstance(network.get_submodule(layer), torch.nn.Module)
@@ -90,7 +129,7 @@ def test_published_numbers_find_the_recipes_that_the_paper_scale_trains():
     config = own(scale="paper")
     numbers = PublishedNumbers(PUBLISHED)
     cohorts = config["studies"]["invariance"]["cohorts"]
-    for name in ("main", "wide"):
+    for name in ("main", "wide", "averaged", "wide-averaged"):
         for dataset, recipe in product(cohorts[name]["datasets"], cohorts[name]["recipes"]):
             network = numbers.architecture(config["datasets"][dataset]["architecture"])
             for metric in ("clean", "autoattack", "sum"):
@@ -98,15 +137,15 @@ def test_published_numbers_find_the_recipes_that_the_paper_scale_trains():
     network = numbers.architecture(config["datasets"]["cifar10-step"]["architecture"])
     for recipe in cohorts["main"]["recipes"]:
         assert numbers.find("cifar10-step", network, recipe, "cosine"), recipe
-    beside = {recipe for name in ("baselines", "averaged") for recipe in cohorts[name]["recipes"]}
-    assert {r for r in beside if numbers.find("cifar10-step", network, r, "sum")} == {"arrest", "arat-swa"}
+    beside = cohorts["baselines"]["recipes"]
+    assert {r for r in beside if numbers.find("cifar10-step", network, r, "sum")} == {"arrest"}
 
 
 def test_the_last_checkpoint_of_what_the_paper_has_numbers_of_is_attacked():
     """The paper's numbers are of the last epoch, and of an average of weights only the last checkpoint is one."""
     config = own(scale="paper")
     cohorts = config["studies"]["invariance"]["cohorts"]
-    for name in ("main", "wide", "baselines", "averaged"):
+    for name in ("main", "wide", "baselines", "averaged", "wide-averaged"):
         suite = config["suites"][cohorts[name]["suite"]]
         assert "last" in suite["checkpoints"] and "autoattack" not in suite["best_only"], name
 

@@ -22,6 +22,7 @@ from studies.invariance.claims.accuracy import LITTLE
 from studies.invariance.claims.data import as_claims_say
 from studies.invariance.features import compared_features
 from studies.invariance.figures import ablations, trade_off
+from studies.invariance.figures import mixture as mixture_figure
 from studies.invariance.tables import batchnorms, conflict, evaluators, features, mixture
 from studies.invariance.tables import trade_off as table
 
@@ -144,6 +145,17 @@ def test_bars_of_ablations_are_differences_of_shared_seeds(evaluations):
     assert widths == pytest.approx([50 - 100 * 5 / 6, 100 / 6 - 50])
 
 
+def test_the_caption_of_ablations_names_what_has_not_learned(tmp_path):
+    def drawn_with(right):
+        rights = {"clean": images("1" * right + "0" * (6 - right)), "pgd20": images("100000")}
+        naive = write_evaluations(tmp_path / str(right), answers(rights), "naive", 0)
+        return ablations.build(context("f", ("sat", None), ("naive", "sat")), evaluations=[sat, naive]).caption
+
+    sat = write_evaluations(tmp_path, answers({"clean": images("111100"), "pgd20": images("111000")}), "sat", 0)
+    assert "Not learned: NAIVE. Without an attack" in drawn_with(1)
+    assert "Not learned" not in drawn_with(2)  # half of 4
+
+
 # Features -----------------------------------------------------------------------------------------------------------
 
 
@@ -196,10 +208,11 @@ def test_only_the_second_half_of_the_epochs_counts():
     assert training.by_epoch(seen).loc[0].tolist() == [9.0, 9.0, 1.0, 4.0]
 
 
-def test_recipes_are_compared_on_seeds_and_steps_that_both_have():
+def test_recipes_are_compared_on_seeds_that_both_have_and_each_by_its_own_steps():
+    """Batches of another size are observed at other steps, and at another number of them."""
     first = pd.concat([rows({(3, 1): 1.0, (4, 2): 2.0}, "a", 0), rows({(3, 1): 5.0, (4, 2): 6.0}, "a", 1)])
-    second = pd.concat([rows({(3, 1): 0.5, (4, 9): 2.0}, "b", 1), rows({(3, 1): 0.0, (4, 9): 2.0}, "b", 2)])
-    assert training.differences(first, second).tolist() == [[4.5]]
+    second = pd.concat([rows({(4, 9): 2.0}, "b", 1), rows({(3, 1): 0.0, (4, 9): 2.0}, "b", 2)])
+    assert training.differences(first, second).tolist() == [[5.5 - 2.0]]
     assert training.differences(first, second[second["seed"] == 2]).size == 0
 
 
@@ -236,6 +249,9 @@ def observations(folder, values, which, seed=0):
         (mixture, training.MEANS, "Inputs, natural against adversarial: means", 3.5),
         (mixture, training.MOVED_NATURAL, "Running means, movement: natural", 3.5),
         (mixture, training.VARIANCES, "Inputs, natural against adversarial: variances", 3.5),
+        (mixture, training.CHANGED_SHARED, "Running variances, movement: shared", 3.5),
+        (mixture, training.CHANGED_ADVERSARIAL, "Running variances, movement: adversarial", 3.5),
+        (mixture, training.CHANGED_NATURAL, "Running variances, movement: natural", 3.5),
         (mixture, training.MOVED_SHARED, "Running means, movement: shared", 3.5),
         (mixture, training.MOVED_ADVERSARIAL, "Running means, movement: adversarial", 3.5),
         (conflict, training.COSINE, "Gradients of classification and invariance: cosine", 3.5),
@@ -251,6 +267,29 @@ def test_a_table_of_statistics_has_means_of_seeds_over_late_steps(built, which, 
     found = cells(built.build(context("t", ("sat", None)), statistics=[first, second]), "SAT")
     assert found[column].value == pytest.approx(expected)  # of (1 + 2 + 6) / 3 and 4
     assert found[column].n_seeds == 2
+
+
+@pytest.mark.parametrize(
+    ("panel", "which", "style"),
+    [
+        (0, training.MEANS, "-"),
+        (1, training.VARIANCES, "-"),
+        (2, training.MOVED_SHARED, "-"),
+        (2, training.MOVED_ADVERSARIAL, "--"),
+        (2, training.MOVED_NATURAL, ":"),
+        (3, training.CHANGED_SHARED, "-"),
+        (3, training.CHANGED_ADVERSARIAL, "--"),
+        (3, training.CHANGED_NATURAL, ":"),
+    ],
+)
+def test_a_panel_of_the_mixture_has_the_means_of_seeds_epoch_by_epoch(panel, which, style, tmp_path):
+    first = observations(tmp_path, {(1, 1): 1.0, (1, 2): 3.0, (2, 3): 8.0}.items(), which)
+    second = observations(tmp_path, {(1, 1): 4.0, (2, 3): 6.0}.items(), which, seed=1)
+    drawing = mixture_figure.build(context("f", ("sat", None)), statistics=[first, second])
+    drawn = {place: axes.lines for place, axes in enumerate(drawing.figure.axes) if axes.lines}
+    assert drawn.keys() == {panel}
+    (line,) = drawn[panel]
+    assert line.get_xydata().tolist() == [[1.0, 3.0], [2.0, 7.0]] and line.get_linestyle() == style
 
 
 def test_the_difference_of_two_batchnorms_is_natural_minus_adversarial(tmp_path):
@@ -308,6 +347,88 @@ def test_running_means_of_one_batchnorm_are_compared_with_those_of_the_adversari
     seen = pd.concat([shared, adversarial, natural]).assign(observer=training.MOVED_SHARED[0])
     found = judge(claim_of("split-batchnorm-steadies-statistics"), type(claims_data(True))(pd.DataFrame(), seen))
     assert found.estimate == pytest.approx(3.0)
+
+
+SEEN = {"naive-small-batches": (0.41, 0.43, 0.42), "naive": (0.45, 0.55, 0.5), "naive-large-batches": (0.5, 0.47, 0.47)}
+
+
+def seen_of(shares):
+    """Statistics in which each recipe has these shares of weights in conflict, by seed; first epochs count for nothing.
+    Each is observed at steps of its own."""
+    return pd.concat(
+        rows({(1, 1): 9.0, (3, place): share - 0.1, (4, place): share + 0.1}, recipe, seed)
+        for place, (recipe, values) in enumerate(shares.items())
+        for seed, share in enumerate(values)
+    )
+
+
+def judged_on(name, points=None, seen=None):
+    nothing = pd.DataFrame()
+    return judge(claim_of(name), type(claims_data(True))(*(nothing if f is None else f for f in (points, seen))))
+
+
+def test_half_of_the_weights_is_judged_by_the_distance_of_each_seed_for_each_size_of_batches():
+    found = judged_on("half-of-the-weights-in-conflict", seen=seen_of(SEEN))
+    # Rooms of 1, 3, 2, of 5, 5, 10 and of 10, 7, 7 points, by seed; of the second the interval goes down farthest
+    assert "half 2.00, ordinary 6.67, double 8.00; ordinary decides" in found.detail
+    assert found.estimate == pytest.approx(20 / 3) and found.verdict == OPEN
+    steady = dict.fromkeys(SEEN, (0.55, 0.45, 0.55))
+    assert judged_on("half-of-the-weights-in-conflict", seen=seen_of(steady)).verdict == SUPPORTED
+    low = seen_of(steady | {"naive": (0.35, 0.35, 0.35)})
+    assert judged_on("half-of-the-weights-in-conflict", seen=low).verdict == CONTRADICTED
+
+
+def test_the_conflict_of_large_batches_is_compared_with_that_of_small_ones():
+    found = judged_on("conflict-grows-with-batches", seen=seen_of(SEEN))
+    assert found.estimate == pytest.approx((0.09 + 0.04 + 0.05) / 3)
+    single = judged_on("conflict-grows-with-batches", seen=seen_of({name: seeds[:1] for name, seeds in SEEN.items()}))
+    assert single.estimate == pytest.approx(0.09) and single.verdict == OPEN
+
+
+def test_the_half_that_moves_natural_features_is_compared_with_the_other_half():
+    shares = {"naive-to-natural": (0.6, 0.61, 0.59), "naive-stop-gradient": (0.3, 0.31, 0.29)}
+    found = judged_on("naive-half-has-more-weights-in-conflict", seen=seen_of(shares))
+    assert found.estimate == pytest.approx(0.3) and found.verdict == SUPPORTED
+
+
+DISTILLED = ("lbgat", "lbgat-shared", "lbgat-split", "lbgat-split-stop-gradient")
+
+
+def distilled(*robust, clean=(90, 90, 90, 90), seeds=(3, 3, 3, 3)):
+    """Points of the four rows: so many of a hundred images are right, under PGD-20 and without an attack."""
+    frames = []
+    for recipe, *rights, count in zip(DISTILLED, robust, clean, seeds, strict=True):
+        for seed in range(count):
+            for attack, right in zip(("pgd20", "clean"), rights, strict=True):
+                points = np.where((np.arange(100) * 7 + seed) % 100 < right, 100.0, 0.0)
+                frame = pd.DataFrame({"index": np.arange(100), "points": points}).assign(attack=attack)
+                frames.append(frame.assign(recipe=recipe, seed=seed, source=f"{recipe}/{seed}/{attack}"))
+    return pd.concat(frames)
+
+
+def test_the_view_of_distillation_is_judged_on_all_rows_that_have_learned():
+    def judged(*robust, **more):
+        return judged_on("distillation-avoids-both-problems", distilled(*robust, **more))
+
+    found = judged(60, 20, 40, 70)
+    assert found.verdict == SUPPORTED
+    assert "gain by two networks 40.00, two BatchNorms 20.00, stop-gradient 30.00;" in found.detail
+    assert len(found.sources) == 12
+    assert judged(60, 40, 20, 70).verdict == CONTRADICTED  # two BatchNorms make it less robust
+    assert judged(20, 40, 60, 70).verdict == CONTRADICTED  # two networks do
+    assert judged(60, 20, 40, 10).verdict == CONTRADICTED  # the stop-gradient does
+    assert judged(60, 20, 40, 70, seeds=(3, 3, 1, 3)).verdict == OPEN
+
+    idle = judged(60, 20, 40, 10, clean=(90, 90, 90, 44))
+    assert idle.verdict == OPEN  # although the rows that are left say so
+    assert idle.detail.startswith(
+        "lbgat-split-stop-gradient has not learned (clean 44.0 %) and is left out; gain by two "
+    )
+    assert "stop-gradient -" not in idle.detail and "networks 40.00, two BatchNorms 20.00" in idle.detail
+    assert judged(60, 20, 40, 10, clean=(90, 90, 90, 45)).verdict == CONTRADICTED  # half of 90
+    assert judged(60, 40, 20, 10, clean=(90, 90, 90, 44)).verdict == CONTRADICTED
+    without = judged(60, 40, 20, 10, clean=(90, 10, 90, 10))
+    assert without.verdict == OPEN and without.detail.startswith("Not measured")
 
 
 def test_claims_find_the_recipes_of_the_paper_scale():

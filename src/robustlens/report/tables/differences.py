@@ -9,7 +9,13 @@ from robustlens.analysis.evaluations import largest, with_points
 from robustlens.analysis.frames import read_evaluations
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
-from robustlens.report.comparison import INTERVALS, attacks_shown, difference_cell
+from robustlens.report.comparison import (
+    INTERVALS,
+    attacks_shown,
+    difference_cell,
+    not_learned,
+    not_learned_notes,
+)
 from robustlens.report.context import Context
 from robustlens.report.published import Ball, Published, PublishedNumbers, metric
 from robustlens.report.summary import accuracy_digits
@@ -24,13 +30,15 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
     # Third-party models have one checkpoint, `published`: they are other networks, and no seed of ours is theirs.
     runs = with_points(everything[everything["checkpoint"] == "best"])
     attacks = attacks_shown(runs, context)
-    rows, compared = [], []
+    rows, compared, failed = [], [], []
     for name, of_group in threats.groups(runs, context):
         dataset, recipes = of_group["dataset"].iloc[0], list(of_group["recipe"].unique())
         networks = {name: numbers.architecture(context.architecture(dataset, name)) for name in recipes}
         ball = threats.ball(of_group["threat"].iloc[0], context)
         bases = {recipe: base for recipe in recipes if (base := compared_with(recipe, recipes, context))}
         compared += bases.values()
+        where = f" ({name})" if name else ""
+        failed += [f"{context.recipe_label(recipe)}{where}" for recipe in not_learned(of_group, bases)]
         for base in sorted(set(bases.values()), key=lambda name: [context.baseline, *recipes].index(name)):
             group = (f"{name}: " if name else "") + f"minus {context.recipe_label(base)}"
             for recipe in (name for name in bases if bases[name] == base):
@@ -45,7 +53,7 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
                 rows.append(Row(context.recipe_label(recipe), cells, group))
     datasets = (runs if len(runs) else everything)["dataset"].unique()
     title = f"Accuracy on {context.datasets_titles(datasets)} {_minus(compared, context)}"
-    notes = (*_notes(runs, rows, compared, attacks, context), *threats.notes(runs, context))
+    notes = (*_notes(runs, rows, compared, attacks, context), *not_learned_notes(failed), *threats.notes(runs, context))
     columns = tuple(Column(context.attack_label(attack)) for attack in attacks)
     return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
 
