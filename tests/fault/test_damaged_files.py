@@ -21,7 +21,8 @@ UNCERTIFIED = {Path("studies/energy/published.yaml")}  # ours to edit
 JOBS = (
     "train/digits/sat-no-random/seed0",
     "measure_energies/digits/sat/seed0",
-    "generators/digits/gaussian",
+    "fit_generator/digits/gaussian",
+    "generate_pool/digits/gaussian",
     f"evaluate/digits/sat/seed0/{THREAT}/robustness",
     "generate/digits/trades/seed0",
     "generate_grid/digits/trades/seed0",
@@ -40,7 +41,7 @@ JOBS = (
 SPLITS = {
     "train/digits/trades/seed0": {"train", "validation"},
     "measure_energies/digits/sat/seed0": {"train"},
-    "generators/digits/gaussian": {"train"},
+    "fit_generator/digits/gaussian": {"train"},
     f"evaluate/digits/sat-no-random/seed0/{THREAT}/brief": {"test"},
     "generate/digits/trades/seed0": {"train"},
     "generate_grid/digits/trades/seed0": {"train"},

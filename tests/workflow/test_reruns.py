@@ -119,6 +119,8 @@ CONFIGURATION = {"configuration"}
 
 LIBRARY, STUDY = "src/robustlens", "studies/energy"
 AVERAGES = f"{LIBRARY}/training/averaging.py", "use_buffers=True", "use_buffers=bool(1)"
+DRAWN = {"generate_pool/digits/gaussian"}
+POOL = {"fit_generator/digits/gaussian"} | DRAWN
 GAUSSIAN = f"{LIBRARY}/generators/gaussian.py", "classes, least=2)", "classes, least=1 + 1)"
 WEAT_ADV = "weat-adv: {method: weat, variant: adv"
 CHANGES = {
@@ -187,11 +189,12 @@ def test_the_code_of_averages_re_runs_the_training_that_averages_and_what_depend
 
 def test_a_pool_is_made_by_name_and_again_when_its_generator_has_changed_and_so_is_nothing_else(tree):
     folder = RESULTS / "generators/digits/gaussian"
-    pool, job = [folder / "images.npy", folder / "labels.npy"], {"generators/digits/gaussian"}
+    pool, job = [folder / "images.npy", folder / "labels.npy"], POOL
     code, output = run(tree, "-c2", "-p", str(pool[0]))
     assert code == 0 and jobs(output) == job, output
-    certificate = json.loads((tree / RESULTS / "provenance/generators/digits/gaussian.json").read_text())
-    assert certificate["outputs"] == contents(tree, pool) and list(certificate["inputs"]) == [str(SHEET)]
+    certificate = json.loads((tree / RESULTS / "provenance/generators/digits/gaussian/pool.json").read_text())
+    assert certificate["outputs"] == contents(tree, pool)
+    assert set(certificate["inputs"]) == {str(SHEET), str(folder / "fitted.safetensors")}
     read = load_pool(tree / folder, PreparedDataset(json.loads((tree / SHEET).read_text()), {}))
     assert read.images.shape == (200, 1, 8, 8) and read.labels.tolist() == [y for y in range(10) for _ in range(20)]
     assert pending(tree, "all", str(pool[0])) == set()
@@ -210,7 +213,7 @@ def test_a_pool_is_made_by_name_and_again_when_its_generator_has_changed_and_so_
 def test_a_training_waits_for_the_pool_and_the_run_that_it_is_made_from(tree):
     mixed, started = (RESULTS / f"runs/digits/{recipe}/seed0" for recipe in ("sat-mixed", "trades-from-sat"))
     asked = [str(mixed / "statistics.parquet"), str(started / "last.safetensors")]
-    pool, trained = {"generators/digits/gaussian"}, of("train", "sat-mixed", "trades-from-sat", seeds=("seed0",))
+    pool, trained = POOL, of("train", "sat-mixed", "trades-from-sat", seeds=("seed0",))
     code, output = run(tree, "-c2", "-p", *asked)
     assert code == 0 and jobs(output) == pool | trained, output
     found = pd.read_parquet(tree / asked[0])
@@ -229,7 +232,7 @@ def test_a_training_waits_for_the_pool_and_the_run_that_it_is_made_from(tree):
     for file, old, new, expected in (
         ("tests/tiny.yaml", "per_class: 20, shrinkage: 0.1", "per_class: 20, shrinkage: 0.2", pool | mixing),
         ("tests/tiny.yaml", "gamma: 0.4", "gamma: 0.5", mixing),
-        (f"{LIBRARY}/generators/pool.py", "CHUNK_VALUES = 2**20", "CHUNK_VALUES = 2**19", pool | mixing),
+        (f"{LIBRARY}/generators/pool.py", "CHUNK_VALUES = 2**20", "CHUNK_VALUES = 2**19", DRAWN | mixing),
         (f"{LIBRARY}/training/mixture.py", "max(1, round(", "max(1, 0 + round(", mixing),
         (f"{LIBRARY}/observers/loss_terms.py", "list(step.", "1 * list(step.", mixing),
         (f"{LIBRARY}/observers/gradient_conflict.py", "g1 * g2 < 0", "g2 * g1 < 0", set()),
