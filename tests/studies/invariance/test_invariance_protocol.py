@@ -39,6 +39,14 @@ def test_claims_compare_recipes_of_three_seeds():
     assert "naive-to-natural" in cohorts["compared"]["recipes"] and "arat-as-released" in cohorts["released"]["recipes"]
 
 
+@pytest.mark.parametrize("scale", ["embedded", "paper"])
+def test_the_drift_of_features_is_observed_where_a_claim_compares_it(scale):
+    config = own(scale=scale)
+    for name in ("arat", "arat-no-predictor"):
+        drift = config["recipes"][name]["observers"]["feature-drift"]
+        assert drift["layers"] == config["recipes"][name]["layers"]
+
+
 def test_both_autoattacks_are_tried_on_the_images_that_the_robustness_suite_has_attacked_already():
     suites = own(scale="embedded")["suites"]
     (standard,) = {suites[name]["samples"]["autoattack"] for name in ("evaluators", "robustness")}
