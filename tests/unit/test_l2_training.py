@@ -45,10 +45,11 @@ def spec(method: str) -> dict:
 
 
 ONLY_LINF = ["off-centre-sat"]
+WITH_NOISE = ("smoothing",)  # which knows no ball
 ATTACKING = [
     name
     for name in names("methods")
-    if create("methods", name, tiny.NEEDED.get(name, {})).attack(3) and name not in ONLY_LINF
+    if create("methods", name, tiny.NEEDED.get(name, {})).attack(3) and name not in (*ONLY_LINF, *WITH_NOISE)
 ]
 
 
