@@ -26,11 +26,6 @@ def of_attack(rows: pd.DataFrame, recipe: str, attack: str) -> pd.DataFrame:
     return rows[(rows["recipe"] == recipe) & (rows["attack"] == attack)]
 
 
-def read_measures(files: Iterable[Path]) -> pd.DataFrame:
-    """Rows of the stage `measure_closeness`, with the recipe whose generated images they are of."""
-    return read_runs(files)
-
-
 def measures(rows: pd.DataFrame, measure: str, norm: str = "") -> pd.Series:
     """The values of one measure, a mean over draws for each seed, by seed."""
     found = rows[(rows["measure"] == measure) & (rows["norm"] == norm)]

@@ -22,6 +22,8 @@ def measure_closeness_spec(wildcards):
 
 def discriminate_spec(wildcards):
     """The network is the dataset's, with two classes."""
+    if not CONFIG["discrimination"]:
+        sys.exit("config.discrimination: is missing; add it, with its `epsilons`, to the scale, or name no such files")
     found = facts.seen(CONFIG, wildcards.dataset)
     settings = CONFIG["datasets"][wildcards.dataset]
     return job_spec(

@@ -181,5 +181,13 @@ def test_claims_have_names_of_their_own_and_say_what_they_need_and_how_they_are_
         assert set(claim.datasets) <= set(datasets), claim.id
 
 
+@pytest.mark.parametrize("study", JUDGED)
+def test_the_datasets_that_claims_are_about_are_those_of_the_paper_scale(study):
+    """Another name, and what is claimed of the paper's data would be said to be about other data."""
+    named = importlib.import_module(f"studies.{study.replace('-', '_')}.claims").PAPER_DATASETS
+    files = [ROOT / "config.yaml", *(ROOT / "studies").glob("*/config.yaml")]
+    assert set(named) <= {name for file in files for name in read_yaml(file)["scales"]["paper"].get("datasets", {})}
+
+
 def test_a_study_brings_results_to_test_it_with():
     assert STUDIES and all(made_up(study).CONFIG["studies"].keys() == {study} for study in STUDIES)

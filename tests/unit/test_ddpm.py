@@ -113,8 +113,8 @@ def test_half_of_the_images_are_mirrored_where_it_is_asked_for():
 
 
 def test_ddim_with_eta_0_by_hand():
-    """Song et al., eq. 12 with sigma 0, in float64: the image that is predicted is clipped; the noise stays as it is.
-    The last step ends at the image."""
+    """Song et al., eq. 12 with sigma 0, in float64: the image that is predicted is clipped, and the noise follows from
+    it. The last step ends at the image."""
     settings = replace(SMALL, levels=50, sampling_steps=5)
     network = MLP(SHAPE, 16, 1, CLASSES)
     drawn = Fitted(settings, network, SHAPE, CPU).sample(2, 4, np.random.default_rng(3))
@@ -124,6 +124,8 @@ def test_ddim_with_eta_0_by_hand():
         told = torch.full((4,), level), torch.full((4,), 2)
         noise = network(torch.tensor(x, dtype=torch.float32), *told).detach().double().numpy()
         image = np.clip((x - math.sqrt(1 - a) * noise) / math.sqrt(a), -1, 1)
+        assert (abs(image) == 1).any()
+        noise = (x - math.sqrt(a) * image) / math.sqrt(1 - a)
         x = math.sqrt(before) * image + math.sqrt(1 - before) * noise
     np.testing.assert_allclose(drawn, np.clip((x + 1) / 2, 0, 1), atol=2e-4)
 
@@ -205,3 +207,16 @@ def test_a_loss_that_is_not_finite_ends_the_fit():
     pixels, labels = images()
     with pytest.raises(RobustlensError, match=r"loss is nan in round \d+ of 20; lower the generator's `learning_rate`"):
         replace(SMALL, learning_rate=1e30).fit(pixels, labels, CLASSES, np.random.default_rng(0), Work())
+
+
+def test_the_perceptron_passes_on_a_share_of_the_image_that_depends_on_the_level():
+    network, x = MLP(SHAPE, 16, 1, CLASSES), torch.rand(2, *SHAPE)
+    level, label = torch.tensor([3, 40]), torch.tensor([0, 2])
+    whole = network(x, level, label)
+    angles = level[:, None] * network.frequencies
+    share = network.share(network.time(torch.cat([angles.sin(), angles.cos()], dim=1)))
+    with torch.no_grad():
+        network.share.weight.zero_()
+        network.share.bias.zero_()
+    torch.testing.assert_close(whole - network(x, level, label), (share * x.flatten(1)).view_as(x))
+    assert not torch.allclose(share[0], share[1])

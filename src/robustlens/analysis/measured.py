@@ -1,10 +1,14 @@
 """Picking what a claim needs from frames of results, which may not hold it."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from robustlens.analysis.claims import NotMeasured
+from robustlens.analysis.claims import NotMeasured, Outcome, decide
+from robustlens.analysis.evaluations import sources
 from robustlens.analysis.frames import paired
+from robustlens.analysis.statistics import crossed_interval
 
 
 def of(frame: pd.DataFrame, **wanted: str | float) -> pd.DataFrame:
@@ -22,3 +26,27 @@ def differences(first: pd.DataFrame, second: pd.DataFrame, value: str) -> np.nda
     if not pairs.size:
         raise NotMeasured("no seed and image that both recipes have")
     return pairs
+
+
+def as_claims_say(rows: pd.DataFrame, stands_for: Mapping[str, str]) -> pd.DataFrame:
+    """The rows of one dataset under the names that claims know recipes by; a recipe that is there keeps its own.
+
+    stands_for: claimed name by the name of what stands for it, on larger networks or other datasets.
+    """
+    if rows.empty:
+        return rows
+    there = set(rows["recipe"])
+    known = {name: claimed for name, claimed in stands_for.items() if claimed not in there}
+    return rows.assign(recipe=rows["recipe"].replace(known))
+
+
+def more_accurate(
+    points: pd.DataFrame, first: str, second: str, attack: str, detail: str = "", bound: float = 0.0
+) -> Outcome:
+    """Whether one recipe is right more often than another one, in points: paired by seed and image."""
+    ours, theirs = (of(points, recipe=recipe, attack=attack) for recipe in (first, second))
+    values = paired(ours, theirs, "points")
+    if not values.size:
+        raise NotMeasured(f"a seed and image that both {first} and {second} have")
+    text = detail or f"{first} minus {second}"
+    return decide(crossed_interval(values), "points", text, [*sources(ours), *sources(theirs)], bound)

@@ -34,7 +34,8 @@ class DDPM:
     flip: whether half of the images are mirrored.
     ema_decay: of the average of the weights that samples are drawn with; step s, from 0, has
         min(ema_decay, (1 + s) / (10 + s)).
-    sampling_steps: of DDIM with eta 0; the image that each step predicts is clipped to [-1, 1].
+    sampling_steps: of DDIM with eta 0; the image that each step predicts is clipped to [-1, 1], and the noise is what
+        follows from it, as in Dhariwal and Nichol's code.
     conditional: false: the classes are not told apart, and a classifier has to label the samples.
     """
 
@@ -196,5 +197,5 @@ class Fitted:
         labels = None if label is None else torch.full((count,), label, device=self.device)
         for level in self.schedule.timesteps:
             noise = self.network(x, level.to(self.device).expand(count), labels)
-            x = self.schedule.step(noise, level, x).prev_sample
+            x = self.schedule.step(noise, level, x, use_clipped_model_output=True).prev_sample
         return x.add_(1).div_(2).clamp_(0, 1).cpu().numpy()

@@ -50,7 +50,9 @@ class _OfDiffusers(nn.Module):
 
 
 class MLP(nn.Module):
-    """`depth` residual blocks of `width` on the flat image; level and label are added in each of them."""
+    """`depth` residual blocks of `width` on the flat image; level and label are added in each of them. The image itself
+    is in the result, too, each value times a number that depends on the level: where there is much noise, it is nearly
+    all noise, which blocks that are narrow can't pass on."""
 
     def __init__(self, shape: tuple[int, ...], width: int, depth: int, classes: int):
         super().__init__()
@@ -60,20 +62,20 @@ class MLP(nn.Module):
         self.class_embedding = nn.Embedding(classes, width) if classes else None
         self.first = nn.Linear(values, width)
         self.blocks = nn.ModuleList(_Block(width) for _ in range(depth))
-        self.last = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, values))
+        self.last, self.share = nn.Linear(width, values), nn.Linear(width, values)
         frequencies = torch.exp(-math.log(10_000.0) * torch.arange(width // 2, dtype=torch.float64) / (width // 2))
         self.register_buffer("frequencies", frequencies.float(), persistent=False)
 
     def forward(self, x: Tensor, level: Tensor, label: Tensor | None) -> Tensor:
         """x: (B, C, H, W). level: (B,) from 0. label: int64 (B,), or None."""
         angles = level[:, None] * self.frequencies
-        told = self.time(torch.cat([angles.sin(), angles.cos()], dim=1))
-        if label is not None:
-            told = told + self.class_embedding(label)
-        hidden = self.first(torch.flatten(x, 1))
+        time = self.time(torch.cat([angles.sin(), angles.cos()], dim=1))
+        told = time if label is None else time + self.class_embedding(label)
+        flat = torch.flatten(x, 1)
+        hidden = self.first(flat)
         for block in self.blocks:
             hidden = block(hidden, told)
-        return self.last(hidden).view_as(x)
+        return (self.last(hidden) + self.share(time) * flat).view_as(x)
 
 
 class _Block(nn.Module):

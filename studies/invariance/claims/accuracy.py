@@ -14,9 +14,9 @@ from robustlens.analysis.claims import (
 )
 from robustlens.analysis.evaluations import sources
 from robustlens.analysis.frames import paired
-from robustlens.analysis.measured import of
+from robustlens.analysis.measured import more_accurate, of
 from robustlens.analysis.statistics import Interval, crossed_interval
-from studies.invariance.claims.data import InvarianceData, more_accurate
+from studies.invariance.claims.data import InvarianceData
 from studies.invariance.results import CLEAN, REFERENCE, STRONG, SUM, under
 
 CLAIMS: list[Claim] = []
@@ -40,7 +40,7 @@ claim = collector(CLAIMS)
     f"Clean accuracy of AR-AT minus that of LBGAT (beta 0), {PAIRED}, is above 0 points.",
 )
 def more_accurate_than_lbgat(data: InvarianceData) -> Outcome:
-    return more_accurate(data, "arat", "lbgat", CLEAN)
+    return more_accurate(data.points, "arat", "lbgat", CLEAN)
 
 
 @claim(
@@ -51,7 +51,7 @@ def more_accurate_than_lbgat(data: InvarianceData) -> Outcome:
     f"AutoAttack was tried on, {PAIRED}, is above 0 points.",
 )
 def larger_sum_than_lbgat(data: InvarianceData) -> Outcome:
-    return more_accurate(data, "arat", "lbgat", SUM)
+    return more_accurate(data.points, "arat", "lbgat", SUM)
 
 
 @claim(
@@ -101,7 +101,7 @@ def stop_gradient_alone_hardly_helps(data: InvarianceData) -> Outcome:
     f"Accuracy under PGD-20 of AR-AT minus that without the stop-gradient, {PAIRED}, is above 0 points.",
 )
 def stop_gradient_helps_with_split_batchnorm(data: InvarianceData) -> Outcome:
-    return more_accurate(data, "arat", "arat-no-stop-gradient", REFERENCE)
+    return more_accurate(data.points, "arat", "arat-no-stop-gradient", REFERENCE)
 
 
 @claim(
@@ -111,7 +111,7 @@ def stop_gradient_helps_with_split_batchnorm(data: InvarianceData) -> Outcome:
     f"Accuracy under PGD-20 of AR-AT minus that with one BatchNorm for all images, {PAIRED}, is above 0 points.",
 )
 def split_batchnorm_makes_robust(data: InvarianceData) -> Outcome:
-    return more_accurate(data, "arat", "arat-shared-batchnorm", REFERENCE)
+    return more_accurate(data.points, "arat", "arat-shared-batchnorm", REFERENCE)
 
 
 @claim(
@@ -122,7 +122,7 @@ def split_batchnorm_makes_robust(data: InvarianceData) -> Outcome:
     f"BatchNorm, {PAIRED}, is above 0 points.",
 )
 def distillation_needs_a_separate_network(data: InvarianceData) -> Outcome:
-    return more_accurate(data, "lbgat", "lbgat-shared", REFERENCE)
+    return more_accurate(data.points, "lbgat", "lbgat-shared", REFERENCE)
 
 
 @claim(
@@ -158,7 +158,7 @@ def distillation_avoids_both_problems(data: InvarianceData) -> Outcome:
     f"{PAIRED}, is above 0 points.",
 )
 def noise_costs_accuracy(data: InvarianceData) -> Outcome:
-    return more_accurate(data, "arat", "arat-as-released", CLEAN)
+    return more_accurate(data.points, "arat", "arat-as-released", CLEAN)
 
 
 @claim(

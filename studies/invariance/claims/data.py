@@ -8,8 +8,7 @@ import pandas as pd
 
 from robustlens.analysis.claims import NotMeasured, Outcome, decide
 from robustlens.analysis.evaluations import sources
-from robustlens.analysis.frames import paired
-from robustlens.analysis.measured import of
+from robustlens.analysis.measured import as_claims_say, of
 from robustlens.analysis.statistics import crossed_interval
 from robustlens.report import threats
 from robustlens.report.context import Context
@@ -49,29 +48,8 @@ def read(
     for dataset in datasets:
         parts = [frame[frame["dataset"] == dataset] if len(frame) else frame for frame in (points, seen)]
         notes = tuple(threats.notes(parts[0], context) if len(parts[0]) else ())
-        found[dataset] = InvarianceData(*(as_claims_say(part) for part in parts), notes)
+        found[dataset] = InvarianceData(*(as_claims_say(part, STANDS_FOR) for part in parts), notes)
     return found
-
-
-def as_claims_say(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of one dataset under the names that claims know recipes by; a recipe that is there keeps its own."""
-    if rows.empty:
-        return rows
-    there = set(rows["recipe"])
-    known = {name: claimed for name, claimed in STANDS_FOR.items() if claimed not in there}
-    return rows.assign(recipe=rows["recipe"].replace(known))
-
-
-def more_accurate(
-    data: InvarianceData, first: str, second: str, attack: str, detail: str = "", bound: float = 0.0
-) -> Outcome:
-    """Whether one recipe is right more often than another one, in points: paired by seed and image."""
-    ours, theirs = (of(data.points, recipe=recipe, attack=attack) for recipe in (first, second))
-    values = paired(ours, theirs, "points")
-    if not values.size:
-        raise NotMeasured(f"a seed and image that both {first} and {second} have")
-    text = detail or f"{first} minus {second}"
-    return decide(crossed_interval(values), "points", text, [*sources(ours), *sources(theirs)], bound)
 
 
 def observed(data: InvarianceData, recipe: str, which: tuple[str, str]) -> pd.DataFrame:

@@ -9,5 +9,8 @@ from studies.proxy.claims.data import read
 
 __all__ = ["CLAIMS", "PAPER_DATASETS", "read"]
 
-PAPER_DATASETS = ("cifar10-cosine", "cifar10-cosine-l2", "cifar100-cosine", "celeba", "imagenet-64", "afhq")
+PAPER_DATASETS = (
+    *("cifar10-cosine", "cifar10-cosine-wide", "cifar10-cosine-l2", "cifar10-cosine-l2-wide", "cifar10-smoothed"),
+    *("cifar100-cosine", "celeba-cosine", "imagenet-64-cosine", "afhq-cosine"),
+)
 CLAIMS: list[Claim] = [*accuracy.CLAIMS, *distances.CLAIMS]

@@ -5,15 +5,18 @@ import pandas as pd
 from robustlens.analysis.claims import Claim, NotMeasured, Outcome, collector, decide, decide_all
 from robustlens.analysis.evaluations import sources
 from robustlens.analysis.frames import paired
-from robustlens.analysis.measured import of
+from robustlens.analysis.measured import more_accurate, of
 from robustlens.analysis.statistics import crossed_interval
-from studies.proxy.claims.data import ALONE, MATCHED, MIXED, PAIRED, PLAIN, ProxyData, more_accurate
+from studies.proxy.claims.data import ALONE, MATCHED, MIXED, PAIRED, PLAIN, ProxyData
 from studies.proxy.results import REFERENCE, STRONG, with_certificates
 
 CLAIMS: list[Claim] = []
 # Without the controls, which make no new images.
 GAUSSIANS = ("port-diagonal", "port-full", "port-mixture")
-WEIGHTS = ("port-ddpm-0-2", "port-ddpm", "port-ddpm-0-6", "port-ddpm-0-8")
+WEIGHTS = (
+    *("port-ddpm-0-2", "port-ddpm", "port-ddpm-0-6", "port-ddpm-0-8"),
+    *("port-ddpm-10000-0-15", "port-ddpm-10000-0-5", "port-ddpm-10000-0-75", "port-ddpm-10000-0-9"),
+)
 
 CERTIFIED_RADIUS = 0.25  # ours, of the four that papers print
 
@@ -28,7 +31,7 @@ claim = collector(CLAIMS)
     f"step and as many steps, {PAIRED}, is above 0 points.",
 )
 def proxies_help_at_equal_compute(data: ProxyData) -> Outcome:
-    return more_accurate(data, MIXED, MATCHED, REFERENCE)
+    return more_accurate(data.points, MIXED, MATCHED, REFERENCE)
 
 
 @claim(
@@ -38,7 +41,7 @@ def proxies_help_at_equal_compute(data: ProxyData) -> Outcome:
     f"The same difference of accuracies under AutoAttack, {PAIRED}, is above 0 points.",
 )
 def proxies_help_under_autoattack(data: ProxyData) -> Outcome:
-    return more_accurate(data, MIXED, MATCHED, STRONG)
+    return more_accurate(data.points, MIXED, MATCHED, STRONG)
 
 
 @claim(
@@ -48,7 +51,7 @@ def proxies_help_under_autoattack(data: ProxyData) -> Outcome:
     f"Accuracy under PGD-20 with real images and images of the DDPM minus that of SAT, {PAIRED}, is above 0 points.",
 )
 def proxies_help_over_a_plain_baseline(data: ProxyData) -> Outcome:
-    return more_accurate(data, MIXED, PLAIN, REFERENCE)
+    return more_accurate(data.points, MIXED, PLAIN, REFERENCE)
 
 
 @claim(
@@ -59,7 +62,7 @@ def proxies_help_over_a_plain_baseline(data: ProxyData) -> Outcome:
     f"{PAIRED}, is above 0 points.",
 )
 def proxies_alone_beat_real_images(data: ProxyData) -> Outcome:
-    return more_accurate(data, ALONE, PLAIN, REFERENCE)
+    return more_accurate(data.points, ALONE, PLAIN, REFERENCE)
 
 
 @claim(
@@ -107,7 +110,7 @@ def both_kinds_are_best(data: ProxyData) -> Outcome:
     f"real minus that with any half, {PAIRED}, is above 0 points.",
 )
 def selection_helps(data: ProxyData) -> Outcome:
-    return more_accurate(data, "port-ddpm-top", "port-ddpm-any", REFERENCE)
+    return more_accurate(data.points, "port-ddpm-top", "port-ddpm-any", REFERENCE)
 
 
 @claim(

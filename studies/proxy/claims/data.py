@@ -7,18 +7,17 @@ from pathlib import Path
 import pandas as pd
 
 from robustlens.analysis.certified import read_certified
-from robustlens.analysis.claims import NotMeasured, Outcome, decide
-from robustlens.analysis.evaluations import sources
-from robustlens.analysis.frames import paired, read_runs
-from robustlens.analysis.measured import of
-from robustlens.analysis.statistics import crossed_interval
+from robustlens.analysis.frames import read_runs
+from robustlens.analysis.measured import as_claims_say
 from robustlens.report import threats
 from robustlens.report.context import Context
-from studies.proxy.results import read_measures, read_points
+from studies.proxy.results import read_points
 
 PAIRED = "best checkpoints, paired by seed and image"
 # Recipes by what claims call them.
 MIXED, MATCHED, PLAIN, ALONE = "port-ddpm", "sat-twice", "sat", "ddpm-alone"
+# What stands for MIXED where classes, or their images, are others: so many images are generated there.
+STANDS_FOR = dict.fromkeys(("port-ddpm-10000", "port-ddpm-400", "port-ddpm-large"), MIXED)
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def read(
     """The results of each dataset. evaluations: indexes of suites; the others: one file per run."""
     points = read_points(context, evaluations) if evaluations else pd.DataFrame()
     seen = read_runs(history, ["epoch", "split", "robust_accuracy"]) if history else pd.DataFrame()
-    close = read_measures(closeness) if closeness else pd.DataFrame()
+    close = read_runs(closeness) if closeness else pd.DataFrame()
     curves = read_runs(discrimination) if discrimination else pd.DataFrame()
     proven = read_certified(certified) if certified else pd.DataFrame()
     frames = points, seen, close, curves, proven
@@ -58,15 +57,7 @@ def read(
     found = {}
     for dataset in datasets:
         parts = [frame[frame["dataset"] == dataset] if len(frame) else frame for frame in frames]
+        parts = [as_claims_say(part, STANDS_FOR) for part in parts]
         notes = tuple(threats.notes(parts[0], context) if len(parts[0]) else ())
         found[dataset] = ProxyData(*parts, notes)
     return found
-
-
-def more_accurate(data: ProxyData, first: str, second: str, attack: str) -> Outcome:
-    """Whether one recipe is right more often than another one, in points: paired by seed and image."""
-    ours, theirs = (of(data.points, recipe=recipe, attack=attack) for recipe in (first, second))
-    values = paired(ours, theirs, "points")
-    if not values.size:
-        raise NotMeasured(f"a seed and image that both {first} and {second} have")
-    return decide(crossed_interval(values), "points", f"{first} minus {second}", [*sources(ours), *sources(theirs)])

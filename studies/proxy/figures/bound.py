@@ -7,11 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robustlens.analysis.frames import one_dataset
+from robustlens.analysis.frames import one_dataset, read_runs
 from robustlens.closeness import gaussian_world
 from robustlens.report.context import Context
 from robustlens.report.figure import BLUE, GREEN, GREY, ORANGE, RED, TEXT_WIDTH, Drawing, drawn, styled
-from studies.proxy.results import read_measures
 
 # Classes about (2, 0) and (-2, 0) with deviation 1, and the classifier that is best for them. A proxy's classes are
 # moved by a shift: to the boundary, away from it, along it, or both in one direction.
@@ -29,7 +28,7 @@ SHIFTS = np.linspace(0, 4, 41)
 @styled
 def build(context: Context, *, closeness: list[Path]) -> Drawing:
     """closeness: one file per run, of one dataset, from the stage `measure_closeness`."""
-    rows = read_measures(closeness)
+    rows = read_runs(closeness)
     dataset = one_dataset(rows)
     figure = Figure(figsize=(TEXT_WIDTH, 5.4), layout="constrained")
     (gap, arc), (images, _) = figure.subplots(2, 2, height_ratios=(1, 1.15))

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from robustlens.analysis.frames import read_runs
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.comparison import INTERVALS, difference_cell, seeds_notes
 from robustlens.report.context import Context
 from robustlens.report.summary import accuracy_digits, over_seeds
 from robustlens.report.table import Table
-from studies.proxy.results import CLEAN, REFERENCE, measures, of_attack, read_areas, read_measures, read_points
+from studies.proxy.results import CLEAN, REFERENCE, measures, of_attack, read_areas, read_points
 
 # Column, measure, norm, how it is scaled, unit, digits; and the measure of real images that it is compared with.
 MEASURES = (
@@ -24,19 +25,19 @@ MEASURES = (
 NOTE = (
     "Gain: robust training on real and generated images minus that on as many real images a step and as many steps, "
     "best checkpoints, paired by seed and image. Fréchet distance and score in the features of a classifier; W1: "
-    "conditional Wasserstein distance of pixels, on 60 images of each class (ours); real images: of other real images. "
-    "Copy ratio: median distance to the nearest training image of the class by that of real test images; near copies: "
-    "generated images that are nearer than the nearest 1 % of test images. Labels agree: with an SVM of the training "
-    "images. ARC: area, above chance, under the accuracy of discriminators of real and generated images, against the "
-    "radius that these may be moved by; for discriminators of so many training steps at each radius, because it has "
-    "not converged. It sees neither labels nor copies."
+    "conditional Wasserstein distance of pixels, for real images that of other real images. Copy ratio: median "
+    "distance to the nearest training image of the class by that of real test images; near copies: generated images "
+    "that are nearer than the nearest 1 % of test images. Labels agree: with an SVM of the training images. ARC: "
+    "area, above chance, under the accuracy of discriminators of real and generated images, against the radius that "
+    "these may be moved by; for discriminators of so many training steps at each radius, because it has not "
+    "converged. It sees neither labels nor copies."
 )
 
 
 def build(context: Context, *, evaluations: list[Path], closeness: list[Path], discrimination: list[Path]) -> Table:
     """evaluations: indexes of suites, with the baseline. closeness, discrimination: one file per run, from the stages
     `measure_closeness` and `discriminate`."""
-    runs, close, arcs = read_points(context, evaluations), read_measures(closeness), read_areas(discrimination)
+    runs, close, arcs = read_points(context, evaluations), read_runs(closeness), read_areas(discrimination)
     budgets, rows = sorted(arcs["steps"].unique()), []
     for group, of_group in threats.groups(runs, context):
         here = close[close["dataset"] == of_group["dataset"].iloc[0]]
@@ -56,7 +57,15 @@ def build(context: Context, *, evaluations: list[Path], closeness: list[Path], d
     )
     title = f"Generators and what their images do for robust training, on {context.datasets_titles(_names(close))}."
     shown = runs[runs["recipe"].isin([*close["recipe"], context.baseline])]
-    notes = (NOTE, INTERVALS, *seeds_notes(shown["seed"], shown["recipe"], context), *threats.notes(runs, context))
+    each = sorted({int(n) for n in close[close["measure"] == "per-class"]["value"]})
+    counted = f"W1: on {', '.join(map(str, each))} images of each class (ours)."
+    notes = (
+        NOTE,
+        counted,
+        INTERVALS,
+        *seeds_notes(shown["seed"], shown["recipe"], context),
+        *threats.notes(runs, context),
+    )
     return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
 
 

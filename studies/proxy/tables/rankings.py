@@ -13,7 +13,7 @@ from robustlens.report.comparison import seeds_notes
 from robustlens.report.context import Context
 from robustlens.report.table import Table
 from studies.proxy.ranking import agreement
-from studies.proxy.results import CLEAN, REFERENCE, measures, of_attack, read_areas, read_measures, read_points
+from studies.proxy.results import CLEAN, REFERENCE, measures, of_attack, read_areas, read_points
 
 # Row: measure, norm, and the sign that makes a lower value the better one.
 MEASURES = {
@@ -37,7 +37,7 @@ NOTE = (
 
 def build(context: Context, *, evaluations: list[Path], closeness: list[Path], discrimination: list[Path]) -> Table:
     """evaluations: indexes of suites, with the baseline. closeness, discrimination: one file per run."""
-    runs, close = read_points(context, evaluations), read_measures(closeness)
+    runs, close = read_points(context, evaluations), read_runs(closeness)
     arcs, curves = read_areas(discrimination), read_runs(discrimination)
     rows = []
     for group, of_group in threats.groups(runs, context):

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from robustlens.analysis.frames import read_runs
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.comparison import seeds_notes
 from robustlens.report.context import Context
 from robustlens.report.summary import over_seeds
 from robustlens.report.table import Table
-from studies.proxy.results import measures, read_measures
+from studies.proxy.results import measures
 
 NORMS = {"l2": "L2", "linf": "L\u221e"}
 BOUND = {"robustness-real": "real", "robustness-generated": "generated", "gap": "difference", "wasserstein": "bound"}
@@ -31,7 +32,7 @@ NOTE = (
 
 def build(context: Context, *, closeness: list[Path]) -> Table:
     """closeness: one file per run, from the stage `measure_closeness`."""
-    close, rows = read_measures(closeness), []
+    close, rows = read_runs(closeness), []
     datasets = list(close["dataset"].unique())
     for dataset in datasets:
         for norm, called in NORMS.items():

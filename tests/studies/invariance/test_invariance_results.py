@@ -9,6 +9,7 @@ from synthetic import THREAT, THREATS, write_evaluations
 from torch import nn
 
 from robustlens.analysis.claims import CONTRADICTED, OPEN, SUPPORTED, judge
+from robustlens.analysis.measured import as_claims_say
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
 from robustlens.data.prepared import Split
@@ -19,7 +20,7 @@ from robustlens.study.declaration import USES
 from studies.invariance import training
 from studies.invariance.claims import CLAIMS
 from studies.invariance.claims.accuracy import LITTLE
-from studies.invariance.claims.data import as_claims_say
+from studies.invariance.claims.data import STANDS_FOR
 from studies.invariance.features import compared_features
 from studies.invariance.figures import ablations, trade_off
 from studies.invariance.figures import mixture as mixture_figure
@@ -434,9 +435,9 @@ def test_the_view_of_distillation_is_judged_on_all_rows_that_have_learned():
 def test_claims_find_the_recipes_of_the_paper_scale():
     """TRADES of three passes stands for TRADES, and AR-AT of eleven layers for AR-AT, where these are not there."""
     wide = pd.DataFrame({"recipe": ["sat", "trades-three-forwards", "arat-wide"]})
-    assert as_claims_say(wide)["recipe"].tolist() == ["sat", "trades", "arat"]
+    assert as_claims_say(wide, STANDS_FOR)["recipe"].tolist() == ["sat", "trades", "arat"]
     both = pd.DataFrame({"recipe": ["trades", "trades-three-forwards"]})
-    assert as_claims_say(both)["recipe"].tolist() == both["recipe"].tolist()
+    assert as_claims_say(both, STANDS_FOR)["recipe"].tolist() == both["recipe"].tolist()
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=[claim.id for claim in CLAIMS])
