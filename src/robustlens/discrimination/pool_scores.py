@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from robustlens.data.prepared import PreparedDataset, Split
 from robustlens.discrimination.discriminator import Discriminator, Training, train
@@ -13,7 +13,7 @@ from robustlens.discrimination.selection import realness
 from robustlens.discrimination.sides import Sides
 from robustlens.errors import RobustlensError
 from robustlens.models.inference import InferenceModel
-from robustlens.seeds import derive, generator
+from robustlens.seeds import derive
 from robustlens.training.images import Images
 from robustlens.training.state import RunState
 
@@ -24,21 +24,6 @@ class Scores(NamedTuple):
 
     realness: np.ndarray
     accuracy: float
-
-
-class Mixed:
-    """Images in an order at random: pools are sorted by class, and a training of less than one pass over them would see
-    their first classes alone."""
-
-    def __init__(self, images: Images, random: torch.Generator):
-        self.images, self.device = images, images.device
-        self.order = torch.randperm(len(images), generator=random).to(self.device)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def batch(self, where: Tensor) -> Tensor:
-        return self.images.batch(self.order[where])
 
 
 def score(
@@ -67,10 +52,7 @@ def score(
         raise RobustlensError("selected: the dataset has no validation images; raise `splits.validation`")
     generated = Images(pool, device)
     parts = {
-        "train": Sides(
-            Mixed(generated, generator(seed, "order", "generated")),
-            Mixed(Images(data.splits["train"], device), generator(seed, "order", "real")),
-        ),
+        "train": Sides(generated, Images(data.splits["train"], device)),
         "validation": Sides(_some(pool, len(validation.labels), seed, device), Images(validation, device)),
     }
     training = Training(settings, settings.epsilons[-1:], settings.steps[0], parts, build, seed)

@@ -8,16 +8,18 @@ from robustlens.analysis.frames import paired
 from robustlens.analysis.measured import more_accurate, of
 from robustlens.analysis.statistics import crossed_interval
 from studies.proxy.claims.data import ALONE, MATCHED, MIXED, PAIRED, PLAIN, ProxyData
+from studies.proxy.curves import Curve, chosen
 from studies.proxy.results import REFERENCE, STRONG, with_certificates
 
 CLAIMS: list[Claim] = []
 # Without the controls, which make no new images.
 GAUSSIANS = ("port-diagonal", "port-full", "port-mixture")
-WEIGHTS = (
-    *("port-ddpm-0-2", "port-ddpm", "port-ddpm-0-6", "port-ddpm-0-8"),
-    *("port-ddpm-10000-0-15", "port-ddpm-10000-0-5", "port-ddpm-10000-0-75", "port-ddpm-10000-0-9"),
-)
-
+# Of the real images, with the recipes that have them: of ten classes, and of a hundred.
+WEIGHTS = {
+    **{0.2: "port-ddpm-0-2", 0.4: MIXED, 0.6: "port-ddpm-0-6", 0.8: "port-ddpm-0-8"},
+    **{0.15: "port-ddpm-10000-0-15", 0.5: "port-ddpm-10000-0-5", 0.75: "port-ddpm-10000-0-75"},
+    0.9: "port-ddpm-10000-0-9",
+}
 CERTIFIED_RADIUS = 0.25  # ours, of the four that papers print
 
 claim = collector(CLAIMS)
@@ -130,13 +132,13 @@ def proxies_help_certified_robustness(data: ProxyData) -> Outcome:
 
 
 def chosen_weights(data: ProxyData) -> dict[int, str]:
-    """By seed, the recipe of WEIGHTS with the most robust epoch on validation images; of equal ones, the first."""
-    rows = of(data.validation, split="validation")
-    best = rows.groupby(["seed", "recipe"])["robust_accuracy"].max().unstack("recipe")
-    there = [recipe for recipe in WEIGHTS if recipe in best]
+    """By seed, the recipe of WEIGHTS that is most robust on validation images, as the table `weights` chooses."""
+    known = set(data.validation["recipe"]) if len(data.validation) else set()
+    there = {weight: recipe for weight, recipe in WEIGHTS.items() if recipe in known}
     if len(there) < 2:
         raise NotMeasured("two weights of the real images between 0 and 1")
-    return best[there].dropna().idxmax(axis=1).to_dict()
+    curve = Curve("", there, None)
+    return {seed: there[weight] for seed, weight in chosen(curve, data.validation).items()}
 
 
 def _of_seed(data: ProxyData, recipe: str, seed: int) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from robustlens.analysis.frames import read_runs
 from robustlens.analysis.measured import as_claims_say
 from robustlens.report import threats
 from robustlens.report.context import Context
+from studies.proxy.curves import read_validation
 from studies.proxy.results import read_points
 
 PAIRED = "best checkpoints, paired by seed and image"
@@ -24,9 +25,9 @@ STANDS_FOR = dict.fromkeys(("port-ddpm-10000", "port-ddpm-400", "port-ddpm-large
 class ProxyData:
     """The results of one dataset; a frame may be empty.
 
-    points: of the best checkpoints, each recipe under the threat of its training. validation: the robust accuracy on
-    validation images, epoch by epoch. closeness, curves: of the stages that look at generated images. certified: one
-    row per test image with its certificate. notes: sentences to print below the verdicts.
+    points: of the best checkpoints, each recipe under the threat of its training. validation: the best epoch of each
+    run on validation images. closeness, curves: of the stages that look at generated images. certified: one row per
+    test image with its certificate. notes: sentences to print below the verdicts.
     """
 
     points: pd.DataFrame
@@ -48,7 +49,7 @@ def read(
 ) -> dict[str, ProxyData]:
     """The results of each dataset. evaluations: indexes of suites; the others: one file per run."""
     points = read_points(context, evaluations) if evaluations else pd.DataFrame()
-    seen = read_runs(history, ["epoch", "split", "robust_accuracy"]) if history else pd.DataFrame()
+    seen = read_validation(history) if history else pd.DataFrame()
     close = read_runs(closeness) if closeness else pd.DataFrame()
     curves = read_runs(discrimination) if discrimination else pd.DataFrame()
     proven = read_certified(certified) if certified else pd.DataFrame()
