@@ -68,7 +68,8 @@ with (
     progress = Progress("epoch", spec["training"]["epochs"])
 
     def report(epoch: int, _epochs: int, row: dict) -> None:
-        progress(epoch, f"loss {row['train_loss']:.3f}  validation robust accuracy {row['robust_accuracy']:.3f}")
+        measured = f"  validation robust accuracy {row['robust_accuracy']:.3f}" if "robust_accuracy" in row else ""
+        progress(epoch, f"loss {row['train_loss']:.3f}{measured}")
 
     state = RunState(state_folder(args.state, spec, digest), digest)
     with state if first else contextlib.nullcontext():

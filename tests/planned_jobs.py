@@ -54,7 +54,7 @@ RUN = {
     "method": {"name": "sat", "parameters": {}},
     "training": TRAINING,
     "threat": {"norm": "linf", "epsilon": "1/4", "step_size": "1/8"},
-    "tracking": {"train_samples": 50, "attack_steps": 3, "batch_size": 15, "energy_epochs": [5]},
+    "tracking": {"every": 1, "train_samples": 50, "attack_steps": 3, "batch_size": 15, "energy_epochs": [5]},
 }
 PGD = {"name": "pgd5", "family": "pgd", "parameters": {"steps": 5}}
 CLEAN = {"name": "clean", "family": "clean"}

@@ -44,7 +44,7 @@ from robustlens.seeds import generator
 RECORDED = Path(__file__).with_suffix(".json")
 SPEC = tiny.spec("trades", {"beta": 6.0}, epochs=1, batch_size=50, schedule=tiny.STEP) | {
     "architecture": {"family": "resnet", "blocks": [1, 1], "width": 8},
-    "tracking": {"train_samples": 20, "attack_steps": 1, "batch_size": 500, "energy_epochs": [1]},
+    "tracking": {"every": 1, "train_samples": 20, "attack_steps": 1, "batch_size": 500, "energy_epochs": [1]},
 }
 SAMPLER = Sampler(init="pca", retained_variance=0.95, sigma=1.0, steps=2, step_size=0.0005, momentum=0.8, noise=0.001)
 

@@ -51,7 +51,7 @@ SPEC = {
         "compile": "auto",
     },
     "threat": {"norm": "linf", "epsilon": "4/16", "step_size": "1/16"},
-    "tracking": {"train_samples": 16, "attack_steps": 2, "batch_size": 500, "energy_epochs": [1, 2]},
+    "tracking": {"every": 1, "train_samples": 16, "attack_steps": 2, "batch_size": 500, "energy_epochs": [1, 2]},
 }
 EMA = {"name": "ema", "decay": 0.8}
 SWA = {"name": "swa", "start_epoch": 2, "every_steps": 2}

@@ -150,7 +150,7 @@ class Ours:
                 "compile": "on" if compile else "off",
             },
             "threat": {"norm": "linf", "epsilon": EPSILON, "step_size": STEP_SIZE},
-            "tracking": {"train_samples": 1, "attack_steps": 1, "batch_size": 1, "energy_epochs": []},
+            "tracking": {"every": 1, "train_samples": 1, "attack_steps": 1, "batch_size": 1, "energy_epochs": []},
         }
         self.libraries = resident()
         images, labels = (np.load(folder / f"{name}.npy") for name in ("images", "labels"))

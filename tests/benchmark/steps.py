@@ -114,7 +114,7 @@ def _spec(method: str, parameters: dict, width: int, batch: int) -> dict:
         "method": {"name": method, "parameters": parameters},
         "training": training,
         "threat": {"norm": "linf", "epsilon": "8/255", "step_size": "2/255"},
-        "tracking": {"train_samples": batch, "attack_steps": 1, "batch_size": batch, "energy_epochs": []},
+        "tracking": {"every": 1, "train_samples": batch, "attack_steps": 1, "batch_size": batch, "energy_epochs": []},
     }
 
 

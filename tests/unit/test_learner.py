@@ -85,6 +85,9 @@ def test_layers_of_parts_of_given_and_of_normalised_networks_have_the_names_of_t
     assert not seen  # these are not the classifier's logits
     with pytest.raises(RobustlensError, match=r"the network has no layer 'layer2.0.bn3'; did you mean 'layer2.0.bn\d'"):
         learner.features(X, ["layer2.0.bn3"])
+    learner.network.unused = nn.Identity()
+    with pytest.raises(RobustlensError, match="the layer 'unused' takes no part in a pass of the network"):
+        learner.features(X, ["bn1", "unused"])
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -10,6 +10,7 @@ from planned_jobs import (
     CLEAN,
     PGD,
     REGISTERED,
+    RUN,
     SHEET,
     SMALL,
     STAGES,
@@ -131,6 +132,13 @@ def test_a_training_s_operations_are_those_counted_by_hand(method, step):
     assert found.flops_by("name") == pytest.approx(
         {"training": TINY_FLOPS * 5 * 100 * step, "tracking": TINY_FLOPS * TRACKING}
     )
+
+
+def test_epochs_that_are_not_measured_cost_no_tracking():
+    """Every second of five epochs, the first, whose energies are kept, and the last; none after the last."""
+    spec = RUN | {"tracking": RUN["tracking"] | {"every": 2, "energy_epochs": [1, 4, 9]}}
+    found = work(replace(training(), spec=spec)).flops_by("name")["tracking"]
+    assert found == pytest.approx(TINY_FLOPS * TRACKING * 4 / 5)
 
 
 def test_only_the_training_is_in_bfloat16_and_that_not_where_float32_is_asked_for():

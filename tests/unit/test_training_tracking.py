@@ -155,6 +155,42 @@ def test_history_and_energies_are_of_the_right_images_epochs_and_network(data, t
     np.testing.assert_allclose(last["marginal_natural"], -np.log(np.exp(logits.numpy()).sum(1)), **tiny.EQUAL)
 
 
+def every(spec: dict, epochs: int, energy_epochs: list[int]) -> dict:
+    return spec | {"tracking": spec["tracking"] | {"every": epochs, "energy_epochs": energy_epochs}}
+
+
+def test_epochs_between_measurements_train_alike_and_are_in_no_table(data, tmp_path):
+    spec = tiny.spec(epochs=8, checkpoints=[4, 7])
+    always = tiny.train(every(spec, 1, [1, 2, 3]), data, tmp_path / "1")
+    said: list[dict] = []
+    with RunState(tmp_path / "3", "digest") as state:
+        run = tiny.training(every(spec, 3, [2]), data, state, report=lambda *told: said.append(told[-1]))
+        sometimes = run.run()
+    measured = [2, 3, 6, 8]  # one with energies, every third one, and the last one
+    right = always.history[always.history["epoch"].isin(measured)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(sometimes.history, right, check_exact=True)
+    assert list(sometimes.energies["epoch"].unique()) == [2]
+    for name, value in always.last.items():
+        assert torch.equal(sometimes.last[name], value)
+    kept = {name for name in always.checkpoints if name[0].isdigit()}
+    assert kept == {name for name in sometimes.checkpoints if name[0].isdigit()} and {"4", "7"} == {k[0] for k in kept}
+    assert all(torch.equal(always.checkpoints[name], sometimes.checkpoints[name]) for name in kept)
+    assert [("robust_accuracy" in row, math.isfinite(row["train_loss"])) for row in said] == [
+        (epoch in measured, True) for epoch in range(1, 9)
+    ]
+    of_validation = right[right["split"] == "validation"]
+    assert sometimes.best_epoch == of_validation.loc[of_validation["robust_accuracy"].idxmax(), "epoch"]
+
+
+def test_a_run_stopped_before_its_first_measurement_resumes_to_the_same_bytes(data, tmp_path):
+    spec = every(tiny.spec(epochs=4), 4, [4])
+    whole = tiny.train(spec, data, tmp_path / "whole")
+    resumed = tiny.train(spec, data, tmp_path / "stopped", stop_after={7})  # in the third epoch
+    pd.testing.assert_frame_equal(whole.history, resumed.history, check_exact=True)
+    assert list(whole.history["epoch"].unique()) == [4] and whole.best_epoch == resumed.best_epoch == 4
+    assert all(torch.equal(value, resumed.best[name]) for name, value in whole.best.items())
+
+
 # The best checkpoint ----------------------------------------------------------------------------------------------
 
 

@@ -63,13 +63,16 @@ class Learner(nn.Module):
         these layers of it, in the same pass.
 
         layers: submodules, as the architecture names them; "penultimate" is what its last layer, `linear`, is given.
-        Raises RobustlensError for a layer that is not there.
+        Raises RobustlensError for a layer that is not there, and for one that the pass goes by.
         """
         module, found = self.network if of is None else self._others[of], {}
         with contextlib.ExitStack() as hooks:
             for name in layers:
                 hooks.callback(_kept(module, name, found).remove)
             output = self._runner(module, False)(x)  # compiled code has no hooks
+        for name in layers:
+            if name not in found:
+                raise RobustlensError(f"the layer {name!r} takes no part in a pass of the network; name another one")
         outputs = [found[name].float() if found[name].dtype == torch.bfloat16 else found[name] for name in layers]
         return (self._watch(x, output) if of is None else output), outputs
 

@@ -177,14 +177,13 @@ class Classification:
         self.processes.take_from_first(self.learner)
         self._check_finite(epoch, train_loss)
         self.observing.of_epoch(moment)
-        if self.processes.first:
-            first_rate, _ = self.schedule.rates((epoch - 1) * self.steps_per_epoch)
-            facts = {"learning_rate": first_rate, "train_loss": train_loss, "train_images": self.images}
-            followed = self._deployed(self.averaging.followed(self.network))
-            self.following.follow(epoch, followed, facts)
         self.loss_sum.zero_()
         self.counts.clear()
-        return self.following.history[-1] if self.processes.first else {}
+        if not self.processes.first:
+            return {}
+        first_rate, _ = self.schedule.rates((epoch - 1) * self.steps_per_epoch)
+        facts = {"learning_rate": first_rate, "train_loss": train_loss, "train_images": self.images}
+        return self.following.follow(epoch, self._deployed(self.averaging.followed(self.network)), facts)
 
     def _deployed(self, network: nn.Module) -> Deployed:
         learner = self.learner if network is self.network else self.learner.with_network(network)

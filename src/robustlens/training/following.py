@@ -1,4 +1,4 @@
-"""What is measured of a classifier after each epoch of its training, and what is kept of it."""
+"""What is measured of a classifier between the epochs of its training, and what is kept of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,7 +54,10 @@ class Following:
             )
             for split, of_split in images.items()
         ]
-        epochs = self.settings["epochs"]  # a recipe may have fewer than its dataset's protocol
+        self.every, epochs = (
+            tracking["every"],
+            self.settings["epochs"],
+        )  # these may be fewer than its dataset's protocol has
         self.energy_epochs = {epoch for epoch in tracking["energy_epochs"] if epoch <= epochs} or {epochs}
         self.criteria = {"best": criterion(self.settings, attacked)}
         self.criteria |= {f"best-{by}": by for by in self.settings["also_select"]}
@@ -67,8 +70,13 @@ class Following:
         for name in self.criteria:
             self._choose(name, 0, untrained)
 
-    def follow(self, epoch: int, deployed: Deployed, facts: dict[str, Any]) -> None:
-        """Measure the classifier, after that epoch. facts: what else its rows of the history say."""
+    def follow(self, epoch: int, deployed: Deployed, facts: dict[str, Any]) -> dict[str, Any]:
+        """Keep and measure the classifier, after that epoch, where it is due. facts: what else its rows of the history
+        say. Gives the last of them, or the facts alone for an epoch that isn't measured."""
+        if epoch in self.settings["checkpoints"]:
+            self.keep(str(epoch), deployed.tracked)
+        if not self._measured(epoch):
+            return facts
         model = InferenceModel(deployed.tracked)
         for tracker in self.trackers:
             measured = tracker.measure(model)
@@ -80,8 +88,10 @@ class Following:
             if reached > self.reached[name]:
                 self.reached[name] = reached
                 self._choose(name, epoch, deployed)
-        if epoch in self.settings["checkpoints"]:
-            self.keep(str(epoch), deployed.tracked)
+        return self.history[-1]
+
+    def _measured(self, epoch: int) -> bool:
+        return epoch % self.every == 0 or epoch in self.energy_epochs or epoch == self.settings["epochs"]
 
     def _choose(self, name: str, epoch: int, deployed: Deployed) -> None:
         self.chosen[name] = epoch

@@ -171,5 +171,8 @@ class Loop:
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Inside, PyTorch's global generators, which dropout draws from, start from `seed`; after it they are as before."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        if device.type == "cuda":
+            torch.manual_seed(seed)
+        else:  # without a GPU, torch.manual_seed keeps the stack of every call, for the day one is used
+            torch.default_generator.manual_seed(seed)
         yield

@@ -19,8 +19,8 @@ class TrainedRun:
         weight averaging, see `averaging`. checkpoints: of the epochs `training.checkpoints`, as "<epoch>.<tensor>", and
         of what is best by `training.also_select` and what the method deploys besides, as "best-<name>.<tensor>".
     chosen: the epochs of the best ones, by their names: "best" and those of `also_select`.
-    history: two rows per epoch (train subset, validation). energies: per sample, at the chosen epochs. timing: seconds
-        and images/s of each epoch, the only part that differs between repeats.
+    history: two rows per measured epoch (train subset, validation). energies: per sample, at the chosen epochs.
+    timing: seconds and images/s of each epoch, the only part that differs between repeats.
     devices: what it was computed on (`device_facts`), by its first process; several where it was resumed on another
         machine.
     """

@@ -24,7 +24,8 @@ class Training:
     spec: the resolved specification of the run (see `rules/train.smk`): seed, architecture, method, training,
         threat, tracking.
     stop: asked after every step; True saves the state and raises Interrupted.
-    report: called with (epoch, epochs, latest history row) after every epoch.
+    report: called with (epoch, epochs, its last row of the history, or that row's facts where it isn't measured) after
+        every epoch.
     pool, weights: see `Classification`.
     """
 

@@ -1,4 +1,4 @@
-"""What is measured of a network after each epoch: energies, losses and accuracies, natural and under attack."""
+"""What is measured of a network between epochs: energies, losses and accuracies, natural and under attack."""
 
 from dataclasses import dataclass
 

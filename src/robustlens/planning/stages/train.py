@@ -52,7 +52,7 @@ def written(job: Job, known: Known) -> dict[str, float]:
 
 
 def training(spec: dict, dataset: Dataset) -> Work:
-    """Epochs of steps (attack and loss), each followed by the tracking attack on some training images and on all
+    """Epochs of steps (attack and loss), some followed by the tracking attack on some training images and on all
     validation images. The BatchNorm statistics of an SWA average are estimated twice, in one epoch each. Images that a
     recipe leaves out are counted."""
     sizes, settings, tracking, epochs = dataset.sizes, spec["training"], spec["tracking"], spec["training"]["epochs"]
@@ -67,10 +67,12 @@ def training(spec: dict, dataset: Dataset) -> Work:
     if settings["averaging"]["name"] == "swa":
         forwards, gradients = steps * (attack.forwards + 2), steps * attack.gradients
         calls.append(Calls("training", sizes["train"] / steps, forwards, gradients, precision=reduced))
+    besides = {epochs, *(epoch for epoch in tracking["energy_epochs"] if epoch <= epochs)}
+    measured = epochs // tracking["every"] + sum(epoch % tracking["every"] > 0 for epoch in besides)
     for size in (min(sizes["train"], tracking["train_samples"]), sizes["validation"]):
         batches = math.ceil(size / tracking["batch_size"])
-        gradients = epochs * batches * tracking["attack_steps"]
-        calls.append(Calls("tracking", size / batches, gradients + 2 * epochs * batches, gradients))
+        gradients = measured * batches * tracking["attack_steps"]
+        calls.append(Calls("tracking", size / batches, gradients + 2 * measured * batches, gradients))
     return Work(Network.of(spec["architecture"], dataset.shape, dataset.classes), tuple(calls))
 
 
@@ -93,7 +95,7 @@ def trial(job: Job, known: Known, device: torch.device, budget: float) -> dict[s
     if allowed == 0:
         return None
     tracked = max(1, int(share * spec["tracking"]["train_samples"]))
-    spec |= {"tracking": spec["tracking"] | {"train_samples": tracked, "energy_epochs": [1]}}
+    spec |= {"tracking": spec["tracking"] | {"train_samples": tracked, "energy_epochs": [1], "every": 1}}
     sizes = {
         "train": min(dataset.sizes["train"], allowed * batch),
         "validation": max(1, int(share * dataset.sizes["validation"])),
