@@ -8,6 +8,7 @@ from robustlens.study.general import autoattack, differences, robustness
 
 COHORTS = {
     "main": Cohort("The methods that are compared.", suite="robustness"),
+    "photographs": Cohort("The same on larger images.", suite="trade-off"),
     "wide": Cohort("The same on larger networks.", suite="trade-off"),
     "compared": Cohort("Recipes that claims compare with these.", suite="brief", beside="main"),
     "released": Cohort("The method as its code trains it.", suite="brief", beside="main"),
@@ -31,10 +32,11 @@ def observed(recipe) -> bool:
     return bool(recipe.get("observers"))
 
 
-EVERYTHING = Files("evaluations", "main", "wide", "released", "baselines", "compared", "ablations", "strengths")
+COMPARED = ("main", "photographs", "wide")
+EVERYTHING = Files("evaluations", *COMPARED, "released", "baselines", "compared", "ablations", "strengths")
 AVERAGED = Files("evaluations", "averaged", "wide-averaged", optional=True)
 EVALUATORS = Files("evaluations", "evaluators")
-STATISTICS = Files("statistics", "main", "released", "compared", "ablations", "batches", where=observed)
+STATISTICS = Files("statistics", "main", "photographs", "released", "compared", "ablations", "batches", where=observed)
 FEATURES = Files("features", "features")
 
 STUDY = Study(
@@ -50,7 +52,7 @@ STUDY = Study(
         ),
         robustness(EVERYTHING),
         differences(EVERYTHING, baseline="sat"),
-        autoattack(Files("evaluations", "main")),
+        autoattack(Files("evaluations", *COMPARED)),
         Table(
             "batchnorms",
             "AR-AT with the BatchNorm of natural images",
@@ -75,7 +77,10 @@ STUDY = Study(
         Figure(
             "trade-off",
             "Clean against robust accuracy",
-            {"evaluations": Files("evaluations", "main", "wide", "released", "baselines", "strengths")},
+            {
+                "evaluations": Files("evaluations", *COMPARED, "released", "baselines", "strengths"),
+                "averaged": AVERAGED,
+            },
             per=("dataset",),
             uses=("attacks", "colours", "markers"),
         ),

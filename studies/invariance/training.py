@@ -19,6 +19,8 @@ FEATURE_COSINE = ("feature-distance", "mean/cosine")
 DRIFT = ("feature-drift", "mean/moved")
 MEANS = ("batchnorm-mixture", "mean/means")
 VARIANCES = ("batchnorm-mixture", "mean/variances")
+# LBGAT with one network has two terms: the others of the distance are the teacher's classification.
+TWO_TERMS = {"^teacher-distance/": "regularisation-others/", "^distance/gradient$": "regularisation/gradient"}
 # How running means and running variances move: of one BatchNorm for both kinds of images, and of either one of two
 MOVED_SHARED = ("batchnorm-mixture", "mean/running-mean")
 MOVED_ADVERSARIAL = ("batchnorm-mixture", "mean/adversarial/running-mean")
@@ -30,7 +32,8 @@ CHANGED_NATURAL = ("batchnorm-mixture", "mean/natural/running-variance")
 
 def read_statistics(paths: Iterable[Path]) -> pd.DataFrame:
     """One row per run, epoch, step, observer and statistic, with its value. Step 0: of the epoch as a whole."""
-    return read_runs(paths, READ)
+    statistics = read_runs(paths, READ)
+    return statistics.assign(statistic=statistics["statistic"].replace(TWO_TERMS, regex=True))
 
 
 def of(statistics: pd.DataFrame, which: tuple[str, str]) -> pd.DataFrame:

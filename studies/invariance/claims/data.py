@@ -16,7 +16,7 @@ from studies.invariance import training
 from studies.invariance.results import best, read_points
 
 # What stands at the paper scale, or on larger networks, for a recipe that claims name
-STANDS_FOR = {"trades-three-forwards": "trades", "arat-wide": "arat"}
+STANDS_FOR = {"trades-three-forwards": "trades", "lbgat-lower-rate": "lbgat", "arat-wide": "arat"}
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,13 @@ def larger(
     second: str,
     which: tuple[str, str],
     of_second: tuple[str, str] | None = None,
+    times: float = 1.0,
 ) -> Outcome:
-    """Whether a statistic is larger with one recipe than with another one (or than another one's `of_second`): means of
-    each seed over the second half of the epochs, paired by seed. Steps of one training are not independent of each
-    other, so they count as one number."""
+    """Whether a statistic is larger with one recipe than so many times that of another one (or another one's
+    `of_second`): means of each seed over the second half of the epochs, paired by seed. Steps of one training are not
+    independent of each other, so they count as one number."""
     ours, theirs = observed(data, first, which), observed(data, second, of_second or which)
-    values = training.differences(ours, theirs)
+    values = training.differences(ours, theirs.assign(value=times * theirs["value"]))
     if not values.size:
         raise NotMeasured(f"a seed that both {first} and {second} have")
     means = ", ".join(f"{name} {rows['value'].mean():.3g}" for name, rows in ((first, ours), (second, theirs)))

@@ -1,5 +1,6 @@
 """Accuracy under AutoAttack against clean accuracy."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,13 @@ SUMS_EVERY = 5  # points of the sum between two lines
 
 
 @styled
-def build(context: Context, *, evaluations: list[Path]) -> Drawing:
-    """evaluations: indexes of suites, of one dataset."""
-    runs = best(read_points(context, evaluations))
+def build(context: Context, *, evaluations: list[Path], averaged: Sequence[Path] = ()) -> Drawing:
+    """Indexes of suites, of one dataset. averaged: of runs whose last checkpoint is an average of weights."""
+    runs, of_averaged = best(read_points(context, evaluations)), ""
+    if averaged:
+        rows = read_points(context, averaged)
+        runs = pd.concat([runs, rows[rows["checkpoint"] == "last"]])
+        of_averaged = " (of averaged weights the last ones)"
     dataset = one_dataset(runs)
     attacks = [attack for attack in (STRONG, REFERENCE) if (runs["attack"] == attack).any()]
     if not attacks:
@@ -47,10 +52,10 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     text = (
-        f"Accuracy under attack against clean accuracy on {context.dataset_title(dataset)}, best checkpoints, with "
-        "95 % intervals over images and seeds (over images where a recipe has one seed). Up and to the right is "
-        "better; along a grey line the sum of both is the same, and from one to the next it grows by "
-        f"{SUMS_EVERY} points."
+        f"Accuracy under attack against clean accuracy on {context.dataset_title(dataset)}, best "
+        f"checkpoints{of_averaged}, with 95 % intervals over images and seeds (over images where a recipe has one "
+        "seed). Up and to the right is better; along a grey line the sum of both is the same, and from one to the next "
+        f"it grows by {SUMS_EVERY} points."
     )
     return Drawing(
         figure,

@@ -35,7 +35,8 @@ NOTE = (
     "Variances: of the absolute logarithm of their ratio. Movement of running means: root mean square over the "
     "channels of how far one is from where it was at the step observed before, in running standard deviations; of "
     "running variances: mean over the channels of the absolute logarithm of the ratio to what it was then. Of the one "
-    "BatchNorm, or of either of two."
+    "BatchNorm, or of either of two. One BatchNorm for both kinds of images is updated twice a step, which alone makes "
+    "it move 1.4 to 1.5 times as far as each of two."
 )
 
 

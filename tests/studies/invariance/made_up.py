@@ -39,7 +39,7 @@ SUITES = {
     "evaluators": ("autoattack", "autoattack-10", "pgd20", "pgd20-off-centre"),
     "both-batchnorms": ("clean", "pgd20"),
 }
-OBSERVED = [name for name in RECIPES if name.startswith(("naive", "arat"))]
+OBSERVED = [name for name in RECIPES if name.startswith(("naive", "arat", "lbgat-shared"))]
 RELEASED, STRENGTHS = ("arat-as-released",), ("arat-gamma-triple",)
 BATCHES = ("naive-small-batches", "naive-large-batches")
 COHORTS = {
@@ -203,7 +203,7 @@ def _seen(support):
     for name in EVERYTHING:
         observer, statistic = getattr(training, name)
         for recipe in OBSERVED:
-            value = 0.5 + 0.2 * ((recipe == LARGER.get(name, (None,))[0]) == support)
+            value = 0.5 + 0.5 * ((recipe == LARGER.get(name, (None,))[0]) == support)
             value = -value if name == "COSINE" and support == (recipe != "naive-stop-gradient") else value
             value = SHARES.get(recipe, (0.5, 0.5))[not support] if name == "CONFLICT" else value
             for seed in range(3):

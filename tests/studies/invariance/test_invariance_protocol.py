@@ -137,7 +137,7 @@ def test_published_numbers_find_the_recipes_that_the_paper_scale_trains():
     config = own(scale="paper")
     numbers = PublishedNumbers(PUBLISHED)
     cohorts = config["studies"]["invariance"]["cohorts"]
-    for name in ("main", "wide", "averaged", "wide-averaged"):
+    for name in ("main", "photographs", "wide", "averaged", "wide-averaged"):
         for dataset, recipe in product(cohorts[name]["datasets"], cohorts[name]["recipes"]):
             network = numbers.architecture(config["datasets"][dataset]["architecture"])
             for metric in ("clean", "autoattack", "sum"):
@@ -153,7 +153,7 @@ def test_the_last_checkpoint_of_what_the_paper_has_numbers_of_is_attacked():
     """The paper's numbers are of the last epoch, and of an average of weights only the last checkpoint is one."""
     config = own(scale="paper")
     cohorts = config["studies"]["invariance"]["cohorts"]
-    for name in ("main", "wide", "baselines", "averaged", "wide-averaged"):
+    for name in ("main", "photographs", "wide", "released", "baselines", "averaged", "wide-averaged"):
         suite = config["suites"][cohorts[name]["suite"]]
         assert "last" in suite["checkpoints"] and "autoattack" not in suite["best_only"], name
 
@@ -161,7 +161,7 @@ def test_the_last_checkpoint_of_what_the_paper_has_numbers_of_is_attacked():
 def test_published_sums_are_sums():
     numbers = PublishedNumbers(PUBLISHED).numbers
     sums = {key: found.value for key, found in numbers.items() if key[3] == "sum"}
-    assert len(sums) == 32
+    assert len(sums) == 33
     for (dataset, network, recipe, _, ball), total in sums.items():
         parts = [numbers[dataset, network, recipe, metric, ball].value for metric in ("clean", "autoattack")]
         assert total == pytest.approx(sum(parts), abs=0.015), (dataset, recipe)
