@@ -26,7 +26,8 @@ def measured(
     there are; `draws`: times that they are drawn anew. All distances are of pixels in [0, 1].
 
     frechet, score, kid: of `scores`. copy-ratio, share-near, median-distance, copies: of `closeness.copying`.
-    agreement, agreement-real: of an SVM that was trained on the training images, and its own accuracy on real ones.
+    agreement, agreement-real: of an SVM that was trained on one half of the test images (one of the training
+    images would know those that a generator repeats), and its own accuracy on the other half.
     per-class: how many these were. wasserstein: the conditional Wasserstein distance of real and generated images;
     floor: that of real and other real ones. robustness-real, robustness-generated, gap: of a linear classifier of the
     training images on the very images of `wasserstein`, which is the bound of their gap.
@@ -51,7 +52,9 @@ def measured(
         ("median-distance-real", copies.held_out_median),
     ):
         add(measure, value, NORMS[0])
-    agreed = svm_agreement(images, labels, *real[1], *real[0], data.classes, np.random.default_rng([seed, 1]))
+    halves = np.array_split(np.random.default_rng([seed, 5]).permutation(len(real[1][1])), 2)
+    others, learnt = ((real[1][0][half], real[1][1][half]) for half in halves)
+    agreed = svm_agreement(images, labels, *others, *learnt, data.classes, np.random.default_rng([seed, 1]))
     add("agreement", agreed.agreement)
     add("agreement-real", agreed.held_out)
     classifier = fit_linear(*real[0], data.classes)

@@ -118,7 +118,7 @@ STUDY = Study(
         "Judge the claims of the paper on proxy distributions",
         {
             "evaluations": EVERYTHING,
-            "history": Files("history", "main", "weights"),
+            "history": Files("history", "main", "weights", "many-classes"),
             "closeness": CLOSENESS,
             "discrimination": CURVES,
             "certified": CERTIFIED,

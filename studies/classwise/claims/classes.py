@@ -99,8 +99,8 @@ def stronger_attacks_take_from_weak_classes(data: ClasswiseData) -> Outcome:
     "The robustness of a class grows with the norm of its weights in the last layer.",
     "abstract of the earlier version (2021)",
     "Pearson's correlation, over classes, of the norms with the accuracies under PGD-20, best checkpoints, run by run "
-    "and averaged over the seeds, is above 0 for SAT. Its interval is over classes, too, which are drawn with "
-    "replacement.",
+    "and averaged over the seeds, is above 0 for SAT (ours; tables/weight-norms has the other recipes and Spearman's). "
+    "Its interval is over classes, too, which are drawn with replacement.",
 )
 def robust_classes_have_large_weights(data: ClasswiseData) -> Outcome:
     part, norms = of(data.evaluations, attack=REFERENCE, recipe="sat"), of(data.norms, recipe="sat")
@@ -110,10 +110,11 @@ def robust_classes_have_large_weights(data: ClasswiseData) -> Outcome:
 
 @claim(
     "the-worst-class-swings",
-    "From one epoch to the next the robust accuracy of the worst class moves more than the average.",
+    "Late in training the robust accuracy of the worst class swings more than the average.",
     "a follow-up (CFA, Wei et al. 2023)",
-    "Validation images, last quarter of the epochs, all adversarially trained recipes: the mean absolute change "
-    "between neighbouring epochs of the worst class minus that of the average, seed by seed, is above 0 points.",
+    "Validation images, last quarter of the measured epochs, all adversarially trained recipes: the mean absolute "
+    "change of the worst class from one of them to the next minus that of the average, seed by seed, is above 0 "
+    "points. The average is of all classes' images, so that chance alone moves it less.",
 )
 def the_worst_class_swings(data: ClasswiseData) -> Outcome:
     rows = of(data.history, split="validation")

@@ -20,7 +20,7 @@ from robustlens.analysis.classwise import (
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row, number
 from robustlens.report.context import Context
-from robustlens.report.published import PublishedNumbers
+from robustlens.report.published import ANY_ARCHITECTURE, PublishedNumbers
 from robustlens.report.summary import accuracy_digits
 from robustlens.report.table import Table
 from studies.classwise.class_names import read_class_names
@@ -38,7 +38,8 @@ from studies.classwise.results import (
 
 FEW, MANY = 3, 20  # the worst classes of which the mean is shown; from how many classes on there is a worst tenth
 ATTACKS = (CLEAN, REFERENCE, "autoattack")
-FOLLOW_UPS = "preact-resnet18"  # the architecture of the published numbers
+FOLLOW_UPS = ("preact-resnet18", ANY_ARCHITECTURE)  # of the published numbers: CFA's, and DAFA's, which doesn't say
+UNNAMED = "robust"  # under an attack that is not named
 NOTES = (
     "Computed from the accuracies of the classes in each run, and averaged over the seeds. CV is the variance over "
     "classes (divisor C) of accuracies between 0 and 1; MCD the best class minus the worst. weakest: the class of the "
@@ -63,6 +64,8 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path], publi
                 cells = (*_cells(part, metrics), Cell(text=_weakest(part, named[dataset].names)))
                 rows.append(Row(context.recipe_label(recipe), cells, group))
             rows += [Row(label, cells, group) for label, cells in _follow_ups(numbers, dataset, attack, metrics)]
+        group = group_title(context, datasets, dataset, "under an attack that is not named")
+        rows += [Row(label, cells, group) for label, cells in _follow_ups(numbers, dataset, UNNAMED, metrics)]
     title = f"Average and worst classes on {context.datasets_titles(datasets)}, without and under attack."
     notes = (*NOTES, *seeds_of(runs, context), *threats.notes(runs, context))
     columns = (*map(Column, metrics), Column("weakest"))
@@ -99,9 +102,10 @@ def _weakest(part: pd.DataFrame, names: Sequence[str]) -> str:
 def _follow_ups(numbers: PublishedNumbers, dataset: str, attack: str, metrics: dict) -> Iterator[tuple[str, tuple]]:
     """Label and cells of each published row; average and worst class are all that these papers print."""
     named = {"average": attack, "worst class": f"{attack}_worst"}
-    for recipe in numbers.recipes(dataset, FOLLOW_UPS, attack):
-        found = {
-            name: numbers.find(dataset, FOLLOW_UPS, recipe, named[name]) if name in named else None for name in metrics
-        }
-        cells = [Cell(digits=1, unit=unit, published=found[name]) for name, (_, unit, _) in metrics.items()]
-        yield f"{numbers.label(recipe)}, published", (*cells, Cell())
+    for network in FOLLOW_UPS:
+        for recipe in numbers.recipes(dataset, network, attack):
+            found = {
+                name: numbers.find(dataset, network, recipe, named[name]) if name in named else None for name in metrics
+            }
+            cells = [Cell(digits=1, unit=unit, published=found[name]) for name, (_, unit, _) in metrics.items()]
+            yield f"{numbers.label(recipe)}, published", (*cells, Cell())

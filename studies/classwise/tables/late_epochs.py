@@ -18,10 +18,10 @@ from studies.classwise.results import by_dataset, group_title, span
 SUMMARIES = {"mean": np.mean, "lowest": np.min, "highest": np.max, "swing": lambda v: np.abs(np.diff(v)).mean()}
 COLUMNS = tuple(Column(summary, name) for name in MEASURES for summary in SUMMARIES)
 NOTES = (
-    f"Robust accuracy (PGD of the tracking) on validation images in the last {100 * LATE:.0f} % of the epochs of each "
-    "run, at least two; means over the seeds. Average and worst class are in %; CV is the variance over classes "
-    "(divisor C) of accuracies between 0 and 1; MCD is the best class minus the worst, in points. Each is of the "
-    "classes at that epoch. swing: mean change, up or down, between neighbouring epochs.",
+    f"Robust accuracy (PGD of the tracking) on validation images in the last {100 * LATE:.0f} % of the measured epochs "
+    "of each run, at least two; means over the seeds. Average and worst class are in %; CV is the variance over "
+    "classes (divisor C) of accuracies between 0 and 1; MCD is the best class minus the worst, in points. Each is of "
+    "the classes at that epoch. swing: mean change, up or down, from one of these epochs to the next.",
 )
 
 

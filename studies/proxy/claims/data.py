@@ -18,7 +18,7 @@ PAIRED = "best checkpoints, paired by seed and image"
 # Recipes by what claims call them.
 MIXED, MATCHED, PLAIN, ALONE = "port-ddpm", "sat-twice", "sat", "ddpm-alone"
 # What stands for MIXED where classes, or their images, are others: so many images are generated there.
-STANDS_FOR = dict.fromkeys(("port-ddpm-10000", "port-ddpm-400", "port-ddpm-large"), MIXED)
+STANDS_FOR = dict.fromkeys(("port-ddpm-10000", "port-ddpm-400", "port-ddpm-large"), MIXED) | {"ddpm-10000-alone": ALONE}
 
 
 @dataclass(frozen=True)

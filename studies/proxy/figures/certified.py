@@ -9,6 +9,7 @@ from robustlens.analysis.certified import certified_accuracy, read_certified
 from robustlens.analysis.frames import one_dataset
 from robustlens.report.context import Context
 from robustlens.report.figure import TEXT_WIDTH, Drawing, band, drawn, styled
+from studies.proxy.tables.certified import settings
 
 POINTS = 101
 
@@ -32,6 +33,6 @@ def build(context: Context, *, certified: list[Path]) -> Drawing:
     text = (
         f"Share of test images of {context.dataset_title(dataset)} that smoothed classifiers are proven to be right "
         "about within a radius: means over seeds, with a band of one standard deviation. The drop at the end is the "
-        "largest radius that so many draws of noise can certify."
+        f"largest radius that so many draws of noise can certify. {settings(proven)}"
     )
     return Drawing(figure, "Certified accuracy", context.caption(text))

@@ -62,9 +62,9 @@ def _caption(context: Context, runs: pd.DataFrame, dataset: str) -> str:
         f"Left: clean accuracy and accuracy under {context.attack_label(REFERENCE)} on "
         f"{context.dataset_title(dataset)} against the weight gamma of the real images in the loss, best checkpoints, "
         "with 95 % intervals over seeds and images, which are too wide to compare points of one curve by: the images "
-        "are the same ones. 0: generated images alone; 1: real ones alone. The line across is of real images alone, "
-        "as many a step and as many steps as a mixture has, with its interval. Right: what the authors reported to "
-        "their reviewers (one run each, another dataset and network), on axes of their own; which attack is not said "
-        "there."
+        "are the same ones. 0: generated images alone; 1: real ones alone, both with half as many images a step as "
+        "between. The line across is of real images alone, as many a step and as many steps as a mixture has, with its "
+        "interval. Right: what the authors reported to their reviewers (one run each, another dataset and network), on "
+        "axes of their own; which attack is not said there."
     )
     return " ".join([text, *threats.notes(runs, context)])

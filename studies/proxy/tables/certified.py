@@ -15,10 +15,10 @@ from studies.proxy.results import with_certificates
 
 RADII = (0.0, 0.125, 0.25, 0.5)
 NOTE = (
-    "Share of test images whose class is certified, is their label, and stays the same within the L2 radius. Smoothing "
-    "after Cohen et al. (2019): a certificate is wrong with a probability of at most 0.001. Images that are abstained "
-    "from count as wrong. Difference: minus training on real images alone, twice as many a step, at a radius of 0.25. "
-    "Best checkpoints."
+    "Share of test images whose class is certified, is their label, and stays the same within the L2 radius, and so "
+    "within an L-inf radius that is smaller by the square root of the number of an image's values. Images that are "
+    "abstained from count as wrong. Difference: minus training on real images alone, twice as many a step, at a radius "
+    "of 0.25. Best checkpoints."
 )
 COMPARED_AT = 0.25
 
@@ -39,8 +39,20 @@ def build(context: Context, *, certified: list[Path]) -> Table:
             rows.append(Row(context.recipe_label(recipe), (*cells, difference), group))
     columns = (*(Column(f"{radius:g}", "radius (L2)") for radius in RADII), Column("difference, points"))
     title = f"Certified accuracy in % on {context.datasets_titles(datasets)}."
-    notes = (NOTE, INTERVALS, *seeds_notes(proven["seed"], proven["recipe"], context))
+    notes = (NOTE, settings(proven), INTERVALS, *seeds_notes(proven["seed"], proven["recipe"], context))
     return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
+
+
+def settings(proven: pd.DataFrame) -> str:
+    """How the certificates were made, in a sentence."""
+    names = ("sigma", "draws", "alpha")
+    listed = {name: ", ".join(f"{value:,g}" for value in sorted(proven[name].unique())) for name in names}
+    images = ", ".join(f"{count:,}" for count in sorted(set(proven.groupby("dataset")["index"].nunique())))
+    return (
+        f"Smoothing after Cohen et al. (2019) with noise of a standard deviation of {listed['sigma']} and "
+        f"{listed['draws']} draws, on {images} images; a certificate is wrong with a probability of at most "
+        f"{listed['alpha']}."
+    )
 
 
 def _cell(rows: pd.DataFrame, digits: int) -> Cell:

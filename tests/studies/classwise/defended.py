@@ -9,7 +9,7 @@ from robustlens.analysis.class_removal import Answers
 from studies.classwise.removal import Removal
 
 CLASSES, PER_CLASS = 10, 30
-ATTACKS = ("clean", "pgd20", "autoattack")
+ATTACKS = ("clean", "pgd20", "margin-pgd20", "autoattack")
 WITHOUT = (1, 2, 3)
 DEFENCES = {"class-weighted-sat": "sat", "dafa": "trades"}
 RECIPES = {
@@ -23,7 +23,7 @@ COHORTS = {
     "removal": {"recipes": [f"sat-without-{k}" for k in WITHOUT], "suite": "removal", "seeds": [0]},
 }
 SUITES = {
-    "defence": {"attacks": ["clean", "pgd20"]},
+    "defence": {"attacks": ["clean", "pgd20", "margin-pgd20"]},
     "defence-autoattack": {"attacks": ["autoattack"]},
     "corrected": {"attacks": list(ATTACKS)},
     "removal": {"attacks": ["pgd20"]},
@@ -60,7 +60,7 @@ def _attacked(checkpoint, seeds, removed=None):
     random = np.random.default_rng([sum(map(ord, str(part))) for part in seeds])
     label = np.repeat(np.arange(CLASSES), PER_CLASS)
     frames = []
-    for attack, share in zip(ATTACKS, (0.9, 0.6, 0.5), strict=True):
+    for attack, share in zip(ATTACKS, (0.9, 0.6, 0.58, 0.5), strict=True):
         wrong = (label + 1) % CLASSES
         wrong = np.where(wrong == removed, (label + 2) % CLASSES, wrong)
         right = (random.random(len(label)) < share) & (label != removed)
@@ -99,9 +99,10 @@ def defence(support):
             label, place = np.repeat(np.arange(CLASSES), MANY), np.tile(np.arange(MANY), CLASSES)
             rates = np.array([worst, *[BASE + 0.05 * (1 + c) for c in range(CLASSES - 1)]])
             right = (place * 7 + 3 * seed) % MANY < MANY * rates[label]
-            columns = {"attack": "pgd20", "index": np.arange(len(label)), "label": label, "seed": seed}
-            frame = pd.DataFrame(columns).assign(entry=entry, base=base, source=f"{entry}/seed{seed}")
-            frames.append(frame.assign(prediction_adversarial=np.where(right, label, (label + 1) % CLASSES)))
+            columns = {"index": np.arange(len(label)), "label": label, "seed": seed}
+            frame = pd.DataFrame(columns).assign(entry=entry, base=base)
+            frame = frame.assign(prediction_adversarial=np.where(right, label, (label + 1) % CLASSES))
+            frames += [frame.assign(attack=name, source=f"{entry}/seed{seed}/{name}") for name in ATTACKS[1:3]]
     return pd.concat(frames, ignore_index=True)
 
 

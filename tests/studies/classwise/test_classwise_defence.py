@@ -13,6 +13,7 @@ from robustlens.errors import RobustlensError
 from robustlens.report.context import Context, Recipe
 from robustlens.study.declaration import USES
 from studies.classwise.claims import defence as claims
+from studies.classwise.claims import removal as removal_claims
 from studies.classwise.claims.data import ClasswiseData
 from studies.classwise.class_names import of_sheet
 from studies.classwise.defence import bases, entry_label, mean_gain, of_shared_seeds, read_defence
@@ -124,6 +125,21 @@ def test_each_claim_is_about_its_own_kind_of_change(name, entry):
     enough = pd.DataFrame({"split": ["validation"], "class_total": [[100, 100]]})
     outcome = judge(claim, ClasswiseData(EMPTY, enough, EMPTY, names=None, defence=defended.defence(True)))
     assert outcome.detail.startswith(f"gain of {entry} 20.0;")
+
+
+def test_an_image_that_either_attack_turns_wrong_is_not_robust():
+    """A correction that blinds PGD-20 alone gains nothing."""
+    rows = defended.defence(True)
+    blinded = (rows["entry"] == "sat/best-tau-normalised") & (rows["attack"] == "margin-pgd20")
+    of_sat = (rows["entry"] == "sat") & (rows["attack"] == "margin-pgd20")
+    rows.loc[blinded, "prediction_adversarial"] = rows.loc[of_sat, "prediction_adversarial"].to_numpy()
+    enough = pd.DataFrame({"split": ["validation"], "class_total": [[100, 100]]})
+    claim = next(claim for claim in claims.CLAIMS if claim.id == "corrections-raise-the-worst-class")
+    outcome = judge(claim, ClasswiseData(EMPTY, enough, EMPTY, names=None, defence=rows))
+    assert outcome.detail.startswith("gain of sat/best-tau-normalised 0.0;")
+    assert {source.rsplit("/", 1)[1] for source in outcome.sources} == {"pgd20", "margin-pgd20"}
+    alone = judge(claim, ClasswiseData(EMPTY, enough, EMPTY, names=None, defence=rows[~blinded]))
+    assert alone.verdict == OPEN and "sat/best-tau-normalised under margin-pgd20" in alone.detail
 
 
 def test_claims_on_defences_say_what_is_missing():
@@ -238,3 +254,11 @@ def test_superclasses_of_a_dataset_without_a_class_do_without_it():
         "names": ["b", "c", "f"],
         "superclasses": {"low": [0, 1], "high": [2]},
     }
+
+
+def test_claims_on_removal_have_the_share_that_is_robust_without_the_confuser_and_its_difference_from_the_control():
+    """Of 100 images of each class 80 are robust without the confuser, and 20 without the control."""
+    data = ClasswiseData(EMPTY, EMPTY, EMPTY, names=None, removal=defended.removal(True))
+    found = {claim.id: judge(claim, data) for claim in removal_claims.CLAIMS}
+    assert found["no-counterpart-without-the-confuser"].estimate == pytest.approx(80)
+    assert found["robust-without-the-confuser"].estimate == pytest.approx(60)

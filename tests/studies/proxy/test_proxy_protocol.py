@@ -87,7 +87,7 @@ def test_the_weights_at_the_paper_s_scale_are_those_of_the_published_curve():
         if cohort in ("weights", "many-classes") and "mix" in config["recipes"][recipe]
     }
     numbers = PublishedNumbers(STUDY / "published.yaml")
-    assert ours == {float(row) for row in numbers.recipes("cifar100", "resnet18", "robust-by-gamma")}
+    assert ours - {0} == {float(row) for row in numbers.recipes("cifar100", "resnet18", "robust-by-gamma")}
 
 
 def test_published_numbers_are_of_datasets_and_recipes_of_the_paper_s_scale():
