@@ -20,11 +20,6 @@ min_version("9.27")
 # took a tenth of a dry run.
 gc.freeze()
 
-# With a limit of jobs per second, which it has by default, Snakemake (9.27) wakes its scheduler every second once for each
-# job that has finished: after 60 jobs this takes a sixth of a core, and after hundreds all of one.
-if workflow.scheduling_settings:  # a dry run has none
-    workflow.scheduling_settings.max_jobs_per_timespan = None
-
 # Jobs find the library, the studies, the scripts and (without --sdm conda) this Python through the environment.
 sys.path[:0] = [f"{workflow.basedir}/src", str(workflow.basedir)]
 os.environ.update(
@@ -113,6 +108,9 @@ for study in CONFIG["studies"]:
 
 onstart:
     logger.addHandler(FAILED_JOBS)
+    # With a limit of jobs per second, which there is by default, Snakemake 9.27 wakes its scheduler every second once for
+    # each job that has finished: after 60 jobs this takes a sixth of a core, after hundreds all of one.
+    workflow.scheduler.job_rate_limiter = None
 
 
 onsuccess:
