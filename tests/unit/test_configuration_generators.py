@@ -75,3 +75,28 @@ def test_pools_of_several_sizes_share_the_fitted_generator():
     ]  # fmt: skip
     fits = [fit_spec(config, "digits", name) for name in ("blurred", "smaller")]
     assert fits[0] == fits[1] | {"generator": fits[1]["generator"] | {"name": "blurred"}}
+
+
+def test_a_pool_of_fewer_images_than_a_batch_takes_is_refused_before_it_is_fitted():
+    batch = loaded(lambda raw: None)["datasets"]["digits"]["training"]["batch_size"]
+    enough = -(-batch // 10)  # of each of ten classes
+    with_generator(BLIND | {"per_class": enough})
+    with pytest.raises(RobustlensError) as refusal:
+        with_generator(BLIND | {"per_class": enough - 1})
+    words = f"config.recipes.mixed.mix: a batch of {batch} real images on again needs {batch} generated ones, and blind"
+    assert str(refusal.value).startswith(f"{words} gives {10 * (enough - 1)} in all")
+    # Of a selection there is a share of each class.
+    half = {"selected": {"from": "blind", "share": 0.5, "by": "chance"}, "label": "Half"}
+
+    def halved(per_class: int) -> None:
+        def added(raw: dict) -> None:
+            raw["generators"] |= {"blind": BLIND | {"per_class": per_class}, "half": half}
+            raw["recipes"]["mixed"] = {"method": "sat", "mix": {"generator": "half", "gamma": 0.5}}
+            raw["scales"]["small"]["datasets"]["again"] = {"like": "digits", "title": "Again"}
+            raw["scales"]["small"]["studies"] = {"theirs": {"cohorts": {"main": COHORT}}}
+
+        loaded(added)
+
+    halved(2 * enough)
+    with pytest.raises(RobustlensError, match=r"mixed\.mix: .* half gives"):
+        halved(2 * enough - 2)

@@ -13,7 +13,7 @@ REALNESS = {
     **{"from": "blurred", "share": 0.5, "by": "realness"},
     **{"norm": "l2", "epsilon": "8/64", "steps": 40, "batch_size": 6, "architecture": MLP},
 }
-BLIND = {"family": "ddpm", "conditional": False, "per_class": 5, "labelled_by": {"recipe": "trades", "seed": 4}}
+BLIND = {"family": "ddpm", "conditional": False, "per_class": 10, "labelled_by": {"recipe": "trades", "seed": 4}}
 SET = {"sample_set": {"layout": "npz", "file": "1m.npz"}}
 COHORT = {"datasets": ["again"], "recipes": ["mixed"], "seeds": [0]}
 

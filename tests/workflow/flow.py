@@ -51,12 +51,13 @@ def run(folder: Path, *arguments: str) -> Outcome:
 def ask(folder: Path, *arguments: str) -> Outcome:
     """The same for a command that starts no job: in a process that need not import Snakemake, which takes seconds."""
     output = folder / f".output-{os.urandom(4).hex()}"
-    code, text = Child(output, _command_line, folder, [*TINY, *arguments]).wait()
+    code, text = Child(output, command_line, folder, [*TINY, *arguments]).wait()
     output.unlink()
     return Outcome(code, text)
 
 
-def _command_line(folder: Path, arguments: list[str]) -> None:
+def command_line(folder: Path, arguments: list[str]) -> None:
+    """`snakemake <arguments>` in `folder`, in this process, which it ends."""
     os.chdir(folder)
     for name in [name for name in sys.modules if name.partition(".")[0] in ("robustlens", "studies")]:
         del sys.modules[name]  # the checkout in `folder` has its own

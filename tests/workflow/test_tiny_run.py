@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
-from flow import RESULTS, THREAT, files, sha256
+from flow import ENERGY, RESULTS, THREAT, TINY, command_line, files, sha256
+from processes import Child
+from snakemake.scheduling.job_scheduler import JobScheduler
 
 TABLES = (
     *("robustness", "differences", "autoattack", "phases", "energies", "attack-energies", "generation"),
@@ -220,3 +222,18 @@ def test_a_real_browser_shows_every_table_and_every_figure_of_the_html(results, 
         assert recipe in text
     images = subprocess.run(["pdfimages", "-list", printed], capture_output=True, check=True, text=True).stdout
     assert len(re.findall(r"^ +\d+ +\d+ image ", images, re.MULTILINE)) == len(FIGURES) + len(ANIMATIONS)
+
+
+def _run_and_say_when_the_scheduler_is_to_be_woken(folder: Path, *arguments: str) -> None:
+    JobScheduler._schedule_reevalutation = lambda *_: print("to be woken again")
+    command_line(folder, [*TINY, *arguments])
+
+
+def test_finished_jobs_leave_no_timers_that_wake_the_scheduler(tree, tmp_path):
+    """Snakemake 9.27 has one for each of them until it ends, unless the limit of jobs per second is lifted."""
+    table = ENERGY / "tables/robustness.tex"
+    (tree / table).unlink()
+    child = Child(tmp_path / "output", _run_and_say_when_the_scheduler_is_to_be_woken, tree, "-c2", f"{table}")
+    code, output = child.wait()
+    assert code == 0 and "Finished jobid" in output and (tree / table).exists(), output
+    assert "to be woken again" not in output

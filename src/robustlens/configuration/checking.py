@@ -18,6 +18,7 @@ from robustlens.configuration.facts import (
     OF_RECIPE,
     architecture,
     certification,
+    classes,
     smallest_side,
     training,
 )
@@ -49,6 +50,7 @@ def check_trainings(config: Config, schema: Config, runs: Iterable[tuple[str, st
         _check_training(settings, where)
         _check_padding(settings["augmentation"], smallest_side(config, dataset), where)
         _check_start(chosen, settings["epochs"], recipe, dataset)
+        _check_pool(config, dataset, recipe, settings["batch_size"])
         head = component("methods", chosen["method"], f"config.recipes.{recipe}.method").head
         if head and architecture(config, dataset, recipe).get("head") != head:
             raise RobustlensError(
@@ -68,6 +70,26 @@ def _check_start(chosen: Config, epochs: int, recipe: str, dataset: str) -> None
         raise RobustlensError(
             f"config.recipes.{recipe}.start_epoch: {chosen['method']} would start after epoch {start}, but the "
             f"training on {dataset} ends with epoch {epochs}; lower it"
+        )
+
+
+def _check_pool(config: Config, dataset: str, recipe: str, batch_size: int) -> None:
+    """A pool has at least as many images as a batch takes of it; of a published set that is known later."""
+    mix = config["recipes"][recipe].get("mix")
+    if not mix:
+        return
+    generator, share = config["generators"][mix["generator"]], 1.0
+    if "selected" in generator:
+        share, generator = generator["selected"]["share"], config["generators"][generator["selected"]["from"]]
+    if generator["per_class"] is None:  # all that there are of a published set
+        return
+    images = classes(config, dataset) * round(share * generator["per_class"])
+    needed = round(mix["ratio"] * batch_size)
+    if not 0 < needed <= images:
+        raise RobustlensError(
+            f"config.recipes.{recipe}.mix: a batch of {batch_size} real images on {dataset} needs {needed} generated "
+            f"ones, and {mix['generator']} gives {images} in all; change `ratio`, `batch_size` or the generator's "
+            "`per_class`"
         )
 
 
