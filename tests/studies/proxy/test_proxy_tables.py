@@ -1,0 +1,187 @@
+"""Cells of the tables on generators, their rankings, the transfer bound and certificates, and what figures draw of
+them, against numbers by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import THREAT, THREATS
+from tabulated import cells, index_of, write
+
+from robustlens.report.context import Context, Recipe
+from robustlens.study.declaration import USES
+from studies.proxy.figures import bound, discrimination
+from studies.proxy.figures import certified as certified_figure
+from studies.proxy.tables import certified, generators, rankings, transfer
+
+NAMES = ("first", "second", "third")
+CONTEXT = Context(
+    *("t", "proxy"),
+    recipes={name: Recipe(name.upper(), threats={"digits": THREAT}) for name in (*NAMES, "real")},
+    attacks={"clean": "clean", "pgd20": "PGD-20"},
+    threats=THREATS,
+    baseline="real",
+    uses=USES,
+)
+WHOLE = ("frechet", "score", "agreement", "agreement-real", "per-class")
+COPIES = ("copy-ratio", "share-near")
+BOTH = ("wasserstein", "robustness-real", "robustness-generated", "gap", "floor")
+TERMS = ("empirical", "generalisation-penalty", "shift-penalty", "robustness")
+
+
+def closeness(folder, recipe, values, seed=0):
+    """The file of a run. values: by measure; those in two norms are ten times as large in L-inf."""
+    rows = []
+    for measure, value in values.items():
+        norms = {"": 1} if measure in WHOLE else {"l2": 1} if measure in COPIES else {"l2": 1, "linf": 10}
+        rows += [
+            {"measure": measure, "norm": norm, "draw": draw, "value": times * value + shift}
+            for norm, times in norms.items()
+            for draw, shift in ((0, -0.5), (1, 0.5))
+        ]
+    return write(folder / "closeness", "digits", recipe, seed, "closeness.parquet", pd.DataFrame(rows))
+
+
+def curve(folder, recipe, starts, seed=0):
+    """The file of a run, whose discriminators fall from `starts`, by the number of steps, to chance at 0.2."""
+    frames = []
+    for steps, start in starts.items():
+        accuracy = [start, (start + 0.5) / 2, 0.5]
+        columns = {"norm": "l2", "steps": steps, "epsilon": [0.0, 0.1, 0.2], "accuracy": accuracy}
+        frames.append(pd.DataFrame(columns | {"own_accuracy": accuracy, "chosen_epsilon": 0.0}))
+    return write(folder / "discrimination", "digits", recipe, seed, "curve.parquet", pd.concat(frames))
+
+
+def evaluated(folder, recipe, clean, attacked):
+    """The index of a run on ten images, of which so many are right."""
+    right = {("best", attack): {i: i < n for i in range(10)} for attack, n in (("clean", clean), ("pgd20", attacked))}
+    return index_of(folder / "evaluations", recipe, 0, right, suite="selected")
+
+
+def certificates(folder, recipe, radii, correct, seed=0):
+    columns = {"index": np.arange(4), "label": 0, "radius": radii, "correct": correct}
+    frame = pd.DataFrame(columns).assign(sigma=0.25, draws=2000, alpha=0.001)
+    return write(folder / "certified", "digits", recipe, seed, "smoothed.parquet", frame)
+
+
+def values(table):
+    return {place: row["value"] for place, row in cells(table).items()}
+
+
+def test_every_measure_of_a_generator_is_in_its_own_column(tmp_path):
+    measured = dict(zip((*WHOLE, *COPIES, *BOTH), range(1, 20), strict=False))
+    close = [closeness(tmp_path, "first", measured), closeness(tmp_path, "second", dict.fromkeys(measured, 30))]
+    arcs = [curve(tmp_path, "first", {100: 0.7, 300: 0.9}), curve(tmp_path, "second", {100: 0.6, 300: 0.6})]
+    indexes = [evaluated(tmp_path, *row) for row in (("real", 9, 5), ("first", 8, 7), ("second", 9, 4))]
+    table = generators.build(CONTEXT, evaluations=indexes, closeness=close, discrimination=arcs)
+    found = values(table)
+    expected = {
+        "Fréchet distance": measured["frechet"],
+        "score": measured["score"],
+        "W1, L2": measured["wasserstein"],
+        "copy ratio": measured["copy-ratio"],
+        "near copies, %": 100 * measured["share-near"],
+        "labels agree, %": 100 * measured["agreement"],
+        "ARC: 100 steps": 0.2 * 0.2 / 2,
+        "ARC: 300 steps": 0.4 * 0.2 / 2,
+        "gain, points: clean": -10,
+        "gain, points: PGD-20": 20,
+    }
+    assert {column: float(found["FIRST", column]) for column in expected} == pytest.approx(expected)
+    real = {"W1, L2": (measured["floor"] + 30) / 2, "labels agree, %": 100 * (measured["agreement-real"] + 30) / 2}
+    for column in expected:
+        assert (found["real images", column] == "") == (column not in real), column
+
+
+def test_a_measure_in_the_order_of_the_gains_has_a_correlation_of_one_where_lower_is_better(tmp_path):
+    """Gains of 30, 20 and 10 points under attack, and of 10, 20 and 30 without."""
+    close, arcs, indexes = [], [], [evaluated(tmp_path, "real", 5, 5)]
+    for place, name in enumerate(NAMES):
+        measured = {"frechet": 1 + place, "score": 9 - place, "wasserstein": 3 - place}
+        close.append(closeness(tmp_path, name, measured))
+        arcs.append(curve(tmp_path, name, {100: 0.6 + place / 10, 300: 0.9 - place / 10}))
+        indexes.append(evaluated(tmp_path, name, 6 + place, 8 - place))
+    found = values(rankings.build(CONTEXT, evaluations=indexes, closeness=close, discrimination=arcs))
+    signs = {
+        "Fréchet distance": 1,
+        "score": 1,
+        "W1, L2": -1,
+        "ARC, 100 steps": 1,
+        "ARC, 300 steps": -1,
+        "discriminators, radius 0": -1,  # those of the most steps
+    }
+    for label, sign in signs.items():
+        assert float(found[label, "PGD-20"]) == pytest.approx(sign) and float(found[label, "clean"]) == -sign, label
+
+
+def test_the_correlations_of_the_blog_post_are_those_of_its_numbers():
+    robust = [53.1, 45.0, 43.5, 39.6, 33.4, 32.4]
+    frechet, arc = [3.17, 2.92, 12.96, 11.26, 4.61, 12.61], [0.06, 0.32, 1.09, 1.19, 1.43, 1.55]
+
+    def ranks(numbers):
+        return np.argsort(np.argsort(numbers))
+
+    def spearman(measure):  # 1 - 6 sum d^2 / (n (n^2 - 1)), of the order in which lower is better
+        return 1 - 6 * int(((ranks(robust) - ranks([-m for m in measure])) ** 2).sum()) / (6 * 35)
+
+    assert f"ARC {spearman(arc):.2f}, Fréchet distance {spearman(frechet):.2f}" in rankings.BLOG.replace("\n", " ")
+
+
+def test_both_sides_of_the_bound_and_the_terms_are_in_their_columns(tmp_path):
+    measured = dict(zip((*BOTH, *TERMS), range(1, 10), strict=True))
+    found = values(transfer.build(CONTEXT, closeness=[closeness(tmp_path, "first", measured)]))
+    headings = {"robustness, one classifier": transfer.BOUND | transfer.FLOOR, "terms of robustness": transfer.TERMS}
+    expected = {
+        ("FIRST", f"{heading}: {label}"): 10 * measured[name]  # in L-inf, which comes last
+        for heading, columns in headings.items()
+        for name, label in columns.items()
+    }
+    assert {place: float(value) for place, value in found.items()} == pytest.approx(expected)
+
+
+def test_the_figure_of_the_bound_has_each_generator_s_gap_and_distance_and_what_real_images_have(tmp_path):
+    measured = dict(zip((*BOTH, *TERMS), range(1, 10), strict=True))
+    files = [closeness(tmp_path, name, {m: v + 10 * k for m, v in measured.items()}) for k, name in enumerate(NAMES)]
+    drawing = bound.build(CONTEXT, closeness=files)
+    axes = drawing.figure.axes[-1]
+    points = [
+        line.get_xydata()[0].tolist() for line in axes.lines if line.get_marker() in "os" and len(line.get_xdata())
+    ]
+    assert points == [[v + 10 * k, k] for k in range(3) for v in (measured["gap"], measured["wasserstein"])]
+    assert "the bound is larger than the robustness itself, even between real" in drawing.caption
+    other = bound.build(
+        CONTEXT, closeness=[closeness(tmp_path / "other", "first", measured | {"robustness-real": 3, "floor": 1})]
+    )
+    assert "even between real" not in other.caption
+    across = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "None" and len(line.get_xdata())]
+    assert across == [measured["floor"] + 10, measured["robustness-real"] + 10]
+
+
+def test_curves_of_discriminators_are_drawn_in_percent_and_one_panel_for_each_number_of_steps(tmp_path):
+    files = [curve(tmp_path, "first", {100: 0.7, 300: 0.9}), curve(tmp_path, "second", {100: 0.6, 300: 0.8})]
+    drawing = discrimination.build(CONTEXT, discrimination=files)
+    panels = [axes for axes in drawing.figure.axes if axes.lines]
+    drawn = [[line.get_ydata().tolist() for line in axes.lines if len(line.get_ydata()) == 3] for axes in panels]
+    assert np.allclose(drawn, [[[70, 60, 50], [60, 55, 50]], [[90, 70, 50], [80, 65, 50]]])
+    assert np.allclose(panels[0].lines[-1].get_xdata(), [0, 0.1, 0.2])
+
+
+def test_a_certificate_counts_where_it_is_of_the_label_and_reaches_the_radius(tmp_path):
+    """Of four images REAL has certificates of 0, 0.1 (of a wrong class), 0.2 and 0.3, and FIRST of 0.1 to 0.6."""
+    files = [
+        certificates(tmp_path, "real", [0.0, 0.1, 0.2, 0.3], [False, False, True, True]),
+        certificates(tmp_path, "first", [0.1, 0.2, 0.3, 0.6], [True] * 4),
+    ]
+    table = certified.build(CONTEXT, certified=files)
+    found = values(table)
+    radii = [column for row, column in found if row == "REAL" and "radius" in column]
+    assert [float(found["REAL", column]) for column in radii] == [50, 50, 25, 0]
+    assert [float(found["FIRST", column]) for column in radii] == [100, 75, 50, 25]
+    assert float(found["FIRST", "difference, points"]) == 25 and found["REAL", "difference, points"] == ""
+    settings = "a standard deviation of 0.25 and 2,000 draws, on 4 images; a certificate is wrong with a probability of"
+    assert any(settings in note and "at most 0.001" in note for note in table.notes)
+    drawing = certified_figure.build(CONTEXT, certified=files)
+    lines = {line.get_label(): line for line in drawing.figure.axes[0].lines}
+    assert settings in drawing.caption
+    for name, right in (("REAL", 25), ("FIRST", 50)):
+        line = lines[name]
+        assert np.interp(0.25, line.get_xdata(), line.get_ydata()) == pytest.approx(right)
