@@ -54,10 +54,8 @@ class Following:
             )
             for split, of_split in images.items()
         ]
-        self.every, epochs = (
-            tracking["every"],
-            self.settings["epochs"],
-        )  # these may be fewer than its dataset's protocol has
+        self.every = tracking["every"]
+        epochs = self.settings["epochs"]  # a recipe may have fewer than its dataset's protocol
         self.energy_epochs = {epoch for epoch in tracking["energy_epochs"] if epoch <= epochs} or {epochs}
         self.criteria = {"best": criterion(self.settings, attacked)}
         self.criteria |= {f"best-{by}": by for by in self.settings["also_select"]}

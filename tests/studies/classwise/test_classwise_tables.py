@@ -104,6 +104,10 @@ def test_numbers_of_follow_ups_stand_beside_those_of_cifar10_alone(tmp_path, nam
         "Wei et al. 2023"
     )
     assert cells(table)["clean", "AT, published", "average"]["published"] == "82.3"
+    dafa = "TRADES + DAFA, in DAFA's figure, published"
+    assert cells(table)["under an attack that is not named", dafa, "worst class"]["published"] == "30.53"
+    assert cells(table)["clean", dafa, "worst class"]["published"] == "67.9"
+    assert ("AutoAttack", dafa, "worst class") not in cells(table)
     assert cells(table)["clean", "AT, published", "MCD"]["published"] == ""
 
 
