@@ -230,8 +230,8 @@ def _run_and_say_when_the_scheduler_is_to_be_woken(folder: Path, *arguments: str
 
 
 def test_finished_jobs_leave_no_timers_that_wake_the_scheduler(tree, tmp_path):
-    """Snakemake 9.27 has one for each of them until it ends, unless the limit of jobs per second is lifted. One that was
-    asked for is not."""
+    """Snakemake 9.27 has one for each of them until it ends, unless the limit of jobs per second is lifted. That is not
+    done to one that was asked for."""
     table = ENERGY / "tables/robustness.tex"
     for limit in ([], ["--max-jobs-per-timespan", "50/1s"]):
         (tree / table).unlink()

@@ -24,9 +24,9 @@ def split(count: int, levels: int, seed: int, grey: float = 0.0) -> Split:
     return Split(np.rint(levels * values).astype(np.uint8).reshape(-1, *SHAPE), labels, np.arange(count), levels)
 
 
-def rows(pool: Split, **settings) -> pd.DataFrame:
+def rows(pool: Split, train: Split | None = None, **settings) -> pd.DataFrame:
     data = PreparedDataset(
-        {"shape": list(SHAPE), "classes": ["a", "b"]}, {"train": split(30, 16, 0), "test": split(40, 16, 1)}
+        {"shape": list(SHAPE), "classes": ["a", "b"]}, {"train": train or split(30, 16, 0), "test": split(40, 16, 1)}
     )
     return measured(data, pool, SCORES, **{"most": 50, "per_class": 6, "draws": 3, "seed": 4} | settings)
 
@@ -67,6 +67,14 @@ def test_swapped_labels_are_seen():
     right = rows(pool)
     assert value(right, "agreement") > 0.9 > 0.1 > value(swapped, "agreement")
     assert value(swapped, "wasserstein", "l2") > 3 * value(right, "wasserstein", "l2")
+
+
+def test_labels_are_judged_by_real_images_that_the_generator_has_not_seen():
+    """It repeats training images that all have the wrong label."""
+    seen = split(30, 16, 0)
+    wrong = Split(seen.images, 1 - seen.labels, seen.index, 16)
+    found = rows(wrong, train=wrong)
+    assert value(found, "agreement") < 0.1 < 0.9 < value(found, "agreement-real")
 
 
 def test_the_bound_holds_on_every_draw_and_its_gap_is_that_of_the_linear_classifier():
