@@ -1,7 +1,7 @@
 """Recipes that differ in one number of their mixture: the weight of the real images, or how many are generated."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,31 +14,41 @@ from studies.proxy.results import of_attack
 
 REAL_ALONE = 1.0  # the weight of the real images where there are no others
 MATCHED = "real images alone, matched"
+MATCHED_GENERATED = "generated images alone, matched"
 HISTORY = ["epoch", "split", "robust_accuracy"]
 
 
 @dataclass(frozen=True)
 class Curve:
     """label: of the generator. recipes: by the number that they differ in, rising. matched: the recipe of real images
-    alone with as many images a step and as many steps; None where none is known."""
+    alone with as many images a step and as many steps; generated_matched: that of generated ones alone. None where none
+    is known."""
 
     label: str
     recipes: Mapping[float, str]
     matched: str | None
+    generated_matched: str | None = None
+
+    def all_recipes(self) -> list[str]:
+        return [*self.recipes.values(), *filter(None, (self.matched, self.generated_matched))]
 
 
 def weight_curves(context: Context, recipes: Iterable[str]) -> list[Curve]:
     """Over gamma, the weight of the real images, for each generator and training method that two or more of the recipes
-    mix with. Real images alone, without twice as many of them a step, are the end of each curve where they are known.
+    mix with, with as many generated images as real ones. Real images alone, without twice as many of them a step, are
+    the end of each curve where they are known.
 
     What a mixture `changes` is known as matched, and what that changes as real images alone: their method is the
-    mixture's."""
+    mixture's. Generated images alone are matched where there are two for each real one of a step."""
     known, found = set(recipes), []
     for (_, alone), members in _alike(context, recipes, ("generator",)).items():
-        by_weight = _by(members, lambda recipe: context.mix(recipe)["gamma"])
+        as_many = [recipe for recipe in members if context.mix(recipe)["ratio"] == 1]
+        by_weight = _by(as_many, lambda recipe: context.mix(recipe)["gamma"])
         if len(by_weight) > 1:
             ends = {REAL_ALONE: alone} if alone in known else {}
-            found.append(_curve(context, by_weight | ends, members))
+            matched = [name for name in members if (mix := context.mix(name))["ratio"] == 2 and mix["gamma"] == 0]
+            curve = _curve(context, by_weight | ends, as_many)
+            found.append(replace(curve, generated_matched=matched[0] if matched else None))
     return found
 
 
@@ -89,8 +99,7 @@ def _curve(context: Context, recipes: Mapping[float, str], members: list[str]) -
 def of_shared_seeds(runs: pd.DataFrame, curve: Curve) -> pd.DataFrame:
     """The rows of a curve's recipes, and of what it is matched with, of the seeds that all of the curve have."""
     seeds = [set(runs[runs["recipe"] == recipe]["seed"]) for recipe in curve.recipes.values()]
-    recipes = [*curve.recipes.values(), curve.matched]
-    return runs[runs["recipe"].isin(recipes) & runs["seed"].isin(set.intersection(*seeds))]
+    return runs[runs["recipe"].isin(curve.all_recipes()) & runs["seed"].isin(set.intersection(*seeds))]
 
 
 # What validation images say ------------------------------------------------------------------------------------------

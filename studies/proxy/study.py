@@ -27,14 +27,21 @@ def mixes(recipe) -> bool:
     return recipe.get("mix", {}).get("gamma", 0) > 0
 
 
+def mixes_with_sat(recipe) -> bool:
+    """So, trained as SAT does: one recipe for each generator."""
+    return mixes(recipe) and recipe["method"] == "sat"
+
+
 EVALUATED = [name for name, cohort in COHORTS.items() if cohort.suite]
 EVERYTHING = Files("evaluations", *EVALUATED)
 WEIGHTS = (Files("evaluations", "main", "many-classes"), Files("evaluations", "weights"))
 SIZES = (Files("evaluations", "main"), Files("evaluations", "sizes"))
 HISTORIES = (Files("history", "main", "many-classes"), Files("history", "weights"))
 CERTIFIED = Files("certified", "certified")
-WITH_POOLS = ("main", "proxies", "many-classes", "thousand-classes", "few-classes")
+WITH_POOLS = ("main", "proxies", "variants", "selection", "many-classes", "thousand-classes", "few-classes")
+COMPARED = ("main", "proxies", "variants", "selection")
 CLOSENESS = Files("closeness", "main", "proxies", where=mixes, first_seed=True)
+ALL_CLOSENESS = Files("closeness", *COMPARED, where=mixes_with_sat, first_seed=True)
 CURVES = Files("discrimination", "main", "proxies", where=mixes, first_seed=True)
 
 STUDY = Study(
@@ -49,8 +56,8 @@ STUDY = Study(
             "generators",
             "Generators, and what they do for robust training",
             {
-                "evaluations": Files("evaluations", "main", "proxies"),
-                "closeness": CLOSENESS,
+                "evaluations": Files("evaluations", *COMPARED),
+                "closeness": ALL_CLOSENESS,
                 "discrimination": CURVES,
             },
             uses=("attacks",),

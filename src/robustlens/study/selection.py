@@ -335,4 +335,5 @@ class Selection:
             "per_class": generator.get("per_class"),
             "fit": fitted_as(self.config, name),
             "gamma": mix["gamma"],
+            "ratio": mix["ratio"],
         }

@@ -16,9 +16,14 @@ from studies.proxy.results import read_points
 
 PAIRED = "best checkpoints, paired by seed and image"
 # Recipes by what claims call them.
-MIXED, MATCHED, PLAIN, ALONE = "port-ddpm", "sat-twice", "sat", "ddpm-alone"
+MIXED, MATCHED, PLAIN = "port-ddpm", "sat-twice", "sat"
+ALONE, ALONE_MATCHED = "ddpm-alone", "ddpm-alone-twice"
 # What stands for MIXED where classes, or their images, are others: so many images are generated there.
-STANDS_FOR = dict.fromkeys(("port-ddpm-10000", "port-ddpm-400", "port-ddpm-large"), MIXED) | {"ddpm-10000-alone": ALONE}
+STANDS_FOR = {
+    **dict.fromkeys(("port-ddpm-10000", "port-ddpm-400", "port-ddpm-large"), MIXED),
+    "ddpm-10000-alone": ALONE,
+    "ddpm-10000-alone-twice": ALONE_MATCHED,
+}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from robustlens.report.summary import accuracy_digits, over_seeds
 from robustlens.report.table import Table
 from studies.proxy.curves import (
     MATCHED,
+    MATCHED_GENERATED,
     REAL_ALONE,
     Curve,
     accuracy_cell,
@@ -27,8 +28,8 @@ NAMES = {0.0: "0 (generated images alone)", REAL_ALONE: "1 (real images alone)"}
 CHOICE = "chosen on validation images"
 NOTE = (
     "The loss is gamma L(real) + (1 - gamma) L(generated). With gamma between 0 and 1 a step has as many generated "
-    "images as real ones; with 0 or 1 it has those of one kind alone, half as many. Matched: twice as many real "
-    "images a step, and as many steps. Validation images: robust accuracy of the best epoch, by which it was also "
+    "images as real ones; with 0 or 1 it has those of one kind alone, half as many. Matched: twice as many of "
+    "them a step, and as many steps. Validation images: robust accuracy of the best epoch, by which it was also "
     "chosen. The last row is, for each seed, the run whose gamma was best on validation images (of equal ones the "
     "largest); its own accuracy there is the best of several and so too high, while test images took no part in the "
     "choice."
@@ -44,7 +45,7 @@ def build(context: Context, *, evaluations: list[Path], history: list[Path]) -> 
         for curve in weight_curves(context, of_group["recipe"].unique()):
             title = ", ".join(filter(None, (group, curve.label)))
             rows += [Row(label, cells, title) for label, cells in _rows(curve, of_group, there).items()]
-            shown.append(of_group[of_group["recipe"].isin([*curve.recipes.values(), curve.matched])])
+            shown.append(of_group[of_group["recipe"].isin(curve.all_recipes())])
     columns = (
         Column("validation images"),
         *(Column(context.attack_label(attack), "test images, %") for attack in (CLEAN, REFERENCE)),
@@ -65,10 +66,11 @@ def _rows(curve: Curve, runs: pd.DataFrame, validation: pd.DataFrame) -> Mapping
         parts = [of_attack(runs, recipe, attack) for attack in (CLEAN, REFERENCE)]
         own = validation[validation["recipe"] == recipe]
         found[NAMES.get(number, f"{number:g}")] = (*_cells(curve, runs, own, *parts), Cell(text=", ".join(seeds)))
-    if curve.matched:
-        parts = [of_attack(runs, curve.matched, attack) for attack in (CLEAN, REFERENCE)]
-        own = validation[validation["recipe"] == curve.matched]
-        found[MATCHED] = (*_cells(curve, runs, own, *parts), Cell())
+    for label, recipe in ((MATCHED, curve.matched), (MATCHED_GENERATED, curve.generated_matched)):
+        if recipe:
+            parts = [of_attack(runs, recipe, attack) for attack in (CLEAN, REFERENCE)]
+            own = validation[validation["recipe"] == recipe]
+            found[label] = (*_cells(curve, runs, own, *parts), Cell())
     if choice:
         parts = [of_choice(runs, curve, choice, attack) for attack in (CLEAN, REFERENCE)]
         runs_chosen = [(curve.recipes[number], seed) for seed, number in choice.items()]

@@ -20,6 +20,7 @@ RECIPES = {
     "sat": ("SAT", None, None, 80, 40),
     "sat-twice": ("SAT, twice the images", "sat", None, 82, 42),
     "ddpm-alone": ("DDPM alone", "sat-twice", ("ddpm", 0), 70, 38),
+    "ddpm-alone-twice": ("DDPM alone, twice", "ddpm-alone", ("ddpm", 0, 2), 71, 39),
     "port-ddpm": ("PORT, DDPM", "sat-twice", ("ddpm", 0.4), 84, 48),
     "port-ddpm-0-8": ("PORT, DDPM, gamma 0.8", "port-ddpm", ("ddpm", 0.8), 83, 46),
     "port-full": ("PORT, full Gaussian", "sat-twice", ("full", 0.4), 83, 44),
@@ -32,7 +33,7 @@ CERTIFIED = ("smoothing-twice", "port-smoothing")
 COHORTS = {
     "main": (["sat", "sat-twice", "ddpm-alone", "port-ddpm"], "selected-autoattack"),
     "proxies": (["port-full", "port-diagonal"], "selected"),
-    "weights": (["port-ddpm-0-8"], "selected"),
+    "weights": (["port-ddpm-0-8", "ddpm-alone-twice"], "selected"),
     "sizes": (["port-ddpm-4"], "selected"),
 }
 SUITES = {"selected": ("clean", "pgd20"), "selected-autoattack": ("clean", "pgd20", "autoattack")}
@@ -50,7 +51,7 @@ CONFIG = {
     "recipes": {
         name: {"method": "sat", "label": label, "colour": "#0072B2", "marker": "o"}
         | ({"changes": changes} if changes else {})
-        | ({"mix": dict(zip(("generator", "gamma"), mix, strict=True))} if mix else {})
+        | ({"mix": {"ratio": 1} | dict(zip(("generator", "gamma", "ratio"), mix, strict=False))} if mix else {})
         for name, (label, changes, mix, *_) in RECIPES.items()
     },
     "models": {},
@@ -197,6 +198,7 @@ JUDGED = {
     "sat": (40, 60, None),
     "sat-twice": (42, 62, None),
     "ddpm-alone": (50, 48, None),
+    "ddpm-alone-twice": (50, 48, None),
     "port-ddpm": (70, 40, 0.80),
     "port-ddpm-0-6": (66, 44, None),
     "port-ddpm-top": (68, 44, None),

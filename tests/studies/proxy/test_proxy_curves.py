@@ -28,13 +28,14 @@ KINDS = {
 }
 
 
-def mixed(gamma, changes="sat-twice", generator="ddpm", per_class=800):
+def mixed(gamma, changes="sat-twice", generator="ddpm", per_class=800, ratio=1):
     mix = {
         "generator": generator,
         "label": generator.upper(),
         "per_class": per_class,
         "fit": generator[:4],
         "gamma": gamma,
+        "ratio": ratio,
     }
     return Recipe("r", changes=changes, mix=mix)
 
@@ -42,6 +43,7 @@ def mixed(gamma, changes="sat-twice", generator="ddpm", per_class=800):
 KNOWN = {
     "half": mixed(0.5),
     "sat": Recipe("SAT"),
+    "alone-twice": mixed(0, ratio=2),
     "alone": mixed(0),
     "sat-twice": Recipe("twice", changes="sat"),
     "port": mixed(0.4),
@@ -58,9 +60,10 @@ CONTEXT = Context("weights", "proxy", recipes=KNOWN, uses=USES)
 def test_a_curve_has_the_weights_of_one_generator_and_method_in_order_and_what_it_is_matched_with():
     (ours, theirs) = weight_curves(CONTEXT, KNOWN)
     assert list(ours.recipes.items()) == [(0, "alone"), (0.4, "port"), (0.5, "half"), (1, "sat")]
-    assert (ours.label, ours.matched) == ("DDPM", "sat-twice")
+    assert (ours.label, ours.matched, ours.generated_matched) == ("DDPM", "sat-twice", "alone-twice")
     # It changes SAT itself: nothing is known that has as many images a step.
-    assert list(theirs.recipes.items()) == [(0.4, "set"), (0.5, "set-half"), (1, "sat")] and theirs.matched is None
+    assert list(theirs.recipes.items()) == [(0.4, "set"), (0.5, "set-half"), (1, "sat")]
+    assert theirs.matched is None and theirs.generated_matched is None
     without = weight_curves(CONTEXT, ["alone", "port", "port-trades"])  # no run of real images alone
     assert [list(curve.recipes) for curve in without] == [[0, 0.4]]
     assert weight_curves(CONTEXT, ["port", "sat", "sat-twice", "port-trades"]) == []
@@ -160,6 +163,7 @@ def test_the_table_of_weights_has_accuracies_gains_and_what_would_have_been_chos
         "0.8": "port-ddpm-0-8",
         "1 (real images alone)": "sat",
         "real images alone, matched": "sat-twice",
+        "generated images alone, matched": "ddpm-alone-twice",
     }
     assert list(rows) == [*of_row, "chosen on validation images"]
     histories = {}
@@ -180,7 +184,7 @@ def test_the_table_of_weights_has_accuracies_gains_and_what_would_have_been_chos
             ]
             assert gain.value == pytest.approx(sum(seeds) / 2) and gain.low < gain.value < gain.high
     assert rows["real images alone, matched"][3].value is None
-    on_curve = [recipe for recipe in of_row.values() if recipe != "sat-twice"]
+    on_curve = [recipe for recipe in of_row.values() if not recipe.endswith("-twice")]
     best = {seed: max(on_curve, key=lambda recipe: histories[recipe, seed]) for seed in (0, 1)}
     assert best == {0: "port-ddpm", 1: "port-ddpm-0-8"}
     for label, recipe in of_row.items():
