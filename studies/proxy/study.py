@@ -82,6 +82,7 @@ STUDY = Study(
                 "evaluations": Files("evaluations", "main", "proxies"),
                 "closeness": CLOSENESS,
                 "discrimination": CURVES,
+                "published": Published(),
             },
             uses=("attacks",),
             baseline="sat-twice",

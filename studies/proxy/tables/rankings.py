@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from robustlens.analysis.classwise import spearman
 from robustlens.analysis.evaluations import sources
 from robustlens.analysis.frames import paired, read_runs
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.comparison import seeds_notes
 from robustlens.report.context import Context
+from robustlens.report.published import PublishedNumbers
 from robustlens.report.table import Table
 from studies.proxy.ranking import agreement
 from studies.proxy.results import CLEAN, REFERENCE, measures, of_attack, read_areas, read_points
@@ -22,34 +24,38 @@ MEASURES = {
     "W1, L2": ("wasserstein", "l2", 1),
 }
 FEWEST = 3  # generators that are ranked
-BLOG = (
-    "Of six generators of CIFAR-10 in the first author's blog post (25 April 2022; not a table of the paper): ARC "
-    "1.00, Fréchet distance 0.54, by training on generated images alone (correlations computed here from its "
-    "numbers)."
-)
+# The generators of the blog post in published.yaml, and where the measures that it has are there.
+BLOG = ("cifar10", "any")
+ROBUST_OF_BLOG, OF_BLOG = "robust-by-generator", {"ARC": "arc-by-generator", "Fréchet distance": "frechet-by-generator"}
 NOTE = (
     "Spearman's correlation of a measure, the sign such that 1 is the order of the gains, with the gain in accuracy "
     "over as many real images a step, over the generators, with 95 % intervals by drawing seeds and images; the "
     "generators are these, and few. Discriminators, radius 0: their balanced accuracy without perturbations, at the "
-    "most steps. "
+    "most steps. Blog post: the same of the {generators} generators of CIFAR-10 in the first author's post of 25 April "
+    "2022, which is no table of the paper, with the robust accuracy by training on generated images alone; computed "
+    "here from its numbers."
 )
 
 
-def build(context: Context, *, evaluations: list[Path], closeness: list[Path], discrimination: list[Path]) -> Table:
-    """evaluations: indexes of suites, with the baseline. closeness, discrimination: one file per run."""
+def build(
+    context: Context, *, evaluations: list[Path], closeness: list[Path], discrimination: list[Path], published: Path
+) -> Table:
+    """evaluations: indexes of suites, with the baseline. closeness, discrimination: one file per run. published: with
+    the numbers of the author's blog post."""
     runs, close = read_points(context, evaluations), read_runs(closeness)
     arcs, curves = read_areas(discrimination), read_runs(discrimination)
-    rows = []
+    numbers, rows = PublishedNumbers(published), []
     for group, of_group in threats.groups(runs, context):
         dataset = of_group["dataset"].iloc[0]
         parts = [frame[frame["dataset"] == dataset] for frame in (close, arcs, curves)]
         values = _values(*parts)
         for label, by_recipe in values.items():
             cells = tuple(_cell(of_group, by_recipe, context.baseline, attack) for attack in (REFERENCE, CLEAN))
-            rows.append(Row(label, cells, group))
-    columns = tuple(Column(context.attack_label(attack)) for attack in (REFERENCE, CLEAN))
+            rows.append(Row(label, (*cells, _of_blog(numbers, label.split(",")[0])), group))
+    columns = (*(Column(context.attack_label(attack)) for attack in (REFERENCE, CLEAN)), Column("author's blog post"))
     titles = context.datasets_titles(list(close["dataset"].unique()))
-    notes = (NOTE + BLOG, *seeds_notes(runs["seed"], runs["recipe"], context), *threats.notes(runs, context))
+    note = NOTE.format(generators=len(_generators(numbers)))
+    notes = (note, *seeds_notes(runs["seed"], runs["recipe"], context), *threats.notes(runs, context))
     title = f"Rank correlation of measures of generators with the gains by their images, on {titles}."
     return Table(context.label, context.caption(title), "measure", columns, tuple(rows), notes)
 
@@ -81,3 +87,17 @@ def _cell(runs: pd.DataFrame, by_recipe: dict[str, float], baseline: str, attack
     seeds, images = next(iter(gains.values())).shape
     files = [file for rows in (real, *mixed.values()) for file in sources(rows)]
     return Cell(found.estimate, 2, low=found.low, high=found.high, n_seeds=seeds, n_images=images, sources=tuple(files))
+
+
+def _generators(numbers: PublishedNumbers) -> list[str]:
+    return numbers.recipes(*BLOG, next(iter(OF_BLOG.values())))
+
+
+def _of_blog(numbers: PublishedNumbers, measure: str) -> Cell:
+    if measure not in OF_BLOG:
+        return Cell()
+    robust, values = (
+        np.array([numbers.find(*BLOG, name, metric).value for name in _generators(numbers)])
+        for metric in (ROBUST_OF_BLOG, OF_BLOG[measure])
+    )
+    return Cell(float(spearman(robust, -values)), 2)
