@@ -70,7 +70,7 @@ LABELS = {  # recipe: label, and the recipe that it changes
     "sat-no-random": ("without random images", "sat"),
     "sat-no-low-paper": ("without E(x) \u2264 \u221211.47", "sat"),
 }
-FEWER = [name for name, (label, _) in LABELS.items() if label.startswith("without")]
+FEWER = {name: label.split()[1] for name, (label, _) in LABELS.items() if label.startswith("without")}
 ATTACK_LABELS = {
     **{"clean": "clean", "fgsm": "FGSM", "pgd20": "PGD-20", "autoattack": "AutoAttack"},
     **{"pgd": "PGD", "kl-pgd": "KL-PGD", "apgd-ce": "APGD-CE", "apgd-dlr": "APGD-DLR"},
@@ -172,7 +172,7 @@ def context(name: str = "table", *, trained_on: Iterable[str] = ("digits",), **c
     """What a builder is told of the recipes and attacks above, all of them trained on these datasets under THREAT.
     changes: fields of a Context; without `datasets` among them, datasets keep their names."""
     recipes = {
-        recipe: Recipe(label, changes=base, leaves_out=recipe in FEWER, threats=dict.fromkeys(trained_on, THREAT))
+        recipe: Recipe(label, changes=base, leaves_out=FEWER.get(recipe, ""), threats=dict.fromkeys(trained_on, THREAT))
         for recipe, (label, base) in LABELS.items()
     }
     fields = {"name": name, "study": "energy", "caveat": CAVEAT, "paper": "the energy paper", "recipes": recipes}

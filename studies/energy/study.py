@@ -104,7 +104,7 @@ STUDY = Study(
             "Energy gap against overfitting",
             {"history": HISTORY},
             per=("dataset",),
-            uses=("colours", "markers"),
+            uses=("changes", "colours", "markers"),
         ),
         Figure(
             "violins",

@@ -15,7 +15,7 @@ FULL = Context(
     {"svhn": "SVHN", "digits": "handwritten digits"},
     {
         "sat": Recipe("SAT", "#D55E00", "o", threats={"digits": "linf-3-16"}),
-        "sat-no-high": Recipe("without high-energy images", changes="sat", leaves_out=True),
+        "sat-no-high": Recipe("without high-energy images", changes="sat", leaves_out="high-energy"),
         "port": Recipe("PORT", mix={"generator": "ddpm", "label": "DDPM", "per_class": 9, "fit": "ddpm", "gamma": 0.4}),
         "sat-wide": Recipe("wide SAT", architectures={"digits": {"family": "wide-resnet", "depth": 28}}),
     },

@@ -11,6 +11,7 @@ from robustlens.analysis.statistics import (
     correlation_interval,
     crossed_interval,
     mean_std,
+    rank_correlation_interval,
     resolvable_difference,
 )
 from robustlens.errors import RobustlensError
@@ -100,6 +101,18 @@ def test_correlation_interval_is_scipys():
     assert (interval.low, interval.high) == pytest.approx(tuple(expected.confidence_interval()))
     with pytest.raises(ValueError, match="4 pairs"):
         correlation_interval(x[:3], y[:3])
+
+
+def test_rank_correlation_interval_is_bonett_and_wrights():
+    x, y = np.array([1.0, 2.0, 3.0, 5.0, 8.0, 13.0]), np.array([1.2, 1.0, 4.5, 4.0, 9.0, 9.5])
+    r = 1 - 6 * (1 + 1 + 1 + 1) / (6 * 35)  # two neighbouring pairs have changed places
+    half = 1.959964 * math.sqrt((1 + r * r / 2) / 3)
+    interval = rank_correlation_interval(x, y)
+    assert interval.estimate == pytest.approx(r)
+    ends = (math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half))
+    assert (interval.low, interval.high) == pytest.approx(ends, rel=1e-6)
+    with pytest.raises(ValueError, match="4 pairs"):
+        rank_correlation_interval(x[:3], y[:3])
 
 
 def test_run_of_reads_the_place_of_a_file():

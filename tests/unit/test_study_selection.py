@@ -135,8 +135,8 @@ def with_generators() -> dict:
     }
     config["recipes"]["port"] = {"method": "sat", "mix": {"generator": "kde", "gamma": 0.4, "ratio": 1.0}}
     config["recipes"]["alone"] = {"method": "sat", "mix": {"generator": "kde", "gamma": 0, "ratio": 1.0}}
-    config["recipes"]["few"] = {"method": "sat", "mix": {"generator": "kde-20", "gamma": 0.4}}
-    config["recipes"]["published"] = {"method": "sat", "mix": {"generator": "edm", "gamma": 0.4}}
+    config["recipes"]["few"] = {"method": "sat", "mix": {"generator": "kde-20", "gamma": 0.4, "ratio": 1.0}}
+    config["recipes"]["published"] = {"method": "sat", "mix": {"generator": "edm", "gamma": 0.4, "ratio": 1.0}}
     config["datasets"]["svhn"] = config["datasets"]["digits"] | {"reader": {"family": "svhn"}}
     main = config["studies"]["mine"]["cohorts"]["main"]
     main["recipes"] += ["port", "alone", "few", "published"]
@@ -163,9 +163,13 @@ def test_a_builder_is_told_of_generated_images_where_it_says_that_it_uses_them()
     chosen = Selection(with_generators(), selection(declared).studies, KINDS)
     told, bare = (chosen.context(chosen.tables("mine")[name]) for name in ("told", "bare"))
     kde = {"generator": "kde", "label": "Kernel density", "per_class": 800, "fit": "kde"}
-    assert told.mix("port") == kde | {"gamma": 0.4} and told.mix("alone") == kde | {"gamma": 0}
-    assert told.mix("few") == {"generator": "kde-20", "label": "kde-20", "per_class": 20, "fit": "kde", "gamma": 0.4}
-    of_set = {"generator": "edm", "label": "edm", "per_class": None, "fit": "edm", "gamma": 0.4}
+    assert told.mix("port") == kde | {"gamma": 0.4, "ratio": 1.0} and told.mix("alone") == kde | {
+        "gamma": 0,
+        "ratio": 1.0,
+    }
+    few = {"generator": "kde-20", "label": "kde-20", "per_class": 20, "fit": "kde"}
+    assert told.mix("few") == few | {"gamma": 0.4, "ratio": 1.0}
+    of_set = {"generator": "edm", "label": "edm", "per_class": None, "fit": "edm", "gamma": 0.4, "ratio": 1.0}
     assert told.mix("published") == of_set and told.mix("sat") == told.mix("wang") == {}
     assert all(recipe.mix == {} for recipe in bare.recipes.values())
 

@@ -78,6 +78,17 @@ def correlation_interval(x: np.ndarray, y: np.ndarray, confidence: float = 0.95)
     return Interval(r, float(np.tanh(z - half)), float(np.tanh(z + half)), "pairs")
 
 
+def rank_correlation_interval(x: np.ndarray, y: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Spearman's correlation of independent pairs with the z interval of Bonett and Wright (2000), whose variance is
+    (1 + r^2 / 2) / (n - 3). Raises ValueError below 4 pairs."""
+    if len(x) < 4:
+        raise ValueError(f"a correlation interval needs at least 4 pairs, got {len(x)}")
+    r = float(stats.spearmanr(x, y).statistic)
+    half = stats.norm.ppf((1 + confidence) / 2) * math.sqrt((1 + r**2 / 2) / (len(x) - 3))
+    z = np.arctanh(np.clip(r, -1 + 1e-15, 1 - 1e-15))
+    return Interval(r, float(np.tanh(z - half)), float(np.tanh(z + half)), "pairs")
+
+
 def _one_factor(values: np.ndarray, confidence: float, factors: str) -> Interval:
     mean = float(values.mean())
     if values.size == 1:

@@ -13,11 +13,12 @@ ORDERED = ("datasets", "recipes", "attacks", "threats", "architectures", "certif
 @dataclass(frozen=True)
 class Recipe:
     """A recipe, or a third-party model. colour, marker: as matplotlib takes them. changes: the recipe that it varies.
-    leaves_out: whether it trains on fewer images. threats: by dataset, the name of the threat it was trained under.
-    architectures: by dataset, its own where that is another one than the dataset's. mix: of one that mixes generated
-    images in: `generator`, its name, `label` and `per_class` (None: all images of a published set, or a share of other
-    ones), `fit` (generators of one fit differ in how many images they give), and `gamma`, the weight of the real
-    images.
+    leaves_out: which training images it does without: the `group` of its `leave_out`, "classes", or "bound"; empty
+    where it trains on all. threats: by dataset, the name of the threat it was trained under. architectures: by dataset,
+    its own where that is another one than the dataset's. mix: of one that mixes generated images in: `generator`, its
+    name, `label` and `per_class` (None: all images of a published set, or a share of other ones), `fit` (generators of
+    one fit differ in how many images they give), `gamma`, the weight of the real images, and `ratio`, of generated
+    images to a real one.
 
     Builders ask the context for colour, marker, changes and mix, which knows what their declaration says that they
     use."""
@@ -26,7 +27,7 @@ class Recipe:
     colour: str = BLACK
     marker: str = "*"
     changes: str | None = None
-    leaves_out: bool = False
+    leaves_out: str = ""
     threats: Mapping[str, str] = field(default_factory=dict)
     architectures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mix: Mapping[str, Any] = field(default_factory=dict)

@@ -319,7 +319,7 @@ class Selection:
         networks = {dataset: architecture(self.config, dataset, name) for dataset in trained_on}
         return Recipe(
             label=name if isinstance(item.declared, Claims) else self._label(name),
-            leaves_out="leave_out" in settings,
+            leaves_out=_left_out(settings.get("leave_out")),
             threats={dataset: trained_under(self.config, dataset, name) for dataset in datasets},
             architectures={dataset: own for dataset, own in networks.items() if own != self._usual(dataset)},
             mix=self._mix(settings["mix"]) if "mix" in item.declared.uses and "mix" in settings else {},
@@ -337,3 +337,10 @@ class Selection:
             "gamma": mix["gamma"],
             "ratio": mix["ratio"],
         }
+
+
+def _left_out(rule: Mapping[str, Any] | None) -> str:
+    """What `Recipe.leaves_out` says of a recipe's `leave_out`."""
+    if rule is None:
+        return ""
+    return rule.get("group") or ("classes" if "classes" in rule else "bound")

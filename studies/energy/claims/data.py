@@ -19,7 +19,7 @@ class EnergyData:
     """The results of one dataset, as the readers of `frames` give them; a frame may be empty.
 
     robustness, attack_energies: evaluations, under one threat; history, energies: of the training runs; grid: settings
-    of the sampler. changes: recipe -> the recipe that it varies; fewer: the recipes that leave training images out.
+    of the sampler. changes: recipe -> the recipe that it varies.
     notes: sentences to print below the verdicts.
     """
 
@@ -30,7 +30,6 @@ class EnergyData:
     scores: pd.DataFrame
     grid: pd.DataFrame = field(default_factory=pd.DataFrame)
     changes: Mapping[str, str] = field(default_factory=dict)
-    fewer: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
 
@@ -53,13 +52,12 @@ def read(
     frames = [read(files) if files else pd.DataFrame() for read, files in zip(readers, lists, strict=True)]
     datasets = list(dict.fromkeys(dataset for frame in frames if len(frame) for dataset in frame["dataset"].unique()))
     changes = {name: changed for name in context.recipes if (changed := context.changes(name))}
-    fewer = frozenset(name for name, recipe in context.recipes.items() if recipe.leaves_out)
     found = {}
     for dataset in datasets:
         parts = [frame[frame["dataset"] == dataset] if len(frame) else frame for frame in frames]
         evaluated = [threats.one(largest(frame), context) if len(frame) else (frame, []) for frame in parts[:2]]
         notes = tuple(note for _, of_frame in evaluated for note in of_frame)
-        found[dataset] = EnergyData(*(frame for frame, _ in evaluated), *parts[2:], changes, fewer, notes)
+        found[dataset] = EnergyData(*(frame for frame, _ in evaluated), *parts[2:], changes, notes)
     return found
 
 
@@ -84,9 +82,9 @@ def overfitting(data: EnergyData, recipe: str) -> pd.DataFrame:
     return falls(pd.concat(checkpoints))
 
 
-def all_images(data: EnergyData, frame: pd.DataFrame) -> pd.DataFrame:
-    """Without the recipes that leave training images out."""
-    return frame[~frame["recipe"].isin(data.fewer)]
+def one_of_each_family(data: EnergyData, frame: pd.DataFrame) -> pd.DataFrame:
+    """Without the recipes that vary another one: these are no independent evidence."""
+    return frame[~frame["recipe"].isin(data.changes)]
 
 
 def check_left_out(data: EnergyData, *recipes: str) -> None:

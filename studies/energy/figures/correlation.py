@@ -42,12 +42,13 @@ def build(context: Context, *, history: list[Path]) -> Drawing:
     axes.set_xlabel("robust accuracy of training minus validation images (points)")
     axes.set_ylabel("$|$mean $\\Delta E(x)|$, training images")
     figure.legend(loc="outside right upper", fontsize=7, handletextpad=0.2)
-    means = points.groupby("recipe", sort=False)[["gap", "delta"]].mean()
+    heads = points[[context.changes(recipe) is None for recipe in points["recipe"]]]
+    means = heads.groupby("recipe", sort=False)[["gap", "delta"]].mean()
     text = (
         f"Energy gap against robust overfitting at the last epoch on {title}, one point per run of an "
         f"adversarially trained recipe. Pearson's r {_correlation(points, 'runs')}; "
-        f"{_correlation(means, 'means of recipes')}. "
-        "Runs of one recipe are not independent of each other, so the first interval is too narrow."
+        f"{_correlation(means, 'means of recipes that vary no other')}. "
+        "Runs and variants of one recipe are not independent of each other, so the first interval is too narrow."
     )
     return Drawing(figure, "Energy gap and robust overfitting", context.caption(text))
 

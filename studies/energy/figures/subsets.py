@@ -13,6 +13,7 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, ORANGE, RED, SKY, TEXT_WIDTH, Drawing, drawn, styled
+from studies.energy.subsets import baseline
 
 PAPER_THRESHOLDS = (-11.47, -3.87)  # low: at most the first; high: above the second
 BINS = 25
@@ -33,23 +34,24 @@ def build(context: Context, *, energies: list[Path], evaluations: list[Path]) ->
     measured, runs = read_runs(energies), threats.of_training(read_evaluations(evaluations), context)
     one_dataset(measured)
     title = context.dataset_title(one_dataset(runs))
-    changes = {recipe: context.changes(recipe) for recipe in runs["recipe"].unique() if _fewer(recipe, context)}
-    if not changes:
+    recipes = list(runs["recipe"].unique())
+    if not any(_fewer(recipe, context) for recipe in recipes):
         raise RobustlensError(
             f"no recipe on {title} leaves training images out; give such a recipe `leave_out`, and in `changes` the "
             "recipe that it varies"
         )
-    changed = [context.recipe_label(recipe) for recipe in sorted(set(changes.values()))]
-    figure = Figure(figsize=(TEXT_WIDTH, 3.1 + 0.42 * len(changes)), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(2.3, 0.8 + 0.42 * len(changes)))
+    compared = {recipe: other for recipe in recipes if (other := baseline(recipe, recipes, context))}
+    others = [context.recipe_label(recipe) for recipe in sorted(set(compared.values()))]
+    figure = Figure(figsize=(TEXT_WIDTH, 3.1 + 0.42 * len(compared)), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(2.3, 0.8 + 0.42 * len(compared)))
     _histograms(above, measured, context)
-    factors = _differences(below.subplots(), runs, changes, context)
+    factors = _differences(below.subplots(), runs, compared, context)
     seeds = measured["seed"].nunique()
     text = (
         f"Above: marginal energies of the training images of {title} under each classifier by which images are "
         f"chosen, {seeds} seed{'s' * (seeds > 1)}; dashed, thresholds of low and of high energy that a summary of "
         "the paper gives, for a classifier that it does not name. Below: training without some of the images minus "
-        f"{' or '.join(changed)}, differences paired over seeds and test images with 95 % intervals "
+        f"{' or '.join(others)}, differences paired over seeds and test images with 95 % intervals "
         f"over {' or '.join(factors)}. Accuracies are of the best checkpoint."
     )
     text = " ".join([text, *threats.notes(runs, context)])
@@ -98,11 +100,11 @@ def _histogram(axes: Axes, measured: pd.DataFrame) -> None:
     axes.set_xlabel("$E(x)$ of training images")
 
 
-def _differences(axes: Axes, runs: pd.DataFrame, changes: dict[str, str], context: Context) -> list[str]:
-    """changes: {recipe: the one that it varies}. Draws the differences; returns what their intervals are over."""
-    recipes, factors, attack = list(changes), {}, drawn(context.attack_label(ATTACK))
+def _differences(axes: Axes, runs: pd.DataFrame, compared: dict[str, str], context: Context) -> list[str]:
+    """Draws the differences; returns what their intervals are over. compared: {recipe: what it is compared with}."""
+    recipes, factors, attack = list(compared), {}, drawn(context.attack_label(ATTACK))
     for number, (measure, (label, shade, mark)) in enumerate(MEASURES.items()):
-        found = [_interval(runs, recipe, changed, measure) for recipe, changed in changes.items()]
+        found = [_interval(runs, recipe, other, measure) for recipe, other in compared.items()]
         estimates = np.array([interval.estimate for interval in found])
         errors = np.array([(i.estimate - i.low, i.high - i.estimate) for i in found]).T
         places = np.arange(len(recipes)) + 0.24 * (number - 1)
@@ -119,12 +121,12 @@ def _differences(axes: Axes, runs: pd.DataFrame, changes: dict[str, str], contex
     return list(factors)
 
 
-def _interval(runs: pd.DataFrame, recipe: str, changed: str, measure: str) -> Interval:
-    """The difference to the recipe that was changed, in points."""
-    differences = 100 * paired(_values(runs, recipe, measure), _values(runs, changed, measure), "value")
+def _interval(runs: pd.DataFrame, recipe: str, other: str, measure: str) -> Interval:
+    """The difference of one recipe to another, in points."""
+    differences = 100 * paired(_values(runs, recipe, measure), _values(runs, other, measure), "value")
     if differences.size == 0:
         raise RobustlensError(
-            f"{recipe} and {changed} have no seed and test image in common under clean and {ATTACK}, best and last "
+            f"{recipe} and {other} have no seed and test image in common under clean and {ATTACK}, best and last "
             "checkpoint; evaluate both with these"
         )
     return crossed_interval(differences)

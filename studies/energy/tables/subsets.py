@@ -12,6 +12,7 @@ from robustlens.report.comparison import INTERVALS, difference_cell, seeds_notes
 from robustlens.report.context import Context
 from robustlens.report.summary import over_seeds
 from robustlens.report.table import Table
+from studies.energy.subsets import RANDOM, baseline, whole
 
 DIGITS = 1  # of accuracies, because nine columns are many
 FALL = "PGD-20, best \u2212 last"
@@ -21,7 +22,8 @@ SELECTION = (
     "out: a fixed part of every class, which is the images of the highest or of the lowest E(x), those around the "
     "median E(x) of the class, those of the highest E(x) among the correctly classified ones, random ones, or the "
     "misclassified ones of the highest loss (all of them where they are fewer). Where a row names a bound, all images "
-    "beyond it are left out, whatever their class."
+    "beyond it are left out, whatever their class. Fewer images alone make a difference, so that differences are to as "
+    "many random ones left out, where such a row is there; where the numbers of images differ, so does that."
 )
 ONE_SEED = (
     "With one seed the intervals are over test images: they say nothing about how much the accuracy would change if "
@@ -48,7 +50,8 @@ def build(context: Context, *, evaluations: list[Path], history: list[Path]) -> 
             group = [name] * bool(name) + [context.recipe_label(base)] * (len(wholes) > 1)
             for recipe in (name for name in recipes if name in measured and whole(name, recipes, context) == base):
                 label = f"{context.recipe_label(base)}, all images" if recipe == base else context.recipe_label(recipe)
-                cells = (_image_count(counts[recipe]), *_cells(measured[recipe], measured[base], recipe == base))
+                compared = measured.get(baseline(recipe, list(measured), context) or "")
+                cells = (_image_count(counts[recipe]), *_cells(measured[recipe], compared))
                 rows.append(Row(label, cells, ", ".join(group)))
                 if recipe != base:
                     notes += _few_left_out(", ".join([*group, label]), counts[recipe], counts[base])
@@ -58,17 +61,16 @@ def build(context: Context, *, evaluations: list[Path], history: list[Path]) -> 
     datasets = context.datasets_titles(tested["dataset"].unique())
     title = (
         f"{', '.join(map(context.recipe_label, wholes))} on {datasets}, trained without some of the images: "
-        "accuracy on test images, and its difference, in points, to training on all of them."
+        f"accuracy on test images, and its difference, in points, to training {_compared_with(recipes, context)}."
     )
     one_seed = [ONE_SEED] * any(cell.low is not None and cell.n_seeds == 1 for row in rows for cell in row.cells[1:])
     notes = (SELECTION, *notes, *seeds_notes(tested["seed"], tested["recipe"], context), INTERVALS, *one_seed)
     return Table(context.label, context.caption(title), "trained", tuple(columns), tuple(rows), notes)
 
 
-def whole(recipe: str, recipes: list[str], context: Context) -> str:
-    """The recipe that one which leaves images out changes, if it is among `recipes`; of any other, itself."""
-    known, changed = context.recipes.get(recipe), context.changes(recipe)
-    return changed if known and known.leaves_out and changed in recipes else recipe
+def _compared_with(recipes: list[str], context: Context) -> str:
+    at_random = any(known.leaves_out == RANDOM for name in recipes if (known := context.recipes.get(name)))
+    return "without random images" if at_random else "on all of them"
 
 
 def _measured(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -80,14 +82,15 @@ def _measured(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return dict(zip(MEASURES, parts, strict=True))
 
 
-def _cells(own: dict[str, pd.DataFrame], base: dict[str, pd.DataFrame], same: bool) -> list[Cell]:
+def _cells(own: dict[str, pd.DataFrame], compared: dict[str, pd.DataFrame] | None) -> list[Cell]:
+    """compared: None for what others are compared with."""
     cells = []
     for label in MEASURES:
         rows, runs = own[label], own[label].groupby("seed")["points"]
         images = int(runs.size().min()) if len(rows) else None
         unit = "points" if label == FALL else "%"
         cells.append(over_seeds(runs.mean(), DIGITS, unit, sources(rows), images))
-        cells.append(Cell(unit="points") if same else difference_cell(rows, base[label], DIGITS))
+        cells.append(Cell(unit="points") if compared is None else difference_cell(rows, compared[label], DIGITS))
     return cells
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
-from synthetic import FEWER, LABELS, context, write_study
+from synthetic import LABELS, context, write_study
 
 from robustlens.analysis.claims import judge
 from studies.energy.claims import CLAIMS, read
@@ -32,7 +32,7 @@ def swapped(frame, first, second):
 def holding(**frames):
     """The data with these frames; the others are empty."""
     empty = {f.name: pd.DataFrame() for f in dataclasses.fields(EnergyData) if f.type is pd.DataFrame}
-    return EnergyData(**empty | {"changes": CHANGES, "fewer": frozenset(FEWER)} | frames)
+    return EnergyData(**empty | {"changes": CHANGES} | frames)
 
 
 def evaluated(recipe, seed, attack, checkpoint, right, moved=0.0, index=None):

@@ -34,7 +34,7 @@ def context(**changes):
         for name, (label, colour, marker) in LOOKS.items()
     }
     fewer = recipes["sat-no-high"]
-    recipes["sat-no-high"] = Recipe(fewer.label, changes="sat", leaves_out=True, threats=fewer.threats)
+    recipes["sat-no-high"] = Recipe(fewer.label, changes="sat", leaves_out="high-energy", threats=fewer.threats)
     fields = {
         "name": "figure",
         "study": "energy",

@@ -73,25 +73,30 @@ def test_overfitting_of_trades_is_compared_at_each_runs_last_epoch():
 
 
 def test_low_energy_claim_compares_the_seeds_that_both_recipes_have():
-    rows = [*overfitted("sat", 0, BEST, BEST), *overfitted("sat", 1), *overfitted("sat-no-low", 1, LAST, LAST)]
-    images = [trained("sat", 1, train_images=200), trained("sat-no-low", 1, train_images=160)]
-    data = holding(robustness=pd.concat(rows), history=pd.concat(images))
-    outcome = evaluate("low-energy-images-drive-overfitting", data)
+    name, random, low = "low-energy-images-drive-overfitting", "sat-no-random", "sat-no-low"
+    rows = [*overfitted(random, 0, BEST, BEST), *overfitted(random, 1), *overfitted(low, 1, LAST, LAST)]
+
+    def judged(images):
+        """images: of SAT, without random ones, without those of low energy."""
+        runs = zip(("sat", random, low), images, strict=True)
+        history = [trained(recipe, 1, train_images=number) for recipe, number in runs] if images else []
+        return evaluate(
+            name, holding(robustness=pd.concat(rows), **({"history": pd.concat(history)} if images else {}))
+        )
+
+    outcome = judged((200, 160, 160))
     assert outcome.estimate == 25.0  # of seed 1; without low-energy images nothing falls
-    assert "overfitting of 25.0 points with them, 0.0 without" in outcome.detail
-    images[1]["train_images"] = 200
-    empty = evaluate(
-        "low-energy-images-drive-overfitting", holding(robustness=data.robustness, history=pd.concat(images))
-    )
+    assert "overfitting of 25.0 points without any images, 0.0 without these" in outcome.detail
+    empty = judged((200, 160, 200))
     assert empty.verdict == "open" and "sat-no-low left no training image out in seed 1" in empty.detail
-    old = [frame.drop(columns="train_images") for frame in images]
-    again = evaluate("low-energy-images-drive-overfitting", holding(robustness=data.robustness, history=pd.concat(old)))
-    assert again.estimate == 25.0
+    unequal = judged((200, 160, 190))
+    assert "in seed 1, sat-no-low trained on 190 images and sat-no-random on 160, more than 5 %" in unequal.detail
+    assert judged(()).estimate == 25.0  # histories of old do not say how many images there were
 
 
 def test_high_energy_claim_needs_a_loss_and_allows_a_point_beside_the_misclassified():
     def judged(correct, wrong, n=400):
-        right = {"sat": 300, "sat-no-high-correct": correct, "sat-no-misclassified": wrong}
+        right = {"sat-no-random": 300, "sat-no-high-correct": correct, "sat-no-misclassified": wrong}
         rows = [evaluated(r, s, "pgd20", "best", np.arange(n) < k) for r, k in right.items() for s in (0, 1)]
         return evaluate("high-energy-images-matter", holding(robustness=pd.concat(rows)))
 
@@ -105,14 +110,16 @@ def test_high_energy_claim_needs_a_loss_and_allows_a_point_beside_the_misclassif
 
 
 def test_groups_of_different_sizes_are_not_compared():
-    def judged(wrong):
-        sizes = {"sat": (200, 200), "sat-no-high-correct": (160, 160), "sat-no-misclassified": (160, wrong)}
+    def judged(wrong, random=160):
+        sizes = {"sat": (200, 200), "sat-no-random": (160, random), "sat-no-high-correct": (160, 160)}
+        sizes["sat-no-misclassified"] = (160, wrong)
         history = [trained(r, seed, train_images=n) for r, of_seeds in sizes.items() for seed, n in enumerate(of_seeds)]
         rows = [evaluated(r, s, "pgd20", "best", np.arange(400) < 300) for r in sizes for s in (0, 1)]
         return evaluate("high-energy-images-matter", holding(robustness=pd.concat(rows), history=pd.concat(history)))
 
     assert judged(168).estimate == 0.0  # 160 is 4.8 % fewer than 168
-    unequal = judged(169)
+    unequal = judged(169, random=168)
     assert unequal.verdict == "open" and math.isnan(unequal.estimate)
     assert "in seed 1, sat-no-high-correct trained on 160 images and sat-no-misclassified on 169" in unequal.detail
+    assert "in seed 1, sat-no-random trained on 170 images" in judged(160, random=170).detail
     assert "seed 1: its group is empty" in judged(200).detail

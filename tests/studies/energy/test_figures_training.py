@@ -146,7 +146,7 @@ def test_correlation_has_one_point_per_robust_run_and_says_pearsons_r(study):
     recipes = dict.fromkeys(recipe for recipe, _ in expected)
     means = [np.mean([expected[recipe, f"seed{k}"] for k in (0, 1)], axis=0) for recipe in recipes]
     r, low, high = pearson(means)
-    assert f"over 4 means of recipes is {r} (95 % interval {low} to {high})" in drawing.caption
+    assert f"over 4 means of recipes that vary no other is {r} (95 % interval {low} to {high})" in drawing.caption
     assert "not independent" in drawing.caption
 
 

@@ -75,4 +75,10 @@ def _notes(rates: pd.DataFrame, attacks: Sequence[str], prefix: str, context: Co
         if len(rows):
             what = f"{prefix}{context.attack_label(attack)}"
             notes.append(resolution_note(what, image_count(rows), rows["accuracy"].mean()))
+    counts = {attack: image_count(rates[rates["attack"] == attack]) for attack in ("pgd20", "autoattack")}
+    if None not in counts.values() and counts["autoattack"] < counts["pgd20"]:
+        strong, weak = context.attack_label("autoattack"), context.attack_label("pgd20")
+        notes.append(
+            f"{prefix}{strong} and {weak} are of different images: table autoattack has both on the same ones."
+        )
     return notes
