@@ -158,6 +158,17 @@ def test_the_last_checkpoint_of_what_the_paper_has_numbers_of_is_attacked():
         assert "last" in suite["checkpoints"] and "autoattack" not in suite["best_only"], name
 
 
+def test_published_deviations_are_those_of_lbgat_and_of_ar_at():
+    numbers = PublishedNumbers(PUBLISHED)
+    having = {key[2] for key, found in numbers.numbers.items() if found.std is not None}
+    assert having == {"lbgat", "arat", "arat-as-released", "arat-swa", "arat-wide", "arat-wide-swa"}
+    found = [numbers.find("cifar10-step", "resnet18", "arat", metric) for metric in ("clean", "autoattack", "sum")]
+    assert [(number.value, number.std) for number in found] == [(87.82, 0.19), (49.02, 0.47), (136.84, 0.33)]
+    wide = numbers.find("cifar100-step-wide", "wide-resnet-34-10", "lbgat", "sum")
+    assert (wide.value, wide.std) == (95.09, 0.64)
+    assert numbers.find("imagenette-step", "resnet18", "arat", "sum").std is None  # table 4 has none
+
+
 def test_published_sums_are_sums():
     numbers = PublishedNumbers(PUBLISHED).numbers
     sums = {key: found.value for key, found in numbers.items() if key[3] == "sum"}
