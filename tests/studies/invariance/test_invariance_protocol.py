@@ -39,6 +39,23 @@ def test_claims_compare_recipes_of_three_seeds():
     assert "naive-to-natural" in cohorts["compared"]["recipes"] and "arat-as-released" in cohorts["released"]["recipes"]
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_channels_are_compared_between_one_batchnorm_and_two_of_runs_that_are_trained_anyway(scale):
+    config = own(scale=scale)
+    cohorts = config["studies"]["invariance"]["cohorts"]
+    shared, split = cohorts["channels"]["recipes"]
+    given = [dict(config["recipes"][name]) for name in (shared, split)]
+    assert [recipe["split_batchnorm"] for recipe in given] == [False, True]
+    looks = ("split_batchnorm", "observers", "label", "colour", "marker", "changes")
+    assert [{key: value for key, value in recipe.items() if key not in looks} for recipe in given[:1]] == [
+        {key: value for key, value in given[1].items() if key not in looks}
+    ]
+    others = [cohort for name, cohort in cohorts.items() if name != "channels"]
+    trained = {run for c in others for run in product(*(c[key] for key in ("datasets", "recipes", "seeds")))}
+    wanted = set(product(*(cohorts["channels"][key] for key in ("datasets", "recipes", "seeds"))))
+    assert wanted <= trained
+
+
 @pytest.mark.parametrize("scale", ["embedded", "paper"])
 def test_the_drift_of_features_is_observed_where_a_claim_compares_it(scale):
     config = own(scale=scale)
