@@ -24,6 +24,11 @@ RESAMPLED = (
     "than it is, and chance pulls correlations towards 0), so the estimate need not be in their middle, or inside. "
     "None where all draws give the same number, as where a class is never right: they cannot show how far it is off."
 )
+OF_ONE_CLASS = (
+    "In brackets 95 % intervals by drawing the class's test images, and seeds, with replacement (images only where "
+    "there is one seed). Where all images are right, or all wrong, drawing shows nothing: there it is the exact "
+    "binomial interval (Clopper and Pearson) of as many images as one seed has."
+)
 
 
 def best_runs(context: Context, evaluations: Iterable[Path]) -> pd.DataFrame:

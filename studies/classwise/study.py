@@ -47,6 +47,13 @@ DEFENCE = (
     Files("evaluations", "defence"),
     Files("evaluations", "defence-autoattack", optional=True),
 )
+
+
+def goes_by_classes(recipe) -> bool:
+    """Whether a training goes by the accuracy of single classes of the validation split: FAWA and FRL."""
+    return recipe["method"] == "frl" or (recipe["method"] == "cfa" and recipe.get("averaging", True))
+
+
 REMOVAL = {
     "evaluations": (Files("evaluations", "main", changed_by="removal"), Files("evaluations", "removal")),
     "history": (Files("history", "main", changed_by="removal"), Files("history", "removal")),
@@ -198,6 +205,7 @@ STUDY = Study(
             "names": CLASSES,
             "gains": GAINS,
             "defence": DEFENCE,
+            "chosen": Files("history", "defence", where=goes_by_classes, optional=True),
             "removal": REMOVAL["evaluations"],
             "removal_history": REMOVAL["history"],
         },

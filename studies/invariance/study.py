@@ -25,6 +25,10 @@ COHORTS = {
     ),
     "evaluators": Cohort("Those that the released evaluators are tried on.", suite="evaluators", within="main"),
     "features": Cohort("Those of which features of attacked images are looked at.", suite="robustness", within="main"),
+    "channels": Cohort(
+        "Those of which single channels of natural and of attacked images are looked at: two BatchNorms and one.",
+        suite="robustness",
+    ),
 }
 
 
@@ -38,6 +42,7 @@ AVERAGED = Files("evaluations", "averaged", "wide-averaged", optional=True)
 EVALUATORS = Files("evaluations", "evaluators")
 STATISTICS = Files("statistics", "main", "photographs", "released", "compared", "ablations", "batches", where=observed)
 FEATURES = Files("features", "features")
+CHANNELS = Files("channels", "channels")
 
 STUDY = Study(
     title="Rethinking Invariance Regularization in Adversarial Training (ICLR 2025)",
@@ -106,6 +111,7 @@ STUDY = Study(
             per=("dataset",),
             uses=("colours",),
         ),
+        Figure("channels", "Channels of clean and of adversarial features", {"channels": CHANNELS}, per=("dataset",)),
     ],
     claims=Claims(
         "Judge the claims of the AR-AT paper",

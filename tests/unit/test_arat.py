@@ -1,4 +1,4 @@
-"""AR-AT: its loss and gradients against the equation on a network written out here, its predictors, its balance, and
+"""AR-AT: its loss and gradients against the equation on a network written out by hand, its predictors, its balance, and
 trainings by it."""
 
 import itertools
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import pytest
 import tiny
 import torch
-import torch.nn.functional as F
 from networks import SMALL, images, small
 from test_training_processes import two_processes
 from torch import Tensor, nn
+from written_out import WrittenOut, cross_entropy
 
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
@@ -34,39 +34,15 @@ CLASSES, IMAGES = 3, 7
 # The equation, written out ------------------------------------------------------------------------------------------
 
 
-class Equation:
-    """The network of `resnet` with blocks [1, 1], in train mode, and the loss, from named tensors alone.
+class Equation(WrittenOut):
+    """The loss of a network in train mode, from named tensors alone.
 
     fixed: features by which to replace those whose gradient is stopped; without them nothing is stopped.
     """
 
     def __init__(self, tensors: dict[str, Tensor], method: Arat, accuracy: float):
-        self.tensors, self.method, self.accuracy = tensors, method, accuracy
-
-    def norm(self, x: Tensor, name: str, which: str) -> Tensor:
-        place = f"network.{name}.{which}" if self.method.split_batchnorm else f"network.{name}"
-        mean = x.mean((0, 2, 3), keepdim=True)
-        variance = ((x - mean) ** 2).mean((0, 2, 3), keepdim=True)
-        scale, shift = (self.tensors[f"{place}.{part}"].view(1, -1, 1, 1) for part in ("weight", "bias"))
-        return (x - mean) / (variance + 1e-5).sqrt() * scale + shift
-
-    def conv(self, x: Tensor, name: str, stride: int = 1, padding: int = 1) -> Tensor:
-        return F.conv2d(x, self.tensors[f"network.{name}.weight"], stride=stride, padding=padding)
-
-    def network(self, x: Tensor, which: str) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits, and what layers give."""
-        seen, out = {}, self.norm(self.conv(x, "conv1"), "bn1", which).clamp_min(0)
-        for stage, stride in (("layer1.0", 1), ("layer2.0", 2)):
-            first = seen[f"{stage}.bn1"] = self.norm(self.conv(out, f"{stage}.conv1", stride), f"{stage}.bn1", which)
-            second = self.norm(self.conv(first.clamp_min(0), f"{stage}.conv2"), f"{stage}.bn2", which)
-            seen[f"{stage}.bn2"], shortcut = second, out
-            if stride == 2:
-                projected = self.conv(out, f"{stage}.shortcut.0", stride, padding=0)
-                shortcut = self.norm(projected, f"{stage}.shortcut.1", which)
-            out = (second + shortcut).clamp_min(0)
-        seen["penultimate"] = out.mean((2, 3))
-        weight, bias = self.tensors["network.linear.weight"], self.tensors["network.linear.bias"]
-        return seen["penultimate"] @ weight.T + bias, seen
+        super().__init__(tensors, split=method.split_batchnorm)
+        self.method, self.accuracy = method, accuracy
 
     def features(self, x: Tensor, which: str) -> list[Tensor]:
         seen = self.network(x, which)[1]
@@ -109,12 +85,9 @@ class Equation:
             for i in range(len(y))
         ]
 
-        def cross_entropy(logits: Tensor, i: int) -> Tensor:
-            return logits[i].exp().sum().log() - logits[i, y[i]]
-
         return {
-            "adversarial": torch.stack([alpha * cross_entropy(adversarial, i) for i in range(len(y))]),
-            "natural": torch.stack([beta * cross_entropy(natural, i) for i in range(len(y))]),
+            "adversarial": torch.stack([alpha * cross_entropy(adversarial[i], y[i]) for i in range(len(y))]),
+            "natural": torch.stack([beta * cross_entropy(natural[i], y[i]) for i in range(len(y))]),
             "regularisation": torch.stack(invariance),
         }
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from layers import shaken
 from torch import Tensor, nn
+from written_out import WrittenOut, cross_entropy
 
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
@@ -127,6 +128,38 @@ def test_the_loss_is_the_cross_entropy_and_the_angle_to_the_standard_network_s_n
     assert terms["distance"].tolist() == pytest.approx([strength * a for a in angles], rel=1e-9)
     expected = F.cross_entropy(learner.network(seen.x_adv), y, reduction="none")
     torch.testing.assert_close(terms["adversarial"], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("strength", "threshold"), [(1.0, 1.0), (5.0, 1.0), (1.0, None)])
+def test_the_loss_and_its_gradient_are_those_of_the_equation_on_networks_written_out(
+    strength: float, threshold: float | None
+):
+    """The classifier in train mode and the standard one in eval mode. threshold: None is the median angle, so that half
+    of the images are natural ones with noise."""
+    learner, (x, y) = learner_of(), images()
+    if threshold is None:
+        x_adv = PGD(steps=3)(learner, x, y, THREAT, generator(0))
+        threshold = sum(sorted(angles_by_hand(learner, x_adv, x))[9:11]) / 2
+    method = Arrest(strength=strength, threshold=threshold)
+    seen = batch_of(x, y, attacked(method, learner), epoch=1)
+    tensors = {name: p.detach().clone().requires_grad_(True) for name, p in learner.named_parameters()}
+    fixed = {f"network.{name}": t for name, t in learner._given["standard"].state_dict().items()}
+    standard = WrittenOut(fixed, eval_mode=True).network(x)[1]["penultimate"]
+    logits, features = WrittenOut(tensors).network(seen.x_adv)
+    by_hand = {"adversarial": [], "distance": []}
+    for row, (u, v) in enumerate(zip(features["penultimate"], standard, strict=True)):
+        cosine = (u * v).sum() / ((u * u).sum() * (v * v).sum()).sqrt()
+        by_hand["adversarial"].append(cross_entropy(logits[row], y[row]))
+        by_hand["distance"].append(strength * cosine.acos() / math.pi)
+    expected = {name: torch.stack(losses) for name, losses in by_hand.items()}
+    found = method.loss(learner.train(), seen)
+    assert found.keys() == expected.keys()
+    for name, losses in found.items():
+        torch.testing.assert_close(losses, expected[name], rtol=1e-9, atol=1e-12, msg=name)
+    sum(expected.values()).mean().backward()
+    sum(found.values()).mean().backward()
+    for name, parameter in learner.named_parameters():
+        torch.testing.assert_close(parameter.grad, tensors[name].grad, rtol=1e-7, atol=1e-11, msg=name)
 
 
 def test_the_distance_has_a_gradient_in_the_classifier_s_features_and_none_in_the_standard_network():

@@ -10,6 +10,8 @@ from configured import loaded
 from layers import shaken
 from test_methods import ADVERSARIAL, CLASSES, LABELS, NATURAL, PrescribedLogits, cross_entropy, kl
 from torch import Tensor, nn
+from written_out import WrittenOut
+from written_out import cross_entropy as written_cross_entropy
 
 from robustlens.attacks.threat import Threat
 from robustlens.errors import RobustlensError
@@ -175,6 +177,45 @@ def test_the_shared_loss_is_the_equation(batchnorm: str):
     assert found.keys() == expected.keys()
     for name, losses in found.items():
         torch.testing.assert_close(losses, expected[name], rtol=1e-10, atol=1e-12)
+
+
+def equation(tensors: dict[str, Tensor], method: SharedLbgat, seen: Batch, target: Tensor | None) -> dict[str, Tensor]:
+    """The terms, image by image, on a network that is written out from these tensors. target: numbers in place of g(x)
+    in the squares."""
+    written = WrittenOut(tensors, split=method.batchnorm == "split")
+    adversarial, taught = written.network(seen.x_adv, "adversarial")[0], written.network(seen.x, "natural")[0]
+    target = taught if target is None else target
+    return {
+        "teacher": torch.stack([written_cross_entropy(g, y) for g, y in zip(taught, seen.y, strict=True)]),
+        "distance": torch.stack([((a - g) ** 2).sum() / 3 for a, g in zip(adversarial, target, strict=True)]),
+    }
+
+
+SHARED = [SharedLbgat(batchnorm, stopped) for batchnorm in ("shared", "split") for stopped in (False, True)]
+
+
+@pytest.mark.parametrize("method", SHARED, ids=str)
+def test_the_shared_loss_and_its_gradient_are_those_of_the_equation_on_a_network_written_out(method: SharedLbgat):
+    """With numbers in place of the target where its gradient is stopped."""
+    seen, learner = seen_of(), small(method)
+    random = torch.Generator().manual_seed(3)
+    with torch.no_grad():  # affine maps of their own, so that a pass through the other BatchNorm shows
+        for norm in (module for module in learner.modules() if isinstance(module, nn.BatchNorm2d)):
+            norm.weight.copy_(torch.rand(norm.weight.shape, generator=random) + 0.5)
+            norm.bias.copy_(torch.rand(norm.bias.shape, generator=random) - 0.3)
+    tensors = {name: p.detach().clone().requires_grad_(True) for name, p in learner.named_parameters()}
+    constant = None
+    if method.stop_gradient:
+        written = WrittenOut(tensors, split=method.batchnorm == "split")
+        constant = torch.tensor(written.network(seen.x, "natural")[0].tolist(), dtype=torch.float64)
+    expected, found = equation(tensors, method, seen, constant), method.loss(learner, seen)
+    assert found.keys() == expected.keys()
+    for name, losses in found.items():
+        torch.testing.assert_close(losses, expected[name], rtol=1e-11, atol=1e-12, msg=name)
+    total(expected).mean().backward()
+    total(found).mean().backward()
+    for name, parameter in learner.named_parameters():
+        torch.testing.assert_close(parameter.grad, tensors[name].grad, rtol=1e-8, atol=1e-11, msg=name)
 
 
 def reached(network: nn.Module, loss: Tensor) -> dict[str, bool]:

@@ -35,6 +35,27 @@ REFUSED = {
         "block 1: no architecture 'resnet81' is described; did you mean 'resnet18'",
     ),
     "too few values": (f"blocks: [{{{BLOCK.replace('[m]', '[m, n]')}}}]", "block 1: r has 1 values for 2 metrics"),
+    "a value that is no number": (f"blocks: [{{{BLOCK.replace('1.0', 'x')}}}]", "values of r must be numbers .* 'x'"),
+    "deviations of another recipe": (
+        f"blocks: [{{{BLOCK}, deviations: {{rr: [0.1]}}}}]",
+        "block 1: deviations of 'rr', which has no values; did you mean 'r'",
+    ),
+    "too many deviations": (
+        f"blocks: [{{{BLOCK}, deviations: {{r: [0.1, 0.2]}}}}]",
+        "block 1: r has 2 deviations for 1 metrics; write null",
+    ),
+    "a deviation that is no number": (
+        f"blocks: [{{{BLOCK}, deviations: {{r: [±0.1]}}}}]",
+        "block 1: deviations of r must be numbers or null, not '±0.1'",
+    ),
+    "a deviation below 0": (
+        f"blocks: [{{{BLOCK}, deviations: {{r: [-0.1]}}}}]",
+        "block 1: the deviation of r's m is -0.1, below 0",
+    ),
+    "a deviation without a value": (
+        f"blocks: [{{{BLOCK.replace('1.0', 'null')}, deviations: {{r: [0.1]}}}}]",
+        "block 1: the deviation of r's m is 0.1, without a value",
+    ),
     "no mapping": ("[1, 2]", "must be a mapping with the keys architectures, labels, blocks"),
 }
 
@@ -54,6 +75,14 @@ def test_an_architecture_is_found_by_all_of_its_parameters_but_the_normalisation
     assert numbers.architecture(normalised) == "resnet18"
     other = [{**RESNET18, "width": 16}, {"family": "resnet"}, {"family": "wide-resnet"}, {}, None]
     assert [numbers.architecture(architecture) for architecture in other] == [None] * 5
+
+
+def test_a_number_has_the_deviation_that_its_block_gives(tmp_path):
+    block = BLOCK.replace("[m]", "[m, n]").replace("{r: [1.0]}", "{r: [1.0, 2.0], s: [3.0, 4.0]}")
+    (tmp_path / "p.yaml").write_text(f"blocks: [{{{block}, deviations: {{r: [null, 0.2]}}}}]")
+    numbers = PublishedNumbers(tmp_path / "p.yaml")
+    found = {key[2:4]: (number.value, number.std) for key, number in numbers.numbers.items()}
+    assert found == {("r", "m"): (1, None), ("r", "n"): (2, 0.2), ("s", "m"): (3, None), ("s", "n"): (4, None)}
 
 
 def test_labels_are_of_what_only_the_file_knows():

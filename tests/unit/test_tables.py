@@ -104,6 +104,17 @@ def test_csv_of_a_table_has_one_row_per_cell_and_empty_fields_for_what_is_missin
     assert (rows["B", "ΔE(x)"]["low"], rows["B", "ΔE(x)"]["high"]) == ("1.1", "1.4")
 
 
+def test_a_published_deviation_stands_behind_its_number():
+    paper = Published(49.03, "Some paper, table 2", "its own page", std=0.46)
+    row = Row("A", (Cell(50.0, 2, published=paper), Cell(1.0, 1)))
+    table = Table("t", "c", "recipe", (Column("AA"), Column("other")), (row,))
+    assert r"A & 50.00 & 49.03 $\pm$ 0.46 (a) & 1.0 \\" in table.to_latex()
+    assert "49.03 ± 0.46 (a)" in table.to_html()
+    found = cells(table)
+    assert (found["A", "AA"]["published"], found["A", "AA"]["published_std"]) == ("49.03", "0.46")
+    assert found["A", "other"]["published_std"] == cells(small_table())["A_1", "Best: AA"]["published_std"] == ""
+
+
 def test_html_of_a_table():
     text = small_table().to_html()
     assert "<figcaption>Accuracy_in % &amp; more</figcaption>" in text

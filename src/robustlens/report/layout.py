@@ -65,7 +65,10 @@ def lay_out(columns: Sequence[Column], rows: Sequence[Row], notes: Sequence[str]
 def _published(cell: Cell, letters: dict[str, str]) -> str:
     if cell.published is None:
         return MISSING
-    return f"{number(cell.published.value, cell.digits)} ({letters[_origin(cell.published)]})"
+    printed = number(cell.published.value, cell.digits)
+    if cell.published.std is not None:
+        printed += f" ± {number(cell.published.std, cell.digits)}"
+    return f"{printed} ({letters[_origin(cell.published)]})"
 
 
 def _origin(published: Published) -> str:

@@ -13,7 +13,7 @@ from robustlens.parameters import fraction, nearest
 ANY_ARCHITECTURE = "any"
 SECTIONS = ("architectures", "labels", "blocks")
 NEEDED = ("source", "trust", "dataset", "architecture", "metrics", "values")
-OPTIONAL = ("note", "norm", "epsilon")
+OPTIONAL = ("note", "norm", "epsilon", "deviations")
 NORMS = ("linf", "l2")
 USUAL = ("linf", fraction("8/255"))  # the ball of nearly all papers: norm and epsilon
 METRICS = {"pgd20": "pgd"}  # attacks that papers give another name
@@ -25,20 +25,24 @@ Ball = tuple[str, float]
 
 @dataclass(frozen=True)
 class Published:
-    """One number of a paper. trust: where it was read; note: what a reader must know to compare with it."""
+    """One number of a paper. trust: where it was read; note: what a reader must know to compare with it. std: what the
+    paper prints behind ±, if anything."""
 
     value: float
     source: str
     trust: str
     note: str = ""
+    std: float | None = None
 
 
 class PublishedNumbers:
     """The numbers of a study's `published.yaml`, found by (dataset, architecture, recipe, metric) and the ball that
-    they were measured in, which a block names unless it is the usual one (`norm: l2`, `epsilon: 128/255`).
+    they were measured in, which a block names unless it is the usual one (`norm: l2`, `epsilon: 128/255`). What a paper
+    prints behind ± is in `deviations`, which has the form of `values` for some of its recipes.
 
     path: None gives no numbers. Raises RobustlensError for a key, a norm, an epsilon or an architecture that is not
-    known there, a row with more or fewer values than metrics, and a number that is given twice.
+    known there, a row with more or fewer values or deviations than metrics, what is no number, a deviation below 0 or
+    without a value, and a number that is given twice.
     """
 
     def __init__(self, path: Path | None):
@@ -63,23 +67,37 @@ class PublishedNumbers:
             raise RobustlensError(f"{where}: no norm {block['norm']!r}{nearest(block['norm'], NORMS)}")
         if "norm" in block and "epsilon" not in block:
             raise RobustlensError(f"{where}: 'epsilon' is missing beside the norm {block['norm']}")
+        metrics, deviations = block["metrics"], block.get("deviations", {})
+        for what in ("values", "deviations"):
+            for recipe, row in block.get(what, {}).items():
+                if len(row) != len(metrics):
+                    raise RobustlensError(
+                        f"{where}: {recipe} has {len(row)} {what} for {len(metrics)} metrics; write null for a number "
+                        "that is not known"
+                    )
+                if wrong := [n for n in row if n is not None and not isinstance(n, int | float)]:
+                    raise RobustlensError(f"{where}: {what} of {recipe} must be numbers or null, not {wrong[0]!r}")
+        for recipe in deviations:
+            if recipe not in block["values"]:
+                hint = nearest(recipe, list(block["values"]))
+                raise RobustlensError(f"{where}: deviations of {recipe!r}, which has no values{hint}")
         for recipe, values in block["values"].items():
-            if len(values) != len(block["metrics"]):
-                raise RobustlensError(
-                    f"{where}: {recipe} has {len(values)} values for {len(block['metrics'])} metrics; write null for a "
-                    "number that is not known"
-                )
-            for metric, value in zip(block["metrics"], values, strict=True):
-                self._add(where, block, recipe, metric, value)
+            for metric, value, std in zip(metrics, values, deviations.get(recipe, [None] * len(metrics)), strict=True):
+                self._add(where, block, recipe, metric, value, std)
 
-    def _add(self, where: str, block: Mapping[str, Any], recipe: str, metric: str, value: float | None) -> None:
+    def _add(
+        self, where: str, block: Mapping[str, Any], recipe: str, metric: str, value: float | None, std: float | None
+    ) -> None:
         ball = (block.get("norm", USUAL[0]), fraction(block["epsilon"]) if "epsilon" in block else USUAL[1])
         key = (block["dataset"], block["architecture"], recipe, metric, ball)
+        if std is not None and (value is None or std < 0):
+            problem = "without a value" if value is None else "below 0"
+            raise RobustlensError(f"{where}: the deviation of {recipe}'s {metric} is {std:g}, {problem}")
         if value is None:
             return
         if key in self.numbers:
             raise RobustlensError(f"{where}: the number {key} is given twice; keep one")
-        self.numbers[key] = Published(value, block["source"], block["trust"], block.get("note", ""))
+        self.numbers[key] = Published(value, block["source"], block["trust"], block.get("note", ""), std)
 
     def architecture(self, resolved: Mapping[str, Any] | None) -> str | None:
         """What the file calls an architecture, given with all its parameters; None if it has no name for it."""

@@ -13,7 +13,7 @@ from robustlens.report.table_latex import latex_table
 
 CSV_HEADER = (
     *("group", "row", "column", "value", "std", "n_seeds", "n_images", "unit"),
-    *("published", "published_source", "files", "low", "high", "text"),
+    *("published", "published_std", "published_source", "files", "low", "high", "text"),
 )
 
 
@@ -64,7 +64,8 @@ class Table:
 def _csv_fields(cell: Cell) -> list[str]:
     paper = cell.published
     numbers = [_exact(value) for value in (cell.value, cell.std, cell.n_seeds, cell.n_images)]
-    published = [_exact(paper.value), f"{paper.source} ({paper.trust})"] if paper else ["", ""]
+    source = f"{paper.source} ({paper.trust})" if paper else ""
+    published = [_exact(paper.value), _exact(paper.std), source] if paper else ["", "", ""]
     return [*numbers, cell.unit, *published, ";".join(cell.sources), _exact(cell.low), _exact(cell.high), cell.text]
 
 

@@ -21,6 +21,7 @@ from studies.classwise.temperature import read_sweeps
 from studies.classwise.weights import read_norms
 
 NOT_ROBUST = "standard"
+EPOCHS = ["epoch", "split", "class_total", "class_robust"]
 FEWEST = 2  # defences, for a claim that is about defences
 
 
@@ -30,7 +31,8 @@ class ClasswiseData:
 
     evaluations: of the best checkpoints, under one threat. norms: of the rows of the last layer, one row per run.
     gains: evaluations under Temperature-PGD and what it is compared with, of the best checkpoints, under one threat.
-    defence: of `read_defence`, under one threat. removal: by the recipe that trains on all classes.
+    defence: of `read_defence`, under one threat. chosen: history of those that go by the validation accuracy of single
+    classes while they train. removal: by the recipe that trains on all classes.
     notes: sentences to print below the verdicts.
     """
 
@@ -40,6 +42,7 @@ class ClasswiseData:
     names: ClassNames
     gains: pd.DataFrame = field(default_factory=pd.DataFrame)
     defence: pd.DataFrame = field(default_factory=pd.DataFrame)
+    chosen: pd.DataFrame = field(default_factory=pd.DataFrame)
     removal: Mapping[str, Removal] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=())
 
@@ -53,13 +56,14 @@ def read(
     names: Sequence[Path] = (),
     gains: Sequence[Path] = (),
     defence: Sequence[Path] = (),
+    chosen: Sequence[Path] = (),
     removal: Sequence[Path] = (),
     removal_history: Sequence[Path] = (),
 ) -> dict[str, ClasswiseData]:
     """The results of each dataset. evaluations, defence, removal: indexes of suites; gains: those with
-    Temperature-PGD; weights: of the best checkpoints."""
+    Temperature-PGD; weights: of the best checkpoints; chosen: see ClasswiseData."""
     runs = read_evaluations(evaluations, READ) if evaluations else pd.DataFrame()
-    epochs = read_runs(history, ["epoch", "split", "class_total", "class_robust"]) if history else pd.DataFrame()
+    epochs, chosen_epochs = (read_runs(files, EPOCHS) if files else pd.DataFrame() for files in (history, chosen))
     norms, named = read_norms(weights), read_class_names(names)
     swept = read_sweeps(gains) if gains else pd.DataFrame()
     defended = read_defence(context, defence) if defence else pd.DataFrame()
@@ -67,15 +71,18 @@ def read(
     found = {}
     for dataset in runs["dataset"].unique() if len(runs) else ():
         kept, notes = threats.one(largest(runs[runs["dataset"] == dataset]), context)
-        parts = [frame[frame["dataset"] == dataset] if len(frame) else frame for frame in (epochs, norms)]
+        parts = [
+            frame[frame["dataset"] == dataset] if len(frame) else frame for frame in (epochs, norms, chosen_epochs)
+        ]
         own = threats.of_training(swept[swept["dataset"] == dataset], context) if len(swept) else swept
         best = kept[kept["checkpoint"].isin(CHECKPOINTS)]
         found[dataset] = ClasswiseData(
             best,
-            *parts,
+            *parts[:2],
             names=named.get(dataset, ClassNames((), {})),
             gains=own,
             defence=_under_one_threat(defended, dataset, context),
+            chosen=parts[2],
             removal=removals(context, removed[removed["dataset"] == dataset]) if len(removed) else {},
             notes=tuple(notes),
         )

@@ -4,16 +4,28 @@ from pathlib import Path
 
 import pandas as pd
 
+from robustlens.analysis.classwise import accuracy_interval
+from robustlens.analysis.frames import seeds_by_images
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
-from robustlens.report.comparison import seeds_notes
 from robustlens.report.context import Context
-from robustlens.report.summary import over_seeds
 from robustlens.report.table import Table
 from studies.classwise.class_names import read_class_names
-from studies.classwise.results import CLEAN, REFERENCE, best_runs, by_dataset, by_recipe, group_title
+from studies.classwise.results import (
+    CLEAN,
+    OF_ONE_CLASS,
+    REFERENCE,
+    best_runs,
+    by_dataset,
+    by_recipe,
+    group_title,
+    interval_cell,
+    over_what,
+    seeds_of,
+)
 
-MOST = 20  # classes that fit beside one another; of more, the worst and the best are shown
+MOST = 20  # classes with a column; of more, the worst and the best are shown
+BESIDE = 5  # columns that fit beside one another
 
 
 def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Table:
@@ -34,10 +46,19 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Ta
                 cells = [_cell(part[part["label"] == c]) for c in shown]
                 cells += [Cell(unit="%")] * (width - len(cells))
                 rows.append(Row(context.recipe_label(recipe), tuple(cells), group))
-    title = f"Accuracy in % of each class of {context.datasets_titles(datasets)}, best checkpoints."
-    notes += [*seeds_notes(runs["seed"], runs["recipe"], context), *threats.notes(runs, context)]
-    columns = tuple(Column(f"{i}") for i in range(width))
-    return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), tuple(notes))
+    over = over_what(runs.groupby(["dataset", "recipe"])["seed"].nunique())
+    classes = f"each class of {context.datasets_titles(datasets)}"
+    title = f"Accuracy in % of {classes}, best checkpoints, with 95 % intervals over {over}."
+    notes += [OF_ONE_CLASS, *seeds_of(runs, context), *threats.notes(runs, context)]
+    return Table(context.label, context.caption(title), "recipe", _columns(width), tuple(rows), tuple(notes))
+
+
+def _columns(width: int) -> tuple[Column, ...]:
+    """One per class, in groups of as many as print has room for."""
+    if width <= BESIDE:
+        return tuple(Column(f"{i}") for i in range(width))
+    ends = [min(start + BESIDE, width) for start in range(0, width, BESIDE)]
+    return tuple(Column(f"{i}", f"classes {i // BESIDE * BESIDE} to {ends[i // BESIDE] - 1}") for i in range(width))
 
 
 def _shown(runs: pd.DataFrame, count: int) -> list[int]:
@@ -50,6 +71,8 @@ def _shown(runs: pd.DataFrame, count: int) -> list[int]:
 
 
 def _cell(part: pd.DataFrame) -> Cell:
-    right = (part["prediction_adversarial"] == part["label"]).groupby(part["seed"])
-    images = int(right.size().min()) if len(part) else None
-    return over_seeds(100 * right.mean(), 1, "%", part["source"], images)
+    """part: of one recipe under one attack, the images of one class."""
+    if part.empty:
+        return Cell(unit="%")
+    right = part.assign(right=part["prediction_adversarial"] == part["label"])
+    return interval_cell(accuracy_interval(seeds_by_images(right, "right").to_numpy()), 1, "%", [part])

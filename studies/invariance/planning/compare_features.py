@@ -10,10 +10,10 @@ from studies.invariance.features import STEPS
 
 
 def work(job: Job, known: Known) -> Work:
-    """The gradients of the attack, and two passes more."""
+    """The gradients of the attack, and four passes more: two for features and two for channels."""
     dataset = known.dataset(job)
     images = dataset.sizes["test"]
     batches = math.ceil(images / job.spec["batch_size"])
     gradients = STEPS * batches
     network = Network.of(job.spec["architecture"], dataset.shape, dataset.classes)
-    return Work(network, (Calls("predictions", images / batches, gradients + 2 * batches, gradients),))
+    return Work(network, (Calls("predictions", images / batches, gradients + 4 * batches, gradients),))

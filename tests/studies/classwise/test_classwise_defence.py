@@ -1,9 +1,12 @@
 """What the tables and claims on defences and on class removal read, against results made by hand."""
 
+from pathlib import Path
+
 import defended
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from synthetic import THREAT, THREATS, write_evaluations
 
 from robustlens.analysis.claims import OPEN, SUPPORTED, judge
@@ -12,6 +15,7 @@ from robustlens.analysis.classwise import worst_class
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context, Recipe
 from robustlens.study.declaration import USES
+from studies.classwise import study
 from studies.classwise.claims import defence as claims
 from studies.classwise.claims import removal as removal_claims
 from studies.classwise.claims.data import ClasswiseData
@@ -102,14 +106,32 @@ def test_only_seeds_that_all_entries_have_are_compared():
     assert of_shared_seeds(pd.DataFrame({"entry": ["a", "b"], "seed": [0, 1]})) == {}
 
 
-@pytest.mark.parametrize("claim", [c for c in claims.CLAIMS if "underpowered" in c.rule], ids=lambda c: c.id)
+@pytest.mark.parametrize("claim", claims.CLAIMS, ids=lambda c: c.id)
 def test_a_choice_on_few_validation_images_leaves_a_claim_open(claim):
+    assert "Open (underpowered)" in claim.rule
     for fewest, verdict in ((20, OPEN), (99, OPEN), (100, SUPPORTED)):
         totals = {"split": ["validation", "train"], "class_total": [[120, fewest, 150], [10, 10, 10]]}
-        data = ClasswiseData(EMPTY, pd.DataFrame(totals), EMPTY, names=None, defence=defended.defence(True))
+        history = pd.DataFrame(totals)
+        data = ClasswiseData(
+            EMPTY, history, EMPTY, names=None, defence=defended.defence(True), chosen=history.assign(recipe="frl")
+        )
         outcome = judge(claim, data)
         assert outcome.verdict == verdict and outcome.low > 0
         assert (f"{fewest} validation images per class, underpowered" in outcome.detail) == (verdict == OPEN)
+
+
+def test_defences_that_go_by_training_images_alone_need_no_validation_images():
+    claim = next(claim for claim in claims.CLAIMS if claim.id == "training-raises-the-worst-class")
+    few = pd.DataFrame({"split": ["validation"], "class_total": [[20, 20]]})
+    outcome = judge(claim, ClasswiseData(EMPTY, few, EMPTY, names=None, defence=defended.defence(True)))
+    assert outcome.verdict == SUPPORTED and "underpowered" not in outcome.detail
+
+
+def test_fawa_and_frl_go_by_classes_of_the_validation_split():
+    recipes = yaml.safe_load((Path(study.__file__).parent / "config.yaml").read_text())["recipes"]
+    chosen = {name for name, recipe in recipes.items() if study.goes_by_classes(recipe)}
+    assert chosen == {"cfa", "cfa-sat", "cfa-fat", "fawa", "frl"}
+    assert not study.goes_by_classes({"method": "cfa", "averaging": False})
 
 
 @pytest.mark.parametrize(

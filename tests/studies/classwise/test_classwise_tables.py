@@ -114,8 +114,26 @@ def test_numbers_of_follow_ups_stand_beside_those_of_cifar10_alone(tmp_path, nam
 def test_each_class_has_a_column(evaluations, names):
     table = class_accuracy.build(context("class-accuracy"), evaluations=evaluations, names=names)
     assert [value(table, "PGD-20", "SAT", str(c)) for c in range(4)] == pytest.approx([30, 50, 80, 60])
-    assert float(cells(table)["PGD-20", "SAT", "0"]["std"]) == pytest.approx(np.std([20, 40], ddof=1))
     assert table.notes[0] == "digits: 0 ant, 1 bee, 2 cat, 3 dog."
+
+
+def test_the_accuracy_of_a_class_has_an_interval_over_images_and_seeds(evaluations, names):
+    table = class_accuracy.build(context("class-accuracy"), evaluations=evaluations, names=names)
+    found = cells(table)
+    # Class 1 has 5 of 10 images right in both seeds: 50 % +- 1.96 standard deviations of 10 images.
+    half = 196 * (0.5 * 0.5 / 10) ** 0.5
+    ends = [float(found["PGD-20", "SAT", "1"][end]) for end in ("low", "high")]
+    assert ends == pytest.approx([50 - half, 50 + half], abs=3)  # of 1,000 draws, known to 1.5
+    # Class 0 has 2 and 4. One of the seeds is drawn: their variance, (0.1)^2, comes to that of the images.
+    half = 196 * (0.1**2 + (0.2 * 0.8 + 0.4 * 0.6) / 2 / 10) ** 0.5
+    ends = [float(found["PGD-20", "SAT", "0"][end]) for end in ("low", "high")]
+    assert ends == pytest.approx([0, 30 + half], abs=3) and 30 - half < 0
+    # All of 10 images right: p^10 = 2.5 % for the lowest accuracy p that is not excluded.
+    ends = [float(found["clean", "SAT", "1"][end]) for end in ("low", "high")]
+    assert ends == pytest.approx([100 * 0.025**0.1, 100], abs=1e-6)
+    assert found["PGD-20", "SAT", "0"]["std"] == "" and found["PGD-20", "SAT", "0"]["n_images"] == "10"
+    assert "with 95 % intervals over images and seeds (2 of each recipe)" in table.caption
+    assert "Seeds of each recipe: 2." in table.notes
 
 
 def test_classes_that_are_called_by_their_numbers_are_not_listed(evaluations, tmp_path):
@@ -131,7 +149,8 @@ def test_of_many_classes_the_worst_and_the_best_have_columns(tmp_path):
     path.write_text(json.dumps({"names": [f"n{c}" for c in range(30)], "superclasses": {}}))
     files = write(tmp_path, [right("sat", 0, rates), right("sat", 0, rates, attack="clean")])
     table = class_accuracy.build(context("class-accuracy"), evaluations=files, names=[path])
-    shown = [value(table, "PGD-20", "SAT", str(i)) for i in range(20)]
+    columns = [f"classes {i // 5 * 5} to {i // 5 * 5 + 4}: {i}" for i in range(20)]
+    shown = [value(table, "PGD-20", "SAT", column) for column in columns]
     assert shown == pytest.approx([100 * rate for rate in (*sorted(rates)[:10], *sorted(rates)[-10:])])
     assert "the classes with the lowest and the highest accuracy: 0 n0, 1 n10, 2 n20, 3 n1" in table.notes[0]
 

@@ -51,6 +51,7 @@ COHORTS = {
     "exported": (["arat"], "both-batchnorms"),
     "evaluators": (MAIN, "evaluators"),
     "features": (MAIN, "robustness"),
+    "channels": (["arat-shared-batchnorm", "arat"], "robustness"),
 }
 EVERYTHING = tuple(
     name
@@ -108,6 +109,12 @@ def write(folder):
                     file = folder / "features" / dataset / recipe / f"seed{seed}" / THREAT / "robustness.parquet"
                     file.parent.mkdir(parents=True)
                     _features(random).to_parquet(file, index=False)
+                if recipe in COHORTS["channels"][0]:
+                    file = (
+                        folder / "features" / dataset / recipe / f"seed{seed}" / THREAT / "robustness/channels.parquet"
+                    )
+                    file.parent.mkdir(parents=True)
+                    _channels(random, shared=recipe == "arat-shared-batchnorm").to_parquet(file, index=False)
 
 
 def _attacked(recipe, attacks, random, suite):
@@ -144,6 +151,17 @@ def _features(random):
     natural, distance = 5 + random.random(IMAGES), 1 + random.random(IMAGES)
     columns = {"index": np.arange(IMAGES), "cosine": 0.9 + 0.1 * random.random(IMAGES)}
     return pd.DataFrame(columns | {"distance": distance, "norm": natural})
+
+
+def _channels(random, shared, norms=3, width=8):
+    frames = []
+    for images in ("natural", "adversarial"):
+        for depth in range(1, norms + 1):
+            mean, variance = random.standard_normal(width), random.random(width) + 0.1
+            columns = {"layer": f"bn{depth}", "depth": depth, "channel": np.arange(width), "mean": mean}
+            stored = {"running_mean": np.zeros(width) if shared else mean, "running_variance": np.ones(width)}
+            frames.append(pd.DataFrame(columns | {"variance": variance} | stored | {"eps": 1e-5, "images": images}))
+    return pd.concat(frames, ignore_index=True)
 
 
 # Claims -----------------------------------------------------------------------------------------------------------

@@ -39,6 +39,23 @@ def test_claims_compare_recipes_of_three_seeds():
     assert "naive-to-natural" in cohorts["compared"]["recipes"] and "arat-as-released" in cohorts["released"]["recipes"]
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_channels_are_compared_between_one_batchnorm_and_two_of_runs_that_are_trained_anyway(scale):
+    config = own(scale=scale)
+    cohorts = config["studies"]["invariance"]["cohorts"]
+    shared, split = cohorts["channels"]["recipes"]
+    given = [dict(config["recipes"][name]) for name in (shared, split)]
+    assert [recipe["split_batchnorm"] for recipe in given] == [False, True]
+    looks = ("split_batchnorm", "observers", "label", "colour", "marker", "changes")
+    assert [{key: value for key, value in recipe.items() if key not in looks} for recipe in given[:1]] == [
+        {key: value for key, value in given[1].items() if key not in looks}
+    ]
+    others = [cohort for name, cohort in cohorts.items() if name != "channels"]
+    trained = {run for c in others for run in product(*(c[key] for key in ("datasets", "recipes", "seeds")))}
+    wanted = set(product(*(cohorts["channels"][key] for key in ("datasets", "recipes", "seeds"))))
+    assert wanted <= trained
+
+
 @pytest.mark.parametrize("scale", ["embedded", "paper"])
 def test_the_drift_of_features_is_observed_where_a_claim_compares_it(scale):
     config = own(scale=scale)
@@ -156,6 +173,17 @@ def test_the_last_checkpoint_of_what_the_paper_has_numbers_of_is_attacked():
     for name in ("main", "photographs", "wide", "released", "baselines", "averaged", "wide-averaged"):
         suite = config["suites"][cohorts[name]["suite"]]
         assert "last" in suite["checkpoints"] and "autoattack" not in suite["best_only"], name
+
+
+def test_published_deviations_are_those_of_lbgat_and_of_ar_at():
+    numbers = PublishedNumbers(PUBLISHED)
+    having = {key[2] for key, found in numbers.numbers.items() if found.std is not None}
+    assert having == {"lbgat", "arat", "arat-as-released", "arat-swa", "arat-wide", "arat-wide-swa"}
+    found = [numbers.find("cifar10-step", "resnet18", "arat", metric) for metric in ("clean", "autoattack", "sum")]
+    assert [(number.value, number.std) for number in found] == [(87.82, 0.19), (49.02, 0.47), (136.84, 0.33)]
+    wide = numbers.find("cifar100-step-wide", "wide-resnet-34-10", "lbgat", "sum")
+    assert (wide.value, wide.std) == (95.09, 0.64)
+    assert numbers.find("imagenette-step", "resnet18", "arat", "sum").std is None  # table 4 has none
 
 
 def test_published_sums_are_sums():

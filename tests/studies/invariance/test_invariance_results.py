@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from layers import convolve, shaken
 from made_up import claims_data
 from synthetic import THREAT, THREATS, write_evaluations
 from torch import nn
@@ -13,17 +14,20 @@ from robustlens.analysis.measured import as_claims_say
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
 from robustlens.data.prepared import Split
-from robustlens.models.weights import build
+from robustlens.errors import RobustlensError
+from robustlens.models.weights import build, save_weights
 from robustlens.report.context import Context, Recipe
 from robustlens.seeds import generator
 from robustlens.study.declaration import USES
 from studies.invariance import training
+from studies.invariance.channels import MEANS, VARIANCES, distance, read_channels
 from studies.invariance.claims import CLAIMS
 from studies.invariance.claims.accuracy import LITTLE
 from studies.invariance.claims.data import STANDS_FOR
 from studies.invariance.claims.mechanism import TWO_UPDATES
-from studies.invariance.features import compared_features
+from studies.invariance.features import compared_features, load_natural
 from studies.invariance.figures import ablations, trade_off
+from studies.invariance.figures import channels as channels_figure
 from studies.invariance.figures import mixture as mixture_figure
 from studies.invariance.tables import batchnorms, conflict, evaluators, features, mixture
 from studies.invariance.tables import trade_off as table
@@ -167,7 +171,7 @@ def test_features_are_compared_image_by_image():
     random = np.random.default_rng(0)
     split = Split(random.integers(0, 256, (5, 1, 8, 8), dtype=np.uint8), np.arange(5) % 3, np.arange(10, 15), 255)
     threat = Threat("linf", 0.1, 0.03)
-    found = compared_features(model, split, threat, seed=1, batch_size=2)
+    found, _ = compared_features(model, split, threat, seed=1, batch_size=2)
     assert found["index"].tolist() == [10, 11, 12, 13, 14]
     for start in (0, 2, 4):
         where = slice(start, start + 2)
@@ -189,6 +193,128 @@ def test_features_of_a_model_in_train_mode_leave_it_as_it_was():
     compared_features(model, split, Threat("linf", 0.1, 0.03), seed=1, batch_size=3)
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
     assert isinstance(model.linear, nn.Linear) and model.linear.weight.requires_grad
+
+
+def given_to(network, layers, x):
+    """What these layers are given, as arrays."""
+    seen = {}
+    for layer in layers:
+        network.get_submodule(layer).register_forward_pre_hook(lambda _, x, name=layer: seen.update({name: x[0]}))
+    with torch.no_grad():
+        network(x)
+    return {layer: x.double().numpy() for layer, x in seen.items()}
+
+
+def test_channels_have_the_mean_and_variance_of_all_images_whatever_the_batches():
+    """In float64 by hand: the inputs of the first BatchNorm by loops over positions, those of the others as the network
+    gives them for all images at once."""
+    torch.manual_seed(0)
+    model, natural_model = (shaken(build(ARCHITECTURE, 1, 3), seed) for seed in (0, 1))
+    natural_model.conv1.load_state_dict(model.conv1.state_dict())
+    random = np.random.default_rng(0)
+    split = Split(random.integers(0, 256, (5, 1, 8, 8), dtype=np.uint8), np.arange(5) % 3, np.arange(5), 255)
+    threat = Threat("linf", 0.1, 0.03)
+    _, channels = compared_features(model, split, threat, seed=1, batch_size=2, natural_model=natural_model)
+    attacked = []
+    for start in (0, 2, 4):
+        where = slice(start, start + 2)
+        x, y = torch.from_numpy(split.pixels(where)), torch.from_numpy(split.labels[where])
+        attacked.append(PGD(steps=20)(model, x, y, threat, generator(1, "pgd20", start)))
+    given = {"natural": torch.from_numpy(split.pixels(slice(0, 5))), "adversarial": torch.cat(attacked)}
+    layers = ["bn1", "layer1.0.bn1", "layer1.0.bn2"]
+    assert len(channels) == 2 * 3 * 4 and list(channels["layer"].unique()) == layers
+    weight = model.conv1.weight.detach().double().numpy()
+    for kind, network in (("natural", natural_model), ("adversarial", model)):
+        maps = given_to(network, layers, given[kind])
+        maps["bn1"] = np.stack([convolve(image, weight, 1, 1) for image in given[kind].double().numpy()])
+        for depth, layer in enumerate(layers, start=1):
+            norm = network.get_submodule(layer)
+            for channel in range(4):
+                (row,) = channels[
+                    (channels["images"] == kind) & (channels["layer"] == layer) & (channels["channel"] == channel)
+                ].itertuples()
+                values = [float(v) for v in maps[layer][:, channel].ravel()]
+                mean = sum(values) / len(values)
+                assert row.mean == pytest.approx(mean, rel=1e-4, abs=1e-6)
+                variance = sum((v - mean) ** 2 for v in values) / len(values)
+                assert row.variance == pytest.approx(variance, rel=1e-4)
+                stored = float(norm.running_mean[channel]), float(norm.running_var[channel])
+                assert (row.running_mean, row.running_variance, row.depth, row.eps) == (*stored, depth, 1e-5)
+
+
+def test_the_classifier_of_natural_images_is_the_one_with_their_batchnorm(tmp_path):
+    ours, file = shaken(build(ARCHITECTURE, 1, 3)).state_dict(), tmp_path / "checkpoints.safetensors"
+    others = {f"best-worst-class.{name}": t for name, t in build(ARCHITECTURE, 1, 3).state_dict().items()}
+    save_weights(others, file)
+    assert load_natural(file, ARCHITECTURE, 1, 3) is None
+    save_weights(others | {f"best-natural-batchnorm.{name}": t for name, t in ours.items()}, file)
+    found = load_natural(file, ARCHITECTURE, 1, 3)
+    assert not found.training and all(torch.equal(t, ours[name]) for name, t in found.state_dict().items())
+
+
+CHANNEL = {"layer": ["a", "a", "b"], "depth": [1, 1, 2], "channel": [0, 1, 0], "eps": 0.0}
+
+
+def channels_of(folder, recipe, stored, seed=0):
+    """Three channels of two BatchNorms. Means 1, 2 and 0 of natural images and 3, 2 and 1 of adversarial ones,
+    variances 1, 4, 9 and 3, 4, 1. stored: running mean and variance of all channels, for either kind."""
+    file = folder / "features" / "digits" / recipe / f"seed{seed}" / THREAT / "robustness" / "channels.parquet"
+    file.parent.mkdir(parents=True)
+    numbers = {"natural": ([1.0, 2.0, 0.0], [1.0, 4.0, 9.0]), "adversarial": ([3.0, 2.0, 1.0], [3.0, 4.0, 1.0])}
+    frames = [
+        pd.DataFrame(CHANNEL | {"mean": mean, "variance": variance, "images": kind}).assign(
+            running_mean=stored[kind][0], running_variance=stored[kind][1]
+        )
+        for kind, (mean, variance) in numbers.items()
+    ]
+    pd.concat(frames).to_parquet(file, index=False)
+    return file
+
+
+def test_channels_are_apart_by_the_formula(tmp_path):
+    """As the mean over the channels of a BatchNorm and then over BatchNorms."""
+    stored = {"natural": (2.0, 4.0), "adversarial": (2.0, 4.0)}
+    rows = read_channels([channels_of(tmp_path, "sat", stored)])
+    found = distance(rows, "natural", "adversarial", MEANS)
+    assert found == pytest.approx(((4 / 2 + 0 / 4) / 2 + 1 / 5) / 2, rel=1e-12)
+    found = distance(rows, "natural", "adversarial", VARIANCES)
+    assert found == pytest.approx(((np.log(3) + 0) / 2 + np.log(9)) / 2, rel=1e-12)
+    found = distance(rows, "running_adversarial", "adversarial", MEANS)
+    assert found == pytest.approx(((1 / 3.5 + 0) / 2 + 1 / 2.5) / 2, rel=1e-12)
+    found = distance(rows, "running_natural", "natural", VARIANCES)
+    assert found == pytest.approx(((np.log(4) + 0) / 2 + np.log(9 / 4)) / 2, rel=1e-12)
+    twice = read_channels([channels_of(tmp_path, "naive", stored, seed) for seed in (0, 1)])
+    assert distance(twice, "natural", "adversarial", MEANS) == pytest.approx(0.6, rel=1e-12)
+
+
+def test_the_figure_of_channels_shows_each_of_them_and_how_far_they_are_apart(tmp_path):
+    shared = channels_of(tmp_path, "sat", {"natural": (2.0, 4.0), "adversarial": (2.0, 4.0)})
+    split = channels_of(tmp_path, "naive", {"natural": (1.0, 4.0), "adversarial": (2.0, 4.0)})
+    drawing = channels_figure.build(context("f", ("sat", None), ("naive", None)), channels=[shared, split])
+    panels = drawing.figure.axes[:4]
+    assert [axes.get_title(loc="left") for axes in panels] == [
+        *("SAT", "one BatchNorm for both"),
+        *("NAIVE", "one BatchNorm for each"),
+    ]
+    spread = np.sqrt([2, 4, 5])
+    for axes, natural, adversarial, apart in (
+        (panels[0], [1, 2, 0] / spread, [3, 2, 1] / spread, "0.6"),
+        (panels[1], [1, 4, 9], [3, 4, 1], "1.37"),
+    ):
+        np.testing.assert_allclose(axes.collections[0].get_offsets(), np.transpose([natural, adversarial]))
+        assert axes.texts[0].get_text().startswith(f"natural to adversarial: {apart}\nstored to natural: ")
+    assert "Seed 0." in drawing.caption
+
+
+def test_a_network_without_batchnorm_has_no_channels_to_draw(tmp_path):
+    model = build({"family": "small-cnn"}, 1, 3).eval()
+    split = Split(np.zeros((2, 1, 28, 28), np.uint8), np.arange(2), np.arange(2), 255)
+    _, channels = compared_features(model, split, Threat("linf", 0.1, 0.03), seed=1, batch_size=2)
+    file = tmp_path / "features" / "digits" / "sat" / "seed0" / THREAT / "robustness" / "channels.parquet"
+    file.parent.mkdir(parents=True)
+    channels.to_parquet(file, index=False)
+    with pytest.raises(RobustlensError, match="no BatchNorm to look at; take the cohort `channels` out"):
+        channels_figure.build(context("f", ("sat", None)), channels=[file])
 
 
 # What observers saw -------------------------------------------------------------------------------------------------
