@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robustlens.configuration import checking, cohorts, references, sample_sets, selected
+from robustlens.configuration import checking, cohorts, ranges, references, sample_sets, selected
 from robustlens.configuration.facts import (
     CATALOGUE,
     CHECKSUMS,
@@ -115,4 +115,5 @@ def load(
     checking.check_trainings(config, expected, runs)
     sample_sets.check(config, runs)
     selected.check(config, runs)
+    ranges.check(config, runs)
     return config

@@ -399,6 +399,13 @@ def shape(reader: Config) -> tuple[int, int, int]:
     return channels, reader.get("size", height), reader.get("size", width)
 
 
+def seen_shape(config: Config, dataset: str) -> tuple[int, int, int]:
+    """Channels, height and width of the images as networks see them."""
+    settings = config["datasets"][dataset]
+    channels, height, width = shape(settings["reader"])
+    return (channels, *(settings.get("crop", side) for side in (height, width)))
+
+
 def smallest_side(config: Config, dataset: str) -> int:
     """In pixels, of the images that random crops are cut from."""
     _, height, width = shape(config["datasets"][dataset]["reader"])
