@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robustlens.configuration import checking, cohorts, ranges, references, sample_sets, selected
+from robustlens.configuration import checking, cohorts, fitting, ranges, references, sample_sets, selected
 from robustlens.configuration.facts import (
     CATALOGUE,
     CHECKSUMS,
@@ -116,4 +116,5 @@ def load(
     sample_sets.check(config, runs)
     selected.check(config, runs)
     ranges.check(config, runs)
+    fitting.check(config, runs, studies)
     return config
