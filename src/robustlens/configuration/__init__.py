@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robustlens.configuration import checking, cohorts, fitting, ranges, references, sample_sets, selected
+from robustlens.configuration import checking, cohorts, fitting, habits, ranges, references, sample_sets, selected
 from robustlens.configuration.facts import (
     CATALOGUE,
     CHECKSUMS,
@@ -108,6 +108,7 @@ def load(
     references.inherit(config)
     config = cleaned(config)
     expected = read_yaml(schema)
+    habits.accept(config, expected)
     checking.check(config, expected)
     references.check(config)
     cohorts.complete(config, studies)
