@@ -20,16 +20,27 @@ PLANNED = {}
 
 
 def or_exit(function, *arguments):
-    """What the function returns, or the end of the run with its error alone: a WorkflowError would add a place in a file."""
+    """What the function returns, or the end of the run with its error alone, and where in the configuration it belongs: a
+    WorkflowError would add a place in this file."""
     try:
         return function(*arguments)
     except RobustlensError as error:
-        sys.exit(str(error))
+        given = workflow.config_settings.configfiles
+        sys.exit(configuration.with_place(str(error), shipped_files(), given, workflow.config_settings.config))
 
 
 def declared_studies():
     """The studies that have a folder."""
-    return or_exit(discovery.find, Path(workflow.basedir) / "studies")
+    try:
+        return discovery.find(Path(workflow.basedir) / "studies")
+    except RobustlensError as error:
+        sys.exit(str(error))
+
+
+def shipped_files():
+    """The configuration of this repository."""
+    files = [Path(workflow.basedir) / "config.yaml", *(folder / "config.yaml" for folder in study_folders())]
+    return [file for file in files if file.is_file()]
 
 
 def study_folders():
@@ -43,10 +54,9 @@ def study_rules():
 
 def checked_configuration(entries):
     """The complete configuration of the chosen scale: our own files, those of `--configfile`, and `--config`."""
-    shipped = [Path(workflow.basedir) / "config.yaml", *(folder / "config.yaml" for folder in study_folders())]
     schema = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
     given = workflow.config_settings.configfiles
-    return or_exit(configuration.load, [f for f in shipped if f.is_file()], given, entries, schema, STUDIES)
+    return or_exit(configuration.load, shipped_files(), given, entries, schema, STUDIES)
 
 
 def selection():

@@ -45,6 +45,7 @@ from robustlens.configuration.facts import (
     used_datasets,
     weights_of_others,
 )
+from robustlens.configuration.places import with_place
 from robustlens.configuration.reading import Config, cleaned, combined, merge, read_yaml
 from robustlens.study.declaration import Study
 
@@ -88,6 +89,7 @@ __all__ = [
     "trained_under",
     "used_datasets",
     "weights_of_others",
+    "with_place",
 ]
 
 

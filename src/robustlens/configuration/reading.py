@@ -58,7 +58,7 @@ def combined(shipped: Sequence[Path], given: Sequence[Path], entries: Mapping[st
     that contradict one another.
     """
     ours = [_file(path) for path in shipped]
-    theirs = [*(_file(path) for path in given), _checked(File("--config", _typed(dict(entries))))]
+    theirs = [*(_file(path) for path in given), _entries(entries)]
     scale = _scale([*ours, *theirs])
     _refuse_contradictions(ours, scale)
     layers = [(file.name, file.top) for file in ours]
@@ -144,6 +144,11 @@ def _mapping(tree: Config, key: str) -> Config:
 # Scales and shipped files ---------------------------------------------------------------------------------------------
 
 
+def chosen_scale(shipped: Sequence[Path], given: Sequence[Path], entries: Mapping[str, Any]) -> str:
+    """The name of the scale that these files and entries choose. Raises RobustlensError as `combined`."""
+    return _scale([*(_file(path) for path in (*shipped, *given)), _entries(entries)])
+
+
 def _scale(files: list[File]) -> str:
     """The scale that the last file to name one names; some file has an overlay for it."""
     scale = next((file.content["scale"] for file in reversed(files) if file.content.get("scale") is not None), None)
@@ -196,6 +201,7 @@ _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
 )
 MERGE_KEY = "tag:yaml.org,2002:merge"
+ENTRIES = "--config"  # what messages call them
 
 
 def read_yaml(path: Path) -> Any:
@@ -262,6 +268,15 @@ def _in_one_line(error: Exception) -> str:
         return " ".join(str(error).split())
     place = f"line {mark.line + 1}, column {mark.column + 1}"
     return f"{place}: {' '.join(filter(None, (error.problem, error.context)))}"
+
+
+def compose(path: Path) -> yaml.Node | None:
+    """A file that can be read, as nodes that know their lines."""
+    return yaml.compose(Path(path).read_bytes(), Loader=_Loader)
+
+
+def _entries(entries: Mapping[str, Any]) -> File:
+    return _checked(File(ENTRIES, _typed(dict(entries))))
 
 
 def _file(path: Path) -> File:
