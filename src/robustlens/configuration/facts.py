@@ -42,8 +42,8 @@ def readers() -> list[str]:
 
 
 def caveat(config: Config) -> str:
-    """What a reader of any result must know about its scale; empty where there is nothing to know."""
-    return config.get("caveat", f"Scale {config['scale']}: not the protocol of the papers.")
+    """What a reader of any result must know about its scale, in one line; empty where there is nothing to know."""
+    return " ".join(config.get("caveat", f"Scale {config['scale']}: not the protocol of the papers.").split())
 
 
 def run_spec(config: Config, dataset: str, recipe: str) -> Config:
