@@ -1,4 +1,5 @@
 # Functions that the rules share: the checked configuration, what jobs ask of a machine, what is asked for, last words.
+import getpass
 import shutil
 
 from snakemake.logging import logger
@@ -27,6 +28,14 @@ def or_exit(function, *arguments):
     except RobustlensError as error:
         given = workflow.config_settings.configfiles
         sys.exit(configuration.with_place(str(error), shipped_files(), given, workflow.config_settings.config))
+
+
+def name_user():
+    """A container may have a user id without a name, which Snakemake and PyTorch look up: the number will do."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = str(os.getuid())
 
 
 def declared_studies():
