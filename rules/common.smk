@@ -5,6 +5,7 @@ import shutil
 from snakemake.logging import logger
 
 from robustlens import arithmetic, configuration, former_layout
+from robustlens.configuration import command_line
 from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest
 from robustlens.status import FailedJobs, closing_text, failure_text, typed_command
@@ -63,6 +64,8 @@ def study_rules():
 
 def checked_configuration(entries):
     """The complete configuration of the chosen scale: our own files, those of `--configfile`, and `--config`."""
+    if called_by_a_person():
+        or_exit(command_line.check, sys.argv[1:])
     schema = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
     given = workflow.config_settings.configfiles
     return or_exit(configuration.load, shipped_files(), given, entries, schema, STUDIES)

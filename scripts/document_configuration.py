@@ -52,6 +52,9 @@ level, and under `scales.<name>` what one scale adds or changes. They are merged
 3. each file given by `--configfile`, in the order of the command line: its top level, then its `scales.<scale>`;
 4. `--config KEY=VALUE`.
 
+Several files come after one `--configfile`, and several entries after one `--config`; a second one would replace the
+first, and is an error. Targets come before these options, or after `--`: `snakemake energy --configfile a.yaml b.yaml`.
+
 `scale` is what the last of them says. A file of yours may define a scale of its own.
 
 How one mapping is merged over another:

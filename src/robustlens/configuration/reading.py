@@ -226,6 +226,17 @@ def read_yaml(path: Path) -> Any:
         raise RobustlensError(f"{path}: is not valid YAML: {_in_one_line(error)}") from error
 
 
+def refuse_twice(text: str, where: str) -> None:
+    """Raise for YAML in which a mapping has a key twice. What is no YAML is a text."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+    except yaml.YAMLError:
+        return
+    if node is not None:
+        _refuse_twice(node, loader, where)
+
+
 def _once(pairs: list[tuple[str, Any]]) -> Config:
     if len(dict(pairs)) < len(pairs):
         raise ValueError("a key occurs twice")
@@ -249,9 +260,9 @@ def _refuse_twice(root: yaml.Node, loader: _Loader, where: str) -> None:
             if isinstance(node, yaml.MappingNode) and isinstance(key, yaml.ScalarNode) and key.tag != MERGE_KEY:
                 name = loader.construct_object(key)
                 if name in lines:
-                    raise RobustlensError(
-                        f"{where}: the key {name!r} occurs twice, on lines {lines[name]} and {_line(key)}; join them"
-                    )
+                    first, second = lines[name], _line(key)
+                    on = f"line {first}" if first == second else f"lines {first} and {second}"
+                    raise RobustlensError(f"{where}: the key {name!r} occurs twice, on {on}; join them")
                 lines[name] = _line(key)
             visit(value, (*above, id(node)))
 
