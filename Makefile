@@ -9,6 +9,15 @@ UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/bin/uv)
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export PYTHONPATH :=
 
+# A container may have a user id without a name or a home, which Snakemake and uv can't do without.
+ifeq ($(origin USER),undefined)
+export USER := $(firstword $(shell id -un 2>/dev/null || id -u))
+endif
+ifneq ($(shell test -d "$$HOME" -a -w "$$HOME" && echo writable),writable)
+export HOME := $(CURDIR)/$(TOOLS)/home
+$(shell mkdir -p '$(HOME)')
+endif
+
 .PHONY: reproduce compare status accept test benchmark environment readme clean-state
 
 reproduce: environment ## everything at the embedded scale; SNAKEMAKE="--config scale=..." adds arguments

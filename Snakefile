@@ -34,6 +34,7 @@ include: "rules/specs.smk"
 include: "rules/files.smk"
 
 
+name_user()
 STUDIES = declared_studies()
 ENTRIES = dict(workflow.config_settings.config)  # what --config says
 TARGET = ENTRIES.pop("target", None)  # a file that `snakemake plan` is to plan

@@ -1,9 +1,11 @@
 # Functions that the rules share: the checked configuration, what jobs ask of a machine, what is asked for, last words.
+import getpass
 import shutil
 
 from snakemake.logging import logger
 
 from robustlens import arithmetic, configuration, former_layout
+from robustlens.configuration import command_line
 from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest
 from robustlens.status import FailedJobs, closing_text, failure_text, typed_command
@@ -20,16 +22,35 @@ PLANNED = {}
 
 
 def or_exit(function, *arguments):
-    """What the function returns, or the end of the run with its error alone: a WorkflowError would add a place in a file."""
+    """What the function returns, or the end of the run with its error alone, and where in the configuration it belongs: a
+    WorkflowError would add a place in this file."""
     try:
         return function(*arguments)
     except RobustlensError as error:
-        sys.exit(str(error))
+        given = workflow.config_settings.configfiles
+        sys.exit(configuration.with_place(str(error), shipped_files(), given, workflow.config_settings.config))
+
+
+def name_user():
+    """A container may have a user id without a name, which Snakemake and PyTorch look up: the number will do."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = str(os.getuid())
 
 
 def declared_studies():
     """The studies that have a folder."""
-    return or_exit(discovery.find, Path(workflow.basedir) / "studies")
+    try:
+        return discovery.find(Path(workflow.basedir) / "studies")
+    except RobustlensError as error:
+        sys.exit(str(error))
+
+
+def shipped_files():
+    """The configuration of this repository."""
+    files = [Path(workflow.basedir) / "config.yaml", *(folder / "config.yaml" for folder in study_folders())]
+    return [file for file in files if file.is_file()]
 
 
 def study_folders():
@@ -43,10 +64,11 @@ def study_rules():
 
 def checked_configuration(entries):
     """The complete configuration of the chosen scale: our own files, those of `--configfile`, and `--config`."""
-    shipped = [Path(workflow.basedir) / "config.yaml", *(folder / "config.yaml" for folder in study_folders())]
+    if called_by_a_person():
+        or_exit(command_line.check, sys.argv[1:])
     schema = Path(workflow.basedir) / "schemas" / "config.schema.yaml"
     given = workflow.config_settings.configfiles
-    return or_exit(configuration.load, [f for f in shipped if f.is_file()], given, entries, schema, STUDIES)
+    return or_exit(configuration.load, shipped_files(), given, entries, schema, STUDIES)
 
 
 def selection():

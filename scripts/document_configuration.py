@@ -52,6 +52,9 @@ level, and under `scales.<name>` what one scale adds or changes. They are merged
 3. each file given by `--configfile`, in the order of the command line: its top level, then its `scales.<scale>`;
 4. `--config KEY=VALUE`.
 
+Several files come after one `--configfile`, and several entries after one `--config`; a second one would replace the
+first, and is an error. Targets come before these options, or after `--`: `snakemake energy --configfile a.yaml b.yaml`.
+
 `scale` is what the last of them says. A file of yours may define a scale of its own.
 
 How one mapping is merged over another:
@@ -62,11 +65,20 @@ How one mapping is merged over another:
   TRADES.
 * `null` removes a key, as if it had not been written, and its default applies. `studies: {<study>: null}` takes a study
   out of a scale. In a dataset that is `like` another one, `null` also drops the other's entry.
-* A suite whose `attacks` are replaced by a list without some of them loses their `samples` and `best_only`, too.
+* A suite whose `attacks` are replaced by a list without some of them loses their `samples` and `best_only`, too; so
+  `suites: {robustness: {attacks: [clean, pgd20]}}` drops AutoAttack. `samples: {autoattack: null}` gives an attack all
+  test images.
 
 The files of this repository may not contradict one another: where two of them define the same threat, recipe, attack,
 generator, certification, dataset, model or suite, the definitions must be equal, and a study's file mentions no other
-study. A key that occurs twice in one mapping is an error.
+study. A key that occurs twice in one mapping is an error. An error names the file and the line that it is about.
+
+## Values
+
+Images are in [0, 1], and so are all lengths and normalisations: an epsilon of 8 of 255 levels is `8/255`, and `8` is
+refused. Numbers may be written as `5e-4`, fractions as `8 / 255` or `8.0/255`. Where there is a choice of words,
+capitals, hyphens and underscores don't matter: `Linf`, `L_inf` and `linf` are the same norm. Checksums may be in
+capitals.
 
 ## Keys
 

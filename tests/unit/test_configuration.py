@@ -9,7 +9,7 @@ import pytest
 import yaml
 from configured import REPOSITORY, SCHEMA, digits, loaded, own, small
 
-from robustlens.configuration import load, pool_spec, run_spec, suite_attacks, trained_under
+from robustlens.configuration import caveat, load, pool_spec, run_spec, suite_attacks, trained_under
 from robustlens.configuration.checking import check
 from robustlens.configuration.reading import read_yaml
 from robustlens.errors import RobustlensError
@@ -189,6 +189,17 @@ def test_every_recipe_of_a_figure_has_a_look_of_its_own():
         looks = [(r["colour"], r["marker"]) for r in recipes.values() if "colour" in r]
         assert len(set(looks)) == len(looks) > 10
         assert all("label" in recipe for recipe in recipes.values())
+
+
+def test_texts_may_have_greek_letters_and_the_caveat_several_lines():
+    def change(raw: dict) -> None:
+        raw["caveat"] = "\nOn two cores:\n\n  ε = 3/16. "
+        digits(raw)["title"] = "MNIST \u03c3"
+        raw["recipes"]["sat"]["label"] = "SAT, \u03b1 → 0"
+
+    config = loaded(change)
+    assert config["datasets"]["digits"]["title"] == "MNIST \u03c3"
+    assert caveat(config) == "On two cores: ε = 3/16."  # a caption of LaTeX has no paragraphs
 
 
 def test_the_shared_configuration_loads_without_any_study():

@@ -241,7 +241,7 @@ def test_what_looks_alike_and_fits_is_accepted():
         fewer(1, classes=[4, 7, 9])(raw)
         cohorts(raw)["attacked"] |= {"seeds": [1], "datasets": ["digits"]}
         cohorts(raw)["grid"] = runs("trades", seeds=[0])
-        digits(raw)["generation"]["grid"] = {"per_class": 2, "values": {"steps": [1, 2]}}
+        digits(raw)["generation"]["grid"] = {"per_class": 7, "values": {"steps": [1, 2]}}
         digits(raw)["generation"]["features"]["seed"] = 2
 
     config = loaded(change)

@@ -242,6 +242,20 @@ REFUSED = [
     (lambda r: r["recipes"]["sat"].update(label="a\nb"), "config.recipes.sat.label: 'a\\nb' does not match"),
     (lambda r: r["recipes"]["sat"].update(label="ж"), "config.recipes.sat.label: LaTeX cannot print 'ж' in 'ж'"),
     (lambda r: r["attacks"]["pgd20"].update(label="攻"), "config.attacks.pgd20.label: LaTeX cannot print '攻'"),
+    (lambda r: r.update(caveat="Trial ж"), "config.caveat: LaTeX cannot print 'ж' in 'Trial ж'; use another"),
+    (
+        lambda r: small(r).update(
+            models={
+                "theirs": {
+                    "dataset": "digits",
+                    "citation": "王",
+                    "architecture": {"family": "resnet"},
+                    "weights": {"file": "x.pt"},
+                }
+            }
+        ),
+        "config.models.theirs.citation: LaTeX cannot print '王'",
+    ),
     (lambda r: digits(r).update(title="MNIST ж"), f"{DIGITS}.title: LaTeX cannot print 'ж' in 'MNIST ж'; use another"),
     # classes that are kept
     (lambda r: digits(r).update(classes=[1]), f"{DIGITS}.classes: [1] is too short"),

@@ -8,10 +8,11 @@ from html.parser import HTMLParser
 import pytest
 from matplotlib.figure import Figure
 
+from robustlens.errors import RobustlensError
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.chapter import Chapter
 from robustlens.report.document import Document
-from robustlens.report.escape import latex
+from robustlens.report.escape import SPECIAL, latex
 from robustlens.report.figure import Drawing, save
 from robustlens.report.latex import render_tex
 from robustlens.report.table import Table
@@ -26,8 +27,37 @@ TEXT = (
 PRINTING = {rf"\{character}" for character in "{}&%$#_"} | {
     *(r"\textbackslash", r"\textasciitilde", r"\textasciicircum", r"\textless", r"\textgreater", r"\textbar"),
     *(r"\textquotedbl", r"\textquotesingle", r"\textasciigrave", r"\textendash", r"\pm", r"\times", r"\leq", r"\geq"),
-    *(r"\approx", r"\infty", r"\Delta", r"\varepsilon", r"\beta", r"\cdot"),
+    *(r"\approx", r"\infty", r"\cdot", r"\mp", r"\neq", r"\equiv", r"\sim", r"\propto", r"\rightarrow", r"\leftarrow"),
+    *(
+        r"\leftrightarrow",
+        r"\Rightarrow",
+        r"\in",
+        r"\nabla",
+        r"\partial",
+        r"\sum",
+        r"\prod",
+        r"\surd",
+        r"\ell",
+        r"\Vert",
+    ),
+    *(r"\prime", r"\mathrm", r"\,", r"\textemdash", r"\textquoteleft", r"\textquoteright", r"\textquotedblleft"),
+    *(r"\textquotedblright", r"\textellipsis", r"\textbullet", r"\textdagger", r"\textdaggerdbl", r"\texttrademark"),
+    r"\texteuro",
+    *(
+        rf"\{name}"
+        for name in ("Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega")
+    ),
+    *(
+        rf"\{name}"
+        for name in ("alpha", "beta", "gamma", "delta", "varepsilon", "zeta", "eta", "theta", "iota", "kappa")
+    ),
+    *(
+        rf"\{name}"
+        for name in ("lambda", "mu", "nu", "xi", "pi", "rho", "varsigma", "sigma", "tau", "upsilon", "varphi")
+    ),
+    *(r"\chi", r"\psi", r"\omega"),
 }
+NO_FONT = "ĦħĸĿŀŉŦŧ\u017f"
 
 
 def control_sequences(tex: str) -> set[str]:
@@ -41,13 +71,37 @@ def unescaped(tex: str) -> str:
 
 
 def test_no_character_becomes_a_command_of_latex():
-    for number in [*range(0x20, 0x7F), *range(0xA0, 0x180)]:
-        tex = latex(chr(number))
+    latin = {chr(number) for number in [*range(0x20, 0x7F), *range(0xA0, 0x180)]} - {*NO_FONT}
+    for character in latin | {*SPECIAL}:
+        tex = latex(character)
         assert control_sequences(tex) <= PRINTING and unescaped(tex) == "", tex
     tex = latex(TEXT)
     assert control_sequences(tex) <= PRINTING and unescaped(tex) == ""
     assert latex("[1, 2] [3]") == "{[}1, 2] [3]" and latex("*") == "{*}"  # no argument of a \\
     assert control_sequences(r"\input{x}") - PRINTING and unescaped(r"\_ 5 % $x$ {") == "%{"
+
+
+@pytest.mark.parametrize("character", [*NO_FONT, "\a", "\x7f", "\x85", "漢", "😀", "ѣ", "\u0301", "\ufeff"])
+def test_what_no_font_has_is_refused(character):
+    with pytest.raises(RobustlensError, match="LaTeX cannot print"):
+        latex(f"a {character}")
+
+
+def test_accents_may_be_characters_of_their_own():
+    assert latex("Cafe\u0301, \u2126") == latex("Caf\u00e9, \u03a9") == "Caf\u00e9, $\\Omega$"
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs LaTeX")
+def test_latex_prints_every_character_that_is_accepted(tmp_path):
+    latin = {chr(number) for number in range(0xA0, 0x180)} - {*NO_FONT}
+    texts = "\n\n".join(latex(f"x{character}y") for character in sorted(latin | {*SPECIAL}))
+    packages = r"\usepackage[utf8]{inputenc}\usepackage[T1]{fontenc}\usepackage{textcomp}\usepackage{lmodern}"
+    document = rf"\documentclass{{article}}{packages}\begin{{document}}{texts}\end{{document}}"
+    (tmp_path / "all.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    log = (tmp_path / "all.log").read_text(errors="replace")
+    assert run.returncode == 0 and "Missing character" not in log, log[-2000:]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ A stub network hands out prescribed logits, so a loss is a plain function of two
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 from types import MappingProxyType
 from typing import Any
 
@@ -451,7 +452,7 @@ GAIRAT_OF_7 = [
 
 
 def test_gairat_of_an_odd_number_of_steps_has_the_weights_of_the_formula_and_not_of_the_released_code():
-    ours = Gairat().weight(torch.arange(8) / 7).tolist()
+    ours = Gairat().logarithm(torch.arange(8) / 7).exp().tolist()
     assert ours == pytest.approx([formula for formula, _ in GAIRAT_OF_7], rel=5e-4)
     released = [(math.tanh(-1 + (7 // 2 - kappa) * 5 / (7 // 2)) + 1) / 2 for kappa in range(8)]
     assert released == pytest.approx([code for _, code in GAIRAT_OF_7], rel=5e-4)
@@ -460,10 +461,10 @@ def test_gairat_of_an_odd_number_of_steps_has_the_weights_of_the_formula_and_not
     assert max(a / b for a, b in zip(ours, released, strict=True)) == pytest.approx(28.03, rel=1e-3)
     # Of an even number they are the same.
     even = [(math.tanh(-1 + (10 // 2 - kappa) * 5 / (10 // 2)) + 1) / 2 for kappa in range(11)]
-    assert Gairat().weight(torch.arange(11) / 10).tolist() == pytest.approx(even, rel=1e-5)
+    assert Gairat().logarithm(torch.arange(11) / 10).exp().tolist() == pytest.approx(even, rel=1e-5)
 
 
-@pytest.mark.parametrize("slope", [10.0, 300.0])
+@pytest.mark.parametrize("slope", [10.0, 300.0, 1e4, 1e9])
 def test_gairat_is_finite_where_all_images_of_a_batch_are_robust(slope: float):
     """Their weights are equal then, whatever rounding makes of tanh: 1 each."""
     method, y = Gairat(slope=slope, start_epoch=0), torch.tensor(LABELS)
@@ -472,6 +473,34 @@ def test_gairat_is_finite_where_all_images_of_a_batch_are_robust(slope: float):
     batch = batch_of(images, y, Attacked(images, found={"kappa": torch.ones(BATCH)}), epoch=1)
     expected = [cross_entropy(a, label) for a, label in zip(ADVERSARIAL, LABELS, strict=True)]
     assert method.loss(Learner(model), batch).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("slope", [5.0, 10.0, 200.0, 400.0, 1e4, 1e7])
+@pytest.mark.parametrize("offset", [-1.0, -1e4])
+@pytest.mark.parametrize("steps", [[10, 10, 10, 10], [10, 10, 9, 10], [10, 7, 7, 8], [0, 10, 3, 3]])
+def test_gairat_weights_are_those_of_the_formula_without_the_limits_of_float64(slope, offset, steps):
+    """Python's decimals are never rounded to 0: tanh(z) + 1 = 2 e^2z / (e^2z + 1)."""
+
+    def formula(kappa: float) -> Decimal:
+        power = (2 * (Decimal(offset) + Decimal(slope) * (1 - 2 * Decimal(kappa)))).exp()
+        return power / (power + 1)
+
+    kappa = torch.tensor(steps).float() / 10
+    with localcontext(Context(prec=50, Emax=MAX_EMAX, Emin=MIN_EMIN)):
+        exact = [formula(k) for k in kappa.tolist()]
+        expected = [float(w * len(exact) / sum(exact)) for w in exact]
+    method = Gairat(slope=slope, offset=offset)
+    # A rounding error of the exponent, 4 slope eps, is the relative error of its exponential.
+    assert method.weights(kappa, Tensor.mean).tolist() == pytest.approx(expected, rel=1e-12 + 2e-15 * slope, abs=1e-200)
+
+
+def test_gairat_weights_of_a_batch_in_two_processes_are_those_of_the_whole_batch():
+    """Of a part without the least robust image nothing is left beside it."""
+    kappa, method = torch.tensor([1.0, 1.0, 0.9, 1.0]), Gairat(slope=1e4)
+    whole = method.weights(kappa, Tensor.mean)
+    assert whole.tolist() == [0, 0, 4, 0]
+    both = torch.stack([kappa[:2], kappa[2:]])  # each process sees a row; the mean is of both
+    assert method.weights(both, Tensor.mean).flatten().tolist() == whole.tolist()
 
 
 def test_standard_training_asks_for_no_attack():

@@ -58,6 +58,13 @@ def test_a_mistake_in_the_configuration_ends_in_one_line(mistake, sources, tmp_p
     assert not (sources / "results").exists()
 
 
+def test_a_mistake_is_told_with_its_file_and_line(sources, tmp_path):
+    (tmp_path / "overlay.yaml").write_text("\n" + DIGITS % 'training: {epochs: "forty"}')
+    code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-n", "-q", "all")
+    message = f"{PLACE}.training.epochs: 'forty' is not of type 'integer' ({tmp_path}/overlay.yaml, line 2)"
+    assert code == 1 and output.splitlines()[-1] == message
+
+
 def test_a_pool_of_an_unknown_generator_names_the_nearest(sources):
     code, output = ask(sources, "-n", "-q", "all", "--", str(RESULTS / "generators/digits/gausian/images.npy"))
     assert code == 1 and "Traceback" not in output

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from flow import ENERGY, NOTHING, REPOSITORY, RESULTS, THREAT, ask, copy_of, edit, files, pending, untouched
+from flow import ENERGY, NOTHING, REPOSITORY, RESULTS, THREAT, ask, copy_of, edit, files, pending, run, untouched
 
 TOOLS = Path(sys.executable).parent
 SUITES = ("robustness.json", "brief.json", "attack-energies.json")
@@ -158,3 +158,9 @@ def test_parsing_the_workflow_imports_no_heavy_library_by_our_code():
     code = f"import sys, {', '.join(sorted(ours))}; print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_second_configfile_is_refused_where_the_first_would_be_lost(sources):
+    code, output = run(sources, "--configfile", "tests/tiny.yaml", "-n")  # after the one that is always there
+    message = "--configfile is there 2 times, and only the last counts; write --configfile FILE FILE ..."
+    assert code == 1 and output.splitlines()[-1] == message

@@ -1,10 +1,16 @@
-"""The conda environment, the lock file and the rules say the same."""
+"""The conda environment, the lock file and the rules say the same; a user without a name or a home can run them."""
 
+import os
+import pwd
 import re
+import subprocess
 import tomllib
+from pathlib import Path
 
+import pytest
 import yaml
-from flow import REPOSITORY
+from flow import REPOSITORY, TINY, command_line
+from processes import Child
 
 DRIVER_ONLY = {"snakemake-executor-plugin-slurm"}  # submits jobs; no job needs it
 
@@ -54,3 +60,42 @@ def test_every_rule_that_runs_something_has_a_log_an_environment_and_a_message()
                 f"{name} has no environment"
             )
     assert counted > 10
+
+
+def without_a_name(folder: Path, arguments: list[str]) -> None:
+    """Snakemake in a process whose user id has no entry among the users, as in a container."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        os.environ.pop(name, None)
+
+    def unknown(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    pwd.getpwuid = unknown
+    command_line(folder, arguments)
+
+
+def test_a_user_without_a_name_runs_the_workflow(sources, tmp_path):
+    code, output = Child(
+        tmp_path / "output", without_a_name, sources, [*TINY, "-n", "-q", "all", "--", "energy"]
+    ).wait()
+    assert code == 0 and "Traceback" not in output and "make_table" in output
+
+
+@pytest.mark.parametrize(
+    ("given", "user", "home"),
+    [
+        ({}, str(os.getuid()), "{here}/.tools/home"),
+        ({"HOME": "/nowhere", "USER": "me"}, "me", "{here}/.tools/home"),
+        ({"HOME": "{here}", "USER": "me"}, "me", "{here}"),
+    ],
+)
+def test_make_has_a_user_and_a_home_where_a_container_has_none(given, user, home, tmp_path):
+    show = 'show: ; @echo "$$USER $$HOME"'
+    given = {name: value.format(here=tmp_path) for name, value in given.items()}
+    (tmp_path / "id").write_text(f"#!/bin/sh\necho {os.getuid()}\ncase $1 in -un) exit 1;; esac\n")
+    (tmp_path / "id").chmod(0o755)
+    command = ["make", "--file", REPOSITORY / "Makefile", "--eval", show, "show"]
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"} | given
+    shown = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True, text=True).stdout
+    assert shown == f"{user} {home.format(here=tmp_path)}\n"
+    assert Path(home.format(here=tmp_path)).is_dir()

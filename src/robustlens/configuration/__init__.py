@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robustlens.configuration import checking, cohorts, references, sample_sets, selected
+from robustlens.configuration import checking, cohorts, fitting, habits, ranges, references, sample_sets, selected
 from robustlens.configuration.facts import (
     CATALOGUE,
     CHECKSUMS,
@@ -45,6 +45,7 @@ from robustlens.configuration.facts import (
     used_datasets,
     weights_of_others,
 )
+from robustlens.configuration.places import with_place
 from robustlens.configuration.reading import Config, cleaned, combined, merge, read_yaml
 from robustlens.study.declaration import Study
 
@@ -88,6 +89,7 @@ __all__ = [
     "trained_under",
     "used_datasets",
     "weights_of_others",
+    "with_place",
 ]
 
 
@@ -108,6 +110,7 @@ def load(
     references.inherit(config)
     config = cleaned(config)
     expected = read_yaml(schema)
+    habits.accept(config, expected)
     checking.check(config, expected)
     references.check(config)
     cohorts.complete(config, studies)
@@ -115,4 +118,6 @@ def load(
     checking.check_trainings(config, expected, runs)
     sample_sets.check(config, runs)
     selected.check(config, runs)
+    ranges.check(config, runs)
+    fitting.check(config, runs, studies)
     return config

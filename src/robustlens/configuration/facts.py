@@ -42,8 +42,8 @@ def readers() -> list[str]:
 
 
 def caveat(config: Config) -> str:
-    """What a reader of any result must know about its scale; empty where there is nothing to know."""
-    return config.get("caveat", f"Scale {config['scale']}: not the protocol of the papers.")
+    """What a reader of any result must know about its scale, in one line; empty where there is nothing to know."""
+    return " ".join(config.get("caveat", f"Scale {config['scale']}: not the protocol of the papers.").split())
 
 
 def run_spec(config: Config, dataset: str, recipe: str) -> Config:
@@ -397,6 +397,13 @@ def shape(reader: Config) -> tuple[int, int, int]:
     """Channels, height and width of the images that a reader prepares."""
     channels, height, width = entry(reader["family"])["shape"]
     return channels, reader.get("size", height), reader.get("size", width)
+
+
+def seen_shape(config: Config, dataset: str) -> tuple[int, int, int]:
+    """Channels, height and width of the images as networks see them."""
+    settings = config["datasets"][dataset]
+    channels, height, width = shape(settings["reader"])
+    return (channels, *(settings.get("crop", side) for side in (height, width)))
 
 
 def smallest_side(config: Config, dataset: str) -> int:

@@ -58,7 +58,7 @@ def combined(shipped: Sequence[Path], given: Sequence[Path], entries: Mapping[st
     that contradict one another.
     """
     ours = [_file(path) for path in shipped]
-    theirs = [*(_file(path) for path in given), _checked(File("--config", _typed(dict(entries))))]
+    theirs = [*(_file(path) for path in given), _entries(entries)]
     scale = _scale([*ours, *theirs])
     _refuse_contradictions(ours, scale)
     layers = [(file.name, file.top) for file in ours]
@@ -144,6 +144,11 @@ def _mapping(tree: Config, key: str) -> Config:
 # Scales and shipped files ---------------------------------------------------------------------------------------------
 
 
+def chosen_scale(shipped: Sequence[Path], given: Sequence[Path], entries: Mapping[str, Any]) -> str:
+    """The name of the scale that these files and entries choose. Raises RobustlensError as `combined`."""
+    return _scale([*(_file(path) for path in (*shipped, *given)), _entries(entries)])
+
+
 def _scale(files: list[File]) -> str:
     """The scale that the last file to name one names; some file has an overlay for it."""
     scale = next((file.content["scale"] for file in reversed(files) if file.content.get("scale") is not None), None)
@@ -196,6 +201,7 @@ _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
 )
 MERGE_KEY = "tag:yaml.org,2002:merge"
+ENTRIES = "--config"  # what messages call them
 
 
 def read_yaml(path: Path) -> Any:
@@ -218,6 +224,17 @@ def read_yaml(path: Path) -> Any:
         raise RobustlensError(f"{path}: can't be read: {error.strerror or error}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: of a date that is none
         raise RobustlensError(f"{path}: is not valid YAML: {_in_one_line(error)}") from error
+
+
+def refuse_twice(text: str, where: str) -> None:
+    """Raise for YAML in which a mapping has a key twice. What is no YAML is a text."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+    except yaml.YAMLError:
+        return
+    if node is not None:
+        _refuse_twice(node, loader, where)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Config:
@@ -243,9 +260,9 @@ def _refuse_twice(root: yaml.Node, loader: _Loader, where: str) -> None:
             if isinstance(node, yaml.MappingNode) and isinstance(key, yaml.ScalarNode) and key.tag != MERGE_KEY:
                 name = loader.construct_object(key)
                 if name in lines:
-                    raise RobustlensError(
-                        f"{where}: the key {name!r} occurs twice, on lines {lines[name]} and {_line(key)}; join them"
-                    )
+                    first, second = lines[name], _line(key)
+                    on = f"line {first}" if first == second else f"lines {first} and {second}"
+                    raise RobustlensError(f"{where}: the key {name!r} occurs twice, on {on}; join them")
                 lines[name] = _line(key)
             visit(value, (*above, id(node)))
 
@@ -262,6 +279,15 @@ def _in_one_line(error: Exception) -> str:
         return " ".join(str(error).split())
     place = f"line {mark.line + 1}, column {mark.column + 1}"
     return f"{place}: {' '.join(filter(None, (error.problem, error.context)))}"
+
+
+def compose(path: Path) -> yaml.Node | None:
+    """A file that can be read, as nodes that know their lines."""
+    return yaml.compose(Path(path).read_bytes(), Loader=_Loader)
+
+
+def _entries(entries: Mapping[str, Any]) -> File:
+    return _checked(File(ENTRIES, _typed(dict(entries))))
 
 
 def _file(path: Path) -> File:

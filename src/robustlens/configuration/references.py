@@ -253,14 +253,19 @@ def check_checksum(archive: Config, where: str) -> None:
 
 
 def _check_texts(config: Config) -> None:
-    """Labels and titles are printed in tables, which LaTeX must be able to."""
+    """Labels, titles and what else is printed in tables and the report, which LaTeX must be able to."""
     sections = (
         *(("recipes", "label"), ("attacks", "label"), ("generators", "label"), ("corrections", "label")),
-        *(("certifications", "label"), ("datasets", "title"), ("models", "title")),
+        *(("certifications", "label"), ("datasets", "title")),
+        *(("models", "title"), ("models", "citation")),
     )
-    for section, key in sections:
-        for name, settings in config[section].items():
-            try:
-                latex(settings.get(key, ""))
-            except RobustlensError as error:
-                raise RobustlensError(f"config.{section}.{name}.{key}: {error}") from error
+    texts = [
+        (settings.get(key, ""), f"config.{section}.{name}.{key}")
+        for section, key in sections
+        for name, settings in config[section].items()
+    ]
+    for text, where in [*texts, (facts.caveat(config), "config.caveat")]:
+        try:
+            latex(text)
+        except RobustlensError as error:
+            raise RobustlensError(f"{where}: {error}") from error

@@ -1,5 +1,6 @@
 """GAIRAT: geometry-aware instance-reweighted adversarial training (Zhang et al. 2021, Eq. 5 and its released code)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,9 @@ from robustlens.attacks.threat import Threat
 from robustlens.learning.learner import Learner
 from robustlens.learning.method import Attacked, Batch, Method
 from robustlens.parameters import NonNegativeInt, Number, Positive
+
+EXPONENT = 600.0  # the exponential of it, times any number of images, is a number in float64, and so is its inverse
+LOG_OF_IMAGES = 30.0  # no batch has e^30 images
 
 
 @dataclass(frozen=True)
@@ -33,13 +37,29 @@ class Gairat(Method):
         cross_entropy = F.cross_entropy(learner(batch.x_adv), batch.y, reduction="none")
         if batch.epoch <= self.start_epoch:
             return cross_entropy
-        weight = self.weight(batch.found["kappa"])
-        return (weight / batch.mean(weight)).to(cross_entropy.dtype) * cross_entropy
+        return self.weights(batch.found["kappa"], batch.mean).to(cross_entropy.dtype) * cross_entropy
 
-    def weight(self, kappa: Tensor) -> Tensor:
-        """What w_i is proportional to (B,), from kappa (B,) in [0, 1]. It is the paper's (tanh(z) + 1) / 2, written as
-        the logistic function of 2z in float64, which is not rounded to 0 where all images of a batch are robust."""
-        return torch.sigmoid(2 * (self.offset + self.slope * (1 - 2 * kappa.double())))
+    def weights(self, kappa: Tensor, mean: Callable[[Tensor], Tensor]) -> Tensor:
+        """w_i (B,), float64, from kappa (B,) in [0, 1]. mean: of numbers (B,), over the whole batch."""
+        logarithm = self.logarithm(kappa)
+        relative = torch.exp(logarithm - self._near_the_largest(logarithm, mean))
+        return relative / mean(relative)
+
+    def logarithm(self, kappa: Tensor) -> Tensor:
+        """Of the paper's (tanh(z) + 1) / 2, which is the logistic function of 2z; (B,), float64. Where all images of a
+        batch are robust and `slope` is large, the number itself would be rounded to 0."""
+        return F.logsigmoid(2 * (self.offset + self.slope * (1 - 2 * kappa.double())))
+
+    def _near_the_largest(self, logarithm: Tensor, mean: Callable[[Tensor], Tensor]) -> Tensor:
+        """A number that the largest logarithm of the batch is less than EXPONENT away from. Of a batch that several
+        processes share there is only the mean; that of exponentials tells the largest one the better, the steeper they
+        are. 0, as long as no logarithm can be smaller than -EXPONENT."""
+        near, distance = logarithm.new_zeros(()), -float(self.logarithm(torch.ones(())))
+        while distance > EXPONENT:
+            steepness = EXPONENT / distance
+            near = near + mean(torch.exp(steepness * (logarithm - near))).log() / steepness
+            distance = LOG_OF_IMAGES / steepness
+        return near
 
 
 class GeometryPGD(PGD):
