@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 
 import pytest
 from configured import CONFIG, cohorts, digits, load_files, loaded, own, small, write
@@ -377,3 +378,4 @@ def test_numbers_that_everybody_reads_alike_are_read(tmp_path):
     text = "[1, 007, 0, -5, 1_000, 0x10, .5, 5e-4, 0.50, +3, .inf, 1e1, '010', 10:20:x, 0010.5]"
     numbers = [1, 7, 0, -5, 1000, 16, 0.5, 0.0005, 0.5, 3, float("inf"), 10.0, "010", "10:20:x", 10.5]
     assert read_yaml(write(tmp_path / "a.yaml", text)) == numbers
+    assert math.isnan(read_yaml(write(tmp_path / "b.yaml", "[.nan]"))[0])

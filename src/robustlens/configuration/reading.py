@@ -277,8 +277,7 @@ def _refuse_surprise(node: yaml.ScalarNode, loader: _Loader, where: str) -> None
     """Raise for a number that YAML 1.1 reads as another one than everybody: 010 is 8 to it, and 1:30 is 90."""
     if not node.style and node.tag in NUMBERS:  # without quotation marks
         read, written = loader.construct_object(node), node.value.replace("_", "")
-        plain = float(written) if DECIMAL.fullmatch(written) else read
-        if ":" in written or plain != read:
+        if ":" in written or (DECIMAL.fullmatch(written) and int(written) != read):
             raise RobustlensError(f"{where}: {node.value} would be read as {read}; write the number that you mean")
 
 
