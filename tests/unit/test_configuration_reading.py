@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 
 import pytest
 from configured import CONFIG, cohorts, digits, load_files, loaded, own, small, write
@@ -363,3 +364,18 @@ def test_the_user_s_file_may_change_what_studies_define():
     config = loaded(as_it_is, at_top(9.0), {"scales": {"small": {"studies": {"mine": {"seeds": [5]}}}}})
     assert config["recipes"]["trades"]["beta"] == 9.0
     assert {tuple(cohort["seeds"]) for cohort in cohorts({"scales": {"small": config}}).values()} == {(5,)}
+
+
+@pytest.mark.parametrize(("written", "read"), [("010", "8"), ("-0_12", "-10"), ("1:30", "90"), ("1:30.5", "90.5")])
+def test_a_number_that_yaml_reads_as_another_one_is_refused(written, read, tmp_path):
+    file = write(tmp_path / "a.yaml", f"a:\n  b: [1, {written}]")
+    words = f"{written} would be read as {read}; write the number that you mean"
+    assert refusal(read_yaml, file) == f"{file}: line 2: {words}"
+    assert refusal(loaded, as_it_is, datasets={"digits": {"training": {"epochs": written}}}) == f"--config: {words}"
+
+
+def test_numbers_that_everybody_reads_alike_are_read(tmp_path):
+    text = "[1, 007, 0, -5, 1_000, 0x10, .5, 5e-4, 0.50, +3, .inf, 1e1, '010', 10:20:x, 0010.5]"
+    numbers = [1, 7, 0, -5, 1000, 16, 0.5, 0.0005, 0.5, 3, float("inf"), 10.0, "010", "10:20:x", 10.5]
+    assert read_yaml(write(tmp_path / "a.yaml", text)) == numbers
+    assert math.isnan(read_yaml(write(tmp_path / "b.yaml", "[.nan]"))[0])

@@ -201,6 +201,8 @@ _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
 )
 MERGE_KEY = "tag:yaml.org,2002:merge"
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+DECIMAL = re.compile(r"[-+]?[0-9]+")
 ENTRIES = "--config"  # what messages call them
 
 
@@ -251,6 +253,8 @@ def _refuse_twice(root: yaml.Node, loader: _Loader, where: str) -> None:
     def visit(node: yaml.Node, above: tuple[int, ...]) -> None:
         if id(node) in above:
             raise RobustlensError(f"{where}: the entry on line {_line(node)} contains itself")
+        if isinstance(node, yaml.ScalarNode):
+            _refuse_surprise(node, loader, f"{where}: line {_line(node)}")
         if id(node) in done or isinstance(node, yaml.ScalarNode):
             return
         done.add(id(node))
@@ -267,6 +271,14 @@ def _refuse_twice(root: yaml.Node, loader: _Loader, where: str) -> None:
             visit(value, (*above, id(node)))
 
     visit(root, ())
+
+
+def _refuse_surprise(node: yaml.ScalarNode, loader: _Loader, where: str) -> None:
+    """Raise for a number that YAML 1.1 reads as another one than everybody: 010 is 8 to it, and 1:30 is 90."""
+    if not node.style and node.tag in NUMBERS:  # without quotation marks
+        read, written = loader.construct_object(node), node.value.replace("_", "")
+        if ":" in written or (DECIMAL.fullmatch(written) and int(written) != read):
+            raise RobustlensError(f"{where}: {node.value} would be read as {read}; write the number that you mean")
 
 
 def _line(node: yaml.Node) -> int:
@@ -322,6 +334,8 @@ def _typed(entries: Config) -> Config:
             return [typed(inner) for inner in value]
         if not isinstance(value, str):
             return value
-        return loader.construct_object(yaml.ScalarNode(loader.resolve(yaml.ScalarNode, value, (True, False)), value))
+        node = yaml.ScalarNode(loader.resolve(yaml.ScalarNode, value, (True, False)), value)
+        _refuse_surprise(node, loader, ENTRIES)
+        return loader.construct_object(node)
 
     return {key: typed(value) if isinstance(value, (dict, list)) else value for key, value in entries.items()}
