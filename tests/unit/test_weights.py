@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from layers import shaken
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from robustlens.errors import RobustlensError
 from robustlens.models.published import load_published
@@ -88,6 +90,38 @@ def test_a_published_layout_gives_the_same_network(layout: str, tmp_path: Path):
 def test_every_family_survives_a_wrapper(architecture: dict, tmp_path: Path):
     network = trained(architecture)
     torch.save({"state_dict": prefixed(network.state_dict(), "module.")}, tmp_path / "w.pt")
+    same_function(tmp_path / "w.pt", network, architecture)
+
+
+WRAPPERS = {
+    "compile": torch.compile,
+    "data parallel": nn.DataParallel,
+    "averaged": AveragedModel,
+    "sequence": nn.Sequential,
+}
+
+
+@pytest.mark.parametrize("wrappers", [*permutations(WRAPPERS, 1), *permutations(WRAPPERS, 2), *permutations(WRAPPERS)])
+def test_wrappers_of_torch_may_be_nested_in_any_order(wrappers: tuple[str, ...], tmp_path: Path):
+    network = trained()
+    wrapped = network
+    for name in wrappers:
+        wrapped = WRAPPERS[name](wrapped)
+    torch.save(wrapped.state_dict(), tmp_path / "w.pt")
+    assert not set(wrapped.state_dict()) & set(network.state_dict())
+    same_function(tmp_path / "w.pt", network, RESNET)
+
+
+@pytest.mark.parametrize("wrappers", [("compile",), ("data parallel",), ("compile", "data parallel")])
+@pytest.mark.parametrize("architecture", [RESNET, RESNET | {"normalisation": CIFAR}], ids=["plain", "normalised"])
+def test_a_part_of_a_network_may_be_wrapped(architecture: dict, wrappers: tuple[str, ...], tmp_path: Path):
+    network, partly = trained(architecture), trained(architecture)
+    inside = partly.network if "normalisation" in architecture else partly
+    for place in ("conv1", "layer1"):
+        for name in wrappers:
+            inside.set_submodule(place, WRAPPERS[name](inside.get_submodule(place)))
+    torch.save(nn.DataParallel(partly).state_dict(), tmp_path / "w.pt")
+    assert any("._orig_mod." in name or ".module." in name for name in inside.state_dict())
     same_function(tmp_path / "w.pt", network, architecture)
 
 

@@ -12,6 +12,9 @@ What they put around a network's own names, and where:
 - MadryLab robustness: `model`, with `module.model.*`, a copy of it in `module.attacker.model.*` and
   `module.normalizer.new_mean`, `.new_std`;
 - pytorch-cifar (kuangliu): `net`;
+- torch.compile, DataParallel, AveragedModel, FSDP, activation checkpoints, Opacus: a name of their own in front of the
+  whole network's names or, around a part of it, in their middle (`layer1._orig_mod.0.conv1.weight`), in any order;
+- AveragedModel: how many weights were averaged, `n_averaged`;
 - torch before 0.4.1: no `num_batches_tracked`.
 """
 
@@ -24,8 +27,12 @@ from torch import Tensor
 from robustlens.errors import RobustlensError
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
-PREFIXES = ("module.", "model.", "network.", "net.", "backbone.", "0.", "1.")
+PREFIXES = ("model.", "network.", "net.", "backbone.", "0.", "1.")
+# What torch.compile, DataParallel (DistributedDataParallel, AveragedModel), FSDP, activation checkpoints and Opacus
+# call the module that they are put around: the whole network, or a part of it.
+AROUND = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_module")
 UNUSED = ("sub_block1.", "attacker.")
+COUNTERS = ("n_averaged",)
 MEANS, STDS = ("mu", "mean", "new_mean"), ("sigma", "std", "new_std")
 
 
@@ -52,7 +59,7 @@ def to_plain(state: Mapping[str, Tensor], expected_keys: Collection[str]) -> dic
     plain: dict[str, Tensor] = {}
     for key, tensor in state.items():
         name = _plain_name(key, expected_keys)
-        if name not in expected_keys and (name.startswith(UNUSED) or _last(name) in MEANS + STDS):
+        if name not in expected_keys and (name.startswith(UNUSED) or _last(name) in MEANS + STDS + COUNTERS):
             continue
         if name in plain:
             raise RobustlensError(f"the file holds {name} twice, the second time as {key}")
@@ -84,11 +91,13 @@ def stored_normalisation(state: Mapping[str, Tensor], expected_keys: Collection[
 
 
 def _plain_name(key: str, expected_keys: Collection[str]) -> str:
-    """The key without the prefixes of wrappers."""
+    """The key without what wrappers add to it."""
+    prefixes = (*PREFIXES, *(f"{name}." for name in AROUND))
     while key not in expected_keys:
-        prefix = next((prefix for prefix in PREFIXES if key.startswith(prefix)), None)
+        prefix = next((prefix for prefix in prefixes if key.startswith(prefix)), None)
         if prefix is None:
-            break
+            inside = ".".join(part for part in key.split(".") if part not in AROUND)
+            return inside if inside in expected_keys else key
         key = key.removeprefix(prefix)
     return key
 
