@@ -39,16 +39,16 @@ def constants(mean: str, std: str, shape: tuple[int, ...] = (1, 3, 1, 1)) -> dic
     return {name: torch.tensor(CIFAR[key]).reshape(shape) for name, key in ((mean, "mean"), (std, "std"))}
 
 
-def same_function(path: Path, network: nn.Module, architecture: dict) -> None:
-    loaded = load_published(path, architecture, channels=3, classes=5)
+def same_function(path: Path, network: nn.Module, architecture: dict, part: str | int | None = None) -> None:
+    loaded = load_published(path, architecture, channels=3, classes=5, part=part)
     assert not any(module.training for module in loaded.modules())
     with torch.no_grad():
         assert torch.equal(loaded(X), network(X))
 
 
-def refused(path: Path, architecture: dict, message: str) -> None:
+def refused(path: Path, architecture: dict, message: str, part: str | None = None) -> None:
     with pytest.raises(RobustlensError, match=message) as caught:
-        load_published(path, architecture, channels=3, classes=5)
+        load_published(path, architecture, channels=3, classes=5, part=part)
     assert str(path) in str(caught.value)
 
 
@@ -63,10 +63,15 @@ LAYOUTS = {
     "model": lambda s: {"model": s, "optimizer": {"lr": 0.1}},
     "net": lambda s: {"net": prefixed(s, "module."), "acc": 95.0},
     "model in state_dict": lambda s: {"state_dict": {"model": s}},
-    "averaged": lambda s: {
-        "model_state_dict": prefixed(s, "module.0."),
-        "unaveraged_model_state_dict": {"module.0." + key: 2 * tensor for key, tensor in s.items()},
-    },
+    "model_state_dict": lambda s: {"model_state_dict": prefixed(s, "module.0.")},
+    "averaged alone": lambda s: {"ema_state_dict": s, "epoch": 3},
+    "LightningModule": lambda s: {"state_dict": prefixed(s, "model."), "epoch": 3, "hyper_parameters": {"lr": 0.1}},
+    "LightningModule of its own words": lambda s: {"state_dict": prefixed(s, "classifier.resnet.")},
+    "pytorch-cifar": lambda s: {"net": s, "acc": 95.0, "epoch": 7},
+    "with an optimiser by names": lambda s: {"model": s, "optimizer": {"exp_avg": s}, "optim_sd": s},
+    "beside other tensors": lambda s: {"model": s, "rng_state": [torch.get_rng_state()] * 2, "acc": torch.tensor(0.9)},
+    "between numbers": lambda s: s | {"epoch": 3, "acc": torch.tensor(0.5).item()},
+    "in a tuple": lambda s: (3, s),
     "before torch 0.4.1": lambda s: {key: t for key, t in s.items() if not key.endswith("num_batches_tracked")},
     "attacker's copy": lambda s: {
         "model": prefixed(s, "module.model.") | prefixed({k: 0 * t for k, t in s.items()}, "module.attacker.model.")
@@ -151,6 +156,99 @@ def test_our_own_file_comes_back(architecture: dict, tmp_path: Path):
     network = trained(architecture)
     save_weights(network.state_dict(), tmp_path / "w.safetensors")
     same_function(tmp_path / "w.safetensors", network, architecture)
+
+
+# Several state dicts in one file ------------------------------------------------------------------------------------
+
+E = {name: 2 * tensor for name, tensor in trained().state_dict().items()}  # what is not meant
+SEVERAL = {
+    "last and best": (lambda s: {"last": s, "best": E}, "last", "'last', 'best'"),
+    "best and last, wrapped": (
+        lambda s: {"best": prefixed(E, "module."), "last": prefixed(s, "module.model.")},
+        "last",
+        "'best', 'last'",
+    ),
+    "timm": (lambda s: {"model": E, "model_ema": s, "epoch": 3}, "model_ema", "'model', 'model_ema'"),
+    "Lightning": (
+        lambda s: {"state_dict": E, "ema_state_dict": s, "optimizer_states": [{"state": {0: {"step": torch.ones(1)}}}]},
+        "ema_state_dict",
+        "'state_dict', 'ema_state_dict'",
+    ),
+    "DM-Improves-AT": (
+        lambda s: {
+            "model_state_dict": prefixed(s, "module.0."),
+            "unaveraged_model_state_dict": prefixed(E, "module.0."),
+        },
+        "model_state_dict",
+        "'model_state_dict', 'unaveraged_model_state_dict'",
+    ),
+    "deeper": (
+        lambda s: {"checkpoint": {"raw": E, "ema": {"decay": 0.9, "shadow": s}}},
+        "checkpoint.ema",
+        "'checkpoint.raw', 'checkpoint.ema'",
+    ),
+    "prefixes": (
+        lambda s: {"state_dict": prefixed(E, "model.") | prefixed(s, "ema_model.module.")},
+        "state_dict.ema_model",
+        "'state_dict.model', 'state_dict.ema_model'",
+    ),
+    "one inside the other": (
+        lambda s: prefixed(E, "model.ema.") | prefixed(s, "model."),
+        "model",
+        "'model', 'model.ema'",
+    ),
+    "the inner one": (lambda s: prefixed(E, "model.") | prefixed(s, "model.ema."), "model.ema", "'model', 'model.ema'"),
+    "without a prefix": (lambda s: s | prefixed(E, "ema."), "", r"one without a name \(''\), 'ema'"),
+    "epochs": (lambda s: {"epochs": {3: E, 5: s}}, "epochs.5", "'epochs.3', 'epochs.5'"),
+    "our own epochs": (lambda s: prefixed(E, "3.") | prefixed(s, "5."), 5, "'3', '5'"),
+    "a list": (lambda s: {"models": [E, s]}, "models.1", "'models.0', 'models.1'"),
+    "an average without names": (
+        lambda s: {"model": s, "ema": {"shadow_params": list(E.values())}},
+        "model",
+        "'model', 'ema'",
+    ),
+    "another network": (lambda s: {"net": s, "D": {"fc.weight": torch.ones(1, 2)}}, "net", "'net', 'D'"),
+    "a loss of its own": (
+        lambda s: {"state_dict": prefixed(s, "model.") | {"loss.weight": torch.ones(5)}, "ema": E},
+        "state_dict.model",
+        "'state_dict', 'ema'",
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", SEVERAL)
+def test_of_several_state_dicts_the_named_one_is_loaded_and_none_without_a_name(layout: str, tmp_path: Path):
+    network, (make, part, names) = trained(), SEVERAL[layout]
+    torch.save(make(network.state_dict()), tmp_path / "w.pt")
+    same_function(tmp_path / "w.pt", network, RESNET, part)
+    refused(tmp_path / "w.pt", RESNET, rf"holds 2 state dicts, {names}: say which one is meant, as `part` beside")
+    refused(tmp_path / "w.pt", RESNET, rf"has no part 'first'; its state dicts are {names}$", "first")
+
+
+def test_a_part_whose_name_is_the_beginning_of_several_is_refused(tmp_path: Path):
+    torch.save({"a": {"last": E, "best": E}, "b": E}, tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", RESNET, "has several parts in 'a'; its state dicts are 'a.last', 'a.best'", "a")
+
+
+def test_by_naming_a_part_one_leaves_out_what_has_another_prefix(tmp_path: Path):
+    network = trained(RESNET | {"normalisation": CIFAR})
+    state = prefixed(network.network.state_dict(), "model.") | {"metric.weight": torch.ones(1)}
+    torch.save(state | constants("normalizer.mean", "normalizer.std"), tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", RESNET | {"normalisation": CIFAR}, "unexpected entries: 1 .metric.weight.")
+    same_function(tmp_path / "w.pt", network, RESNET | {"normalisation": CIFAR}, "model")
+    refused(tmp_path / "w.pt", RESNET, "normalises inputs by", "model")
+
+
+def test_a_part_without_names_fits_nothing(tmp_path: Path):
+    torch.save({"model": E, "ema": {"shadow_params": list(E.values())}}, tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", RESNET, r"missing entries: \d+ \(conv1.weight, .*unexpected entries: ", "ema")
+
+
+def test_a_file_that_holds_itself_is_refused(tmp_path: Path):
+    content: dict = {"model": E}
+    content["again"] = content
+    torch.save(content, tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", RESNET, "holds 6 state dicts, 'model', 'again.model', 'again.again")
 
 
 # Normalisation ----------------------------------------------------------------------------------------------------

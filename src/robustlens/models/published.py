@@ -11,22 +11,32 @@ from torch import nn
 
 from robustlens.errors import RobustlensError
 from robustlens.models.normalised import Normalised
-from robustlens.models.published_layouts import stored_normalisation, to_plain, unwrapped
+from robustlens.models.published_layouts import stored_normalisation, to_plain
+from robustlens.models.published_parts import chosen_part
 from robustlens.models.weights import build
 
 
-def load_published(path: Path, architecture: dict, channels: int, classes: int) -> nn.Module:
+def load_published(
+    path: Path, architecture: dict, channels: int, classes: int, part: str | int | None = None
+) -> nn.Module:
     """The network whose weights `path` holds, in eval mode.
 
     path: a third-party file, safetensors or torch.save, in a layout of `published_layouts`. It is never unpickled.
-    Raises RobustlensError if the weights or their input normalisation don't fit, or if they need unpickling.
+    part: which of the state dicts in the file, where there are several (see `chosen_part`).
+    Raises RobustlensError if the weights or their input normalisation don't fit, if they need unpickling, and where it
+    is not clear which state dict is meant.
     """
     model = build(architecture, channels, classes)
     network = model.network if isinstance(model, Normalised) else model
+    expected = network.state_dict().keys()
     try:
-        state, expected = unwrapped(_content(path)), network.state_dict().keys()
-        network.load_state_dict(to_plain(state, expected))
-        _check_normalisation(stored_normalisation(state, expected), architecture.get("normalisation"))
+        chosen = chosen_part(_content(path), expected, None if part is None else str(part))
+    except RobustlensError as error:
+        raise RobustlensError(f"{path}: {error}") from error
+    try:
+        network.load_state_dict(to_plain(chosen.state, expected, chosen.prefix))
+        stored = stored_normalisation(chosen.state, expected, chosen.prefix)
+        _check_normalisation(stored, architecture.get("normalisation"))
     except (RobustlensError, RuntimeError) as error:
         raise RobustlensError(f"{path}: not the weights of {architecture}: {error}") from error
     return model.eval()
