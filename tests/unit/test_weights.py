@@ -285,6 +285,51 @@ def test_a_file_with_another_normalisation_is_refused(layout: str, normalisation
     refused(tmp_path / "w.pt", architecture, expected)
 
 
+def stored_as(content: object, dtype: torch.dtype) -> object:
+    if isinstance(content, dict):
+        return {key: stored_as(value, dtype) for key, value in content.items()}
+    return content.to(dtype) if isinstance(content, Tensor) and content.is_floating_point() else content
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("layout", NORMALISED_LAYOUTS)
+def test_a_normalisation_counts_within_the_precision_of_the_file(layout: str, dtype: torch.dtype, tmp_path: Path):
+    architecture = RESNET | {"normalisation": CIFAR}
+    network = trained(architecture)
+    network.load_state_dict(network.to(dtype).state_dict())
+    network.float()
+    torch.save(stored_as(NORMALISED_LAYOUTS[layout](network.network.state_dict()), dtype), tmp_path / "w.pt")
+    loaded = load_published(tmp_path / "w.pt", architecture, channels=3, classes=5)
+    assert torch.equal(loaded.std.flatten(), torch.tensor(CIFAR["std"]))  # as configured, not as rounded
+    with torch.no_grad():
+        assert torch.equal(loaded.network(X), network.network(X))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "off", "fits"),  # 0.2616 is 0.26171875 in float16, 0.26171875 in bfloat16
+    [
+        (torch.float32, 0.00009, True),
+        (torch.float32, 0.00012, False),
+        (torch.float16, 0.00012, True),
+        (torch.float16, 0.0004, False),
+        (torch.bfloat16, 0.0008, True),
+        (torch.bfloat16, 0.002, False),
+    ],
+)
+def test_a_normalisation_that_is_further_off_than_by_rounding_is_another(
+    dtype: torch.dtype, off: float, fits: bool, tmp_path: Path
+):
+    state = trained().state_dict() | stored_as(constants("mu", "sigma"), dtype)
+    stored = state["sigma"].flatten()[2].item()
+    architecture = RESNET | {"normalisation": CIFAR | {"std": [0.2471, 0.2435, stored + off]}}
+    torch.save(state, tmp_path / "w.pt")
+    if fits:
+        load_published(tmp_path / "w.pt", architecture, channels=3, classes=5)
+    else:
+        said = "; give the architecture this" if dtype == torch.float32 else f", rounded to {str(dtype)[6:]}; give the"
+        refused(tmp_path / "w.pt", architecture, rf"'std': \[0.247.*\]\}}{said}")
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_checkpoint_of_the_robustness_library_for_imagenet(zipped: bool, tmp_path: Path):
     """As its `train_model` saves it: DataParallel around the classifier, the attacker's copy and the normalisation,

@@ -1,6 +1,5 @@
 """Networks from weights files as other repositories publish them."""
 
-import math
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -11,9 +10,11 @@ from torch import nn
 
 from robustlens.errors import RobustlensError
 from robustlens.models.normalised import Normalised
-from robustlens.models.published_layouts import stored_normalisation, to_plain
+from robustlens.models.published_layouts import StoredNormalisation, stored_normalisation, to_plain
 from robustlens.models.published_parts import chosen_part
 from robustlens.models.weights import build
+
+DECIMALS = 1e-4  # to which constants of normalisations are published
 
 
 def load_published(
@@ -70,14 +71,20 @@ def _content(path: Path) -> object:
         raise RobustlensError(f"the torch file is damaged ({error}); fetch it again") from error
 
 
-def _check_normalisation(stored: list[dict], wanted: dict | None) -> None:
-    """The normalisation that came with published weights must be the architecture's: it is not loaded with them."""
+def _check_normalisation(stored: list[StoredNormalisation], wanted: dict | None) -> None:
+    """The normalisation that came with published weights must be the architecture's: it is not loaded with them. Four
+    decimals count, as far as the file has them."""
     for pair in stored:
+        given = {"mean": pair.mean, "std": pair.std}
         same = wanted and all(
-            len(pair[name]) == len(wanted[name])
-            and all(math.isclose(a, b, abs_tol=1e-4) for a, b in zip(pair[name], wanted[name], strict=True))
-            for name in ("mean", "std")
+            len(values) == len(wanted[name])
+            and all(abs(a - b) <= DECIMALS + pair.rounding * abs(b) for a, b in zip(values, wanted[name], strict=True))
+            for name, values in given.items()
         )
         if not same:
-            shown = {name: [round(value, 4) for value in values] for name, values in pair.items()}
-            raise RobustlensError(f"the file normalises inputs by {shown}; give the architecture this `normalisation`")
+            shown = {name: [round(value, 4) for value in values] for name, values in given.items()}
+            advice = "; give the architecture this `normalisation`"
+            if pair.rounding > DECIMALS:
+                kind = str(pair.dtype).removeprefix("torch.")
+                advice = f", rounded to {kind}; give the architecture the `normalisation` that its authors state"
+            raise RobustlensError(f"the file normalises inputs by {shown}{advice}")

@@ -17,7 +17,9 @@ What they put around a network's own names (`published_parts` finds the state di
 - torch before 0.4.1: no `num_batches_tracked`.
 """
 
+import math
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -59,22 +61,42 @@ def to_plain(state: Mapping[str, Tensor], expected_keys: Collection[str], prefix
     return plain
 
 
+@dataclass(frozen=True)
+class StoredNormalisation:
+    """Of inputs, as a file has it. mean, std: one number per channel; dtype: what they are stored as."""
+
+    mean: list[float]
+    std: list[float]
+    dtype: torch.dtype
+
+    @property
+    def rounding(self) -> float:
+        """The most that a number is off by its storing, relative to itself: 5e-4 in float16, 4e-3 in bfloat16."""
+        return torch.finfo(self.dtype).eps / 2 if self.dtype.is_floating_point else 0.0
+
+
 def stored_normalisation(
     state: Mapping[str, Tensor], expected_keys: Collection[str], prefix: str = ""
-) -> list[dict[str, list[float]]]:
-    """The input normalisations in a published state dict, each {"mean": one number per channel, "std": ...}.
+) -> list[StoredNormalisation]:
+    """The input normalisations in a published state dict.
 
     One that changes nothing (mean 0, std 1) does not count. Raises RobustlensError for a mean without a std.
     """
     names = {key: _plain_name(key, expected_keys, prefix) for key in state}
     constants = {key: _last(name) for key, name in names.items() if name not in expected_keys}
-    means, stds = (
-        [state[key].flatten().tolist() for key, last in constants.items() if last in kind] for kind in (MEANS, STDS)
-    )
+    means, stds = ([state[key] for key, last in constants.items() if last in kind] for kind in (MEANS, STDS))
     if len(means) != len(stds):
         raise RobustlensError(f"the file holds {len(means)} means and {len(stds)} deviations of inputs, not as many")
-    pairs = [{"mean": mean, "std": std} for mean, std in zip(means, stds, strict=True)]
-    return [pair for pair in pairs if set(pair["mean"]) != {0.0} or set(pair["std"]) != {1.0}]
+    pairs = [
+        StoredNormalisation(mean.flatten().tolist(), std.flatten().tolist(), min(mean.dtype, std.dtype, key=_digits))
+        for mean, std in zip(means, stds, strict=True)
+    ]
+    return [pair for pair in pairs if set(pair.mean) != {0.0} or set(pair.std) != {1.0}]
+
+
+def _digits(dtype: torch.dtype) -> float:
+    """The more, the finer a type is."""
+    return 1 / torch.finfo(dtype).eps if dtype.is_floating_point else math.inf
 
 
 def without_wrappers(key: str) -> str:
