@@ -1,16 +1,23 @@
 """Weights files: ours, and third-party ones in the layouts in which they are published."""
 
 import argparse
+import gzip
 import os
+import pickle
+import tarfile
+import zipfile
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from layers import shaken
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
+from torch.package import PackageExporter
 
 from robustlens.errors import RobustlensError
 from robustlens.models.published import load_published
@@ -411,16 +418,107 @@ def test_nothing_in_a_file_is_ever_run(zipped: bool, tmp_path: Path):
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("content", [trained(), {"state_dict": {}, "args": argparse.Namespace(lr=0.1)}])
-def test_a_file_that_needs_unpickling_is_refused(content: object, tmp_path: Path):
-    torch.save(content, tmp_path / "w.pt")
-    refused(tmp_path / "w.pt", RESNET, "needs unpickling")
+NETWORK = nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"<!DOCTYPE html><title>Quota exceeded</title>", bytes(100)])
-def test_a_file_that_is_something_else_is_refused(content: bytes, tmp_path: Path):
-    (tmp_path / "w.pt").write_bytes(content)
-    refused(tmp_path / "w.pt", RESNET, "damaged|neither of safetensors nor of torch.save")
+def zipped(path: Path, **members: bytes) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def written(path: Path, save: Callable, *content: np.ndarray, **named: np.ndarray) -> None:
+    with open(path, "wb") as file:
+        save(file, *content, **named)
+
+
+def zipped_checkpoint(path: Path) -> None:
+    torch.save(NETWORK.state_dict(), path)
+    zipped(path, **{"theirs/README.txt": b"hello", "theirs/best.pt": path.read_bytes(), "__MACOSX/x": b""})
+
+
+def packaged(path: Path) -> None:
+    with PackageExporter(path) as exporter:
+        exporter.extern("**")
+        exporter.save_pickle("model", "model.pkl", NETWORK)
+
+
+def tarred(path: Path) -> None:
+    with tarfile.open(path, "w") as archive:
+        archive.add(__file__, "best.pt")
+
+
+PAGE = b"\xef\xbb\xbf\n<!doctype html><html><head><title>Drive:\n virus \x1b[2J scan</title>"
+OTHER_FILES = {
+    "empty": (b"", r"the file is empty; fetch it again$"),
+    "TorchScript, traced": (
+        lambda p: torch.jit.save(torch.jit.trace(NETWORK, X), p),
+        "the file is TorchScript, a program",
+    ),
+    "TorchScript, scripted": (lambda p: torch.jit.save(torch.jit.script(NETWORK), p), "TorchScript.*needs running"),
+    "torch.package": (packaged, "is a torch.package, code with its weights: it needs running"),
+    "torch.export": (lambda p: zipped(p, **{"m/archive_format": b"pt2"}), "is a program of torch.export"),
+    "a checkpoint in a .zip": (
+        zipped_checkpoint,
+        r"a .zip archive with 'theirs/README.txt', 'theirs/best.pt' in it; unpack it, put the file of weights itself",
+    ),
+    "an empty .zip": (zipped, "a .zip archive with nothing in it"),
+    "four files": (lambda p: zipped(p, a=b"", b=b"", c=b"", d=b""), "with 'a', 'b', 'c' and 1 more in it"),
+    "Keras": (lambda p: zipped(p, **{"config.json": b"", "model.weights.h5": b""}), "is a Keras model"),
+    "npz": (lambda p: written(p, np.savez, a=np.ones(2)), r"is NumPy arrays \(.npz\)"),
+    "npy": (lambda p: written(p, np.save, np.ones(2)), r"is one NumPy array \(.npy\)"),
+    "a network": (lambda p: torch.save(NETWORK, p), "a whole network, as an object of torch.nn.modules.container.Seq"),
+    "a network among others": (
+        lambda p: torch.save({"model": NETWORK, "epoch": 3}, p),
+        "a whole network, as an object of torch.nn.modules.container.Sequential, not tensors alone: it needs un",
+    ),
+    "a network before torch 1.6": (
+        lambda p: torch.save(NETWORK, p, _use_new_zipfile_serialization=False),
+        "a whole network, as an object of torch.nn.modules.container.Sequential",
+    ),
+    "a network by protocol 4": (
+        lambda p: torch.save(NETWORK, p, pickle_protocol=4),
+        "a whole network, as an object of torch.nn.modules.container.Sequential",
+    ),
+    "arguments": (
+        lambda p: torch.save({"state_dict": {}, "args": argparse.Namespace(lr=0.1)}, p),
+        "holds objects of argparse.Namespace, not tensors alone: it needs unpickling",
+    ),
+    "a pickle": (pickle.dumps({"w": 1}), "a plain pickle, not one of torch.save: it needs unpickling"),
+    "a page": (b"<html><body>Sign in", "is a web page, saved in place of the weights; fetch it again"),
+    "a page with a title": (PAGE, r"is a web page \('Drive: virus \\x1b\[2J scan'\), saved in place"),
+    "XML": (b"<?xml version='1.0'?><Error><Code>AccessDenied", "is a web page, saved in place"),
+    "JSON": (b'{"metadata": {"total_size": 5}, "weight_map": {}}', "is JSON, which may say where weights are"),
+    "text": (b"404: Not Found\n", "is text, which begins '404: Not Found'; fetch it again"),
+    "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "is a pointer of Git LFS"),
+    "gzip": (gzip.compress(bytes(100)), "is compressed by gzip; unpack it"),
+    "tar": (tarred, "is a .tar archive; unpack it"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(90), "is HDF5"),
+    "zeros": (bytes(100), "neither of safetensors nor of torch.save, or it is damaged"),
+    "the beginning of a .zip": (b"PK\x03\x04" + bytes(100), "is damaged, a .zip archive"),
+    "the beginning of safetensors": (b"\x10" + bytes(7) + b"{", "the file of safetensors is damaged"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_FILES)
+def test_a_file_that_is_something_else_is_named_for_what_it_is(kind: str, tmp_path: Path):
+    make, message = OTHER_FILES[kind]
+    (tmp_path / "w.pt").write_bytes(make) if isinstance(make, bytes) else make(tmp_path / "w.pt")
+    with pytest.raises(RobustlensError, match=message) as caught:
+        load_published(tmp_path / "w.pt", RESNET, channels=3, classes=5)
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / 'w.pt'}: the file ") and said.isprintable()
+    assert "weights_only" not in said and "False" not in said  # what torch advises, and nobody should do
+
+
+def test_safetensors_whose_length_looks_like_another_kind_are_read(tmp_path: Path):
+    """A header of 0x8b1f = 35615 bytes begins like gzip."""
+    content = save(trained().state_dict())
+    length = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + length].rstrip().ljust(0x8B1F)
+    (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
+    assert (tmp_path / "w.safetensors").read_bytes()[:2] == b"\x1f\x8b"
+    same_function(tmp_path / "w.safetensors", trained(), RESNET)
 
 
 @pytest.mark.parametrize("zipped", [True, False])

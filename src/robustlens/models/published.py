@@ -1,15 +1,12 @@
 """Networks from weights files as other repositories publish them."""
 
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from robustlens.errors import RobustlensError
 from robustlens.models.normalised import Normalised
+from robustlens.models.published_files import published_content
 from robustlens.models.published_layouts import StoredNormalisation, stored_normalisation, to_plain
 from robustlens.models.published_parts import chosen_part
 from robustlens.models.weights import build
@@ -31,7 +28,7 @@ def load_published(
     network = model.network if isinstance(model, Normalised) else model
     expected = network.state_dict().keys()
     try:
-        chosen = chosen_part(_content(path), expected, None if part is None else str(part))
+        chosen = chosen_part(published_content(path), expected, None if part is None else str(part))
     except RobustlensError as error:
         raise RobustlensError(f"{path}: {error}") from error
     try:
@@ -41,34 +38,6 @@ def load_published(
     except (RobustlensError, RuntimeError) as error:
         raise RobustlensError(f"{path}: not the weights of {architecture}: {error}") from error
     return model.eval()
-
-
-def _content(path: Path) -> object:
-    """What a weights file holds, told apart by its first bytes."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(9)
-    except OSError as error:
-        raise RobustlensError(f"the file could not be read ({error.strerror})") from error
-    if start[8:] == b"{":
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise RobustlensError(f"the safetensors file is damaged ({error}); fetch it again") from error
-    if not start.startswith((b"PK", b"\x80")):  # an archive of torch.save, or its format before torch 1.6
-        raise RobustlensError(
-            "the file is neither of safetensors nor of torch.save (a web page, saved in place of the download?)"
-        )
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise RobustlensError(
-            "the file needs unpickling, which can run any code that it brings, or it is damaged; where you trust it, "
-            "load it yourself and save its state dict alone: "
-            "torch.save({name: tensor, ...}, path), or safetensors.torch.save_file"
-        ) from error
-    except (RuntimeError, EOFError, OSError) as error:
-        raise RobustlensError(f"the torch file is damaged ({error}); fetch it again") from error
 
 
 def _check_normalisation(stored: list[StoredNormalisation], wanted: dict | None) -> None:
