@@ -1,5 +1,6 @@
 # REQUIRED INPUTS   none: the catalogue of src/robustlens/data says where each dataset comes from
-# OUTPUTS           results/downloads/<name>/receipt.json, beside the archives (or weights) that it lists
+# OUTPUTS           results/downloads/<name>/receipt.json, beside the archives (or weights) that it lists, or
+#                   results/receipts/<name>/receipt.json, where that folder can't be written
 #                   results/<scale>/data/<dataset>/sheet.json and {train,validation,test}_{images,labels,index}.npy
 #
 # The archives are not outputs: Snakemake deletes outputs before a job starts, and a user may have put them there by hand.
@@ -16,16 +17,18 @@ localrules:
 
 rule download:
     output:
-        receipt="results/downloads/{download}/receipt.json",
+        receipt="results/{place}/{download}/receipt.json",
     log:
-        "results/downloads/{download}/download.log",
+        "results/{place}/{download}/download.log",
+    wildcard_constraints:
+        place="downloads|receipts",
     conda:
         "../envs/robustlens.yaml"
     resources:
         runtime=600,
     params:
         spec=download_spec,
-        folder=subpath(output.receipt, parent=True),
+        folder="results/downloads/{download}",
     message:
         "Fetch and verify {wildcards.download}"
     shell:

@@ -2,13 +2,30 @@
 from robustlens.generation import inception_weights
 
 
+def can_be_written(folder):
+    """Whether files can be made in a folder that is there, or in the first folder above it that is."""
+    folder = Path(folder)
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    return os.access(folder, os.W_OK)
+
+
+def receipt_of(name):
+    """The receipt of what is in results/downloads/<name>: beside it, or, where a shared folder is linked there that can't be
+    written, in results/receipts/<name>. Jobs on other machines, which may be allowed other things, go by what there is.
+    """
+    elsewhere = f"results/receipts/{name}"
+    sealed = called_by_a_person() and not can_be_written(f"results/downloads/{name}")
+    return f"{elsewhere if sealed or os.path.isdir(elsewhere) else f'results/downloads/{name}'}/receipt.json"
+
+
 def dataset_downloads(wildcards):
     return f"results/downloads/{configuration.download_name(CONFIG, wildcards.dataset)}"
 
 
 def dataset_receipt(wildcards):
     needed = any(DOWNLOADS[configuration.download_name(CONFIG, wildcards.dataset)].values())
-    return [f"{dataset_downloads(wildcards)}/receipt.json"] if needed else []
+    return [receipt_of(configuration.download_name(CONFIG, wildcards.dataset))] if needed else []
 
 
 def prepared_datasets():
@@ -70,7 +87,7 @@ def sample_set_downloads(wildcards):
 def sample_set_receipt(wildcards):
     """What must be there before images are taken from a published set; nothing for a folder that is put there by hand."""
     needed = configuration.sample_set_archives(CONFIG, wildcards.generator)
-    return [f"{sample_set_downloads(wildcards)}/receipt.json"] if needed else []
+    return [receipt_of(configuration.sample_set_download(CONFIG, wildcards.generator))] if needed else []
 
 
 def labelling_weights(wildcards):
@@ -114,7 +131,11 @@ def sampled_weights(wildcards):
 def inception_receipt(wildcards):
     """What must be there before images are generated that only the Inception network can score."""
     features = CONFIG["datasets"][wildcards.dataset]["generation"]["features"]
-    return ["results/downloads/inception/receipt.json"] if features["kind"] == "inception" else []
+    return [receipt_of("inception")] if features["kind"] == "inception" else []
+
+
+def model_receipt(wildcards):
+    return receipt_of(wildcards.model)
 
 
 def feature_weights(wildcards):

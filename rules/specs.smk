@@ -30,6 +30,11 @@ def architecture_modules(*architectures):
 
 
 def download_spec(wildcards):
+    name = wildcards.download
+    if name not in DOWNLOADS:
+        sys.exit(f"results/downloads/{name}: nothing of this scale is kept there{nearest(name, list(DOWNLOADS))}")
+    if receipt_of(name) != f"results/{wildcards.place}/{name}/receipt.json":
+        sys.exit(f"results/{wildcards.place}/{name}/receipt.json: the receipt is {receipt_of(name)}; ask for that")
     return json.dumps(DOWNLOADS[wildcards.download] | {"code": code_digest(script_file("download"))}, sort_keys=True)
 
 

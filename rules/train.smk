@@ -93,7 +93,7 @@ rule measure_energies:
 
 rule import_model:
     input:
-        receipt="results/downloads/{model}/receipt.json",
+        receipt=model_receipt,
         sheet=dataset_sheet,
     output:
         weights="results/{scale}/runs/{dataset}/{model}/seed0/published.safetensors",
@@ -109,7 +109,7 @@ rule import_model:
         runtime=minutes(30),
     params:
         spec=network_spec("import_model", specs.imported),
-        downloads=subpath(input.receipt, parent=True),
+        downloads="results/downloads/{model}",
         data=dataset_folder,
     message:
         "Read the published weights of {wildcards.model}"

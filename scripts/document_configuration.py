@@ -30,6 +30,7 @@ KINDS = {
     "number": "A number",
     ("integer", "null"): "A whole number",
     ("number", "string"): "A number or a fraction",
+    ("string", "integer"): "Text or a whole number",
     ("number", "array"): "A number or a list",
 }
 

@@ -23,6 +23,6 @@ with job(f"import {spec['model']}", args.log):
     verify(published, spec["weights"])
     certificate = Certificate(spec, [published, args.data / "sheet.json"])
     data = load(args.data, [])
-    model = load_published(published, spec["architecture"], data.channels, data.classes)
+    model = load_published(published, spec["architecture"], data.channels, data.classes, spec.get("part"))
     save_weights(model.state_dict(), args.weights)
     certificate.write(args.certificate, [args.weights])

@@ -1,8 +1,11 @@
 """Cohorts: what is filled in, and how they fit the declaration of their study."""
 
+from types import SimpleNamespace
+
 import pytest
 from configured import cohorts, digits, loaded, mine, small
 
+from robustlens.configuration import specs
 from robustlens.errors import RobustlensError
 
 MINE = "config.studies.mine"
@@ -247,6 +250,14 @@ def test_what_looks_alike_and_fits_is_accepted():
     config = loaded(change)
     assert "sha256" not in config["models"]["theirs"]["weights"]
     assert list(config["studies"]["mine"]["cohorts"]) == ["main", "attacked", "generated", "further", "grid"]
+
+
+def test_the_part_of_a_file_of_weights_is_told_to_its_import():
+    names = SimpleNamespace(model="theirs", dataset="digits")
+    assert "part" not in specs.imported(loaded(theirs), names)
+    for part in ("last", 5):
+        config = loaded(lambda raw, part=part: (theirs(raw), small(raw)["models"]["theirs"].update(part=part)))
+        assert specs.imported(config, names)["part"] == part
 
 
 def test_a_study_that_asks_for_no_generation_says_nothing_about_features():

@@ -323,6 +323,8 @@ def test_the_size_of_a_published_set_is_that_of_its_file_in_place_or_unknown(tmp
     Path("results/downloads/theirs").mkdir(parents=True)
     Path("results/downloads/theirs/a.npz").write_bytes(bytes(1000))
     assert known(one).seconds(one) == pytest.approx((3 * 1000 + 7 * 3 * (16 + 8)) / 200e6)
+    elsewhere = published("results/receipts/theirs/receipt.json", archives=[{"file": "a.npz"}])
+    assert known(elsewhere).seconds(elsewhere) == known(one).seconds(one)
 
 
 def test_a_published_folder_is_asked_for_until_it_is_there(tmp_path, monkeypatch):

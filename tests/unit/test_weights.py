@@ -1,14 +1,23 @@
 """Weights files: ours, and third-party ones in the layouts in which they are published."""
 
 import argparse
+import gzip
 import os
+import pickle
+import tarfile
+import zipfile
+from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from layers import shaken
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torch.package import PackageExporter
 
 from robustlens.errors import RobustlensError
 from robustlens.models.published import load_published
@@ -37,16 +46,16 @@ def constants(mean: str, std: str, shape: tuple[int, ...] = (1, 3, 1, 1)) -> dic
     return {name: torch.tensor(CIFAR[key]).reshape(shape) for name, key in ((mean, "mean"), (std, "std"))}
 
 
-def same_function(path: Path, network: nn.Module, architecture: dict) -> None:
-    loaded = load_published(path, architecture, channels=3, classes=5)
+def same_function(path: Path, network: nn.Module, architecture: dict, part: str | int | None = None) -> None:
+    loaded = load_published(path, architecture, channels=3, classes=5, part=part)
     assert not any(module.training for module in loaded.modules())
     with torch.no_grad():
         assert torch.equal(loaded(X), network(X))
 
 
-def refused(path: Path, architecture: dict, message: str) -> None:
+def refused(path: Path, architecture: dict, message: str, part: str | None = None) -> None:
     with pytest.raises(RobustlensError, match=message) as caught:
-        load_published(path, architecture, channels=3, classes=5)
+        load_published(path, architecture, channels=3, classes=5, part=part)
     assert str(path) in str(caught.value)
 
 
@@ -61,10 +70,15 @@ LAYOUTS = {
     "model": lambda s: {"model": s, "optimizer": {"lr": 0.1}},
     "net": lambda s: {"net": prefixed(s, "module."), "acc": 95.0},
     "model in state_dict": lambda s: {"state_dict": {"model": s}},
-    "averaged": lambda s: {
-        "model_state_dict": prefixed(s, "module.0."),
-        "unaveraged_model_state_dict": {"module.0." + key: 2 * tensor for key, tensor in s.items()},
-    },
+    "model_state_dict": lambda s: {"model_state_dict": prefixed(s, "module.0.")},
+    "averaged alone": lambda s: {"ema_state_dict": s, "epoch": 3},
+    "LightningModule": lambda s: {"state_dict": prefixed(s, "model."), "epoch": 3, "hyper_parameters": {"lr": 0.1}},
+    "LightningModule of its own words": lambda s: {"state_dict": prefixed(s, "classifier.resnet.")},
+    "pytorch-cifar": lambda s: {"net": s, "acc": 95.0, "epoch": 7},
+    "with an optimiser by names": lambda s: {"model": s, "optimizer": {"exp_avg": s}, "optim_sd": s},
+    "beside other tensors": lambda s: {"model": s, "rng_state": [torch.get_rng_state()] * 2, "acc": torch.tensor(0.9)},
+    "between numbers": lambda s: s | {"epoch": 3, "acc": torch.tensor(0.5).item()},
+    "in a tuple": lambda s: (3, s),
     "before torch 0.4.1": lambda s: {key: t for key, t in s.items() if not key.endswith("num_batches_tracked")},
     "attacker's copy": lambda s: {
         "model": prefixed(s, "module.model.") | prefixed({k: 0 * t for k, t in s.items()}, "module.attacker.model.")
@@ -88,6 +102,38 @@ def test_a_published_layout_gives_the_same_network(layout: str, tmp_path: Path):
 def test_every_family_survives_a_wrapper(architecture: dict, tmp_path: Path):
     network = trained(architecture)
     torch.save({"state_dict": prefixed(network.state_dict(), "module.")}, tmp_path / "w.pt")
+    same_function(tmp_path / "w.pt", network, architecture)
+
+
+WRAPPERS = {
+    "compile": torch.compile,
+    "data parallel": nn.DataParallel,
+    "averaged": AveragedModel,
+    "sequence": nn.Sequential,
+}
+
+
+@pytest.mark.parametrize("wrappers", [*permutations(WRAPPERS, 1), *permutations(WRAPPERS, 2), *permutations(WRAPPERS)])
+def test_wrappers_of_torch_may_be_nested_in_any_order(wrappers: tuple[str, ...], tmp_path: Path):
+    network = trained()
+    wrapped = network
+    for name in wrappers:
+        wrapped = WRAPPERS[name](wrapped)
+    torch.save(wrapped.state_dict(), tmp_path / "w.pt")
+    assert not set(wrapped.state_dict()) & set(network.state_dict())
+    same_function(tmp_path / "w.pt", network, RESNET)
+
+
+@pytest.mark.parametrize("wrappers", [("compile",), ("data parallel",), ("compile", "data parallel")])
+@pytest.mark.parametrize("architecture", [RESNET, RESNET | {"normalisation": CIFAR}], ids=["plain", "normalised"])
+def test_a_part_of_a_network_may_be_wrapped(architecture: dict, wrappers: tuple[str, ...], tmp_path: Path):
+    network, partly = trained(architecture), trained(architecture)
+    inside = partly.network if "normalisation" in architecture else partly
+    for place in ("conv1", "layer1"):
+        for name in wrappers:
+            inside.set_submodule(place, WRAPPERS[name](inside.get_submodule(place)))
+    torch.save(nn.DataParallel(partly).state_dict(), tmp_path / "w.pt")
+    assert any("._orig_mod." in name or ".module." in name for name in inside.state_dict())
     same_function(tmp_path / "w.pt", network, architecture)
 
 
@@ -117,6 +163,99 @@ def test_our_own_file_comes_back(architecture: dict, tmp_path: Path):
     network = trained(architecture)
     save_weights(network.state_dict(), tmp_path / "w.safetensors")
     same_function(tmp_path / "w.safetensors", network, architecture)
+
+
+# Several state dicts in one file ------------------------------------------------------------------------------------
+
+E = {name: 2 * tensor for name, tensor in trained().state_dict().items()}  # what is not meant
+SEVERAL = {
+    "last and best": (lambda s: {"last": s, "best": E}, "last", "'last', 'best'"),
+    "best and last, wrapped": (
+        lambda s: {"best": prefixed(E, "module."), "last": prefixed(s, "module.model.")},
+        "last",
+        "'best', 'last'",
+    ),
+    "timm": (lambda s: {"model": E, "model_ema": s, "epoch": 3}, "model_ema", "'model', 'model_ema'"),
+    "Lightning": (
+        lambda s: {"state_dict": E, "ema_state_dict": s, "optimizer_states": [{"state": {0: {"step": torch.ones(1)}}}]},
+        "ema_state_dict",
+        "'state_dict', 'ema_state_dict'",
+    ),
+    "DM-Improves-AT": (
+        lambda s: {
+            "model_state_dict": prefixed(s, "module.0."),
+            "unaveraged_model_state_dict": prefixed(E, "module.0."),
+        },
+        "model_state_dict",
+        "'model_state_dict', 'unaveraged_model_state_dict'",
+    ),
+    "deeper": (
+        lambda s: {"checkpoint": {"raw": E, "ema": {"decay": 0.9, "shadow": s}}},
+        "checkpoint.ema",
+        "'checkpoint.raw', 'checkpoint.ema'",
+    ),
+    "prefixes": (
+        lambda s: {"state_dict": prefixed(E, "model.") | prefixed(s, "ema_model.module.")},
+        "state_dict.ema_model",
+        "'state_dict.model', 'state_dict.ema_model'",
+    ),
+    "one inside the other": (
+        lambda s: prefixed(E, "model.ema.") | prefixed(s, "model."),
+        "model",
+        "'model', 'model.ema'",
+    ),
+    "the inner one": (lambda s: prefixed(E, "model.") | prefixed(s, "model.ema."), "model.ema", "'model', 'model.ema'"),
+    "without a prefix": (lambda s: s | prefixed(E, "ema."), "", r"one without a name \(''\), 'ema'"),
+    "epochs": (lambda s: {"epochs": {3: E, 5: s}}, "epochs.5", "'epochs.3', 'epochs.5'"),
+    "our own epochs": (lambda s: prefixed(E, "3.") | prefixed(s, "5."), 5, "'3', '5'"),
+    "a list": (lambda s: {"models": [E, s]}, "models.1", "'models.0', 'models.1'"),
+    "an average without names": (
+        lambda s: {"model": s, "ema": {"shadow_params": list(E.values())}},
+        "model",
+        "'model', 'ema'",
+    ),
+    "another network": (lambda s: {"net": s, "D": {"fc.weight": torch.ones(1, 2)}}, "net", "'net', 'D'"),
+    "a loss of its own": (
+        lambda s: {"state_dict": prefixed(s, "model.") | {"loss.weight": torch.ones(5)}, "ema": E},
+        "state_dict.model",
+        "'state_dict', 'ema'",
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", SEVERAL)
+def test_of_several_state_dicts_the_named_one_is_loaded_and_none_without_a_name(layout: str, tmp_path: Path):
+    network, (make, part, names) = trained(), SEVERAL[layout]
+    torch.save(make(network.state_dict()), tmp_path / "w.pt")
+    same_function(tmp_path / "w.pt", network, RESNET, part)
+    refused(tmp_path / "w.pt", RESNET, rf"holds 2 state dicts, {names}: say which one is meant, as `part` beside")
+    refused(tmp_path / "w.pt", RESNET, rf"has no part 'first'; its state dicts are {names}$", "first")
+
+
+def test_a_part_whose_name_is_the_beginning_of_several_is_refused(tmp_path: Path):
+    torch.save({"a": {"last": E, "best": E}, "b": E}, tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", RESNET, "has several parts in 'a'; its state dicts are 'a.last', 'a.best'", "a")
+
+
+def test_by_naming_a_part_one_leaves_out_what_has_another_prefix(tmp_path: Path):
+    network = trained(RESNET | {"normalisation": CIFAR})
+    state = prefixed(network.network.state_dict(), "model.") | {"metric.weight": torch.ones(1)}
+    torch.save(state | constants("normalizer.mean", "normalizer.std"), tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", RESNET | {"normalisation": CIFAR}, "unexpected entries: 1 .metric.weight.")
+    same_function(tmp_path / "w.pt", network, RESNET | {"normalisation": CIFAR}, "model")
+    refused(tmp_path / "w.pt", RESNET, "normalises inputs by", "model")
+
+
+def test_a_part_without_names_fits_nothing(tmp_path: Path):
+    torch.save({"model": E, "ema": {"shadow_params": list(E.values())}}, tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", RESNET, r"missing entries: \d+ \(conv1.weight, .*unexpected entries: ", "ema")
+
+
+def test_a_file_that_holds_itself_is_refused(tmp_path: Path):
+    content: dict = {"model": E}
+    content["again"] = content
+    torch.save(content, tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", RESNET, "holds 6 state dicts, 'model', 'again.model', 'again.again")
 
 
 # Normalisation ----------------------------------------------------------------------------------------------------
@@ -151,6 +290,51 @@ def test_a_file_with_another_normalisation_is_refused(layout: str, normalisation
     architecture = RESNET | ({"normalisation": normalisation} if normalisation else {})
     expected = r"normalises inputs by \{'mean': \[0\.4914, 0\.4822, 0\.4465\], 'std': \[0\.2471, 0\.2435, 0\.2616\]\}"
     refused(tmp_path / "w.pt", architecture, expected)
+
+
+def stored_as(content: object, dtype: torch.dtype) -> object:
+    if isinstance(content, dict):
+        return {key: stored_as(value, dtype) for key, value in content.items()}
+    return content.to(dtype) if isinstance(content, Tensor) and content.is_floating_point() else content
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("layout", NORMALISED_LAYOUTS)
+def test_a_normalisation_counts_within_the_precision_of_the_file(layout: str, dtype: torch.dtype, tmp_path: Path):
+    architecture = RESNET | {"normalisation": CIFAR}
+    network = trained(architecture)
+    network.load_state_dict(network.to(dtype).state_dict())
+    network.float()
+    torch.save(stored_as(NORMALISED_LAYOUTS[layout](network.network.state_dict()), dtype), tmp_path / "w.pt")
+    loaded = load_published(tmp_path / "w.pt", architecture, channels=3, classes=5)
+    assert torch.equal(loaded.std.flatten(), torch.tensor(CIFAR["std"]))  # as configured, not as rounded
+    with torch.no_grad():
+        assert torch.equal(loaded.network(X), network.network(X))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "off", "fits"),  # 0.2616 is 0.26171875 in float16, 0.26171875 in bfloat16
+    [
+        (torch.float32, 0.00009, True),
+        (torch.float32, 0.00012, False),
+        (torch.float16, 0.00012, True),
+        (torch.float16, 0.0004, False),
+        (torch.bfloat16, 0.0008, True),
+        (torch.bfloat16, 0.002, False),
+    ],
+)
+def test_a_normalisation_that_is_further_off_than_by_rounding_is_another(
+    dtype: torch.dtype, off: float, fits: bool, tmp_path: Path
+):
+    state = trained().state_dict() | stored_as(constants("mu", "sigma"), dtype)
+    stored = state["sigma"].flatten()[2].item()
+    architecture = RESNET | {"normalisation": CIFAR | {"std": [0.2471, 0.2435, stored + off]}}
+    torch.save(state, tmp_path / "w.pt")
+    if fits:
+        load_published(tmp_path / "w.pt", architecture, channels=3, classes=5)
+    else:
+        said = "; give the architecture this" if dtype == torch.float32 else f", rounded to {str(dtype)[6:]}; give the"
+        refused(tmp_path / "w.pt", architecture, rf"'std': \[0.247.*\]\}}{said}")
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -234,16 +418,107 @@ def test_nothing_in_a_file_is_ever_run(zipped: bool, tmp_path: Path):
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("content", [trained(), {"state_dict": {}, "args": argparse.Namespace(lr=0.1)}])
-def test_a_file_that_needs_unpickling_is_refused(content: object, tmp_path: Path):
-    torch.save(content, tmp_path / "w.pt")
-    refused(tmp_path / "w.pt", RESNET, "needs unpickling")
+NETWORK = nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"<!DOCTYPE html><title>Quota exceeded</title>", bytes(100)])
-def test_a_file_that_is_something_else_is_refused(content: bytes, tmp_path: Path):
-    (tmp_path / "w.pt").write_bytes(content)
-    refused(tmp_path / "w.pt", RESNET, "damaged|neither of safetensors nor of torch.save")
+def zipped(path: Path, **members: bytes) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def written(path: Path, save: Callable, *content: np.ndarray, **named: np.ndarray) -> None:
+    with open(path, "wb") as file:
+        save(file, *content, **named)
+
+
+def zipped_checkpoint(path: Path) -> None:
+    torch.save(NETWORK.state_dict(), path)
+    zipped(path, **{"theirs/README.txt": b"hello", "theirs/best.pt": path.read_bytes(), "__MACOSX/x": b""})
+
+
+def packaged(path: Path) -> None:
+    with PackageExporter(path) as exporter:
+        exporter.extern("**")
+        exporter.save_pickle("model", "model.pkl", NETWORK)
+
+
+def tarred(path: Path) -> None:
+    with tarfile.open(path, "w") as archive:
+        archive.add(__file__, "best.pt")
+
+
+PAGE = b"\xef\xbb\xbf\n<!doctype html><html><head><title>Drive:\n virus \x1b[2J scan</title>"
+OTHER_FILES = {
+    "empty": (b"", r"the file is empty; fetch it again$"),
+    "TorchScript, traced": (
+        lambda p: torch.jit.save(torch.jit.trace(NETWORK, X), p),
+        "the file is TorchScript, a program",
+    ),
+    "TorchScript, scripted": (lambda p: torch.jit.save(torch.jit.script(NETWORK), p), "TorchScript.*needs running"),
+    "torch.package": (packaged, "is a torch.package, code with its weights: it needs running"),
+    "torch.export": (lambda p: zipped(p, **{"m/archive_format": b"pt2"}), "is a program of torch.export"),
+    "a checkpoint in a .zip": (
+        zipped_checkpoint,
+        r"a .zip archive with 'theirs/README.txt', 'theirs/best.pt' in it; unpack it, put the file of weights itself",
+    ),
+    "an empty .zip": (zipped, "a .zip archive with nothing in it"),
+    "four files": (lambda p: zipped(p, a=b"", b=b"", c=b"", d=b""), "with 'a', 'b', 'c' and 1 more in it"),
+    "Keras": (lambda p: zipped(p, **{"config.json": b"", "model.weights.h5": b""}), "is a Keras model"),
+    "npz": (lambda p: written(p, np.savez, a=np.ones(2)), r"is NumPy arrays \(.npz\)"),
+    "npy": (lambda p: written(p, np.save, np.ones(2)), r"is one NumPy array \(.npy\)"),
+    "a network": (lambda p: torch.save(NETWORK, p), "a whole network, as an object of torch.nn.modules.container.Seq"),
+    "a network among others": (
+        lambda p: torch.save({"model": NETWORK, "epoch": 3}, p),
+        "a whole network, as an object of torch.nn.modules.container.Sequential, not tensors alone: it needs un",
+    ),
+    "a network before torch 1.6": (
+        lambda p: torch.save(NETWORK, p, _use_new_zipfile_serialization=False),
+        "a whole network, as an object of torch.nn.modules.container.Sequential",
+    ),
+    "a network by protocol 4": (
+        lambda p: torch.save(NETWORK, p, pickle_protocol=4),
+        "a whole network, as an object of torch.nn.modules.container.Sequential",
+    ),
+    "arguments": (
+        lambda p: torch.save({"state_dict": {}, "args": argparse.Namespace(lr=0.1)}, p),
+        "holds objects of argparse.Namespace, not tensors alone: it needs unpickling",
+    ),
+    "a pickle": (pickle.dumps({"w": 1}), "a plain pickle, not one of torch.save: it needs unpickling"),
+    "a page": (b"<html><body>Sign in", "is a web page, saved in place of the weights; fetch it again"),
+    "a page with a title": (PAGE, r"is a web page \('Drive: virus \\x1b\[2J scan'\), saved in place"),
+    "XML": (b"<?xml version='1.0'?><Error><Code>AccessDenied", "is a web page, saved in place"),
+    "JSON": (b'{"metadata": {"total_size": 5}, "weight_map": {}}', "is JSON, which may say where weights are"),
+    "text": (b"404: Not Found\n", "is text, which begins '404: Not Found'; fetch it again"),
+    "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "is a pointer of Git LFS"),
+    "gzip": (gzip.compress(bytes(100)), "is compressed by gzip; unpack it"),
+    "tar": (tarred, "is a .tar archive; unpack it"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(90), "is HDF5"),
+    "zeros": (bytes(100), "neither of safetensors nor of torch.save, or it is damaged"),
+    "the beginning of a .zip": (b"PK\x03\x04" + bytes(100), "is damaged, a .zip archive"),
+    "the beginning of safetensors": (b"\x10" + bytes(7) + b"{", "the file of safetensors is damaged"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_FILES)
+def test_a_file_that_is_something_else_is_named_for_what_it_is(kind: str, tmp_path: Path):
+    make, message = OTHER_FILES[kind]
+    (tmp_path / "w.pt").write_bytes(make) if isinstance(make, bytes) else make(tmp_path / "w.pt")
+    with pytest.raises(RobustlensError, match=message) as caught:
+        load_published(tmp_path / "w.pt", RESNET, channels=3, classes=5)
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / 'w.pt'}: the file ") and said.isprintable()
+    assert "weights_only" not in said and "False" not in said  # what torch advises, and nobody should do
+
+
+def test_safetensors_whose_length_looks_like_another_kind_are_read(tmp_path: Path):
+    """A header of 0x8b1f = 35615 bytes begins like gzip."""
+    content = save(trained().state_dict())
+    length = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + length].rstrip().ljust(0x8B1F)
+    (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
+    assert (tmp_path / "w.safetensors").read_bytes()[:2] == b"\x1f\x8b"
+    same_function(tmp_path / "w.safetensors", trained(), RESNET)
 
 
 @pytest.mark.parametrize("zipped", [True, False])

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 import snakemake.cli
 from processes import Child
 
@@ -121,3 +122,19 @@ def contents(folder: Path, names: Iterable[Path | str]) -> dict[str, str]:
 def untouched(folder: Path) -> dict[Path, tuple[int, str]]:
     """What changes when a file is written again, even with the same bytes."""
     return {name: ((folder / name).stat().st_mtime_ns, sha256(folder / name)) for name in files(folder)}
+
+
+# Disks ----------------------------------------------------------------------------------------------------------------
+
+own_mounts = pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode != 0,
+    reason="no file systems can be mounted here (unshare -rm)",
+)
+
+
+def with_mounts(folder: Path, script: str, *arguments: str) -> Outcome:
+    """A bash script in `folder` whose mounts nobody else sees and end with it; "$@" is `snakemake <arguments>`."""
+    command = ["unshare", "-rm", "bash", "-euc", script, "bash", sys.executable, "-m", "snakemake", *TINY, *arguments]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return Outcome(done.returncode, done.stdout)

@@ -1,13 +1,11 @@
 """What can't work ends with one message that says what, where and what to do, and leaves nothing that looks good."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from flow import RESULTS, TINY, Outcome, ask, files, run
+from flow import RESULTS, ask, files, own_mounts, run, with_mounts
 
 DIGITS = "scales: {tiny: {datasets: {digits: {%s}}}}"
 STUDY = "scales: {tiny: {studies: {energy: {%s}}}}"
@@ -110,19 +108,6 @@ def test_a_loss_that_is_not_finite_names_the_learning_rate_and_the_log_and_leave
 
 
 # Disks --------------------------------------------------------------------------------------------------------------
-
-own_mounts = pytest.mark.skipif(
-    shutil.which("unshare") is None
-    or subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode != 0,
-    reason="no file systems can be mounted here (unshare -rm)",
-)
-
-
-def with_mounts(folder: Path, script: str, *arguments: str) -> Outcome:
-    """A bash script in `folder` whose mounts nobody else sees and end with it; "$@" is `snakemake <arguments>`."""
-    command = ["unshare", "-rm", "bash", "-euc", script, "bash", sys.executable, "-m", "snakemake", *TINY, *arguments]
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return Outcome(done.returncode, done.stdout)
 
 
 @own_mounts

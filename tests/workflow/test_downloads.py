@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from flow import ENERGY, NOTHING, RESULTS, THREAT, copy_of, jobs, run, sha256
+from flow import ENERGY, NOTHING, RESULTS, THREAT, copy_of, jobs, own_mounts, run, sha256, with_mounts
 from serving import Page, Site, serving
 
 ARCHIVE = "cifar-10-python.tar.gz"
@@ -97,6 +97,49 @@ def test_an_archive_that_is_swapped_for_another_is_not_read(snapshot, tmp_path):
         in output
     )
     assert not list((folder / RESULTS / "data/mine").glob("*.npy"))
+
+
+# A folder of archives that others keep, which nobody can write to; the same command twice; a file that is not in it.
+SHARED = """
+mount --bind -o ro shared shared
+! touch shared/mine/written
+"$@"
+"$@"
+"${@:1:$#-1}" results/receipts/inception/receipt.json || echo "of what is missing: code $?"
+"""
+
+
+@own_mounts
+@pytest.mark.parametrize("linked", ["downloads", "downloads/mine"])
+def test_archives_in_a_shared_folder_that_cannot_be_written_are_used_as_they_are(linked, snapshot, tmp_path):
+    folder = copy_of(snapshot, tmp_path / "tree")
+    shared = folder / "shared/mine"
+    archive, images = cifar10(shared)
+    (shared / "receipt.json").write_text("of others")
+    mine = {
+        "like": "digits",
+        "title": "Not CIFAR-10",
+        "reader": {"family": "cifar10"},
+        "archives": {ARCHIVE: {"sha256": sha256(archive)}},
+        "splits": {"train": 60, "validation": 20},
+    }
+    config = overlay(tmp_path / "mine.yaml", datasets={"mine": mine})
+    (folder / "results" / linked).parent.mkdir(parents=True)
+    (folder / "results" / linked).symlink_to(folder / "shared" / linked.removeprefix("downloads").lstrip("/"))
+    sheet = str(RESULTS / "data/mine/sheet.json")
+    code, output = with_mounts(folder, SHARED, config, "-c2", "--", sheet)
+    assert code == 0 and "Traceback" not in output, output
+    assert NOTHING in output
+    (source,) = json.loads((folder / "results/receipts/mine/receipt.json").read_text())["archives"]
+    assert source == {"file": ARCHIVE, "bytes": archive.stat().st_size, "sha256": sha256(archive), "source": "in place"}
+    assert sorted(path.name for path in shared.iterdir()) == [ARCHIVE, "receipt.json"]
+    assert (shared / "receipt.json").read_text() == "of others"
+    index = np.load(folder / RESULTS / "data/mine/test_index.npy")
+    assert np.array_equal(np.load(folder / RESULTS / "data/mine/test_images.npy"), images[index])
+    assert "of what is missing: code 1" in output
+    if linked == "downloads":
+        assert "pth: missing, and can't be downloaded, as its folder can't be written (Read-only file" in output
+        assert "put this file in place by hand:" in output
 
 
 def test_a_third_party_model_goes_through_evaluation_generation_and_tables(tree, site, tmp_path):

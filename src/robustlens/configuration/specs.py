@@ -38,6 +38,7 @@ def imported(config: Config, names: Any) -> Config:
         "architecture": model["architecture"],
         "weights": {key: value for key, value in model["weights"].items() if key not in ("urls", "by_hand")},
         "citation": model["citation"],
+        **({"part": model["part"]} if "part" in model else {}),
     }
 
 

@@ -6,6 +6,7 @@ it, `.<file>.origin.json` then says where they came from.
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -33,6 +34,7 @@ TIMEOUT = (20.0, 60.0)  # seconds: to connect, and of silence
 BLOCK = 1 << 16
 EVERY = 10.0  # seconds from one line of progress to the next
 IMAGES = (".jpeg", ".jpg", ".png")
+SEALED = (errno.EROFS, errno.EACCES, errno.EPERM)
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 Report = Callable[[int, int | None], None]
@@ -59,7 +61,8 @@ def fetch(archive: dict, folder: Path, progress: Report | None = None) -> Path:
     progress: called with the bytes that are there and those of the whole (None: unknown); by default a line on the
     terminal every ten seconds. Where several processes want it, one downloads and the others wait.
     Raises RobustlensError for a file in place with other contents, for an archive without a known checksum, when no
-    URL gives the archive (with the reason of each, and what to put where by hand), and when the disk is full.
+    URL gives the archive (with the reason of each, and what to put where by hand), when the disk is full, and when the
+    archive is missing from a folder that can't be written.
     """
     path = Path(folder) / archive["file"]
     known_checksum(archive)
@@ -71,6 +74,12 @@ def fetch(archive: dict, folder: Path, progress: Report | None = None) -> Path:
                     _download(archive, path, progress or _Meter(path.name))
                     return path
         except OSError as error:
+            if error.errno in SEALED:
+                raise RobustlensError(
+                    f"{path}: missing, and can't be downloaded, as its folder can't be written ({error.strerror}): "
+                    "have a folder of your own in its place, with links to the files that are shared, or "
+                    f"{by_hand(archive, path)}"
+                ) from error
             raise RobustlensError(
                 f"{path}: could not be written ({error.strerror or error}); free space or make the folder writable, "
                 "then run the same command again: the download resumes where it stopped"

@@ -18,7 +18,8 @@ from robustlens.errors import RobustlensError
 def load(stream: BinaryIO, where: str) -> dict[str, Any]:
     """The pickled dictionary in `stream`: plain Python values, and read-only arrays of numbers.
 
-    Text of Python 2 is read as latin-1, as numpy needs it.
+    Text of Python 2 is read as latin-1, as numpy needs it. Keys that are bytes, and bytes in lists, become text: they
+    were read from Python 2 as bytes, and pickled again.
     Raises RobustlensError, naming `where`, for a pickle that asks for any other function or class (named in the
     message), for arrays of objects, and for one that is damaged or not a dictionary.
     """
@@ -31,7 +32,17 @@ def load(stream: BinaryIO, where: str) -> dict[str, Any]:
         raise RobustlensError(f"{where}: not a whole pickle of arrays ({reason}); {RENEW}") from error
     if not isinstance(found, dict):
         raise RobustlensError(f"{where}: a {type(found).__name__} where a dictionary belongs; {RENEW}")
-    return {key: value.array if isinstance(value, _Array) else value for key, value in found.items()}
+    return {_text(key): _plain(value) for key, value in found.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Array):
+        return value.array
+    return [_text(item) for item in value] if isinstance(value, list) else value
+
+
+def _text(value: Any) -> Any:
+    return value.decode("latin1") if isinstance(value, bytes) else value
 
 
 class _Type:
@@ -57,6 +68,14 @@ class _Array:
         self.array = np.frombuffer(_bytes(raw), kind.dtype).reshape(shape, order="F" if fortran else "C")
 
 
+def _from_buffer(raw: bytes, kind: _Type, shape: tuple, order: str, axes: tuple | None = None) -> _Array:
+    """An array as Python 3 pickles it by protocol 5. axes: of an array in neither order, where its axes come from."""
+    found = _Array()
+    array = np.frombuffer(bytes(raw), kind.dtype)
+    found.array = array.reshape(shape).transpose(axes) if order == "K" else array.reshape(shape, order=order)
+    return found
+
+
 def _scalar(kind: _Type, raw: str | bytes) -> Any:
     return np.frombuffer(_bytes(raw), kind.dtype)[0].item()
 
@@ -68,6 +87,11 @@ def _bytes(raw: str | bytes, encoding: str = "latin1") -> bytes:
     return raw.encode("latin1") if isinstance(raw, str) else raw
 
 
+def _no_bytes() -> bytes:
+    """By the protocols of Python 2, Python 3 writes bytes of which there are none as a call."""
+    return b""
+
+
 _STAND_INS = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Type,
@@ -75,7 +99,11 @@ _STAND_INS = {
     ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy._core.multiarray", "_reconstruct"): _Array,
     ("numpy._core.multiarray", "scalar"): _scalar,
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
     ("_codecs", "encode"): _bytes,
+    ("__builtin__", "bytes"): _no_bytes,
+    ("collections", "OrderedDict"): dict,
 }
 
 

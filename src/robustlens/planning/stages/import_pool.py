@@ -39,7 +39,8 @@ def _written(job: Job, known: Known) -> float:
 
 def _published(job: Job) -> float:
     """Bytes of the files, as the configuration says or as they are in place; 0 where one of them is unknown."""
-    folder = next((Path(path).parent for path in job.inputs if Path(path).name == RECEIPT), Path())
+    names = (Path(path).parent.name for path in job.inputs if Path(path).name == RECEIPT)
+    folder = Path("results/downloads", next(names, ""))
     sizes = [archive.get("bytes") or _size(folder / archive["file"]) for archive in job.spec["archives"]]
     return sum(sizes) if all(sizes) else 0
 
