@@ -45,7 +45,7 @@ from robustlens.configuration.facts import (
     used_datasets,
     weights_of_others,
 )
-from robustlens.configuration.reading import Config, cleaned, combined, merge, read_yaml
+from robustlens.configuration.reading import Config, added, cleaned, combined, merge, read_yaml
 from robustlens.study.declaration import Study
 
 __all__ = [
@@ -116,3 +116,9 @@ def load(
     sample_sets.check(config, runs)
     selected.check(config, runs)
     return config
+
+
+def unused_recipes(config: Config, shipped: Sequence[Path], given: Sequence[Path]) -> list[str]:
+    """The recipes that files of `--configfile` add, but that no cohort trains, directly or for another recipe."""
+    trained = {recipe for _, recipe in cohorts.trained(config)}
+    return [name for name in added(shipped, given, "recipes", config["scale"]) if name not in trained]
