@@ -191,17 +191,17 @@ def asked_for():
 
 def listed_targets():
     """What can be asked for, each with a sentence: as the rules and the studies declare it."""
-    messages = {rule.name: (rule.message or "").replace("{CONFIG[scale]}", CONFIG["scale"]) for rule in workflow.rules}
+    messages = {made.name: (made.message or "").replace("{CONFIG[scale]}", CONFIG["scale"]) for made in workflow.rules}
     found = {name: messages[name] for name in ("all", "plan", "targets")}
     found |= {name: study.title for name, study in SELECTION.studies.items()}
-    for rule in workflow.rules:  # of no study, dataset or run
-        if rule.wildcard_names == {"scale"}:
+    for made in workflow.rules:  # of no study, dataset or run
+        if made.wildcard_names == {"scale"}:
             files = [
                 re.sub(r"\{scale[^}]*\}", CONFIG["scale"], str(file))
-                for file in rule.output
+                for file in made.output
                 if "/provenance/" not in str(file)
             ]
-            found |= dict.fromkeys(files, messages[rule.name])
+            found |= dict.fromkeys(files, messages[made.name])
     for study in CONFIG["studies"]:
         for kind, suffix in (("tables", ".tex"), ("figures", ".pdf"), ("animations", ".gif")):
             declared = [item.declared.message for item in getattr(SELECTION, kind)(study).values()]

@@ -161,7 +161,7 @@ def test_parsing_the_workflow_imports_no_heavy_library_by_our_code():
 
 
 def test_targets_lists_what_studies_and_rules_declare_with_a_sentence_each_and_makes_nothing(sources):
-    code, output = ask(sources, "targets")
+    code, output = ask(sources, "-c2", "targets")
     listed = dict(re.findall(r"^(\S+) {2,}(\S.*)$", output, re.MULTILINE))
     assert code == 0, output
     assert listed[TABLE] == "Clean and robust accuracy" and listed["all"] == f"Everything of scale {RESULTS.name}"
