@@ -18,7 +18,16 @@ export HOME := $(CURDIR)/$(TOOLS)/home
 $(shell mkdir -p '$(HOME)')
 endif
 
-.PHONY: reproduce compare status accept test benchmark environment readme clean-state
+# Bare `make` prints what there is to make.
+.DEFAULT_GOAL := help
+
+.PHONY: help targets reproduce compare status accept test benchmark environment readme clean-state
+
+help: ## this list
+	@awk -F ': .*## ' '/^[a-z-]+: .*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+targets: environment ## every table, figure, ... that `uv run snakemake NAME` makes alone, with a sentence each
+	@$(UV) run --locked snakemake $(SNAKEMAKE) --quiet all -- targets
 
 reproduce: environment ## everything at the embedded scale; SNAKEMAKE="--config scale=..." adds arguments
 	$(UV) run --locked snakemake $(SNAKEMAKE) --quiet host reason

@@ -4,6 +4,7 @@ snakemake                        everything at the embedded scale (config.yaml: 
 snakemake energy                 one study: a folder in studies/
 snakemake --config scale=NAME    another scale; results go to results/NAME/
 snakemake plan [energy]          what that would run, and how long it would take; runs nothing
+snakemake targets                every table, figure, ... that can be asked for by name; runs nothing
 """
 
 import gc
@@ -46,6 +47,7 @@ CERTIFICATION_PARTS = configuration.certification_parts(CONFIG)
 SELECTION = selection()
 check_results_folder()
 name_former_results()
+name_unused_recipes()
 
 
 wildcard_constraints:
@@ -84,6 +86,7 @@ for stages in study_rules():
 
 
 or_exit(SELECTION.check)
+logger.addFilter(Words(known_files, CONFIG["scale"]))
 
 
 rule all:

@@ -8,7 +8,8 @@ from robustlens import arithmetic, configuration, former_layout
 from robustlens.configuration import command_line
 from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest
-from robustlens.status import FailedJobs, closing_text, failure_text, typed_command
+from robustlens.snakemake_words import Words, target_list
+from robustlens.status import FailedJobs, closing_text, failure_text, made_text, typed_command
 from robustlens.study import discovery, general
 from robustlens.study.selection import Kind, Selection
 
@@ -71,6 +72,17 @@ def checked_configuration(entries):
     return or_exit(configuration.load, shipped_files(), given, entries, schema, STUDIES)
 
 
+def name_unused_recipes():
+    """Recipes of `--configfile` that are in no cohort, and so are not trained: one line."""
+    shipped, given = shipped_files(), workflow.config_settings.configfiles
+    if called_by_a_person() and (names := configuration.unused_recipes(CONFIG, shipped, given)):
+        print(
+            f"Defined, but in no cohort, so not trained: {', '.join(names)} (config.studies.<name>.cohorts lists recipes)",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
 def selection():
     """What the studies of this scale make; one without a folder has the tables that every study has."""
     studies = {
@@ -108,7 +120,7 @@ def name_former_results():
 
 def refused_as_unknown(wildcards):
     """An input function that ends the run where a word is asked for that is neither a study nor a rule."""
-    hint = nearest(wildcards.word, ["all", "plan", *CONFIG["studies"]])
+    hint = nearest(wildcards.word, ["all", "plan", "targets", *CONFIG["studies"]])
     sys.exit(f"snakemake {wildcards.word}: neither a study of this scale nor a rule or a file{hint}")
 
 
@@ -189,6 +201,49 @@ def unless_planning(wanted):
     return files
 
 
+def asked_for():
+    """The targets of the command line, in order; none where everything was asked for."""
+    return sorted(set(workflow.dag_settings.targets) - {"all"})
+
+
+def listed_targets():
+    """What can be asked for, each with a sentence: as the rules and the studies declare it."""
+    messages = {made.name: (made.message or "").replace("{CONFIG[scale]}", CONFIG["scale"]) for made in workflow.rules}
+    found = {name: messages[name] for name in ("all", "plan", "targets")}
+    found |= {name: study.title for name, study in SELECTION.studies.items()}
+    for made in workflow.rules:  # of no study, dataset or run
+        if made.wildcard_names == {"scale"}:
+            files = [
+                re.sub(r"\{scale[^}]*\}", CONFIG["scale"], str(file))
+                for file in made.output
+                if "/provenance/" not in str(file)
+            ]
+            found |= dict.fromkeys(files, messages[made.name])
+    for study in CONFIG["studies"]:
+        for kind, suffix in (("tables", ".tex"), ("figures", ".pdf"), ("animations", ".gif")):
+            declared = [item.declared.message for item in getattr(SELECTION, kind)(study).values()]
+            found |= dict(zip(SELECTION.made(study, kind, suffix), declared, strict=True))
+        for file in SELECTION.made(study, "claims", ".tex"):
+            found[file] = SELECTION.claims(study).declared.message
+    return found
+
+
+def known_files():
+    """All files that can be asked for by name and that some study wants."""
+    suffixes = {"tables": (".tex", ".csv", ".html"), "figures": (".pdf", ".png"), "animations": (".gif",)}
+    suffixes |= {"claims": (".tex", ".csv", ".html")}
+    made = [
+        path for name in CONFIG["studies"] for kind in suffixes for path in SELECTION.made(name, kind, *suffixes[kind])
+    ]
+    return [*listed_targets(), *made, *SELECTION.read()]
+
+
+def print_targets(wildcards):
+    """An input function that prints what can be asked for, and ends there."""
+    print(target_list(listed_targets()), flush=True)
+    sys.exit(0)
+
+
 def planned_targets():
     """What `snakemake plan` plans: the studies beside it on the command line, `target` of the configuration, or all."""
     others = sorted(set(workflow.dag_settings.targets) - {"plan"})
@@ -199,8 +254,14 @@ def planned_targets():
 
 
 def closing_words():
-    """What a person wants to know when all is done: where the report is, once it was asked for."""
-    return "" if planning() else closing_text(Path("results") / CONFIG["scale"], latex_engine() is not None)
+    """What a person wants to know when all is done: where the report is, if everything was asked for, or else where
+    that is which was."""
+    if planning():
+        return ""
+    folder = Path("results") / CONFIG["scale"]
+    if asked := asked_for():
+        return made_text([f"{folder}/studies/{name}/" if name in CONFIG["studies"] else name for name in asked])
+    return closing_text(folder, latex_engine() is not None)
 
 
 def failure_words():

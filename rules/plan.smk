@@ -1,6 +1,6 @@
 # REQUIRED INPUTS   none: what there is tells what is still to do
 # OUTPUTS           results/<scale>/plan.txt and plan.json, which are not outputs to Snakemake: a plan is made whenever it
-#                   is asked for
+#                   is asked for. `targets` makes nothing: it prints what can be asked for
 
 
 localrules:
@@ -20,3 +20,10 @@ rule plan:
     shell:
         'python "$ROBUSTLENS/scripts/plan.py" --spec {params.spec:q} --log {log:q}'
         " --text {params.folder:q}/plan.txt --json {params.folder:q}/plan.json"
+
+
+rule targets:
+    input:
+        print_targets,
+    message:
+        "List what can be asked for; runs nothing"

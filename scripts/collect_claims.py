@@ -7,11 +7,10 @@ from pathlib import Path
 
 from robustlens.atomic import replacing
 from robustlens.console import job, parser
-from robustlens.errors import RobustlensError
 from robustlens.provenance import Certificate
 from robustlens.report.chapter import study_of
 from robustlens.report.escape import latex
-from robustlens.report.table import CSV_HEADER
+from robustlens.report.ledger import LEDGER_HEADER, read_ledger
 
 FORMATS = ("tex", "csv", "html")
 
@@ -39,14 +38,10 @@ def write_texts(path: Path, ledgers: list[Path], heading: str) -> None:
 
 def write_rows(path: Path, ledgers: list[Path]) -> None:
     with replacing(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["study", *CSV_HEADER])
+        writer = csv.DictWriter(file, ["study", *LEDGER_HEADER], lineterminator="\n")
+        writer.writeheader()
         for ledger in ledgers:
-            with open(ledger, newline="") as rows:
-                header, *others = csv.reader(rows)
-            if tuple(header) != CSV_HEADER:
-                raise RobustlensError(f"{ledger}: not the columns of a table; delete it and run the same command again")
-            writer.writerows([study_of(ledger), *row] for row in others)
+            writer.writerows({"study": study_of(ledger), **row} for row in read_ledger(ledger))
 
 
 with job("claims", args.log):

@@ -46,10 +46,23 @@ def measured(results: Path) -> pd.DataFrame:
     parts = [pd.DataFrame(columns=PLACE + VALUES)]
     for file in sorted(files):
         study = file.relative_to(results / "studies").parts[0]
-        parts.append(read(file).assign(study=study, table=file.stem)[PLACE + VALUES])
+        cells = claims(read(file)) if file.stem == "claims" else read(file)
+        parts.append(cells.assign(study=study, table=file.stem)[PLACE + VALUES])
     cells = pd.concat(parts, ignore_index=True)
-    statement = (cells["table"] == "claims") & (cells["column"] == "statement")
-    return cells[~statement & (cells[VALUES] != "").any(axis=1)]
+    return cells[(cells[VALUES] != "").any(axis=1)]
+
+
+def claims(ledger: pd.DataFrame) -> pd.DataFrame:
+    """A ledger, one row per claim, as cells: its verdict, its estimate, and its rule with what was measured."""
+    names = pd.DataFrame({"group": ledger["dataset"], "row": ledger["id"], "number": range(len(ledger))})
+    numbers = {"value": ledger["estimate"], "low": ledger["low"], "high": ledger["high"]}
+    parts = [
+        names.assign(column="verdict", text=ledger["verdict"]),
+        names.assign(column="estimate", **numbers),
+        names.assign(column="rule and measurement", text=ledger["rule"] + " " + ledger["measurement"]),
+    ]
+    cells = pd.concat(parts).sort_values("number", kind="stable")
+    return cells.reindex(columns=[*PLACE[2:], *VALUES]).fillna("")
 
 
 def read(file: Path) -> pd.DataFrame:

@@ -1,16 +1,13 @@
 """Plan what `snakemake <targets>` would run: jobs, hours, disk, downloads. Prints the plan and writes it."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from robustlens import arithmetic
 from robustlens.atomic import replacing
 from robustlens.console import job, parser
-from robustlens.device import use_device
 from robustlens.planning.dry_run import dry_run
-from robustlens.planning.known import Known
-from robustlens.planning.plan import make_plan
-from robustlens.planning.text import plan_text
+from robustlens.planning.nothing import nothing_text, nothing_to_do
 
 arguments = parser(__doc__)
 arguments.add_argument("--text", required=True, type=Path, help="text file to write")
@@ -20,11 +17,16 @@ spec = json.loads(args.spec)
 
 with job("plan", args.log):
     asked = spec["snakefile"], spec["configfiles"], spec["entries"], spec["targets"]
-    everything, needed = dry_run(*asked, everything=True), dry_run(*asked)
-    with use_device(max((one.threads for one in needed), default=1), arithmetic.of(spec)) as device:
-        known = Known(everything, needed, spec["stages"], device)
-        plan = make_plan(spec["scale"], spec["targets"], spec["studies"], known)
-    text = plan_text(plan)
+    with ThreadPoolExecutor() as pool:
+        dry_runs = pool.submit(dry_run, *asked, everything=True), pool.submit(dry_run, *asked)
+        everything, needed = (run.result() for run in dry_runs)
+    if needed:
+        from robustlens.planning.here import planned  # PyTorch takes seconds to import
+
+        plan, text = planned(spec, everything, needed)
+    else:
+        plan = nothing_to_do(spec["scale"], spec["targets"], len(everything))
+        text = nothing_text(plan)
     for path, content in ((args.text, text), (args.json, json.dumps(plan, indent=2) + "\n")):
         with replacing(path) as temporary:
             temporary.write_text(content)

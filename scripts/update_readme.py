@@ -90,7 +90,7 @@ def verdicts(file: Path) -> list[str]:
     if not file.exists():
         return []
     claims = pd.read_csv(file)
-    found = claims[claims["column"] == "verdict"]["text"].value_counts()
+    found = claims["verdict"].value_counts()
     counts = ", ".join(f"{count} {verdict}" for verdict, count in found.items())
     return ["", f"Claims of the paper: {counts} (`{file}` says which, by which rule)."]
 

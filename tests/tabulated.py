@@ -9,10 +9,32 @@ import pandas as pd
 from scipy import stats
 from synthetic import THREAT, write_evaluations
 
+from robustlens.analysis.claims import Claim, Outcome
+from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.ledger import Ledger
+
 
 def cells(table):
     """(row, column) -> the row of the CSV."""
     return {(row["row"], row["column"]): row for row in csv.DictReader(io.StringIO(table.to_csv()))}
+
+
+def by_claim(ledger):
+    """Its name -> the row of the CSV."""
+    return {row["id"]: row for row in csv.DictReader(io.StringIO(ledger.to_csv()))}
+
+
+def ledger_of(study, verdicts, dataset="", told="It is so."):
+    """A ledger of claims with these verdicts, by name, of which nothing else is told."""
+    entries = tuple(
+        (dataset, Claim(name, told, told, told, None), Outcome(1.0, 0.5, 1.5, told, verdict, told))
+        for name, verdict in verdicts.items()
+    )
+    columns = (Column("statement", wide=1.0), Column("verdict"))
+    rows = tuple(
+        Row(name, (Cell(text=told), Cell(text=verdict, verdict=verdict))) for name, verdict in verdicts.items()
+    )
+    return Ledger(f"{study}-claims", f"Claims of {study}.", "claim", columns, rows, entries=entries)
 
 
 def index_of(folder, recipe, seed, right, dataset="digits", threat=THREAT, suite="brief"):

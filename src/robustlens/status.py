@@ -185,6 +185,11 @@ def closing_text(folder: Path, typesets: bool) -> str:
     )
 
 
+def made_text(asked: Sequence[str]) -> str:
+    """Where the targets of a finished run are, for one that was asked for some alone."""
+    return f"\nMade: {', '.join(asked)}"
+
+
 def typed_command(words: Sequence[str]) -> str:
     """The command line that started Snakemake (words: its `sys.argv`), for a person to type again: with `make` or
     `uv run` if they started it."""

@@ -92,3 +92,21 @@ def test_an_interval_of_one_seed_leaves_the_claim_open_unless_another_one_contra
     single = Interval(0.5, 0.4, 0.6, SINGLE)
     for other, verdict in ((Interval(0.2, 0.1, 0.3, SEVERAL), "open"), (Interval(-2, -3, -1, SEVERAL), "contradicted")):
         assert decide_intervals({"single": single, "other": other}, "", []).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("estimate", "low", "high", "bound"), [(1.0, -2.0, 4.0, 0.0), (-1.0, -4.0, 2.0, 0.0), (3, 0, 6, 2)]
+)
+def test_an_underpowered_claim_says_how_many_times_as_many_it_would_take(estimate, low, high, bound):
+    outcome = decide(Interval(estimate, low, high, "seeds and images"), "nat", "so", bound=bound)
+    assert (outcome.verdict, outcome.why_open) == ("open", "underpowered")
+    assert outcome.times_n == pytest.approx(9.0)  # three times too wide: nine times as many
+    narrower = 3.0 / outcome.times_n**0.5
+    assert narrower == pytest.approx(abs(estimate - bound))
+
+
+def test_one_seed_is_the_reason_whatever_the_interval_and_a_decided_claim_has_none():
+    single = decide(Interval(1.0, 0.5, 1.5, "images only (one seed)"), "nat", "so")
+    assert (single.verdict, single.why_open) == ("open", "one seed") and math.isnan(single.times_n)
+    decided = decide(Interval(1.0, 0.5, 1.5, "seeds and images"), "nat", "so")
+    assert (decided.verdict, decided.why_open) == ("supported", "") and math.isnan(decided.times_n)

@@ -11,7 +11,8 @@ HEADER = "group,row,column,value,std,n_seeds,n_images,unit,published,published_s
 CLEAN = "main,SAT,clean,95.12345679,0.5,3,1397,%,90,paper,a.parquet;b.parquet,,,\n"
 PGD = "main,SAT,PGD,54,,1,1397,%,,,c.parquet,50,58,\n"
 EMPTY = "main,MART,PGD,,,,,%,,,,,,\n"
-CLAIMS = ',energy-falls,statement,,,,,,,,,,,"It falls, they say"\n,energy-falls,verdict,,,,,,,,,,,supported\n'
+LEDGER = "dataset,id,statement,source,verdict,why_open,estimate,low,high,unit,times_n,rule,measurement,files\n"
+CLAIMS = ',energy-falls,"It falls, they say",section 1,supported,,1.5,1,2,nat,,Above 0.,Measured: so.,a.parquet\n'
 
 
 class Run:
@@ -20,7 +21,7 @@ class Run:
     def __init__(self, folder: Path):
         self.folder = folder
         self.write("tables/robustness", HEADER + CLEAN + PGD + EMPTY)
-        self.write("claims", HEADER + CLAIMS)
+        self.write("claims", LEDGER + CLAIMS)
 
     def write(self, name: str, text: str) -> None:
         file = self.folder / f"results/embedded/studies/light/{name}.csv"
@@ -48,24 +49,26 @@ def test_what_is_recorded_is_small_and_equal_to_itself(recorded):
     assert (recorded.folder / "docs/recorded/embedded.csv").read_text().splitlines() == [
         "study,table,group,row,column,value,std,n_seeds,n_images,low,high,text",
         "light,claims,,energy-falls,verdict,,,,,,,supported",
+        "light,claims,,energy-falls,estimate,1.5,,,,1,2,",
+        "light,claims,,energy-falls,rule and measurement,,,,,,,Above 0. Measured: so.",
         "light,robustness,main,SAT,clean,95.12345679,0.5,3,1397,,,",
         "light,robustness,main,SAT,PGD,54,,1,1397,50,58,",
     ]
-    said = "All 3 cells of results/embedded are those of docs/recorded/embedded.csv.\n"
+    said = "All 5 cells of results/embedded are those of docs/recorded/embedded.csv.\n"
     assert recorded.compare() == (0, said, "")
 
 
 def test_other_files_published_numbers_and_statements_are_no_differences(recorded):
     other = CLEAN.replace("a.parquet", "z.parquet").replace("90,paper", "91,another")
     recorded.write("tables/robustness", HEADER + other + PGD + EMPTY)
-    recorded.write("claims", HEADER + CLAIMS.replace("they say", "we say"))
+    recorded.write("claims", LEDGER + CLAIMS.replace("they say", "we say"))
     assert recorded.compare()[0] == 0
 
 
 def test_every_value_that_differs_is_named_with_both(recorded):
     pgd = PGD.replace("54,,1", "54,,2").replace(",50,58", ",,58")
     recorded.write("tables/robustness", HEADER + CLEAN.replace("679", "678") + pgd)
-    recorded.write("claims", HEADER + CLAIMS.replace("supported", "open"))
+    recorded.write("claims", LEDGER + CLAIMS.replace("supported", "open"))
     code, output, said = recorded.compare()
     assert code == 1 and output.splitlines() == [
         "light/claims: energy-falls, verdict: text open, recorded supported",

@@ -7,9 +7,11 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from tabulated import by_claim, ledger_of
 
 from robustlens.errors import RobustlensError
 from robustlens.report import latex
@@ -19,6 +21,7 @@ from robustlens.report.context import Context
 from robustlens.report.document import Document
 from robustlens.report.figure import Drawing, save
 from robustlens.report.latex import compile_pdf, render_tex
+from robustlens.report.ledger import LEDGER_HEADER
 from robustlens.report.table import Table
 from robustlens.report.webpage import render_html
 
@@ -48,14 +51,6 @@ def robustness(study):
     return Table(f"{study}-robustness", "Accuracy on x < y. More of it.", "recipe", columns, rows)
 
 
-def ledger(study, verdicts):
-    columns = (Column("statement", wide=1.0), Column("verdict"))
-    rows = tuple(
-        Row(claim, (Cell(text="It is so."), Cell(text=verdict, verdict=verdict))) for claim, verdict in verdicts.items()
-    )
-    return Table(f"{study}-claims", "Claims.", "claim", columns, rows)
-
-
 def write(table, folder, name):
     table.write(**{kind: folder / f"{name}.{kind}" for kind in ("tex", "csv", "html")})
     return folder / f"{name}.tex"
@@ -68,6 +63,10 @@ def draw(folder, name, title):
     return folder / f"{name}.png"
 
 
+def collect(file, rows):
+    pd.DataFrame(rows, columns=["study", *LEDGER_HEADER]).to_csv(file, index=False)
+
+
 @pytest.fixture(scope="module")
 def document(tmp_path_factory):
     """Two studies with a figure and a table of the same names, and one that makes nothing yet."""
@@ -76,19 +75,19 @@ def document(tmp_path_factory):
         "light": {"rises": "supported", "falls_late": "contradicted", "stays": "open", "more": "supported"},
         "dark": {"dims": "open"},
     }
-    chapters, collected = [], "study,group,row,column,text\n"
+    chapters, collected = [], []
     for study, verdicts in ledgers.items():
         results = folder / "studies" / study
         gif = results / "figures" / "phases-digits.gif"
         tables = [write(robustness(study), results / "tables", "robustness")]
         figures = [draw(results / "figures", "phases-digits", f"Phases, {study} {HOSTILE}")]
         Image.new("1", (2, 2)).save(gif)
-        claims = write(ledger(study, verdicts), results, "claims")
+        claims = write(ledger_of(study, verdicts), results, "claims")
         title = f"{study.capitalize()}: {HOSTILE}"
         told = Context("robustness", study, "embedded")
         chapters.append(Chapter(study, title, f"the {study} paper", tables, figures, [gif], claims, told))
-        collected += "".join(f"{study},,{claim},verdict,{verdict}\n" for claim, verdict in verdicts.items())
-    (folder / "claims.csv").write_text(collected)
+        collected += [{"study": study, **row} for row in by_claim(ledger_of(study, verdicts)).values()]
+    collect(folder / "claims.csv", collected)
     return Document(
         title="A report_with 100 % & <specials>",
         scale="embedded",
@@ -109,10 +108,10 @@ def test_introduction_says_what_the_data_are_and_counts_the_verdicts_of_all_stud
 
 def test_the_claims_of_a_single_study_are_those_of_its_paper(document, tmp_path):
     claims = tmp_path / "claims.csv"
-    claims.write_text("study,group,row,column,text\ndark,,dims,verdict,open\n")
+    collect(claims, [{"study": "dark", "id": "dims", "verdict": "open"}])
     one = dataclasses.replace(document, claims=claims)
     assert "Of 1 claim of the dark paper, these results support 0" in one.introduction[-1]
-    claims.write_text("study,group,row,column,text\n")
+    collect(claims, [])
     assert len(one.introduction) == 2  # what it is, and its dataset
 
 
@@ -127,8 +126,8 @@ def test_a_chapter_counts_its_own_verdicts_and_names_what_is_contradicted(docume
 
 
 def test_claims_judged_on_several_datasets_are_counted_and_named_on_each(tmp_path):
-    rows = [",".join((group, "falls", "verdict", "contradicted")) for group in ("digits", "CIFAR-10")]
-    (tmp_path / "claims.csv").write_text("\n".join(["group,row,column,text", *rows]) + "\n")
+    rows = [{"dataset": name, "id": "falls", "verdict": "contradicted"} for name in ("digits", "CIFAR-10")]
+    pd.DataFrame(rows, columns=LEDGER_HEADER).to_csv(tmp_path / "claims.csv", index=False)
     verdicts = Chapter("light", "Light", "the light paper", claims=tmp_path / "claims.csv").verdicts
     assert "Of 2 claims of the light paper, counted once for every dataset" in verdicts[0]
     assert verdicts[1] == "Contradicted by these results: falls (digits), falls (CIFAR-10)."

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tabulated import ledger_of
 
 from robustlens.report.cells import Cell, Column, Row
-from robustlens.report.table import CSV_HEADER, Table
+from robustlens.report.ledger import LEDGER_HEADER
+from robustlens.report.table import Table
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 FORMATS = ("tex", "csv", "html")
@@ -21,9 +23,8 @@ def run(folder, script, *options):
 
 
 def write_claims(folder, study, verdicts):
-    rows = tuple(Row(claim, (Cell(text=verdict, verdict=verdict),)) for claim, verdict in verdicts.items())
     place = folder / "results/tiny/studies" / study
-    table = Table(f"{study}-claims", f"Claims of {study}.", "claim", (Column("verdict"),), rows)
+    table = ledger_of(study, verdicts)
     table.write(**{kind: place / f"claims.{kind}" for kind in FORMATS})
 
 
@@ -42,12 +43,12 @@ def test_claims_of_several_studies_are_collected_under_one_header_and_their_name
     write_claims(tmp_path, "dark", {"falls": "supported", "stays": "contradicted"})
     found = collect(tmp_path, "light-2", "dark")
     rows = list(csv.DictReader(found["csv"].splitlines()))
-    assert [(row["study"], row["row"], row["text"]) for row in rows] == [
+    assert [(row["study"], row["id"], row["verdict"]) for row in rows] == [
         ("light-2", "rises", "open"),
         ("dark", "falls", "supported"),
         ("dark", "stays", "contradicted"),
     ]
-    assert found["csv"].startswith("study,group,row,column,") and found["csv"].count("study,") == 1
+    assert found["csv"].startswith("study,dataset,id,") and found["csv"].count("study,") == 1
     for kind, heading in (("tex", r"\subsection*{{{}}}"), ("html", "<h2>{}</h2>")):
         parts = [
             part
@@ -67,7 +68,7 @@ def test_the_claims_of_a_single_study_need_no_heading(tmp_path):
 
 
 def test_without_claims_there_is_a_header_and_nothing_else(tmp_path):
-    assert collect(tmp_path) == {"tex": "", "csv": ",".join(["study", *CSV_HEADER]) + "\n", "html": ""}
+    assert collect(tmp_path) == {"tex": "", "csv": ",".join(["study", *LEDGER_HEADER]) + "\n", "html": ""}
 
 
 @pytest.fixture

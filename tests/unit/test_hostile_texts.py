@@ -5,8 +5,10 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from tabulated import ledger_of
 
 from robustlens.errors import RobustlensError
 from robustlens.report.cells import Cell, Column, Row
@@ -115,13 +117,10 @@ def document(tmp_path) -> Document:
         (Row(TEXT, (Cell(text=TEXT), Cell(1.0, unit=TEXT, text=TEXT)), TEXT),),
         (TEXT,),
     )
-    claims = Table("claims", TEXT, TEXT, (Column("verdict", wide=1.0),), (Row(TEXT, (Cell(text=TEXT),)),))
-    for each in (table, claims):
-        each.write(**{kind: tmp_path / f"{each.name}.{kind}" for kind in ("tex", "csv", "html")})
-    collected = (tmp_path / "claims.csv").read_text().splitlines()
-    (tmp_path / "collected.csv").write_text(
-        "".join(f"{'study' if i == 0 else 'mine'},{line}\n" for i, line in enumerate(collected))
-    )
+    claims = ledger_of("mine", {TEXT: "open"}, TEXT, TEXT)
+    for name, each in (("table", table), ("claims", claims)):
+        each.write(**{kind: tmp_path / f"{name}.{kind}" for kind in ("tex", "csv", "html")})
+    pd.read_csv(tmp_path / "claims.csv").assign(study="mine").to_csv(tmp_path / "collected.csv", index=False)
     save(Drawing(Figure((1, 1)), TEXT, TEXT), tmp_path / "figure.pdf", tmp_path / "figure.png")
     sheet = {"name": TEXT, "title": TEXT, "citation": TEXT, "classes": ["0"], "shape": [1, 8, 8]}
     return Document(

@@ -26,6 +26,7 @@ from robustlens.report.document import Document
 from robustlens.report.escape import latex
 from robustlens.report.headlines import headlines
 from robustlens.report.latex import compile_pdf, render_tex
+from robustlens.report.ledger import LEDGER_HEADER
 from robustlens.report.published import PublishedNumbers
 from robustlens.report.table import Table
 from robustlens.report.tables import autoattack, differences, robustness
@@ -231,7 +232,7 @@ def test_norms_are_set_as_formulas_and_other_words_are_not():
 def test_latex_typesets_a_table_of_both_norms(mixed, tmp_path):
     table = robustness.build(told("mart"), evaluations=mixed)
     table.write(**{kind: tmp_path / f"robustness.{kind}" for kind in ("tex", "csv", "html")})
-    (tmp_path / "claims.csv").write_text("study,group,row,column,text\n")
+    (tmp_path / "claims.csv").write_text(",".join(["study", *LEDGER_HEADER]) + "\n")
     chapter = Chapter("mine", "mine", "mine", [tmp_path / "robustness.tex"])
     document = Document("A report", "tiny", "", [], [chapter], tmp_path / "claims.csv")
     (tmp_path / "report.tex").write_text(render_tex(document, tmp_path))

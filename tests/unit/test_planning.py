@@ -141,12 +141,6 @@ def test_threads_count_as_hours_of_so_many_cores():
     assert made["total"]["processor_hours"] == pytest.approx(4 * (1 + 5 * 0.7) / 3600)
 
 
-def test_with_everything_done_there_is_nothing_to_plan():
-    made = make_plan([data(), training()], [], ("energy",))
-    assert made["jobs"] == {} and made["total"]["jobs"] == 0
-    assert "Nothing to do: all 2 jobs are done." in plan_text(made)
-
-
 # Text
 
 

@@ -1,10 +1,14 @@
+import csv
+import io
 import math
 from dataclasses import dataclass
 
+import pytest
 from synthetic import context
-from tabulated import cells
 
 from robustlens.analysis.claims import Claim, NotMeasured, Outcome
+from robustlens.errors import RobustlensError
+from robustlens.report.ledger import read_ledger
 from robustlens.report.tables import claims
 
 
@@ -50,13 +54,38 @@ def test_a_claim_about_another_dataset_of_the_paper_is_left_out():
     assert [row.label for row in build(svhn=Data(1.0)).rows] == ["rises", "rises-there"]
 
 
+def rows(table):
+    return list(csv.DictReader(io.StringIO(table.to_csv())))
+
+
 def test_what_was_not_measured_is_said_in_place_of_a_number():
-    row = cells(build(svhn=Data(math.nan)))
-    assert row["rises", "rule and measurement"]["text"] == "Above 0. Not measured: the estimate."
-    assert (row["rises", "estimate"]["value"], row["rises", "verdict"]["text"]) == ("", "open")
-    measured = cells(build(svhn=Data(1.0)))["rises", "rule and measurement"]
-    assert measured["text"] == "Above 0. Measured, in points: by hand."
-    assert cells(build(svhn=Data(1.0)))["rises", "estimate"]["files"] == "a;b"
+    table = build(svhn=Data(math.nan))
+    (row, _) = rows(table)
+    assert str(table.rows[0].cells[3]) == "Above 0. Not measured: the estimate."
+    assert (row["rule"], row["measurement"]) == ("Above 0.", "Not measured: the estimate.")
+    assert (row["verdict"], row["why_open"], row["estimate"], row["times_n"]) == ("open", "not measured", "", "")
+
+
+def test_the_csv_has_one_row_per_claim():
+    assert rows(build(svhn=Data(1.0), cifar10=Data(-1.0)))[:2] == [
+        {
+            **{"dataset": "SVHN", "id": name, "statement": statement, "source": source, "verdict": "supported"},
+            **{"why_open": "", "estimate": "1", "low": "0.5", "high": "1.5", "unit": "points", "times_n": ""},
+            **{"rule": "Above 0.", "measurement": "Measured, in points: by hand.", "files": "a;b"},
+        }
+        for name, statement, source in (
+            ("rises", "It rises.", "section 1"),
+            ("rises-there", "It rises there.", "section 2"),
+        )
+    ]
+    assert [row["dataset"] for row in rows(build(svhn=Data(1.0)))] == ["", ""]
+
+
+def test_a_ledger_of_other_columns_is_refused(tmp_path):
+    file = tmp_path / "claims.csv"
+    file.write_text("group,row,column,text\n")
+    with pytest.raises(RobustlensError, match=r"claims\.csv: not the columns of a ledger; delete it"):
+        read_ledger(file)
 
 
 def test_notes_of_the_data_are_printed_once():

@@ -39,7 +39,7 @@ def update(tmp_path):
             if study in differences:
                 (folder / "differences.csv").write_text("")
             if study in claims:
-                (folder.parent / "claims.csv").write_text("row,column,text\na,verdict,supported\nb,verdict,open\n")
+                (folder.parent / "claims.csv").write_text("id,verdict\na,supported\nb,open\n")
         done = subprocess.run([sys.executable, SCRIPT], cwd=tmp_path, capture_output=True, text=True)
         return done, (tmp_path / "README.md").read_text()
 

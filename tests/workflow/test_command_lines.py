@@ -69,7 +69,7 @@ def test_rulegraph_draws_every_rule_that_runs(done):
     graph = output[output.index("digraph") :]
     # Not asked for here.
     others = {"plan", "download", "import_model", "fit_generator", "generate_pool", "import_pool", "select_pool"}
-    others |= {"correct", "former_layout", "unknown"}
+    others |= {"correct", "former_layout", "targets", "unknown"}
     others |= {"certify", "join_certified"}
     assert code == 0 and set(rules) - others == set(re.findall(r'label = "(\w+)"', graph)) - {"all"}
 
@@ -164,3 +164,44 @@ def test_a_second_configfile_is_refused_where_the_first_would_be_lost(sources):
     code, output = run(sources, "--configfile", "tests/tiny.yaml", "-n")  # after the one that is always there
     message = "--configfile is there 2 times, and only the last counts; write --configfile FILE FILE ..."
     assert code == 1 and output.splitlines()[-1] == message
+
+
+def test_targets_lists_what_studies_and_rules_declare_with_a_sentence_each_and_makes_nothing(sources):
+    code, output = ask(sources, "-c2", "targets")
+    listed = dict(re.findall(r"^(\S+) {2,}(\S.*)$", output, re.MULTILINE))
+    assert code == 0, output
+    assert listed[TABLE] == "Clean and robust accuracy" and listed["all"] == f"Everything of scale {RESULTS.name}"
+    assert {"energy", "plan", f"{RESULTS}/report.html", f"{ENERGY}/claims.tex"} <= listed.keys()
+    assert listed[f"{ENERGY}/figures/plane-digits-sat.gif"]
+    assert not (sources / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (f"{RESULTS}/reprt.html", f"did you mean {RESULTS}/report.html?"),
+        (f"{RESULTS}/runs/digits/tradse/seed0/history.parquet", f"did you mean {RESULTS}/runs/digits/trades/seed0/"),
+        ("results/paper/report.html", "add --config scale=paper"),
+    ],
+)
+def test_a_misspelt_file_is_answered_with_the_nearest_one(asked, said, sources):
+    code, output = ask(sources, "-n", asked)
+    assert code == 1 and said in output and "MissingRuleException" not in output, output
+
+
+def test_after_a_single_target_the_last_words_name_it_and_no_report(tree):
+    (tree / TABLE).unlink()
+    code, output = run(tree, "-c1", TABLE)
+    assert code == 0 and f"\nMade: {TABLE}\n" in output and "The report:" not in output, output
+
+
+def test_a_recipe_that_is_added_to_no_cohort_is_named_and_the_dry_run_stays_short(tree):
+    (tree / "mine.yaml").write_text("recipes:\n  mine: {method: trades, beta: 12, changes: trades, label: Mine}\n")
+    code, output = ask(tree, "mine.yaml", "-n")
+    assert code == 0 and "Defined, but in no cohort, so not trained: mine, " in output, output
+    main = {"recipes": ["sat", "trades", "mine"]}
+    overlay = {"scales": {RESULTS.name: {"studies": {"energy": {"cohorts": {"main": main}}}}}}
+    (tree / "cohorts.yaml").write_text(yaml.safe_dump(overlay))
+    code, output = ask(tree, "mine.yaml", "cohorts.yaml", "-n")
+    assert code == 0 and "not trained: mine" not in output and "Params have changed" in output, output
+    assert max(map(len, output.splitlines())) < 1000

@@ -11,6 +11,7 @@ from robustlens.analysis.statistics import Interval, crossed_interval
 
 SUPPORTED, CONTRADICTED, OPEN = "supported", "contradicted", "open"
 VERDICTS = (SUPPORTED, CONTRADICTED, OPEN)
+NOT_MEASURED, SINGLE_SEED, UNDERPOWERED = "not measured", "one seed", "underpowered"  # why a claim is open
 ONE_SEED_PAIRS = "pairs of settings of one seed, which are not independent of each other"
 ONE_SEED = ("images only", ONE_SEED_PAIRS)  # how the factors of an interval begin that knows no second training run
 
@@ -21,7 +22,12 @@ class NotMeasured(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the numbers say of a claim. estimate, low, high: NaN when nothing was measured."""
+    """What the numbers say of a claim. estimate, low, high: NaN when nothing was measured.
+
+    why_open: of an open claim, one of the reasons above. times_n: of an underpowered one, how many times as many of
+    what its interval is over it would take for the interval to leave the bound, if estimate and spread stayed as they
+    are; NaN where more would not help.
+    """
 
     estimate: float
     low: float
@@ -30,6 +36,8 @@ class Outcome:
     verdict: str
     detail: str
     sources: tuple[str, ...] = ()
+    why_open: str = ""
+    times_n: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -67,9 +75,12 @@ def decide(interval: Interval, unit: str, detail: str, sources: Sequence[str] = 
     """
     verdict = SUPPORTED if interval.low > bound else CONTRADICTED if interval.high < bound else OPEN
     text = f"{detail}; interval over {interval.factors}"
+    why, times = (UNDERPOWERED, _times_n(interval, bound)) if verdict == OPEN else ("", math.nan)
     if interval.factors.startswith(ONE_SEED):
         verdict, text = OPEN, f"{text}; one seed, so open whatever it says"
-    return Outcome(interval.estimate, interval.low, interval.high, unit, verdict, text, tuple(dict.fromkeys(sources)))
+        why, times = SINGLE_SEED, math.nan
+    files = tuple(dict.fromkeys(sources))
+    return Outcome(interval.estimate, interval.low, interval.high, unit, verdict, text, files, why, times)
 
 
 def decide_all(
@@ -115,7 +126,15 @@ def judge(claim: Claim, data: Any) -> Outcome:
     try:
         return claim.evaluate(data)
     except NotMeasured as missing:
-        return Outcome(math.nan, math.nan, math.nan, "", OPEN, f"Not measured: {missing}")
+        return Outcome(math.nan, math.nan, math.nan, "", OPEN, f"Not measured: {missing}", (), NOT_MEASURED)
+
+
+def _times_n(interval: Interval, bound: float) -> float:
+    """The width of an interval falls with the root of n: n must grow with the square of what the half towards the bound
+    is too wide by."""
+    distance = abs(interval.estimate - bound)
+    half = interval.estimate - interval.low if interval.estimate > bound else interval.high - interval.estimate
+    return (half / distance) ** 2 if distance > 0 and math.isfinite(half) else math.nan
 
 
 def _least(value: float) -> float:

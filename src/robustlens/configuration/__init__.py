@@ -46,7 +46,7 @@ from robustlens.configuration.facts import (
     weights_of_others,
 )
 from robustlens.configuration.places import with_place
-from robustlens.configuration.reading import Config, cleaned, combined, merge, read_yaml
+from robustlens.configuration.reading import Config, added, cleaned, combined, merge, read_yaml
 from robustlens.study.declaration import Study
 
 __all__ = [
@@ -121,3 +121,9 @@ def load(
     ranges.check(config, runs)
     fitting.check(config, runs, studies)
     return config
+
+
+def unused_recipes(config: Config, shipped: Sequence[Path], given: Sequence[Path]) -> list[str]:
+    """The recipes that files of `--configfile` add, but that no cohort trains, directly or for another recipe."""
+    trained = {recipe for _, recipe in cohorts.trained(config)}
+    return [name for name in added(shipped, given, "recipes", config["scale"]) if name not in trained]

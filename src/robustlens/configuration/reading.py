@@ -9,6 +9,7 @@ import contextlib
 import copy
 import json
 import re
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,14 @@ def _without_lost_attacks(before: Config, overlay: Config, merged: Config) -> Co
 def _mapping(tree: Config, key: str) -> Config:
     value = tree.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def added(shipped: Sequence[Path], given: Sequence[Path], section: str, scale: str) -> list[str]:
+    """The names that the given files define in a section, and no shipped file does."""
+    ours, theirs = (
+        dict(ChainMap(*(_defined(_file(path), section, scale) for path in paths))) for paths in (shipped, given)
+    )
+    return sorted(map(str, theirs.keys() - ours.keys()))
 
 
 # Scales and shipped files ---------------------------------------------------------------------------------------------

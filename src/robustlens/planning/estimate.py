@@ -41,7 +41,7 @@ class Estimator:
         self.here = self.device.type == "cuda" or self.processor_hours <= PROCESSOR_HOURS
         self.on_gpu = self.device.type == "cuda" or not self.here
         self.probe = Probe(self.device, known)
-        self.measured: list[Measurement] = measurements(known.jobs, known.work, self.on_gpu) if known.needed else []
+        self.measured: list[Measurement] = measurements(known.jobs, known.work, self.on_gpu)
 
     def _rate(self) -> float:
         return NETWORK_SHARE * convolution_rate(self.device)

@@ -23,8 +23,6 @@ SOURCES = {
 def plan_text(plan: dict) -> str:
     """The plan that `make_plan` made."""
     title = f"PLAN of scale {plan['scale']}: snakemake {' '.join(plan['targets'])}"
-    if not plan["jobs"]:
-        return f"{title}\n\nNothing to do: all {plan['finished_jobs']} jobs are done.\n"
     parts = [
         title,
         *_time(plan),

@@ -1,6 +1,5 @@
 """One study's part of a report, and what its ledger of claims comes to."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from robustlens.analysis.claims import CONTRADICTED, OPEN, SUPPORTED
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.headlines import headlines
+from robustlens.report.ledger import read_ledger
 from robustlens.report.table import Table
 
 HEADLINES = "robustness"  # the table, of those that every study may have, that the headline numbers are from
@@ -50,24 +50,17 @@ class Chapter:
         """Sentences: how many claims are supported, contradicted and open, and which are contradicted."""
         if self.claims is None:
             return ["No claims are judged in this study."]
-        rows = read_verdicts(self.claims.with_suffix(".csv"))
-        datasets = {row["group"] for row in rows}
+        rows = read_ledger(self.claims.with_suffix(".csv"))
+        datasets = {row["dataset"] for row in rows}
         each = ", counted once for every dataset that they are judged on" if len(datasets) > 1 else ""
-        refuted = [_name(row) for row in rows if row["text"] == CONTRADICTED]
+        refuted = [_name(row) for row in rows if row["verdict"] == CONTRADICTED]
         found = [f"Contradicted by these results: {', '.join(refuted)}."] if refuted else []
         return [count(rows, f"{self.paper}{each}"), *found]
 
 
-def read_verdicts(claims: Path) -> list[dict[str, str]]:
-    """The rows of a ledger that hold a verdict: "row" is the claim, "group" its dataset where there are several, and
-    "text" the verdict."""
-    with open(claims, newline="") as file:
-        return [row for row in csv.DictReader(file) if row["column"] == "verdict"]
-
-
 def count(rows: Iterable[Mapping[str, str]], paper: str) -> str:
     """A sentence that counts the verdicts of `rows`; paper: whose claims they are, such as "the energy paper"."""
-    verdicts = Counter(row["text"] for row in rows)
+    verdicts = Counter(row["verdict"] for row in rows)
     claims = "1 claim" if verdicts.total() == 1 else f"{verdicts.total()} claims"
     return (
         f"Of {claims} of {paper}, these results support {verdicts[SUPPORTED]}, contradict {verdicts[CONTRADICTED]} and "
@@ -84,4 +77,4 @@ def study_of(path: Path) -> str:
 
 
 def _name(row: Mapping[str, str]) -> str:
-    return f"{row['row']} ({row['group']})" if row["group"] else row["row"]
+    return f"{row['id']} ({row['dataset']})" if row["dataset"] else row["id"]

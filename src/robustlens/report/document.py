@@ -5,7 +5,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from robustlens.report.chapter import Chapter, count, read_verdicts
+from robustlens.report.chapter import Chapter, count
+from robustlens.report.ledger import read_ledger
 
 TEMPLATES = Path(__file__).parent / "templates"  # not seen by the code digest: declare them as inputs
 
@@ -41,7 +42,7 @@ class Document:
 
     def _verdicts(self) -> list[str]:
         """Over all studies."""
-        rows = read_verdicts(self.claims)
+        rows = read_ledger(self.claims)
         studies = list(dict.fromkeys(row["study"] for row in rows))
         papers = {chapter.study: chapter.paper for chapter in self.chapters}
         if not studies:

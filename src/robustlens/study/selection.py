@@ -147,6 +147,12 @@ class Selection:
         promised = {"tables": (".tex",), "figures": (".png", ".pdf"), "animations": (".gif",), "claims": (".tex",)}
         return [path for kind, suffixes in promised.items() for path in self.made(study, kind, *suffixes)]
 
+    def read(self) -> list[str]:
+        """The files of runs that tables, figures and claims are made from, each once."""
+        made = [part for of_study in self._made.values() for part in of_study.values() if part]
+        items = [item for part in made for item in (part.values() if isinstance(part, dict) else [part])]
+        return list(dict.fromkeys(path for item in items for paths in item.files.values() for path in paths))
+
     def find(self, kind: str, study: str, name: str) -> Item:
         """The table or figure (kind: "tables", "figures" or "animations") of that name; an unknown one is an error that
         names the nearest valid one."""

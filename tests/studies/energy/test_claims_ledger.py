@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from synthetic import OTHER_THREAT, THREAT, Study, context, write_study
-from tabulated import cells, index_of
+from tabulated import by_claim, index_of
 
 from robustlens.report.tables import claims
 from studies.energy.claims import CLAIMS, PAPER_DATASETS, read
@@ -26,20 +26,20 @@ def study(tmp_path_factory):
 
 def test_the_ledger_states_rule_verdict_and_what_is_missing(study):
     table = build(**inputs_of(study))
-    row = cells(table)
-    assert row["pgd-lowers-energy", "verdict"]["text"] == "supported"
-    assert float(row["pgd-lowers-energy", "estimate"]["low"]) > 0
-    assert row["weat-adv-beats-trades", "verdict"]["text"] == "open"
-    assert "Not measured: recipe weat-adv" in row["weat-adv-beats-trades", "rule and measurement"]["text"]
+    row = by_claim(table)
+    assert row["pgd-lowers-energy"]["verdict"] == "supported"
+    assert float(row["pgd-lowers-energy"]["low"]) > 0
+    assert row["weat-adv-beats-trades"]["verdict"] == "open"
+    assert "Not measured: recipe weat-adv" in row["weat-adv-beats-trades"]["measurement"]
     assert "no evidence about CIFAR-10" in table.caption and "the energy paper" in table.caption
     assert '<td class="supported"' in table.to_html() and table.name == "energy-claims"
 
 
 def test_claims_whose_files_are_absent_are_open_with_the_reason(study):
-    only = cells(build(scores=study.scores))
-    verdicts = {name: row["text"] for (name, column), row in only.items() if column == "verdict"}
+    only = by_claim(build(scores=study.scores))
+    verdicts = {name: row["verdict"] for name, row in only.items()}
     assert {name for name, verdict in verdicts.items() if verdict != "open"} == {"sat-generates-better"}
-    reasons = {name: row["text"] for (name, column), row in only.items() if column == "rule and measurement"}
+    reasons = {name: row["measurement"] for name, row in only.items()}
     assert all("Not measured: " in reasons[name] for name, verdict in verdicts.items() if verdict == "open")
     assert "Not measured: init pca" in reasons["pca-starts-generate-better"]
     assert build().rows == ()
@@ -77,12 +77,12 @@ def test_claims_are_judged_under_the_threat_of_most_evaluations(tmp_path):
     own = [index(recipe, seed, right) for recipe, right in (("weat-adv", 30), ("trades", 10)) for seed in (0, 1)]
     other = [index("weat-adv", 0, 0, OTHER_THREAT), index("trades", 0, 40, OTHER_THREAT)]
     table = build(robustness=[*other, *own])
-    row = cells(table)["weat-adv-beats-trades", "estimate"]
-    assert float(row["value"]) == 50.0 and OTHER_THREAT not in row["files"]
+    row = by_claim(table)["weat-adv-beats-trades"]
+    assert float(row["estimate"]) == 50.0 and OTHER_THREAT not in row["files"]
     assert "Judged only on evaluations under L∞, ε = 3/16; there are others." in table.notes
     assert len(build(robustness=own).notes) == 1
     under_another = build(robustness=other)
-    assert cells(under_another)["weat-adv-beats-trades", "estimate"]["value"] == "-100"
+    assert by_claim(under_another)["weat-adv-beats-trades"]["estimate"] == "-100"
     assert any(note.startswith("Trained under L∞, ε = 3/16, but evaluated under L2") for note in under_another.notes)
 
 

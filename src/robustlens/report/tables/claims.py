@@ -8,7 +8,7 @@ from robustlens.analysis.claims import Claim, Outcome, judge
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.context import Context
-from robustlens.report.table import Table
+from robustlens.report.ledger import Ledger, measurement
 
 COLUMNS = (
     Column("statement", wide=0.75),
@@ -25,27 +25,29 @@ NOTE = (
 )
 
 
-def build(context: Context, claims: Sequence[Claim], paper_datasets: Sequence[str], data: Mapping[str, Any]) -> Table:
+def build(context: Context, claims: Sequence[Claim], paper_datasets: Sequence[str], data: Mapping[str, Any]) -> Ledger:
     """The ledger. claims: all of the paper; paper_datasets: those that it has results on.
 
     data: dataset -> what the claims are judged on. Its attribute `notes`, if it has one, is sentences that are printed
     below the table, before those on evaluations under another threat than the training's.
     """
-    rows = [
-        _row(claim, judge(claim, of_dataset), context.dataset_title(dataset) if len(data) > 1 else "")
+    entries = tuple(
+        (context.dataset_title(dataset) if len(data) > 1 else "", claim, judge(claim, of_dataset))
         for dataset, of_dataset in data.items()
         for claim in claims_on(dataset, claims, paper_datasets)
-    ]
+    )
+    rows = [_row(claim, outcome, group) for group, claim, outcome in entries]
     files = [file for row in rows for cell in row.cells for file in cell.sources]
     title = f"Claims of {context.paper} and what the results on {context.datasets_titles(data)} say of them."
     notes = dict.fromkeys(note for of_dataset in data.values() for note in getattr(of_dataset, "notes", ()))
-    return Table(
+    return Ledger(
         context.label,
         context.caption(title),
         "claim",
         COLUMNS,
         tuple(rows),
         (NOTE, *notes, *threats.notes(threats.evaluated(files), context)),
+        entries,
     )
 
 
@@ -61,13 +63,9 @@ def _row(claim: Claim, outcome: Outcome, group: str) -> Row:
         Cell(text=f"{claim.statement} ({claim.source})"),
         Cell(text=outcome.verdict, verdict=outcome.verdict, sources=outcome.sources),
         Cell(**numbers, digits=_digits(outcome), unit=outcome.unit, sources=outcome.sources),
-        Cell(text=f"{claim.rule} {_measurement(outcome) if measured else outcome.detail}."),
+        Cell(text=f"{claim.rule} {measurement(outcome)}"),
     )
     return Row(claim.id, cells, group)
-
-
-def _measurement(outcome: Outcome) -> str:
-    return f"Measured{f', in {outcome.unit}' if outcome.unit else ''}: {outcome.detail}"
 
 
 def _digits(outcome: Outcome) -> int:
