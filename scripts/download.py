@@ -23,6 +23,7 @@ with job(f"download {args.folder.name}", args.log):
         fetch(archive, args.folder)
         record["archives"].append(receipt(archive, args.folder))
     if folder := spec.get("folder"):
-        record["folder"] = {"name": folder["name"]} | count_images(args.folder / folder["name"], folder["layout"])
+        counts = count_images(args.folder / folder["name"], folder["layout"], folder["train"])
+        record["folder"] = {"name": folder["name"]} | counts
     with replacing(args.receipt) as path:
         path.write_text(json.dumps(record, indent=2) + "\n")

@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import yaml
-from configured import CONFIG, REPOSITORY, digits, load_files, loaded, own, small
+from configured import CONFIG, REPOSITORY, cohorts, digits, load_files, loaded, own, small
 
 from robustlens.configuration import archives, classes, download_name, prepared, run_spec, title
-from robustlens.configuration.facts import title_of_classes
+from robustlens.configuration.facts import downloads, title_of_classes
 from robustlens.errors import RobustlensError
 
 ARCHIVE = "cifar-10-python.tar.gz"
@@ -185,3 +185,53 @@ def test_a_recipe_may_leave_classes_out_without_being_measured():
         raw["recipes"]["fewer"] = {"method": "sat", "changes": "sat", "leave_out": {"classes": [3, 5]}}
 
     assert run_spec(loaded(change), "digits", "fewer")["leave_out"] == {"classes": [3, 5]}
+
+
+# Images to train on ---------------------------------------------------------------------------------------------------
+
+
+def imagenet(train: bool, **more) -> dict:
+    reader = {"family": "imagenet", **({"train": True} if train else {})}
+    splits = {"train": None, "validation": 100 if train else 0}
+    return {"like": "digits", "reader": reader, "splits": splits, "generation": None, **more}
+
+
+def test_training_images_are_asked_for_where_a_reader_reads_them():
+    def wanted(**datasets: dict) -> bool:
+        return downloads(with_datasets(**datasets))["imagenet"]["folder"]["train"]
+
+    assert not wanted(one=imagenet(train=False))
+    assert wanted(one=imagenet(train=True))
+    assert wanted(one=imagenet(train=False), two=imagenet(train=True))
+    assert wanted(one=imagenet(train=True), two=imagenet(train=False))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"splits": {"train": 5}}, "splits.train: 5 of the training images, which are not read; give 0, or the reader"),
+        ({"splits": {"validation": 7}}, "splits.validation: 7 of the training images, which are not read; give 0, or"),
+    ],
+)
+def test_splits_of_training_images_that_are_not_read_are_refused(change, message):
+    dataset = imagenet(train=False)
+    with_datasets(one=dataset)
+    with pytest.raises(RobustlensError, match=f"^config.datasets.one.{message}"):
+        with_datasets(one=dataset | {"splits": dataset["splits"] | change["splits"]})
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (imagenet(train=False), "reader.train: false, but sat is trained on one; give `train: true`, which needs"),
+        ({"like": "digits", "splits": {"validation": 0}}, "splits.validation: 0, but sat is trained on one; raise it"),
+        ({"like": "digits", "splits": {"train": 0}}, "splits.train: 0, but sat is trained on one; raise it"),
+    ],
+)
+def test_a_training_without_images_is_refused_before_any_job(dataset, message):
+    def change(raw: dict) -> None:
+        small(raw)["datasets"]["one"] = dataset | {"generation": None}
+        cohorts(raw)["main"]["datasets"] = ["digits", "one"]
+
+    with pytest.raises(RobustlensError, match=f"^config.datasets.one.{message}"):
+        loaded(change)

@@ -69,7 +69,7 @@ def images(folder: Path, *names: str) -> None:
 
 
 def test_a_dataset_that_is_a_folder_is_counted(tmp_path):
-    spec = {"archives": [], "folder": {"name": "imagenet", "layout": "train/<class>/*.JPEG"}}
+    spec = {"archives": [], "folder": {"name": "imagenet", "layout": "train/<class>/*.JPEG", "train": True}}
     images(
         tmp_path / "imagenet", "train/a/1.JPEG", "train/a/2.jpg", "train/b/1.PNG", "train/b/list.txt", "train/x.JPEG"
     )
@@ -84,18 +84,24 @@ def test_a_folder_that_is_not_there_or_has_no_images_is_told(tmp_path):
     folder = tmp_path / "imagenet"
     where = re.escape(f"put it, or a link to it, at {folder} (as the authors do)")
     with pytest.raises(RobustlensError, match=f"val: No such file or directory; .*{where}"):
-        count_images(folder, "as the authors do")
+        count_images(folder, "as the authors do", train=False)
+    images(folder, "val/a/1.JPEG")
+    with pytest.raises(RobustlensError, match=f"train: No such file or directory; .*{where}"):
+        count_images(folder, "as the authors do", train=True)
     images(folder, "train/a/labels.txt")
     with pytest.raises(RobustlensError, match=f"train: no folders with images in it; .*{where}"):
-        count_images(folder, "as the authors do")
+        count_images(folder, "as the authors do", train=True)
+    (folder / "val/a/1.JPEG").unlink()
     images(folder, "train/a/1.JPEG", "val/1.JPEG", "val/a/labels.txt")
     with pytest.raises(RobustlensError, match=f"val: no folders with images in it; .*{where}"):
-        count_images(folder, "as the authors do")
+        count_images(folder, "as the authors do", train=True)
 
 
 def test_a_folder_to_evaluate_on_needs_no_training_images(tmp_path):
     images(tmp_path, "val/a/1.JPEG")
-    assert count_images(tmp_path, "") == {"val": {"classes": 1, "images": 1}}
+    assert count_images(tmp_path, "", train=False) == {"val": {"classes": 1, "images": 1}}
+    (tmp_path / "train").mkdir()  # empty, or of somebody who trains
+    assert count_images(tmp_path, "", train=False) == {"val": {"classes": 1, "images": 1}}
 
 
 # Progress ---------------------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ def check_trainings(config: Config, schema: Config, runs: Iterable[tuple[str, st
         except RobustlensError as error:
             raise RobustlensError(f"{error}, on {dataset}") from error
         where = f"config.recipes.{recipe}.training" if "training" in chosen else f"config.datasets.{dataset}.training"
+        _check_images(config, dataset, recipe)
         _check_training(settings, where)
         _check_padding(settings["augmentation"], smallest_side(config, dataset), where)
         _check_start(chosen, settings["epochs"], recipe, dataset)
@@ -61,6 +62,19 @@ def check_trainings(config: Config, schema: Config, runs: Iterable[tuple[str, st
             raise RobustlensError(
                 f"config.recipes.{recipe}.start_from: {start} has another architecture on {dataset}; give both the same"
             )
+
+
+def _check_images(config: Config, dataset: str, recipe: str) -> None:
+    """A training needs images to learn from, and others to choose the best epoch by."""
+    settings, where = config["datasets"][dataset], f"config.datasets.{dataset}"
+    if not settings["reader"].get("train", True):
+        raise RobustlensError(
+            f"{where}.reader.train: false, but {recipe} is trained on {dataset}; give `train: true`, which needs the "
+            "training images"
+        )
+    for split in ("train", "validation"):
+        if settings["splits"][split] == 0:
+            raise RobustlensError(f"{where}.splits.{split}: 0, but {recipe} is trained on {dataset}; raise it")
 
 
 def _check_start(chosen: Config, epochs: int, recipe: str, dataset: str) -> None:
@@ -213,6 +227,7 @@ def _resolve_components(config: Config) -> None:
         _resolve_certification(config, name, f"config.certifications.{name}")
     for name, dataset in config["datasets"].items():
         _resolve_family("data", dataset["reader"], f"config.datasets.{name}.reader")
+        _check_splits(dataset, f"config.datasets.{name}")
         _resolve_architecture(dataset["architecture"], f"config.datasets.{name}.architecture")
         if "generation" in dataset:
             _resolve_sampler(dataset["generation"], f"config.datasets.{name}.generation")
@@ -251,6 +266,17 @@ def _resolve_generator(name: str, generator: Config) -> None:
             other = ", or `sample_set` for published images, or `selected`" if key == "family" else ""
             raise RobustlensError(f"config.generators.{name}: {key!r} is a required property{other}")
     _resolve_family("generators", generator, f"config.generators.{name}", OF_GENERATOR)
+
+
+def _check_splits(dataset: Config, where: str) -> None:
+    """Of a dataset whose training images are not read, no split of them can be had."""
+    for split in ("train", "validation"):
+        wanted = dataset["splits"][split]
+        if wanted and not dataset["reader"].get("train", True):
+            raise RobustlensError(
+                f"{where}.splits.{split}: {wanted} of the training images, which are not read; give 0, or the reader "
+                "`train: true`"
+            )
 
 
 def _resolve_discrimination(settings: Config, where: str) -> None:

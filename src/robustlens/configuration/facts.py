@@ -345,12 +345,16 @@ def archives(config: Config, dataset: str) -> list[Config]:
 
 
 def downloads(config: Config) -> Config:
-    """What can be fetched: by the name of its folder under results/downloads, the archives (or the folder) it has."""
+    """What can be fetched: by the name of its folder under results/downloads, the archives (or the folder) it has; of a
+    folder, whether its training images are wanted (`train`)."""
     found = {"inception": {"archives": [inception_weights.ARCHIVE]}}
     for dataset, settings in config["datasets"].items():
         catalogue = entry(settings["reader"]["family"])
-        folder = {"folder": catalogue["folder"]} if "folder" in catalogue else {}
-        found[download_name(config, dataset)] = {"archives": archives(config, dataset), **folder}
+        name = download_name(config, dataset)
+        found[name] = {"archives": archives(config, dataset)} | found.get(name, {})
+        if "folder" in catalogue:
+            train = settings["reader"].get("train", True) or found[name].get("folder", {}).get("train", False)
+            found[name]["folder"] = catalogue["folder"] | {"train": train}
     for generator in published_sets(config):
         found[sample_set_download(config, generator)] = {"archives": sample_set_archives(config, generator)}
     return found | {name: {"archives": [model["weights"]]} for name, model in config["models"].items()}

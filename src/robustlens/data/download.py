@@ -97,14 +97,14 @@ def receipt(archive: dict, folder: Path) -> dict:
     return {"file": path.name, "bytes": path.stat().st_size, algorithm: digits, "source": source}
 
 
-def count_images(folder: Path, layout: str) -> dict[str, dict[str, int]]:
-    """Classes and images of a dataset that is a folder of <split>/<class>/<image>: of `val`, and of `train` where there
-    is one, because evaluations need none. Who trains on it hears of a missing one from the dataset's reader.
+def count_images(folder: Path, layout: str, train: bool) -> dict[str, dict[str, int]]:
+    """Classes and images of a dataset that is a folder of <split>/<class>/<image>: of `val`, and, where somebody wants
+    them, of `train`.
 
     Raises RobustlensError, which quotes `layout` (what the folder should look like), for a split without images.
     """
     counts = {}
-    for split in ("train", "val") if (folder / "train").exists() else ("val",):
+    for split in ("train", "val") if train else ("val",):
         try:
             classes = [entry.path for entry in os.scandir(folder / split) if entry.is_dir()]
             images = sum(entry.name.lower().endswith(IMAGES) for path in classes for entry in os.scandir(path))
