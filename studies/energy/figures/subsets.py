@@ -114,11 +114,15 @@ def _differences(axes: Axes, runs: pd.DataFrame, compared: dict[str, str], conte
     axes.axvline(0, color=GREY, linewidth=0.6, zorder=0)
     for place in range(1, len(recipes)):
         axes.axhline(place - 0.5, color=GREY, linewidth=0.2, zorder=0)
-    axes.set_yticks(range(len(recipes)), [drawn(context.recipe_label(recipe)) for recipe in recipes])
+    axes.set_yticks(range(len(recipes)), [drawn(_label(recipe, context)) for recipe in recipes])
     axes.set_ylim(len(recipes) - 0.5, -0.5)
     axes.set_xlabel("difference (points)")
     axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3, columnspacing=1.0, handletextpad=0.3)
     return list(factors)
+
+
+def _label(recipe: str, context: Context) -> str:
+    return context.recipe_label(recipe) + ("" if _fewer(recipe, context) else ", all images")
 
 
 def _interval(runs: pd.DataFrame, recipe: str, other: str, measure: str) -> Interval:

@@ -227,7 +227,7 @@ def test_subsets_are_compared_with_as_many_random_images_left_out(tmp_path):
     told = context(recipes=known | {"sat-no-random": at_random})
     drawing = subsets.build(told, energies=[measured(tmp_path)], evaluations=runs)
     below = drawing.figure.axes[1]
-    assert [label.get_text() for label in below.get_yticklabels()] == ["SAT", "without high-energy images"]
+    assert [label.get_text() for label in below.get_yticklabels()] == ["SAT, all images", "without high-energy images"]
     accuracy = next(part for part in below.containers if part.get_label() == "clean accuracy")
     assert accuracy.lines[0].get_xdata() == pytest.approx([20, 0])  # by hand: SAT has two more images right
     assert "minus without random images, differences" in drawing.caption
