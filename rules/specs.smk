@@ -4,6 +4,7 @@ import json
 
 from robustlens.code_digest import code_digest
 from robustlens.configuration import specs
+from robustlens.data import own_files as own_images
 from robustlens.training import optional
 
 
@@ -38,6 +39,11 @@ def download_spec(wildcards):
     return json.dumps(DOWNLOADS[wildcards.download] | {"code": code_digest(script_file("download"))}, sort_keys=True)
 
 
+def own_files(reader):
+    """Of the user's own images, what shows that their files were changed since they were prepared."""
+    return {"files": own_images.state(reader["path"])} if configuration.is_own(reader["family"]) else {}
+
+
 def data_spec(wildcards):
     dataset = CONFIG["datasets"][wildcards.dataset]
     return job_spec(
@@ -48,6 +54,7 @@ def data_spec(wildcards):
             {key: value for key, value in archive.items() if key in ("file", "bytes", *configuration.CHECKSUMS)}
             for archive in configuration.archives(CONFIG, wildcards.dataset)
         ],
+        **own_files(dataset["reader"]),
         splits=dataset["splits"],
         facts={"name": wildcards.dataset},
         **({"classes": dataset["classes"]} if "classes" in dataset else {}),

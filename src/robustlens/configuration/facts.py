@@ -36,6 +36,24 @@ def entry(reader: str) -> Config:
     return read_yaml(CATALOGUE / f"{reader.replace('-', '_')}.yaml")
 
 
+def described(reader: Config) -> Config:
+    """What is known of the dataset that this entry `reader` reads: its catalogue entry; of the user's own images,
+    how many classes there are and the shape of an image are the reader's parameters."""
+    found = entry(reader["family"])
+    if not is_own(reader["family"]):
+        return found
+    return found | {"classes": reader["class_count"], "shape": _own_shape(reader)}
+
+
+def is_own(family: str) -> bool:
+    """Whether a reader is for images that the user brings, of which the catalogue knows nothing."""
+    return entry(family).get("own", False)
+
+
+def _own_shape(reader: Config) -> list[int]:
+    return reader["shape"] if "shape" in reader else [1 if reader["grey"] else 3, reader["size"], reader["size"]]
+
+
 def readers() -> list[str]:
     """Those that the catalogue has an entry of."""
     return [path.stem.replace("_", "-") for path in CATALOGUE.glob("*.yaml")]
@@ -394,12 +412,12 @@ def used_datasets(config: Config) -> list[str]:
 def classes(config: Config, dataset: str) -> int:
     """How many classes the prepared dataset has."""
     settings = config["datasets"][dataset]
-    return len(settings["classes"]) if "classes" in settings else entry(settings["reader"]["family"])["classes"]
+    return len(settings["classes"]) if "classes" in settings else described(settings["reader"])["classes"]
 
 
 def shape(reader: Config) -> tuple[int, int, int]:
     """Channels, height and width of the images that a reader prepares."""
-    channels, height, width = entry(reader["family"])["shape"]
+    channels, height, width = described(reader)["shape"]
     return channels, reader.get("size", height), reader.get("size", width)
 
 
@@ -417,12 +435,14 @@ def smallest_side(config: Config, dataset: str) -> int:
 
 
 def title(config: Config, dataset: str) -> str:
-    """What tables and figures call a dataset: its own title, or the catalogue's with the classes that were removed."""
+    """What tables and figures call a dataset: its own title, or the catalogue's with the classes that were removed. Of
+    the user's own images, their name in the configuration is the title."""
     settings = config["datasets"][dataset]
     if "title" in settings:
         return settings["title"]
-    catalogue = entry(settings["reader"]["family"])
-    return title_of_classes(catalogue["title"], settings.get("classes"), catalogue["classes"])
+    known = described(settings["reader"])
+    whole = dataset if is_own(settings["reader"]["family"]) else known["title"]
+    return title_of_classes(whole, settings.get("classes"), known["classes"])
 
 
 def cited(config: Config, dataset: str) -> dict[str, str]:

@@ -62,7 +62,8 @@ def _title_of_classes(other: Config, kept: Any) -> Any:
     numbers = isinstance(kept, list) and all(isinstance(number, int) for number in kept)
     if not (numbers and isinstance(other["title"], str) and family in facts.readers()):
         return other["title"]
-    return facts.title_of_classes(other["title"], kept, facts.entry(family)["classes"])
+    count = other["reader"].get("class_count") if facts.is_own(family) else facts.entry(family)["classes"]
+    return facts.title_of_classes(other["title"], kept, count) if isinstance(count, int) else other["title"]
 
 
 def check(config: Config) -> None:
@@ -201,13 +202,14 @@ def _before(config: Config, recipe: str) -> set[str]:
 def _check_dataset(config: Config, name: str, dataset: Config) -> None:
     where = f"config.datasets.{name}"
     known([dataset["threat"]], config["threats"], "threat", f"{where}.threat")
+    _check_own(dataset["reader"], f"{where}.reader")
     if "classes" in dataset:
-        catalogue = facts.entry(dataset["reader"]["family"])
+        known_facts = facts.described(dataset["reader"])
         for number in dataset["classes"]:
-            if number >= catalogue["classes"]:
-                last = catalogue["classes"] - 1
+            if number >= known_facts["classes"]:
+                last = known_facts["classes"] - 1
                 raise RobustlensError(
-                    f"{where}.classes: {catalogue['title']} has no class {number}; its classes are 0 to {last}"
+                    f"{where}.classes: {known_facts['title']} has no class {number}; its classes are 0 to {last}"
                 )
         dataset["classes"] = sorted(dataset["classes"])  # their order means nothing
     _check_crop(dataset, where)
@@ -219,6 +221,18 @@ def _check_dataset(config: Config, name: str, dataset: Config) -> None:
     features = dataset.get("generation", {}).get("features", {})
     if "recipe" in features:
         known([features["recipe"]], config["recipes"], "recipe", f"{where}.generation.features.recipe")
+
+
+def _check_own(reader: Config, where: str) -> None:
+    """What a reader of the user's own images says in place of the catalogue."""
+    if not facts.is_own(reader["family"]):
+        return
+    if reader["class_count"] < 2:
+        raise RobustlensError(f"{where}.class_count: must be at least 2, got {reader['class_count']}")
+    if len(facts.described(reader)["shape"]) != 3:
+        raise RobustlensError(
+            f"{where}.shape: must be [channels, height, width], got {reader['shape']}; [1, 28, 28] are grey images"
+        )
 
 
 def _check_crop(dataset: Config, where: str) -> None:

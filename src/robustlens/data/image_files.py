@@ -1,7 +1,7 @@
 """Datasets that come as image files: which belong to which class, and their pixels."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -46,16 +46,34 @@ def read_image_files(
         raise RobustlensError(f"{path}: class {odd} is in one of the splits only; {advice}")
     label = {name: number for number, name in enumerate(classes)}
     split = {**(train or {}), **test}
-    position = {name: number for number, name in enumerate(split)}
-    per_image = 3 * size * size
-    total = per_image * len(split)  # and as much again for the splits of it
-    with filling(scratch, total, later=total), open(scratch / "images.bin", "wb") as out:
-        for name, stream in files(path, split):
-            image = pixels(stream.read(), f"{path}: {name}", size, resize, advice)
-            out.seek(position[name] * per_image)
-            out.write(np.ascontiguousarray(image))
-    images = np.memmap(scratch / "images.bin", np.uint8, "r", shape=(len(split), 3, size, size))
+
+    def decode(content: bytes, name: str) -> np.ndarray:
+        return pixels(content, f"{path}: {name}", size, resize, advice)
+
+    images = stored(path, list(split), scratch, (3, size, size), decode)
     return Source(images, np.array([label[name] for name in split.values()], np.int64), classes, test=len(test))
+
+
+def stored(
+    path: Path,
+    names: Sequence[str],
+    scratch: Path,
+    shape: tuple[int, int, int],
+    decode: Callable[[bytes, str], np.ndarray],
+) -> np.memmap:
+    """The image files `names` of an archive or folder, in that order: uint8 (N, *shape), memory-mapped in `scratch`.
+
+    decode: the pixels of a file, from its content and its name. Raises RobustlensError, with how much is needed, where
+    the images don't fit on the disk.
+    """
+    position = {name: number for number, name in enumerate(names)}
+    per_image = int(np.prod(shape))
+    total = per_image * len(names)  # and as much again for the splits of it
+    with filling(scratch, total, later=total), open(scratch / "images.bin", "wb") as out:
+        for name, stream in files(path, position):
+            out.seek(position[name] * per_image)
+            out.write(np.ascontiguousarray(decode(stream.read(), name)))
+    return np.memmap(scratch / "images.bin", np.uint8, "r", shape=(len(names), *shape))
 
 
 def pixels(content: bytes, where: str, size: int, resize: int | None = None, advice: str = RENEW) -> np.ndarray:

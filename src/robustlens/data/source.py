@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ class Source:
     LEFT_OUT. classes: one name per class.
     test: how many of the last images are the official test split; 0 where there is none.
     levels: the value that stands for 1.0.
+    facts: what the prepared dataset's sheet says of it besides.
     """
 
     images: np.ndarray
@@ -32,6 +33,7 @@ class Source:
     classes: list[str]
     test: int = 0
     levels: int = 255
+    facts: dict = field(default_factory=dict)
 
 
 def with_classes(source: Source, kept: list[int]) -> tuple[Source, dict]:
@@ -131,8 +133,8 @@ def write_prepared(
     facts: dict,
     report: Callable[[int, int], None] = lambda *_: None,
 ) -> None:
-    """Write the splits as arrays with their sheet: classes, shape, levels, sizes, SHA-256 and the given facts
-    (name, and of which classes it is).
+    """Write the splits as arrays with their sheet: classes, shape, levels, sizes, SHA-256, the given facts (name, and
+    of which classes it is) and those of the source.
 
     Images are copied in chunks, so that a memory-mapped source never has to fit into memory.
     report: called with (bytes of images written, bytes in all) now and then.
@@ -158,6 +160,7 @@ def write_prepared(
             sums[f"{split}_{part}.npy"] = checksum(folder / f"{split}_{part}.npy")
     sheet = {
         **facts,
+        **source.facts,
         "classes": source.classes,
         "shape": list(source.images.shape[1:]),
         "levels": source.levels,

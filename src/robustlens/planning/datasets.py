@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from robustlens import configuration
+from robustlens.parameters import create
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,22 @@ class Dataset:
 def expected(spec: dict) -> Dataset:
     """What preparing a dataset will give. spec: the parameters of its `prepare_data` job.
 
-    Where it keeps some of the classes, the sizes are those of classes that have equally many images.
+    Where it keeps some of the classes, the sizes are those of classes that have equally many images. The user's own
+    images are counted.
     """
     reader, splits = spec["reader"], spec["splits"]
-    entry = configuration.entry(reader["family"])
-    classes = len(spec["classes"]) if "classes" in spec else entry["classes"]
-    official_train, official_test = (
-        round(entry["sizes"][split] * classes / entry["classes"]) for split in ("train", "test")
-    )
+    known = configuration.described(reader)
+    classes = len(spec["classes"]) if "classes" in spec else known["classes"]
+    whole = known.get("sizes") or _counted(reader)
+    official_train, official_test = (round(whole[split] * classes / known["classes"]) for split in ("train", "test"))
     if reader.get("train") is False:  # ImageNet without its training images
         official_train = 0
     train = max(0, official_train - splits["validation"]) if splits["train"] is None else splits["train"]
     test = splits["test"] or official_test or official_train - train - splits["validation"]
     sizes = {"train": train, "validation": splits["validation"], "test": test}
     return Dataset(configuration.shape(reader), classes, sizes)
+
+
+def _counted(reader: dict) -> dict[str, int]:
+    parameters = {key: value for key, value in reader.items() if key != "family"}
+    return create("data", reader["family"], parameters).sizes()

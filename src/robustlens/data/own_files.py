@@ -1,0 +1,44 @@
+"""Images that the user brings: whether their files changed, and the checksum of what they hold."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+ADVICE = "mend it, then run the same command again"
+
+
+def state(path: str | Path) -> str:
+    """A digest of the names, sizes and times of change of a file, or of all files in a folder: another one where
+    something may have changed. No file is opened, so that it takes a moment; of a path that is not there, "missing".
+    """
+    path = Path(path)
+    found = hashlib.sha256()
+    if not path.exists():
+        return "missing"
+    for name in [path] if path.is_file() else sorted(_below(path)):
+        status = os.stat(name, follow_symlinks=name.exists())
+        found.update(f"{name.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf8", "replace"))
+    return found.hexdigest()
+
+
+def content_checksum(digests: Mapping[str, str]) -> str:
+    """The SHA-256 of a folder's content, from those of its files by their names in it.
+
+    It is that of a list with a line `<sha256>  ./<name>` for each file, sorted by name, as
+    `find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum` prints it.
+    """
+    lines = sorted((f"./{name}".encode(), digest) for name, digest in digests.items())
+    return hashlib.sha256(b"".join(digest.encode() + b"  " + name + b"\n" for name, digest in lines)).hexdigest()
+
+
+def _below(folder: Path) -> list[Path]:
+    """All files of a folder. Links to folders are followed, once each."""
+    found, seen = [], set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        if os.path.realpath(root) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(root))
+        found += [Path(root, name) for name in files]
+    return found
