@@ -37,7 +37,7 @@ def name_user():
     try:
         getpass.getuser()
     except (KeyError, OSError):
-        os.environ["USER"] = str(os.getuid())
+        os.environ.update(USER=str(os.getuid()))
 
 
 def declared_studies():
