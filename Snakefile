@@ -47,7 +47,6 @@ CERTIFICATION_PARTS = configuration.certification_parts(CONFIG)
 SELECTION = selection()
 check_results_folder()
 name_former_results()
-name_unused_recipes()
 
 
 wildcard_constraints:
@@ -86,6 +85,7 @@ for stages in study_rules():
 
 
 or_exit(SELECTION.check)
+name_unused_recipes()
 logger.addFilter(Words(known_files, CONFIG["scale"]))
 
 
