@@ -203,7 +203,8 @@ def unless_planning(wanted):
 
 def asked_for():
     """The targets of the command line, in order; none where everything was asked for."""
-    return sorted(set(workflow.dag_settings.targets) - {"all"})
+    asked = set(workflow.dag_settings.targets)
+    return [] if "all" in asked else sorted(asked)
 
 
 def listed_targets():

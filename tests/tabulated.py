@@ -24,10 +24,14 @@ def by_claim(ledger):
     return {row["id"]: row for row in csv.DictReader(io.StringIO(ledger.to_csv()))}
 
 
+def outcome(verdict, told):
+    return Outcome(1.0, 0.5, 1.5, told, verdict, told, why_open="one seed" if verdict == "open" else "")
+
+
 def ledger_of(study, verdicts, dataset="", told="It is so."):
     """A ledger of claims with these verdicts, by name, of which nothing else is told."""
     entries = tuple(
-        (dataset, Claim(name, told, told, told, None), Outcome(1.0, 0.5, 1.5, told, verdict, told))
+        (dataset, Claim(name, told, told, told, None), outcome(verdict, told))
         for name, verdict in verdicts.items()
     )
     columns = (Column("statement", wide=1.0), Column("verdict"))

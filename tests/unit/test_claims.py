@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -110,3 +111,8 @@ def test_one_seed_is_the_reason_whatever_the_interval_and_a_decided_claim_has_no
     assert (single.verdict, single.why_open) == ("open", "one seed") and math.isnan(single.times_n)
     decided = decide(Interval(1.0, 0.5, 1.5, "seeds and images"), "nat", "so")
     assert (decided.verdict, decided.why_open) == ("supported", "") and math.isnan(decided.times_n)
+    opened = decided.opened("underpowered", "chosen on few images")
+    assert (opened.verdict, opened.why_open, opened.detail) == ("open", "underpowered", "chosen on few images")
+    assert opened.estimate == decided.estimate and math.isnan(opened.times_n)
+    with pytest.raises(ValueError, match="an open claim has one"):
+        dataclasses.replace(decided, verdict="open")

@@ -10,7 +10,7 @@ from pathlib import Path
 import archives
 import numpy as np
 import pytest
-from configured import loaded, small
+from configured import cohorts, loaded, small
 from PIL import Image
 
 from robustlens.configuration import cited, classes, prepared, shape, title
@@ -327,6 +327,18 @@ def test_the_configuration_says_what_a_catalogue_would(tmp_path):
     arrays = {"family": "npz", "path": "a.npz", "class_count": 4, "shape": [1, 6, 7]}
     config = configured(scans={"like": "digits", "reader": arrays})
     assert shape(config["datasets"]["scans"]["reader"]) == (1, 6, 7) and classes(config, "scans") == 4
+
+
+def test_a_cohort_may_train_on_all_of_ones_own_images(tmp_path):
+    """How many these are only the files say."""
+
+    def change(raw):
+        splits = {"train": None, "validation": 3, "test": None}
+        small(raw)["datasets"]["leaves"] = entry("/x", splits=splits)
+        small(raw)["datasets"]["leaves"]["reader"]["class_count"] = 4
+        cohorts(raw)["main"]["datasets"] = ["digits", "leaves"]
+
+    assert "leaves" in loaded(change)["studies"]["mine"]["cohorts"]["main"]["datasets"]
 
 
 @pytest.mark.parametrize(

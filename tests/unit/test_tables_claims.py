@@ -23,7 +23,8 @@ def rule(data):
         raise NotMeasured("the estimate")
     low, high = data.estimate - 0.5, data.estimate + 0.5
     verdict = "supported" if low > 0 else "contradicted" if high < 0 else "open"
-    return Outcome(data.estimate, low, high, "points", verdict, "by hand", ("a", "b"))
+    why = "underpowered" if verdict == "open" else ""
+    return Outcome(data.estimate, low, high, "points", verdict, "by hand", ("a", "b"), why)
 
 
 CLAIMS = [

@@ -11,7 +11,8 @@ from robustlens.analysis.statistics import Interval, crossed_interval
 
 SUPPORTED, CONTRADICTED, OPEN = "supported", "contradicted", "open"
 VERDICTS = (SUPPORTED, CONTRADICTED, OPEN)
-NOT_MEASURED, SINGLE_SEED, UNDERPOWERED = "not measured", "one seed", "underpowered"  # why a claim is open
+# Why a claim is open.
+NOT_MEASURED, SINGLE_SEED, UNDERPOWERED, NOT_LEARNED = "not measured", "one seed", "underpowered", "not learned"
 ONE_SEED_PAIRS = "pairs of settings of one seed, which are not independent of each other"
 ONE_SEED = ("images only", ONE_SEED_PAIRS)  # how the factors of an interval begin that knows no second training run
 
@@ -38,6 +39,14 @@ class Outcome:
     sources: tuple[str, ...] = ()
     why_open: str = ""
     times_n: float = math.nan
+
+    def __post_init__(self) -> None:
+        if (self.verdict == OPEN) != bool(self.why_open):
+            raise ValueError(f"verdict {self.verdict!r} with the reason {self.why_open!r}: an open claim has one")
+
+    def opened(self, why: str, detail: str = "") -> "Outcome":
+        """Open for this reason, whatever the numbers are, and however many more of them there would be."""
+        return replace(self, verdict=OPEN, why_open=why, times_n=math.nan, detail=detail or self.detail)
 
 
 @dataclass(frozen=True)

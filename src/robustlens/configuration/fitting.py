@@ -184,15 +184,15 @@ def _check_last_batch(config: Config, dataset: str, recipe: str, trained: list[C
 
 
 def train_images(config: Config, dataset: str) -> int | None:
-    """How many images the training split has; None where only the archives say."""
+    """How many images the training split has; None where only the archives, or the user's own files, say."""
     settings = config["datasets"][dataset]
-    catalogue, train = facts.entry(settings["reader"]["family"]), settings["splits"]["train"]
+    sizes, train = facts.described(settings["reader"]).get("sizes"), settings["splits"]["train"]
     if train is not None:
         return train
     another = any(kind in archive for archive in settings["archives"].values() for kind in facts.CHECKSUMS)
-    if another or "classes" in settings or not catalogue["sizes"]["test"]:
+    if sizes is None or another or "classes" in settings or not sizes["test"]:
         return None
-    return catalogue["sizes"]["train"] - settings["splits"]["validation"]
+    return sizes["train"] - settings["splits"]["validation"]
 
 
 # Generators and scores ------------------------------------------------------------------------------------------------

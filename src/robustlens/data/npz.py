@@ -67,9 +67,10 @@ class Npz:
     def sizes(self) -> dict[str, int]:
         """How many images there are to train and to test with, by the labels alone."""
         with self._opened() as file:
-            labels = self._array(file, self.labels, "labels")
+            labels = self._labels_alone(file, self.labels, "labels")
             if self._has_test():
-                return {"train": len(labels), "test": len(self._array(file, self.test_labels, "test_labels"))}
+                test_labels = self._labels_alone(file, self.test_labels, "test_labels")
+                return {"train": len(labels), "test": len(test_labels)}
         test = int(share_out(labels.tolist(), self.test_share, self.path).sum()) if self.test_share else 0
         return {"train": len(labels) - test, "test": test}
 
@@ -114,7 +115,7 @@ class Npz:
 
     def _damaged(self, error: Exception) -> RobustlensError:
         return RobustlensError(
-            f"{self.path}: not a whole .npz file ({str(error).splitlines()[0]}); "
+            f"{self.path}: not a whole .npz file ({(str(error) or type(error).__name__).splitlines()[0]}); "
             "write it anew: numpy.savez(path, images=..., labels=...)"
         )
 
@@ -138,6 +139,10 @@ class Npz:
         keys = ("test_images", "test_labels") if test else ("images", "labels")
         found = self._checked_images(self._array(file, images, keys[0]), f"{self.path}: {images}")
         return found, self._checked_labels(self._array(file, labels, keys[1]), len(found), f"{self.path}: {labels}")
+
+    def _labels_alone(self, file: np.lib.npyio.NpzFile, name: str, key: str) -> np.ndarray:
+        labels = self._array(file, name, key)
+        return self._checked_labels(labels, len(labels) if labels.ndim else 0, f"{self.path}: {name}")
 
     def _checked_images(self, images: np.ndarray, where: str) -> np.ndarray:
         channels, height, width = self.shape

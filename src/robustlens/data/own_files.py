@@ -18,7 +18,8 @@ def state(path: str | Path) -> str:
         return "missing"
     for name in [path] if path.is_file() else sorted(_below(path)):
         status = os.stat(name, follow_symlinks=name.exists())
-        found.update(f"{name.relative_to(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf8", "replace"))
+        facts = f"\0{status.st_size}\0{status.st_mtime_ns}\n"
+        found.update(os.fsencode(name.relative_to(path)) + facts.encode())
     return found.hexdigest()
 
 
@@ -28,7 +29,7 @@ def content_checksum(digests: Mapping[str, str]) -> str:
     It is that of a list with a line `<sha256>  ./<name>` for each file, sorted by name, as
     `find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum` prints it.
     """
-    lines = sorted((f"./{name}".encode(), digest) for name, digest in digests.items())
+    lines = sorted((os.fsencode(f"./{name}"), digest) for name, digest in digests.items())
     return hashlib.sha256(b"".join(digest.encode() + b"  " + name + b"\n" for name, digest in lines)).hexdigest()
 
 

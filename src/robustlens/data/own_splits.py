@@ -21,7 +21,8 @@ def check_classes(labels: Sequence, count: int, where: str, what: str, names: Se
             f"{where}: {len(names)} {what} of classes ({shown}), and the reader's `class_count` is {count}; change the "
             "one that is wrong"
         )
-    if missing := [name for name in names if name not in set(labels)]:
+    there = set(labels)
+    if missing := [name for name in names if name not in there]:
         raise RobustlensError(f"{where}: class {missing[0]} has no images; every class needs some")
 
 

@@ -26,8 +26,8 @@ class Ledger(Table):
     def to_csv(self) -> str:
         """One row per claim; what is missing is empty, and files are separated by semicolons.
 
-        why_open: "not measured", "one seed" or "underpowered". times_n: for the latter, how many times as many of what
-        the interval is over (seeds, images, points) would do, if estimate and spread stayed as they are.
+        why_open: as `analysis.claims` names the reasons. times_n: of an underpowered one, how many times as many of
+        what the interval is over (seeds, images, points) would do, if estimate and spread stayed as they are.
         """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")

@@ -1,12 +1,11 @@
 """What raises the robust accuracy of the worst class: in training, at inference, and by the choice of a checkpoint."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from robustlens.analysis.claims import OPEN, Claim, NotMeasured, Outcome, collector
+from robustlens.analysis.claims import UNDERPOWERED, Claim, NotMeasured, Outcome, collector
 from robustlens.analysis.classwise import worst_class
 from robustlens.analysis.measured import of
 from robustlens.report.cells import number
@@ -111,4 +110,4 @@ def _powered(outcome: Outcome, history: pd.DataFrame, how: str = "chosen on") ->
     if fewest >= ENOUGH:
         return outcome
     text = f"{outcome.detail}; {how} {fewest} validation images per class, underpowered, so open whatever it says"
-    return replace(outcome, verdict=OPEN, detail=text)
+    return outcome.opened(UNDERPOWERED, text)

@@ -1,9 +1,8 @@
 """Clean and robust accuracy: AR-AT against other methods, its parts, and the view of distillation."""
 
-from dataclasses import replace
 
 from robustlens.analysis.claims import (
-    OPEN,
+    NOT_LEARNED,
     SUPPORTED,
     Claim,
     NotMeasured,
@@ -149,7 +148,7 @@ def distillation_avoids_both_problems(data: InvarianceData) -> Outcome:
         raise NotMeasured("seeds and images that these rows have, of rows that have learned")
     out = "".join(f"{name} has not learned (clean {clean[name]:.1f} %) and is left out; " for name in idle)
     found = decide_all(values, f"{out}gain by", [file for part in rows.values() for file in sources(part)], "points")
-    return replace(found, verdict=OPEN) if idle and found.verdict == SUPPORTED else found
+    return found.opened(NOT_LEARNED) if idle and found.verdict == SUPPORTED else found
 
 
 @claim(
