@@ -102,7 +102,7 @@ ATTACK_LABEL = {
     *figures("violins-digits", "subsets-digits"),
     *REPORT,
 }
-CHANGES_OF = {*tables("differences"), *CLAIMS, *REPORT}
+CHANGES_OF = {*tables("differences"), *figures("correlation-digits"), *CLAIMS, *REPORT}
 # Whatever names its dataset: all that is shown.
 TITLE = {
     *tables("robustness", "differences", "autoattack", "phases", "energies", "attack-energies", "subsets"),
