@@ -31,8 +31,7 @@ def outcome(verdict, told):
 def ledger_of(study, verdicts, dataset="", told="It is so."):
     """A ledger of claims with these verdicts, by name, of which nothing else is told."""
     entries = tuple(
-        (dataset, Claim(name, told, told, told, None), outcome(verdict, told))
-        for name, verdict in verdicts.items()
+        (dataset, Claim(name, told, told, told, None), outcome(verdict, told)) for name, verdict in verdicts.items()
     )
     columns = (Column("statement", wide=1.0), Column("verdict"))
     rows = tuple(

@@ -156,7 +156,7 @@ def commands() -> dict[str, str]:
     for file in [*(ROOT / "rules").glob("*.smk"), *(ROOT / "studies").glob("*/rules.smk")]:
         for rule in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:
             name, blocks = rule.partition(":")[0], re.findall(r"^    shell:\n((?: {8}.*\n|\n)+)", rule, re.MULTILINE)
-            if file.name != "former.smk":  # whose rules only end with words
+            if file.name != "former.smk" and name != "targets":  # which only end with words
                 (block,) = blocks
                 found[name] = ast.literal_eval(f"({block})")
     return found

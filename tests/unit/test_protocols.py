@@ -84,6 +84,7 @@ PROTOCOLS = {
     "classwise, ImageNet": (
         """
         reader: {family: imagenet}
+        splits: {validation: 0}
         architecture: {family: imagenet-resnet, depth: 50}
         threat: linf-half
         """,

@@ -1,6 +1,5 @@
 """Clean and robust accuracy: AR-AT against other methods, its parts, and the view of distillation."""
 
-
 from robustlens.analysis.claims import (
     NOT_LEARNED,
     SUPPORTED,
