@@ -432,6 +432,15 @@ def written(path: Path, save: Callable, *content: np.ndarray, **named: np.ndarra
         save(file, *content, **named)
 
 
+def unknown_compression(path: Path) -> None:
+    """A checkpoint whose pickle is compressed by method 99, as both of its headers say."""
+    zipped(path, **{"w/data.pkl": b"x"})
+    content = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.index(signature) + offset] = 99
+    path.write_bytes(content)
+
+
 def zipped_checkpoint(path: Path) -> None:
     torch.save(NETWORK.state_dict(), path)
     zipped(path, **{"theirs/README.txt": b"hello", "theirs/best.pt": path.read_bytes(), "__MACOSX/x": b""})
@@ -463,6 +472,10 @@ OTHER_FILES = {
         r"a .zip archive with 'theirs/README.txt', 'theirs/best.pt' in it; unpack it, put the file of weights itself",
     ),
     "an empty .zip": (zipped, "a .zip archive with nothing in it"),
+    "a compression that Python lacks": (
+        unknown_compression,
+        "a .zip archive that Python can't unpack \\('That compression method is not supported'\\); unpack it",
+    ),
     "four files": (lambda p: zipped(p, a=b"", b=b"", c=b"", d=b""), "with 'a', 'b', 'c' and 1 more in it"),
     "Keras": (lambda p: zipped(p, **{"config.json": b"", "model.weights.h5": b""}), "is a Keras model"),
     "npz": (lambda p: written(p, np.savez, a=np.ones(2)), r"is NumPy arrays \(.npz\)"),

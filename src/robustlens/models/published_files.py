@@ -116,9 +116,14 @@ def _of_zip(path: Path) -> Any:
                 raise RobustlensError(f"the file is a .zip archive with {_some_files(names)} in it; {UNPACK}")
             with archive.open(pickled) as stream:
                 return _of_torch(path, stream)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OSError) as error:
+    except NotImplementedError as error:  # a compression or a version that zipfile does not know
         raise RobustlensError(
-            f"the file is damaged, a .zip archive (of torch.save?) that is not whole; {AGAIN}"
+            f"the file is a .zip archive that Python can't unpack ({_one_line(str(error))}); {UNPACK}"
+        ) from error
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:  # all that zipfile raises for damaged ones
+        reason = _one_line(str(error) or type(error).__name__)
+        raise RobustlensError(
+            f"the file is damaged, a .zip archive (of torch.save?) that is not whole ({reason}); {AGAIN}"
         ) from error
 
 
