@@ -1,6 +1,5 @@
 """Certify test images of one run by randomised smoothing: all of them, or one job's share."""
 
-import json
 from pathlib import Path
 
 from robustlens import arithmetic
@@ -25,7 +24,7 @@ arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--save-every", type=float, default=60.0, help="seconds")
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with (
     job(f"certify {spec['dataset']}/{spec['recipe']}/seed{spec['seed']} {args.table.stem}", args.log),

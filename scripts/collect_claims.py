@@ -2,7 +2,6 @@
 
 import csv
 import html
-import json
 from pathlib import Path
 
 from robustlens.atomic import replacing
@@ -20,7 +19,7 @@ for suffix in FORMATS:
     arguments.add_argument(f"--{suffix}", required=True, type=Path, help="file to write")
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 studies = {suffix: getattr(args, f"studies_{suffix}") for suffix in FORMATS}
 collected = {suffix: getattr(args, suffix) for suffix in FORMATS}
 

@@ -1,6 +1,5 @@
 """Typeset report.tex as PDF."""
 
-import json
 from pathlib import Path
 
 from robustlens.console import job, parser
@@ -15,6 +14,6 @@ arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
 
 with job("report.pdf", args.log):
-    certificate = Certificate(json.loads(args.spec), [args.tex, *args.figures])
+    certificate = Certificate(args.spec, [args.tex, *args.figures])
     compile_pdf(args.tex, args.pdf)
     certificate.write(args.certificate, [args.pdf])

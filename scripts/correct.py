@@ -1,6 +1,5 @@
 """Correct the last layer of a trained classifier, with strengths that are chosen on the validation images."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +26,7 @@ arguments.add_argument("--table", required=True, type=Path, help="Parquet file t
 arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with (
     job(f"correct {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", args.log),

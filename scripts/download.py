@@ -15,7 +15,7 @@ arguments = parser(__doc__)
 arguments.add_argument("--folder", required=True, type=Path, help="folder of the archives")
 arguments.add_argument("--receipt", required=True, type=Path, help="JSON file to write: what is there, and from where")
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with job(f"download {args.folder.name}", args.log):
     record = {"archives": [], "folder": None}

@@ -19,7 +19,7 @@ arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--save-every", type=float, default=60.0, help="seconds")
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with job(
     f"evaluate {spec['dataset']}/{spec['recipe']}/seed{spec['seed']} {spec['suite']} {spec['threat']['name']}", args.log

@@ -22,7 +22,7 @@ arguments.add_argument("--fitted", required=True, type=Path, help="safetensors f
 arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 name = f"{spec['dataset']}/{spec['generator']['name']}"
 
 with job(f"fit generator {name}", args.log), use_device(args.threads, arithmetic.of(spec)) as device:

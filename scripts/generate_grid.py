@@ -1,6 +1,5 @@
 """Draw images from one trained classifier with many settings of the sampler, and score them."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ arguments.add_argument("--images", required=True, type=Path, help=".npz file to 
 arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with (
     job(f"generation grid {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", args.log),

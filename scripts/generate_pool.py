@@ -1,6 +1,5 @@
 """Images of every class from a fitted generator."""
 
-import json
 from pathlib import Path
 
 from robustlens import arithmetic
@@ -22,7 +21,7 @@ arguments.add_argument("--folder", required=True, type=Path, help="folder of the
 arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with (
     job(f"pool {spec['dataset']}/{spec['generator']['name']}", args.log),

@@ -1,6 +1,5 @@
 """Draw images of every class from one trained classifier."""
 
-import json
 from pathlib import Path
 
 from robustlens import arithmetic
@@ -21,7 +20,7 @@ arguments.add_argument("--samples", required=True, type=Path, help=".npz file to
 arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with (
     job(f"generate {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", args.log),

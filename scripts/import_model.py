@@ -1,6 +1,5 @@
 """Turn published weights into a checkpoint like those of our own runs."""
 
-import json
 from pathlib import Path
 
 from robustlens.console import job, parser
@@ -16,7 +15,7 @@ arguments.add_argument("--data", required=True, type=Path, help="folder of the p
 arguments.add_argument("--weights", required=True, type=Path, help="safetensors file to write")
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with job(f"import {spec['model']}", args.log):
     published = args.downloads / spec["weights"]["file"]

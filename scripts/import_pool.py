@@ -1,7 +1,6 @@
 """Images of every class from a published sample set, as a pool of a dataset."""
 
 import importlib
-import json
 from pathlib import Path
 
 from robustlens.console import Progress, job, parser
@@ -17,7 +16,7 @@ arguments.add_argument("--downloads", required=True, type=Path, help="folder of 
 arguments.add_argument("--folder", required=True, type=Path, help="folder of the pool")
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with job(f"pool {spec['dataset']}/{spec['generator']}", args.log):
     archives = [args.downloads / archive["file"] for archive in spec["archives"]]

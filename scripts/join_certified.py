@@ -1,6 +1,5 @@
 """Join the tables of jobs that have each certified a share of the images."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +16,7 @@ arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
 
 with job(f"join {args.table}", args.log):
-    certificate = Certificate(json.loads(args.spec), args.parts)
+    certificate = Certificate(args.spec, args.parts)
     table = joined([pd.read_parquet(part) for part in args.parts])
     with replacing(args.table) as path:
         table.to_parquet(path, index=False)

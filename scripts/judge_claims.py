@@ -1,7 +1,6 @@
 """Judge the claims of a study's paper by result files: one ledger (.tex, .csv, .html)."""
 
 import importlib
-import json
 from pathlib import Path
 
 from robustlens.console import job, parser
@@ -16,7 +15,7 @@ for suffix in ("tex", "csv", "html"):
     arguments.add_argument(f"--{suffix}", required=True, type=Path)
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 context = Context.from_json(spec["context"])
 
 with job(f"claims {context.study}", args.log):

@@ -1,7 +1,6 @@
 """Draw one animation (.gif) from result files."""
 
 import importlib
-import json
 from pathlib import Path
 
 from robustlens.console import job, parser
@@ -14,7 +13,7 @@ add_inputs(arguments)
 arguments.add_argument("--gif", required=True, type=Path)
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 context = Context.from_json(spec["context"])
 
 with job(f"animation {context.study}-{context.name}", args.log):

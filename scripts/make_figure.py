@@ -1,7 +1,6 @@
 """Draw one figure (.pdf, .png) from result files."""
 
 import importlib
-import json
 from pathlib import Path
 
 from robustlens.console import job, parser
@@ -16,7 +15,7 @@ arguments.add_argument("--pdf", required=True, type=Path)
 arguments.add_argument("--png", required=True, type=Path)
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 context = Context.from_json(spec["context"])
 
 with job(f"figure {context.study}-{context.name}", args.log):

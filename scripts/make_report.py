@@ -29,7 +29,7 @@ arguments.add_argument("--html", required=True, type=Path)
 arguments.add_argument("--tex", required=True, type=Path)
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with job("report", args.log):
     printed = [

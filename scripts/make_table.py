@@ -1,7 +1,6 @@
 """Make one table (.tex, .csv, .html) from result files."""
 
 import importlib
-import json
 from pathlib import Path
 
 from robustlens.console import job, parser
@@ -15,7 +14,7 @@ for suffix in ("tex", "csv", "html"):
     arguments.add_argument(f"--{suffix}", required=True, type=Path)
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 context = Context.from_json(spec["context"])
 
 with job(f"table {context.study}-{context.name}", args.log):

@@ -1,6 +1,5 @@
 """The energies of all training images under one run's best checkpoint."""
 
-import json
 from pathlib import Path
 
 from robustlens import arithmetic
@@ -20,7 +19,7 @@ arguments.add_argument("--table", required=True, type=Path, help="Parquet file t
 arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with (
     job(f"energies of training images {spec['dataset']}/{spec['recipe']}/seed{spec['seed']}", args.log),

@@ -13,7 +13,7 @@ arguments = parser(__doc__)
 arguments.add_argument("--text", required=True, type=Path, help="text file to write")
 arguments.add_argument("--json", required=True, type=Path, help="JSON file to write")
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with job("plan", args.log):
     asked = spec["snakefile"], spec["configfiles"], spec["entries"], spec["targets"]

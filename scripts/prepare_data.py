@@ -1,6 +1,5 @@
 """Read a dataset from its verified archives, split it and write it as arrays with their sheet."""
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -16,7 +15,7 @@ arguments.add_argument("--downloads", required=True, type=Path, help="folder of 
 arguments.add_argument("--folder", required=True, type=Path, help="folder of the prepared dataset")
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with job(f"prepare {spec['facts']['name']}", args.log):
     archives = [args.downloads / archive["file"] for archive in spec["archives"]]

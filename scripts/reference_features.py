@@ -1,6 +1,5 @@
 """Compute the features of a dataset's reference images, with the network that generated images are scored with."""
 
-import json
 from pathlib import Path
 
 from robustlens import arithmetic
@@ -18,7 +17,7 @@ arguments.add_argument("--reference", required=True, type=Path, help=".npz file 
 arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with job(f"reference features {spec['dataset']}", args.log), use_device(args.threads, arithmetic.of(spec)) as device:
     certificate = Certificate(spec, [args.data / "sheet.json", args.weights])

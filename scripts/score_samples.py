@@ -23,7 +23,7 @@ arguments.add_argument("--scores", required=True, type=Path, help="JSON file to 
 arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with job(f"score {args.samples or 'real images'}", args.log), use_device(args.threads, arithmetic.of(spec)) as device:
     inputs = [args.data / "sheet.json", args.weights, args.reference, *([args.samples] if args.samples else [])]

@@ -25,7 +25,7 @@ arguments.add_argument("--folder", required=True, type=Path, help="folder of the
 arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 name = f"{spec['dataset']}/{spec['generator']}"
 
 with job(f"pool {name}", args.log), use_device(args.threads, arithmetic.of(spec)) as device:

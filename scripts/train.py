@@ -1,7 +1,6 @@
 """Train one run (dataset, recipe, seed), or resume it where it was stopped."""
 
 import contextlib
-import json
 import os
 import sys
 from pathlib import Path
@@ -35,7 +34,7 @@ arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 arguments.add_argument("--processes", type=int, default=1, help="train data-parallel, a GPU each")
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 if args.processes > 1 and "RANK" not in os.environ:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={args.processes}"]
     # torchrun's option --signals-to-handle, for the signals that it passes on: its own default, and SLURM's warning.

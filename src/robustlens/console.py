@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import fcntl
 import gc
+import json
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 from robustlens.errors import RobustlensError
 
@@ -44,8 +46,10 @@ def job(name: str, log_file: Path) -> Iterator[None]:
     log.info("%s: started on %s", name, _place(), extra={"terminal": False})
     try:
         yield
-    except (Exception, KeyboardInterrupt) as error:
-        foreseen = isinstance(error, RobustlensError | KeyboardInterrupt)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.code, str):
+            raise  # an end with a code, not a failure with a reason
+        foreseen = isinstance(error, RobustlensError | KeyboardInterrupt | SystemExit)
         reason = (str(error) or "interrupted") if foreseen else f"{type(error).__name__}: {error}"
         if not foreseen:
             log.info("%s", traceback.format_exc(), extra={"terminal": False})
@@ -112,12 +116,42 @@ def stop_on_signals() -> list[int]:
     return received
 
 
+class Spec(dict[str, Any]):
+    """The parameters of a job. One that is missing ends the process with one line that names it."""
+
+    def __missing__(self, key: str) -> NoReturn:
+        sys.exit(f"--spec: {key!r} is missing; a certificate of such a job, as --spec @FILE, has every parameter")
+
+
 def parser(description: str) -> argparse.ArgumentParser:
-    """The command line that every script shares: --spec (JSON text) and --log."""
+    """The command line that every script shares: --spec (a `Spec`) and --log."""
     arguments = argparse.ArgumentParser(description=description)
-    arguments.add_argument("--spec", required=True, help="JSON text: the parameters of this job")
+    arguments.add_argument(
+        "--spec",
+        required=True,
+        type=_spec,
+        help="the parameters of this job: JSON text, or @FILE: a file of JSON, or the certificate of a job to start "
+        "from (results/<scale>/provenance/...)",
+    )
     arguments.add_argument("--log", required=True, type=Path, help="log file to write")
     return arguments
+
+
+def _spec(given: str) -> Spec:
+    """From JSON text or @file. A certificate is told by what it has beside its parameters."""
+    try:
+        read = json.loads(Path(given[1:]).read_bytes() if given.startswith("@") else given)
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{_shown(given)}: {error}") from error
+    if isinstance(read, dict) and {"parameters", "outputs"} <= read.keys():
+        read = read["parameters"]
+    if not isinstance(read, dict):
+        raise argparse.ArgumentTypeError(f"{_shown(given)}: not the parameters of a job, which are a JSON object")
+    return Spec(read)
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _clock(seconds: float) -> str:

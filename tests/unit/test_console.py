@@ -193,7 +193,7 @@ def test_signals_are_collected_and_do_not_kill():
 
 def test_every_script_needs_its_parameters_and_a_log(capsys):
     arguments = parser("Do something.").parse_args(["--spec", "{}", "--log", "a/b.log"])
-    assert arguments.spec == "{}" and arguments.log == Path("a/b.log")
+    assert arguments.spec == {} and arguments.log == Path("a/b.log")
     with pytest.raises(SystemExit):
         parser("Do something.").parse_args(["--spec", "{}"])
     assert "--log" in capsys.readouterr().err
@@ -396,3 +396,50 @@ def test_a_job_that_fails_says_why_and_leaves_no_output(tmp_path):
     assert "log: logs/prepare_data.log" in done.stderr and "Traceback" not in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "logs"]
     assert not list(tmp_path.glob("data/*"))
+
+
+# Parameters of a job ----------------------------------------------------------------------------------------------
+
+
+def given(spec):
+    return vars(parser("...").parse_args(["--spec", str(spec), "--log", "x.log"]))["spec"]
+
+
+def test_a_specification_is_text_a_file_or_a_certificate(tmp_path):
+    spec = {"seed": 1, "training": {"epochs": 2}, "code": "0123"}
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    Certificate(spec, []).write(tmp_path / "certificate.json", [])
+    for way in (json.dumps(spec), f"@{tmp_path / 'spec.json'}", f"@{tmp_path / 'certificate.json'}"):
+        assert given(way) == spec
+
+
+def test_parameters_of_that_name_are_not_taken_for_a_certificate():
+    spec = {"parameters": {"beta": 6.0}}
+    assert given(json.dumps(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ('{"seed": 1', "delimiter: line 1 column 11"),
+        ("[1, 2]", "not the parameters of a job, which are a JSON object"),
+        ("@nowhere.json", "No such file or directory: 'nowhere.json'"),
+        ("@.", "Is a directory"),
+    ],
+)
+def test_a_bad_specification_is_told_in_one_line(spec, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        given(spec)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "error: argument --spec" in told and said in told
+
+
+def test_a_missing_parameter_is_named_before_a_job_and_in_it(tmp_path, capsys):
+    spec = given("{}")
+    with pytest.raises(SystemExit, match=r"^--spec: 'dataset' is missing; a certificate"):
+        job(f"train {spec['dataset']}", tmp_path / "x.log")
+    with pytest.raises(SystemExit) as ended, job("train", tmp_path / "x.log"):
+        spec["training"]
+    assert ended.value.code == 1 and "FAILED: --spec: 'training' is missing" in capsys.readouterr().err
+    assert spec.get("training") is None

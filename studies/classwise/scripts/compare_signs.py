@@ -1,6 +1,5 @@
 """The share of pixels where PGD in the network's precision steps another way than Temperature-PGD."""
 
-import json
 from pathlib import Path
 
 from robustlens import arithmetic
@@ -22,7 +21,7 @@ arguments.add_argument("--table", required=True, type=Path, help="Parquet file t
 arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with (
     job(f"signs {spec['dataset']}/{spec['recipe']}/seed{spec['seed']} {spec['threat']['name']}", args.log),

@@ -13,7 +13,7 @@ arguments.add_argument("--sheet", required=True, type=Path, help="sheet.json of 
 arguments.add_argument("--names", required=True, type=Path, help="JSON file to write")
 arguments.add_argument("--certificate", required=True, type=Path)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with job(f"names of the classes in {args.names.stem}", args.log):
     certificate = Certificate(spec, [args.sheet])

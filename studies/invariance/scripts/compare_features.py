@@ -1,6 +1,5 @@
 """How far the features of attacked test images are from those of the images themselves, and what BatchNorm sees."""
 
-import json
 from pathlib import Path
 
 from robustlens import arithmetic
@@ -23,7 +22,7 @@ arguments.add_argument("--channels", required=True, type=Path, help="Parquet fil
 arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with (
     job(f"features {spec['dataset']}/{spec['recipe']}/seed{spec['seed']} {spec['threat']['name']}", args.log),

@@ -28,7 +28,7 @@ arguments.add_argument("--validation", required=True, type=Path, help="Parquet f
 arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 name = f"{spec['dataset']}-{spec['generator']}-seed{spec['seed']}"
 
 with job(f"discriminate {name}", args.log), use_device(args.threads, arithmetic.of(spec)) as device:

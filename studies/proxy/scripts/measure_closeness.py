@@ -1,6 +1,5 @@
 """How close the images of a generator are to real ones."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ arguments.add_argument("--table", required=True, type=Path, help="Parquet file t
 arguments.add_argument("--certificate", required=True, type=Path)
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
-spec = json.loads(args.spec)
+spec = args.spec
 
 with (
     job(f"closeness {spec['dataset']}/{spec['generator']} seed{spec['seed']}", args.log),
