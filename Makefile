@@ -21,7 +21,7 @@ endif
 # Bare `make` prints what there is to make.
 .DEFAULT_GOAL := help
 
-.PHONY: help targets reproduce compare status accept test benchmark environment readme clean-state
+.PHONY: help targets reproduce evaluate compare status accept test benchmark environment readme clean-state
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,14 @@ targets: environment ## every table, figure, ... that `uv run snakemake NAME` ma
 
 reproduce: environment ## everything at the embedded scale; SNAKEMAKE="--config scale=..." adds arguments
 	$(UV) run --locked snakemake $(SNAKEMAKE) --quiet host reason
+
+# What belongs to a checkpoint of one's own reaches the script through the environment, whatever characters it has.
+OF_EVALUATE := WEIGHTS DATASET ATTACK ARCHITECTURE PART THREAT IMAGES SCALE CONFIGFILE SNAKEMAKE
+evaluate: environment ## a checkpoint of yours: WEIGHTS=my.pt DATASET=cifar10 ATTACK=autoattack (docs/own-weights.md)
+	@$(if $(and $(WEIGHTS),$(DATASET),$(ATTACK)),,$(error give all three: make evaluate WEIGHTS=my.pt DATASET=cifar10 ATTACK=autoattack))
+	@$(UV) run --locked python scripts/evaluate_weights.py --weights "$$WEIGHTS" --dataset "$$DATASET" --attack "$$ATTACK" \
+		$(if $(ARCHITECTURE),--architecture "$$ARCHITECTURE") $(if $(PART),--part "$$PART") $(if $(THREAT),--threat "$$THREAT") \
+		$(if $(IMAGES),--images "$$IMAGES") $(if $(SCALE),--scale "$$SCALE") $(if $(CONFIGFILE),--configfile $$CONFIGFILE) $(SNAKEMAKE)
 
 compare: environment ## the finished run's tables and claims with the recorded ones, cell by cell
 	@$(UV) run --locked python scripts/compare_recorded.py
@@ -43,6 +51,7 @@ accept: environment ## take over finished results of earlier code (docs/migratio
 
 # Named where a run failed, as the command to resume with.
 reproduce status accept: export ROBUSTLENS_COMMAND = make reproduce$(if $(SNAKEMAKE), SNAKEMAKE="$(SNAKEMAKE)")
+evaluate: export ROBUSTLENS_COMMAND = make evaluate$(foreach name,$(OF_EVALUATE),$(if $($(name)), $(name)="$($(name))"))
 
 test: environment ## linters and all tests; PYTEST="-k name" adds arguments
 	$(UV) run --locked ruff check .

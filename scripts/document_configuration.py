@@ -78,9 +78,9 @@ study. A key that occurs twice in one mapping is an error. An error names the fi
 
 Images are in [0, 1], and so are all lengths and normalisations: an epsilon of 8 of 255 levels is `8/255`, and `8` is
 refused. Numbers may be written as `5e-4`, fractions as `8 / 255` or `8.0/255`; `010` and `1:30`, which YAML reads as 8
-and 90, are refused. Where there is a choice of words,
-capitals, hyphens and underscores don't matter: `Linf`, `L_inf` and `linf` are the same norm. Checksums may be in
-capitals.
+and 90, are refused. Where there is a choice of words, capitals, hyphens and underscores don't matter: `Linf`, `L_inf`
+and `linf` are the same norm. Checksums may be in capitals. The parameters of a component (a method, an attack, an
+architecture, ...) are written as its file has them.
 
 ## Keys
 

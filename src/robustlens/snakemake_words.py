@@ -17,6 +17,7 @@ PARAMETERS = re.compile(
 UPDATED = re.compile(r"(?<=Input files updated by another job: )[^;]+")
 MISSING = re.compile(r"No rule to produce (?P<file>.+?) \(if you use input functions ")
 SCALE = re.compile(r"results/(?P<scale>[^/]+)/")
+SHARED = ("downloads", "receipts")  # the folders of results/ that are of no scale
 
 
 class Words(logging.Filter):
@@ -56,7 +57,7 @@ def _first_files(files: list[str]) -> str:
 def unknown_file(file: str, targets: Iterable[str], scale: str) -> str:
     """One line on a file that no rule makes, with the nearest one that some rule does make."""
     of = SCALE.match(file)
-    if of and of["scale"] not in (scale, "downloads"):
+    if of and of["scale"] not in (scale, *SHARED):
         return f"{file}: this is scale {scale}; for another one add --config scale={of['scale']}"
     close = difflib.get_close_matches(file, list(dict.fromkeys(targets)), n=1)
     hint = f"did you mean {close[0]}? " if close else ""

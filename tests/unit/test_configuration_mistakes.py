@@ -22,6 +22,10 @@ REFUSED = [
     (lambda r: r.update(scale="smal"), "config: unknown scale 'smal'; did you mean 'small'?"),
     (lambda r: r.update(scale="paper"), "config: unknown scale 'paper'; valid are: other, small"),
     (lambda r: (r["scales"].update({7: {}}), r.update(scale="smal")), "config: unknown scale 'smal'; did you mean"),
+    (
+        lambda r: (r["scales"].update(downloads={}), r.update(scale="downloads")),
+        "config.scales.downloads: results/downloads/ is what all scales share; give it another name",
+    ),
     (lambda r: r.pop("scale"), "config: unknown scale None; valid are: other, small"),
     (lambda r: r.pop("scales"), "config: unknown scale 'small'; valid are: none"),
     (lambda r: r.update(recipees={}), "config: unknown key 'recipees'; did you mean 'recipes'?"),

@@ -4,7 +4,9 @@ import hashlib
 import io
 import json
 import os
+import struct
 import subprocess
+import zlib
 from pathlib import Path
 
 import archives
@@ -60,6 +62,25 @@ def refused(reader, tmp_path: Path) -> str:
     with pytest.raises(RobustlensError) as error:
         read(reader, tmp_path)
     return str(error.value)
+
+
+def deep_png() -> bytes:
+    """8 x 8 pixels of 3 x 16 bits, chunk by chunk: Pillow writes none."""
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    rows = zlib.compress((b"\0" + bytes(range(48))) * 8)
+    chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+    packed = (struct.pack(">I", len(b)) + a + b + struct.pack(">I", zlib.crc32(a + b)) for a, b in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def deep_tiff() -> bytes:
+    """The same, as a TIFF of one strip."""
+    entries = [(256, 8), (257, 8), (259, 1), (262, 2), (273, 8), (277, 3), (278, 8), (279, 384)]
+    tags = [(tag, 4, 1, struct.pack("<I", value)) for tag, value in entries]
+    tags.append((258, 3, 3, struct.pack("<I", 392)))
+    tags = b"".join(struct.pack("<HHI", *tag[:3]) + tag[3] for tag in sorted(tags))
+    directory = struct.pack("<H", 9) + tags + bytes(4)
+    return struct.pack("<2sHI", b"II", 42, 398) + bytes(range(128)) * 3 + struct.pack("<HHH", 16, 16, 16) + directory
 
 
 # Folders --------------------------------------------------------------------------------------------------------------
@@ -133,6 +154,12 @@ FOLDERS = {
     "another kind of file": ({"oak/9.gif": b"GIF89a"}, "oak/9.gif: not an image file by its name"),
     "an image in no class": ({"9.png": b""}, "9.png: an image in no class"),
     "16 bits": ({"oak/9.png": png(np.full((8, 8), 4000, np.uint16))}, "oak/9.png: its values have more than 8 bits"),
+    "colours of 16 bits": ({"oak/9.png": deep_png()}, "oak/9.png: its values have more than 8 bits"),
+    "colours of 16 bits in TIFF": ({"oak/9.tif": deep_tiff()}, "oak/9.tif: its values have more than 8 bits"),
+    "colours of 10 bits": (
+        {"oak/9.ppm": b"P6\n8 8\n1023\n" + bytes(8 * 8 * 6)},
+        "oak/9.ppm: its values have more",
+    ),
     "transparency": ({"oak/9.png": png(archives.noise(8, 8, 4))}, "oak/9.png: partly transparent"),
     "one class more": ({"pine/0.png": png(archives.noise(8, 8, 3))}, "4 folders of classes (ash, birch, oak, pine)"),
     "train beside classes": ({"train/ash/0.png": b"", "test/ash/0.png": b""}, "ash lies beside train and test"),
@@ -386,8 +413,11 @@ def test_every_change_of_the_files_changes_their_state(tmp_path):
     (root / "oak/2.png").write_bytes(b"22")
     states += [state(root), state(root / "oak/2.png"), state(tmp_path / "nowhere")]
     assert len(set(states)) == len(states) and states[-1] == "missing"
+    before = state(root)  # what is not read may change
+    put(root, {"LICENCE": b"mine", ".cache/x.png": b"x", "ash/.DS_Store": b"x"})
+    assert state(root) == before
     (root / "circle").symlink_to(root)
-    (root / "broken").symlink_to("nowhere")
+    (root / "oak/broken").symlink_to("nowhere")
     assert len(state(root)) == 64
 
 

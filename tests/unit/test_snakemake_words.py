@@ -50,6 +50,7 @@ def test_other_reasons_stay():
         ("results/tiny/reprt.html", "did you mean results/tiny/report.html?"),
         ("results/tiny/studies/energy/tables/robustnes.csv", "did you mean results/tiny/studies/energy/tables/"),
         ("results/paper/report.html", "add --config scale=paper"),
+        ("results/receipts/cifar10/receit.json", "nothing makes this file at scale tiny"),
         ("results/tiny/" + "z" * 60, "`snakemake targets` lists what can be asked for"),
     ],
 )

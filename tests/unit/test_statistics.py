@@ -115,6 +115,15 @@ def test_rank_correlation_interval_is_bonett_and_wrights():
         rank_correlation_interval(x[:3], y[:3])
 
 
+def test_ranks_that_agree_in_full_have_an_interval_with_a_width():
+    x = np.arange(8.0)
+    swapped = 1 - 6 * 2 / (8 * 63)  # of two neighbours that have changed places
+    low = math.tanh(math.atanh(swapped) - 1.959964 * math.sqrt((1 + 1 / 2) / 5))
+    same, opposite = rank_correlation_interval(x, x), rank_correlation_interval(x, -x)
+    assert (same.estimate, same.low, same.high) == pytest.approx((1, low, 1), rel=1e-6)
+    assert (opposite.estimate, opposite.low, opposite.high) == pytest.approx((-1, -1, -low), rel=1e-6)
+
+
 def test_run_of_reads_the_place_of_a_file():
     assert run_of("results/embedded/runs/digits/weat-adv/seed12/history.parquet") == ("digits", "weat-adv", 12)
     with pytest.raises(RobustlensError, match="seed<k>"):

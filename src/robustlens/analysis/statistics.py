@@ -80,13 +80,18 @@ def correlation_interval(x: np.ndarray, y: np.ndarray, confidence: float = 0.95)
 
 def rank_correlation_interval(x: np.ndarray, y: np.ndarray, confidence: float = 0.95) -> Interval:
     """Spearman's correlation of independent pairs with the z interval of Bonett and Wright (2000), whose variance is
-    (1 + r^2 / 2) / (n - 3). Raises ValueError below 4 pairs."""
+    (1 + r^2 / 2) / (n - 3). Raises ValueError below 4 pairs.
+
+    That interval has no width for ranks that agree in full. There it is, up to 1, that of ranks of which two neighbours
+    are swapped: ours.
+    """
     if len(x) < 4:
         raise ValueError(f"a correlation interval needs at least 4 pairs, got {len(x)}")
     r = float(stats.spearmanr(x, y).statistic)
+    swapped = 1 - 12 / (len(x) * (len(x) ** 2 - 1))
     half = stats.norm.ppf((1 + confidence) / 2) * math.sqrt((1 + r**2 / 2) / (len(x) - 3))
-    z = np.arctanh(np.clip(r, -1 + 1e-15, 1 - 1e-15))
-    return Interval(r, float(np.tanh(z - half)), float(np.tanh(z + half)), "pairs")
+    z = np.arctanh(np.clip(r, -swapped, swapped))
+    return Interval(r, min(r, float(np.tanh(z - half))), max(r, float(np.tanh(z + half))), "pairs")
 
 
 def _one_factor(values: np.ndarray, confidence: float, factors: str) -> Interval:

@@ -38,7 +38,7 @@ def with_place(message: str, shipped: Sequence[Path], given: Sequence[Path], ent
     key = next((f".{name}" for match in [KEY.search(rest)] if match for name in match.groups() if name), "")
     try:
         sources = list(_sources(shipped, given, entries))
-    except RobustlensError:  # a file that can't be read is told of in the message itself
+    except (RobustlensError, yaml.YAMLError):  # a file that can't be read is told of in the message itself
         return message
     found = [(source, _find(node, place + key)) for source, node in sources]
     source, best = max(found, key=lambda pair: pair[1].length, default=("", NOTHING))

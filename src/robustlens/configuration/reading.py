@@ -25,6 +25,7 @@ Config = dict[str, Any]
 
 # What the other keys of a mapping mean depends on the value of these.
 IDENTITIES = ("name", "kind", "family", "method")
+NO_SCALES = ("downloads", "receipts")  # folders of results/ beside those of the scales
 # Entries that two shipped files may only define equally.
 SHARED = (
     *("threats", "recipes", "attacks", "generators", "corrections", "certifications"),
@@ -164,6 +165,8 @@ def _scale(files: list[File]) -> str:
     known = list(dict.fromkeys(name for file in files for name in file.scales))
     if not isinstance(scale, str) or scale not in known:
         raise RobustlensError(f"config: unknown scale {scale!r}{nearest(scale, known)}")
+    if scale in NO_SCALES:
+        raise RobustlensError(f"config.scales.{scale}: results/{scale}/ is what all scales share; give it another name")
     return scale
 
 

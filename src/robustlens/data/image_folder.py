@@ -12,7 +12,7 @@ from PIL import Image
 
 from robustlens.data.archives import blamed_on, file_names
 from robustlens.data.image_files import pixels, stored
-from robustlens.data.own_files import ADVICE, content_checksum
+from robustlens.data.own_files import ADVICE, content_checksum, is_checksum
 from robustlens.data.own_splits import check_classes, share_out
 from robustlens.data.source import Source
 from robustlens.errors import RobustlensError
@@ -21,6 +21,7 @@ from robustlens.parameters import Flag, Fractional, Name, OrNull, PositiveInt
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")  # torchvision's
 EIGHT_BITS = ("1", "L", "P", "RGB", "CMYK", "YCbCr")
 WITH_ALPHA = ("LA", "PA", "RGBA")
+BITS_PER_SAMPLE = 258  # a tag of TIFF
 OTHER_SPLITS = {"train", "dev", "val", "valid", "validation"}
 
 
@@ -58,7 +59,7 @@ class ImageFolder:
         shape = (1 if self.grey else 3, self.size, self.size)
         images = stored(Path(self.path), names, scratch, shape, decode)
         sha256 = content_checksum(digests)
-        if self.sha256 not in (None, sha256):
+        if self.sha256 is not None and not is_checksum(self.sha256, sha256):
             raise RobustlensError(
                 f"{self.path}: its content has the SHA-256 {sha256}, and the configuration says {self.sha256}: files "
                 "were changed, added or removed; put them back, or change or drop the reader's `sha256`"
@@ -129,15 +130,15 @@ class ImageFolder:
         """uint8 (C, size, size), and the (width, height) that the file has."""
         try:
             with Image.open(io.BytesIO(content)) as file:
-                mode, size = file.mode, file.size
+                mode, size, bits = file.mode, file.size, _bits(file, content)
                 clear = mode in WITH_ALPHA or "transparency" in file.info
                 opaque = not clear or file.convert("RGBA").getchannel("A").getextrema() == (255, 255)
         except Exception as error:  # Pillow raises whatever the damaged part makes fail
             raise RobustlensError(f"{where}: not a readable image ({error}); {ADVICE}") from error
-        if mode not in (*EIGHT_BITS, *WITH_ALPHA):
+        if bits > 8 or mode not in (*EIGHT_BITS, *WITH_ALPHA):
             raise RobustlensError(
-                f"{where}: its values have more than 8 bits (Pillow's mode {mode}), and would be cut off at 255; "
-                "convert it to 8 bits"
+                f"{where}: its values have more than 8 bits (Pillow's mode {mode}), which would be cut off; convert it "
+                "to 8 bits"
             )
         if not opaque:
             raise RobustlensError(f"{where}: partly transparent; put it on a background of your choice")
@@ -147,6 +148,18 @@ class ImageFolder:
         if (image != image[0]).any():
             raise RobustlensError(f"{where}: in colour, and the reader says `grey: true`; drop that, or convert it")
         return image[:1], size
+
+
+def _bits(file: Image.Image, content: bytes) -> int:
+    """Of a value, as far as Pillow's mode does not say it: it reads colours of 16 bits as those of 8."""
+    if file.format == "PNG":
+        return content[24]  # of the header IHDR
+    if file.format == "TIFF":
+        return max(file.tag_v2.get(BITS_PER_SAMPLE, (8,)))
+    if file.format == "PPM" and file.tile[0].codec_name == "ppm":
+        _, largest = file.tile[0].args
+        return largest.bit_length()
+    return 8
 
 
 def _by_class(names: list[PurePosixPath], root: Path) -> dict[str, str]:

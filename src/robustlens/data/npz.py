@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from robustlens.data.archives import DAMAGED
-from robustlens.data.own_files import ADVICE
+from robustlens.data.own_files import ADVICE, is_checksum
 from robustlens.data.own_splits import check_classes, share_out
 from robustlens.data.prepared import checksum
 from robustlens.data.source import Source
@@ -88,7 +88,7 @@ class Npz:
             raise RobustlensError(
                 f"{Path(self.path).absolute()}: can't be read ({error.strerror}); the reader's `path` is a .npz file"
             ) from error
-        if self.sha256 not in (None, found):
+        if self.sha256 is not None and not is_checksum(self.sha256, found):
             raise RobustlensError(
                 f"{self.path}: has the SHA-256 {found}, and the configuration says {self.sha256}: the file was "
                 "changed; put it back, or change or drop the reader's `sha256`"

@@ -9,12 +9,13 @@ ADVICE = "mend it, then run the same command again"
 
 
 def state(path: str | Path) -> str:
-    """A digest of the names, sizes and times of change of a file, or of all files in a folder: another one where
-    something may have changed. No file is opened, so that it takes a moment; of a path that is not there, "missing".
+    """A digest of the names, sizes and times of change of a file, or of all files below the folders in a folder, except
+    hidden ones: another one where something that is read may have changed. No file is opened, so that it takes a
+    moment; of a path that is not there, "missing".
     """
     path = Path(path)
     found = hashlib.sha256()
-    if not path.exists():
+    if not os.path.exists(path):
         return "missing"
     for name in [path] if path.is_file() else sorted(_below(path)):
         status = os.stat(name, follow_symlinks=name.exists())
@@ -33,13 +34,20 @@ def content_checksum(digests: Mapping[str, str]) -> str:
     return hashlib.sha256(b"".join(digest.encode() + b"  " + name + b"\n" for name, digest in lines)).hexdigest()
 
 
+def is_checksum(given: str, found: str) -> bool:
+    """Whether a SHA-256 that a person wrote is this one."""
+    return given.strip().lower() == found
+
+
 def _below(folder: Path) -> list[Path]:
-    """All files of a folder. Links to folders are followed, once each."""
+    """The files in the folders of a folder. Links to folders are followed, once each."""
     found, seen = [], set()
     for root, folders, files in os.walk(folder, followlinks=True):
         if os.path.realpath(root) in seen:
             folders.clear()
             continue
         seen.add(os.path.realpath(root))
-        found += [Path(root, name) for name in files]
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if Path(root) != folder:
+            found += [Path(root, name) for name in files if not name.startswith(".")]
     return found

@@ -6,6 +6,7 @@ networks under prefixes of one state dict (`model.*` and `ema_model.*` of a Ligh
 checkpoints.safetensors).
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,8 @@ from torch import Tensor
 from robustlens.errors import RobustlensError
 from robustlens.models.published_layouts import COUNTED, UNUSED, is_constant, some, without_wrappers
 
-OPTIMISERS = "optim"  # the keys that begin so: states by the names of weights are no networks
+# Keys of states by the names of weights that are no networks; `optimal_model` and `optimized` are.
+OPTIMISERS = re.compile(r"optim(?!al|um|i[sz]ed)", re.IGNORECASE)
 DEEPEST = 6  # a hostile file may hold itself
 
 
@@ -44,7 +46,7 @@ def chosen_part(content: Any, expected_keys: Collection[str], part: str | None) 
         if len(meant) > 1:
             raise RobustlensError(
                 f"the file holds {len(meant)} state dicts, {_listed(meant)}: say which one is meant, as `part` beside "
-                "`weights` in the model's entry"
+                "`weights` in the model's entry (make evaluate: PART=NAME)"
             )
     else:
         meant = [part] if part in found else _beginning(part, found)
@@ -66,7 +68,7 @@ def _alone(part: Part) -> Part:
 
 
 def _parts(content: Any, expected_keys: Collection[str]) -> Iterator[tuple[str, Part]]:
-    for place, state in _state_dicts(content, ()):
+    for place, state in state_dicts(content):
         prefixes = _prefixes(state, expected_keys)
         owners = {key: _owner(without_wrappers(key), prefixes, expected_keys) for key in state}
         for prefix in prefixes or [""]:
@@ -74,7 +76,7 @@ def _parts(content: Any, expected_keys: Collection[str]) -> Iterator[tuple[str, 
             yield ".".join([*place, *([prefix[:-1]] if prefix else [])]), Part(own, prefix)
 
 
-def _state_dicts(content: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
+def state_dicts(content: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
     """Each state dict inside mappings and sequences, with the keys that lead there. A list of weights counts, too: an
     average that has no names (torch_ema) is beside the network that it is of."""
     if isinstance(content, list | tuple):
@@ -87,8 +89,8 @@ def _state_dicts(content: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[s
     if is_state_dict(tensors):
         yield place, tensors
     for key, value in entries.items():
-        if len(place) < DEEPEST and not key.lower().startswith(OPTIMISERS):
-            yield from _state_dicts(value, (*place, key))
+        if len(place) < DEEPEST and not OPTIMISERS.match(key):
+            yield from state_dicts(value, (*place, key))
 
 
 def _are_named_weights(tensors: dict[str, Tensor]) -> bool:

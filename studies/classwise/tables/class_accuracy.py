@@ -57,8 +57,9 @@ def _columns(width: int) -> tuple[Column, ...]:
     """One per class, in groups of as many as print has room for."""
     if width <= BESIDE:
         return tuple(Column(f"{i}") for i in range(width))
-    ends = [min(start + BESIDE, width) for start in range(0, width, BESIDE)]
-    return tuple(Column(f"{i}", f"classes {i // BESIDE * BESIDE} to {ends[i // BESIDE] - 1}") for i in range(width))
+    groups = [range(start, min(start + BESIDE, width)) for start in range(0, width, BESIDE)]
+    named = {g: f"classes {g[0]} to {g[-1]}" if len(g) > 1 else f"class {g[0]}" for g in groups}
+    return tuple(Column(f"{i}", name) for group, name in named.items() for i in group)
 
 
 def _shown(runs: pd.DataFrame, count: int) -> list[int]:

@@ -117,6 +117,12 @@ def test_each_class_has_a_column(evaluations, names):
     assert table.notes[0] == "digits: 0 ant, 1 bee, 2 cat, 3 dog."
 
 
+def test_columns_of_classes_that_do_not_fit_beside_one_another_are_in_groups():
+    groups = [column.group for column in class_accuracy._columns(class_accuracy.BESIDE + 1)]
+    assert groups == ["classes 0 to 4"] * 5 + ["class 5"]
+    assert {column.group for column in class_accuracy._columns(class_accuracy.BESIDE)} == {""}
+
+
 def test_the_accuracy_of_a_class_has_an_interval_over_images_and_seeds(evaluations, names):
     table = class_accuracy.build(context("class-accuracy"), evaluations=evaluations, names=names)
     found = cells(table)

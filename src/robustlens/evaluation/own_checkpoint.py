@@ -1,0 +1,153 @@
+"""A checkpoint of one's own under one attack: what of the configuration that takes, and what comes out.
+
+Everything here runs before the workflow or after it: no torch.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.stats import binomtest
+
+from robustlens.configuration import reading
+from robustlens.errors import RobustlensError
+from robustlens.parameters import nearest
+
+STUDY = "own-weights"  # the cohort in which it is evaluated, so that the configuration is checked for that
+SHOWN_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for. images: how many of the test images an attack gets; None: all, or as many as the suite says.
+    threat: None: the dataset's."""
+
+    dataset: str
+    attack: str
+    threat: str | None = None
+    images: int | None = None
+
+
+def scale_with(dataset: str, shipped: Sequence[Path], given: Sequence[Path]) -> str:
+    """The last scale of the configuration that has a dataset, which is the nearest to the papers.
+
+    Raises RobustlensError, with the nearest name, where none has it.
+    """
+    names = list(
+        dict.fromkeys(name for path in [*shipped, *given] for name in reading.read_yaml(path).get("scales") or {})
+    )
+    known: dict[str, None] = {}
+    for scale in reversed(names):
+        datasets = reading.combined(shipped, given, {"scale": scale}).get("datasets", {})
+        if dataset in datasets:
+            return scale
+        known |= dict.fromkeys(datasets)
+    raise RobustlensError(
+        f"no scale has the dataset {dataset!r}{nearest(dataset, list(known))}; docs/datasets.md says how to bring one"
+    )
+
+
+def name_of(weights: Path, sha256: str) -> str:
+    """What the workflow calls a checkpoint: its file's name and the first digits of its checksum, so that another file
+    of that name is another model."""
+    slug = re.sub(r"[^a-z0-9]+", "-", weights.stem.lower()).strip("-")
+    return f"{slug[:40].strip('-')}-{sha256[:8]}".lstrip("-")
+
+
+def overlay(asked: Asked, config: Mapping[str, Any], name: str, model: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that the configuration needs to evaluate a model.
+
+    config: the complete configuration of the scale. model: its entry, as in `config.models`.
+    Raises RobustlensError, with the nearest name, for an attack and for a threat that there is not.
+    """
+    if asked.threat is not None:
+        _known("threat", asked.threat, config["threats"])
+    suite, added = _suite(asked, config)
+    cohort = {"datasets": [asked.dataset], "models": [name], "suite": suite}
+    if asked.threat is not None:
+        cohort["threat"] = asked.threat
+    return {"models": {name: dict(model)}, "suites": added, "studies": {STUDY: {"cohorts": {"evaluation": cohort}}}}
+
+
+def index_file(asked: Asked, config: Mapping[str, Any], name: str) -> Path:
+    """Where the workflow says which files the evaluations are in."""
+    threat = asked.threat or config["datasets"][asked.dataset]["threat"]
+    suite, _ = _suite(asked, config)
+    return Path("results", config["scale"], "evaluations", asked.dataset, name, "seed0", threat, f"{suite}.json")
+
+
+def _suite(asked: Asked, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name of the suite, and the suite itself where the configuration does not have it: a single attack is run
+    beside the clean images, and a suite on other images is another suite."""
+    _known("attack or suite", asked.attack, config["attacks"] | config["suites"])
+    if asked.attack in config["attacks"]:
+        name, attacks = f"clean-and-{asked.attack}", list(dict.fromkeys(["clean", asked.attack]))
+    elif asked.images is None:
+        return asked.attack, {}
+    else:
+        name, attacks = asked.attack, config["suites"][asked.attack]["attacks"]
+    if asked.images is None:
+        return name, {name: {"attacks": attacks}}
+    return f"{name}-of-{asked.images}", {
+        f"{name}-of-{asked.images}": {"attacks": attacks, "samples": dict.fromkeys(attacks, asked.images)}
+    }
+
+
+def _known(what: str, name: str, names: Mapping[str, Any]) -> None:
+    if name not in names:
+        raise RobustlensError(f"no {what} is called {name!r}{nearest(name, list(names))}; there are {', '.join(names)}")
+
+
+# What came out --------------------------------------------------------------------------------------------------------
+
+
+def summary(index: Path, config: Mapping[str, Any], sheet: Path) -> str:
+    """Accuracy under each attack with its interval, over all images and per class, and where the answer for each image
+    is.
+
+    index: of `index_file`. config: the complete configuration. sheet: sheet.json of the prepared dataset.
+    Intervals are exact binomial ones at 95 % (Clopper and Pearson 1934).
+    """
+    found, dataset = json.loads(index.read_text()), json.loads(sheet.read_text())
+    files = {
+        config["attacks"][evaluation["attack"]].get("label", evaluation["attack"]): index.parent / evaluation["file"]
+        for evaluation in found["evaluations"]
+    }
+    tables = {attack: pd.read_parquet(file) for attack, file in files.items()}
+    threat = found["threat"]
+    parts = [
+        f"Accuracy in per cent (95 % interval) on test images of {found['run']['dataset']}; "
+        f"{threat['norm']}, epsilon {threat['epsilon']}"
+    ]
+    if not dataset["official_test_split"]:
+        parts.append(
+            f"The dataset has no test images of its own: these {dataset['sizes']['test']} are split off by the "
+            "workflow, and a model that was trained on some of them looks better than it is."
+        )
+    overall = {attack: f"{_accuracy(table)}, {len(table)} images" for attack, table in tables.items()}
+    parts.append(pd.Series(overall).to_string())
+    parts.append(_by_class(tables, dataset["classes"]))
+    parts.append("\n".join(["Image by image:", *(f"  {attack}: {file}" for attack, file in files.items())]))
+    return "\n\n".join(parts)
+
+
+def _by_class(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> str:
+    """Of many classes, those where the last attack leaves least."""
+    *_, last = tables.values()
+    right = (last["prediction_adversarial"] == last["label"]).groupby(last["label"]).mean()
+    shown = right.index if len(right) <= SHOWN_CLASSES else right.sort_values(kind="stable").index[:SHOWN_CLASSES]
+    columns = {
+        attack: {classes[y]: _accuracy(table[table["label"] == y]) for y in shown} for attack, table in tables.items()
+    }
+    rest = len(right) - len(shown)
+    return pd.DataFrame(columns).to_string() + (f"\n(the lowest; {rest} more classes)" if rest else "")
+
+
+def _accuracy(table: pd.DataFrame) -> str:
+    right = int((table["prediction_adversarial"] == table["label"]).sum())
+    interval = binomtest(right, len(table)).proportion_ci()
+    return f"{100 * right / len(table):.1f} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
