@@ -63,7 +63,11 @@ test: environment ## linters and all tests; PYTEST="-k name" adds arguments
 benchmark: environment ## speed and memory against peers (docs/benchmarks.md); BENCHMARK="--quick" adds arguments
 	$(UV) run --locked python tests/benchmark $(BENCHMARK)
 
+# A LaTeX of the machine's own; where there is none, make provides tectonic, if it can.
+LATEX := $(shell command -v latexmk pdflatex tectonic | grep -v '/$(TOOLS)/bin/')
+
 environment: .venv/.synced ## .venv as uv.lock describes it
+	@$(if $(LATEX),:,$(UV) run --locked --no-sync python scripts/provide_tectonic.py $(UV))
 
 .venv/.synced: uv.lock pyproject.toml | $(UV)
 	$(UV) sync --locked --compile-bytecode

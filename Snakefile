@@ -26,7 +26,7 @@ sys.path[:0] = [f"{workflow.basedir}/src", str(workflow.basedir)]
 os.environ.update(
     ROBUSTLENS=str(workflow.basedir),
     PYTHONPATH=f"{workflow.basedir}/src:{workflow.basedir}",
-    PATH=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+    PATH=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}:{workflow.basedir}/.tools/bin",
 )
 
 

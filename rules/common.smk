@@ -14,6 +14,7 @@ from robustlens.study import discovery, general
 from robustlens.study.selection import Kind, Selection
 
 LATEX_ENGINES = ("latexmk", "pdflatex", "tectonic")
+TOOLS = f"{workflow.basedir}/.tools/bin"  # what `make` provides where the machine has none
 FAILED_JOBS = FailedJobs()  # hears of them from the start of a run on
 
 # What the stages declare besides their rules: the kinds of files that studies may ask for, and the modules that say how much
@@ -86,7 +87,7 @@ def name_unused_recipes():
 def selection():
     """What the studies of this scale make; one without a folder has the tables that every study has."""
     studies = {
-        name: STUDIES.get(name) or general.undeclared(name, settings["cohorts"])
+        name: STUDIES.get(name) or general.undeclared(name, settings["cohorts"], CONFIG["suites"])
         for name, settings in CONFIG["studies"].items()
     }
     return Selection(CONFIG, studies, FILES)
@@ -175,7 +176,9 @@ def first_figures(wildcards):
 
 
 def latex_engine():
-    return next((engine for engine in LATEX_ENGINES if shutil.which(engine)), None)
+    """The first that is installed. The tectonic that `make` provides is none before it has its own files."""
+    found = next((path for engine in LATEX_ENGINES if (path := shutil.which(engine))), None)
+    return found if found != f"{TOOLS}/tectonic" or os.path.exists(f"{found}.ready") else None
 
 
 def documents():

@@ -211,7 +211,10 @@ def test_a_folder_without_a_declaration_is_refused(tmp_path):
 
 
 def test_a_study_without_a_folder_has_the_tables_that_every_study_has():
-    study = undeclared("own", {"this": {}, "that": {}})
+    suites = {"short": {"attacks": ["clean"]}, "long": {"attacks": ["clean", "autoattack"]}}
+    study = undeclared("own", {"this": {"suite": "short"}, "that": {"suite": "long"}}, suites)
     assert [table.name for table in study.tables] == ["robustness", "differences", "autoattack"]
     assert all(table.inputs["evaluations"].cohorts == ("this", "that") for table in study.tables)
     assert study.claims is None
+    without = undeclared("own", {"this": {"suite": "short"}}, suites)
+    assert [table.name for table in without.tables] == ["robustness", "differences"]

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -205,3 +206,21 @@ def test_a_recipe_that_is_added_to_no_cohort_is_named_and_the_dry_run_stays_shor
     code, output = ask(tree, "mine.yaml", "cohorts.yaml", "-n")
     assert code == 0 and "not trained: mine" not in output and "Params have changed" in output, output
     assert max(map(len, output.splitlines())) < 1000
+
+
+def test_the_report_is_typeset_by_the_tectonic_of_make_once_it_has_its_files(sources, monkeypatch):
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))  # without the machine's LaTeX
+    tools = sources / ".tools/bin"
+    tools.mkdir(parents=True)
+    (tools / "tectonic").touch(mode=0o755)
+
+    def typesets() -> bool:
+        code, output = ask(sources, "-n", "-c1")
+        assert code == 0, output
+        return "Typeset the report" in output
+
+    assert not typesets()
+    (tools / "tectonic.ready").touch()
+    assert typesets()
+    shutil.rmtree(sources / ".tools")
+    assert not typesets()

@@ -29,13 +29,17 @@ def autoattack(evaluations: Input) -> Table:
     return Table("autoattack", "AutoAttack, stage by stage", inputs, f"{LIBRARY}.autoattack", uses=("attacks",))
 
 
-def undeclared(name: str, cohorts: dict) -> Study:
-    """A study that is in the configuration alone: its cohorts have free names, and it has the tables of this module."""
+def undeclared(name: str, cohorts: dict, suites: dict) -> Study:
+    """A study that is in the configuration alone: its cohorts have free names, and it has the tables of this module,
+    that of AutoAttack where a suite has it."""
     evaluations = Files("evaluations", *cohorts)
+    tables = [robustness(evaluations), differences(evaluations)]
+    if any("autoattack" in suites[cohort["suite"]]["attacks"] for cohort in cohorts.values()):
+        tables.append(autoattack(evaluations))
     return Study(
         title=name,
         paper=name,
         cohorts={cohort: Cohort("") for cohort in cohorts},
-        tables=[robustness(evaluations), differences(evaluations), autoattack(evaluations)],
+        tables=tables,
         name=name,
     )
