@@ -32,10 +32,15 @@ targets: environment ## every table, figure, ... that `uv run snakemake NAME` ma
 reproduce: environment ## everything at the embedded scale; SNAKEMAKE="--config scale=..." adds arguments
 	$(UV) run --locked snakemake $(SNAKEMAKE) --quiet host reason
 
-# What belongs to a checkpoint of one's own reaches the script through the environment, whatever characters it has.
+# What belongs to a checkpoint of one's own reaches the script through the environment: only `$` is written twice, as ever.
 OF_EVALUATE := WEIGHTS DATASET ATTACK ARCHITECTURE PART THREAT IMAGES SCALE CONFIGFILE SNAKEMAKE
+ifneq ($(filter evaluate,$(MAKECMDGOALS)),)
+ifeq ($(and $(WEIGHTS),$(DATASET),$(ATTACK)),)
+$(error give all three: make evaluate WEIGHTS=my.pt DATASET=cifar10 ATTACK=autoattack)
+endif
+endif
+
 evaluate: environment ## a checkpoint of yours: WEIGHTS=my.pt DATASET=cifar10 ATTACK=autoattack (docs/own-weights.md)
-	@$(if $(and $(WEIGHTS),$(DATASET),$(ATTACK)),,$(error give all three: make evaluate WEIGHTS=my.pt DATASET=cifar10 ATTACK=autoattack))
 	@$(UV) run --locked python scripts/evaluate_weights.py --weights "$$WEIGHTS" --dataset "$$DATASET" --attack "$$ATTACK" \
 		$(if $(ARCHITECTURE),--architecture "$$ARCHITECTURE") $(if $(PART),--part "$$PART") $(if $(THREAT),--threat "$$THREAT") \
 		$(if $(IMAGES),--images "$$IMAGES") $(if $(SCALE),--scale "$$SCALE") $(if $(CONFIGFILE),--configfile $$CONFIGFILE) $(SNAKEMAKE)

@@ -14,7 +14,7 @@ from robustlens.study import discovery, general
 from robustlens.study.selection import Kind, Selection
 
 LATEX_ENGINES = ("latexmk", "pdflatex", "tectonic")
-TOOLS = f"{workflow.basedir}/.tools/bin"  # what `make` provides where the machine has none
+TECTONIC = f"{workflow.basedir}/.tools/bin/tectonic"  # what `make` provides where the machine has none of them
 FAILED_JOBS = FailedJobs()  # hears of them from the start of a run on
 
 # What the stages declare besides their rules: the kinds of files that studies may ask for, and the modules that say how much
@@ -178,7 +178,10 @@ def first_figures(wildcards):
 def latex_engine():
     """The first that is installed. The tectonic that `make` provides is none before it has its own files."""
     found = next((path for engine in LATEX_ENGINES if (path := shutil.which(engine))), None)
-    return found if found != f"{TOOLS}/tectonic" or os.path.exists(f"{found}.ready") else None
+    if found != TECTONIC:
+        return found
+    os.environ["TECTONIC_CACHE_DIR"] = f"{workflow.basedir}/.tools/tectonic"
+    return found if os.path.exists(f"{found}.ready") else None
 
 
 def documents():

@@ -138,16 +138,21 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def _spec(given: str) -> Spec:
-    """From JSON text or @file. A certificate is told by what it has beside its parameters."""
+    """From JSON text or @file. A certificate is told by what it has beside its parameters; what it says of the code is
+    not true of the code that runs now."""
     try:
         read = json.loads(Path(given[1:]).read_bytes() if given.startswith("@") else given)
     except (OSError, ValueError) as error:
         raise argparse.ArgumentTypeError(f"{_shown(given)}: {error}") from error
     if isinstance(read, dict) and {"parameters", "outputs"} <= read.keys():
-        read = read["parameters"]
+        read = json.loads(json.dumps(read["parameters"]), object_hook=_of_another_code)
     if not isinstance(read, dict):
         raise argparse.ArgumentTypeError(f"{_shown(given)}: not the parameters of a job, which are a JSON object")
     return Spec(read)
+
+
+def _of_another_code(parameters: dict[str, Any]) -> dict[str, Any]:
+    return parameters | {"code": "by hand"} if "code" in parameters else parameters
 
 
 def _shown(text: str) -> str:

@@ -180,8 +180,8 @@ def closing_text(folder: Path, typesets: bool) -> str:
     if typesets:
         return words
     return (
-        f"{words}\nreport.pdf was not made: this machine has no LaTeX engine, and `make environment` could not fetch "
-        "one. Install texlive-latex-extra and latexmk (Debian, Ubuntu), or tectonic, and run the same command again."
+        f"{words}\nreport.pdf was not made: this machine has no LaTeX engine. Install texlive-latex-extra and "
+        "latexmk (Debian, Ubuntu), or tectonic, and run the same command again."
     )
 
 

@@ -49,13 +49,13 @@ CASES = {
     ),
     "an architecture that is none": ({}, ("--architecture", "{family: resnett}"), "did you mean 'resnet'"),
     "an architecture that is no mapping": ({}, ("--architecture", "resnet"), "architecture"),
-    "text that is no YAML": ({}, ("--architecture", "{family: [}"), "ARCHITECTURE"),
+    "text that is no YAML": ({}, ("--architecture", "{family: [}"), "ARCHITECTURE: {family: [} is no YAML"),
     "an architecture that the weights are not of": (
         {},
         ("--architecture", "{family: resnet, blocks: [1], width: 8}"),
         "not the weights of",
     ),
-    "no images": ({}, ("--images", "0"), "images"),
+    "no images": ({}, ("--images", "0"), "IMAGES: 0, and an attack needs at least one"),
     "an unknown threat": (
         {},
         ("--threat", "linf-8-256"),

@@ -18,7 +18,6 @@ from robustlens.models.published import load_published
 NETWORKS = [
     ({"family": "resnet", "blocks": [1, 2], "width": 8, "block": "basic"}, 1, 7),
     ({"family": "resnet", "blocks": [1, 1, 1], "width": 4, "block": "bottleneck"}, 3, 10),
-    ({"family": "resnet", "blocks": [1], "width": 4, "block": "basic", "head": "cosine"}, 3, 5),
     ({"family": "preact-resnet", "blocks": [2, 1], "width": 6}, 3, 10),
     ({"family": "wide-resnet", "depth": 16, "widen_factor": 2}, 3, 10),
     ({"family": "dm-wide-resnet", "depth": 10, "widen_factor": 1}, 3, 100),
@@ -120,6 +119,11 @@ REFUSED = {
         "of none of our architectures",
     ),
     "a vector for a matrix": (lambda: changed("linear.weight", (7,)), "of none of our architectures"),
+    "a last layer without bias": (
+        lambda: {n: t for n, t in state_dict().items() if n != "linear.bias"},
+        "its last layer, linear.weight, has no bias: that of hypersphere embedding, whose logits are cosines, is "
+        f"{described(RESNET | {'head': 'cosine'})}, which has to be said",
+    ),
     "a number for a kernel": (lambda: changed("layer1.0.conv1.weight", ()), "of none of our architectures"),
     "no weights": (lambda: {"epoch": 3}, "of none of our architectures; it holds no weights"),
 }

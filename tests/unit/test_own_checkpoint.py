@@ -1,6 +1,7 @@
 """What evaluating a checkpoint of one's own adds to the configuration, and what is said of the result."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -22,14 +23,16 @@ CONFIG = {
 @pytest.mark.parametrize(
     ("file", "name"),
     [
-        ("My Net (v2).pt", "my-net-v2-01234567"),
-        ("sat.pt", "sat-01234567"),
-        ("ü.pt", "01234567"),
-        ("a" * 90 + ".pt", "a" * 40 + "-01234567"),
+        ("My Net (v2).pt", "my-net-v2-"),
+        ("sat.pt", "sat-"),
+        ("模型.pt", ""),
+        ("a" * 90 + ".pt", "a" * 40 + "-"),
     ],
 )
-def test_a_checkpoint_is_called_by_its_file_and_its_checksum(file, name):
-    assert name_of(Path("some", file), "0123456789abcdef") == name
+def test_a_classifier_is_called_by_its_file_and_by_what_makes_it_another(file, name):
+    models = [{"sha256": "0"}, {"sha256": "1"}, {"sha256": "0", "part": "best"}, {"sha256": "0", "part": "last"}]
+    found = [name_of(Path("some", file), model) for model in models]
+    assert all(re.fullmatch(f"{name}[0-9a-f]{{8}}", one) for one in found) and len(set(found)) == len(found)
 
 
 def test_one_attack_is_run_beside_the_clean_images():
@@ -39,7 +42,14 @@ def test_one_attack_is_run_beside_the_clean_images():
         "suites": {"clean-and-pgd20": {"attacks": ["clean", "pgd20"]}},
         "studies": {
             "own-weights": {
-                "cohorts": {"evaluation": {"datasets": ["own"], "models": ["my-01"], "suite": "clean-and-pgd20"}}
+                "cohorts": {
+                    "evaluation": {
+                        "datasets": ["own"],
+                        "seeds": [0],
+                        "models": ["my-01"],
+                        "suite": "clean-and-pgd20",
+                    }
+                }
             }
         },
     }
@@ -79,6 +89,8 @@ def test_the_scale_is_the_last_that_has_the_dataset(tmp_path):
     assert scale_with("digits", ours, []) == "tiny"
     assert scale_with("cifar10", ours, theirs) == "paper"
     assert scale_with("photos", ours, theirs) == "own"
+    (tmp_path / "empty.yaml").write_text("")
+    assert scale_with("photos", ours, [*theirs, tmp_path / "empty.yaml"]) == "own"
     with pytest.raises(RobustlensError, match="no scale has the dataset 'photo'; did you mean 'photos'"):
         scale_with("photo", ours, theirs)
 
@@ -131,6 +143,18 @@ def test_accuracies_have_their_intervals_over_all_images_and_by_class(tmp_path):
 def test_test_images_that_are_split_off_by_the_workflow_are_told(tmp_path):
     lines = said(tmp_path, ["cat"], {"clean": [(0, 0)]}, official=False)
     assert any("these 1234 are split off by the workflow" in line for line in lines)
+
+
+def test_a_class_without_images_under_an_attack_has_an_empty_cell(tmp_path):
+    lines = said(tmp_path, ["cat", "dog"], {"clean": [(0, 0)], "pgd20": [(0, 0), (1, 1)]})
+    (dog,) = (line for line in lines if line.startswith("dog"))
+    assert dog.split(maxsplit=1)[1].strip() == shown(1, 1)
+
+
+def test_attacks_of_one_label_are_told_apart_by_their_names(tmp_path, monkeypatch):
+    monkeypatch.setitem(CONFIG["attacks"], "pgd50", {"family": "pgd", "label": "PGD-20"})
+    lines = said(tmp_path, ["cat"], {"pgd20": [(0, 0)], "pgd50": [(0, 1)]})
+    assert any(line.startswith("pgd20") for line in lines) and any(line.startswith("pgd50") for line in lines)
 
 
 def test_of_many_classes_those_with_the_lowest_accuracy_are_shown(tmp_path):

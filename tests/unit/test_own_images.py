@@ -183,6 +183,12 @@ def test_folders_that_are_splits_of_another_name_or_incomplete_are_refused(tmp_p
             "has the folders train, val, but no",
         ),
         (leaves(1, prefix="train/"), {}, "has the folders train, but no test"),
+        (
+            leaves(1, prefix="Train/") | leaves(1, prefix="Test/"),
+            {"class_count": 2},
+            "Test, Train are called like splits",
+        ),
+        (leaves(1, prefix="val/") | leaves(1, prefix="test/"), {"class_count": 2}, "test, val are called like splits"),
         (both | leaves(1, prefix="val/"), {}, "val lies beside train and test"),
         (both, {"test_share": 0.5}, "drop the reader's `test_share`"),
         ({k: v for k, v in both.items() if k != "test/oak/0.png"}, {}, "2 folders of classes (ash, birch)"),
@@ -287,6 +293,8 @@ ARRAYS = {
     "few levels": ({}, {"levels": 16}, "and the reader's `levels` is 16; raise it"),
     "many levels": ({}, {"levels": 1000}, "more than uint8 holds"),
     "few names": ({}, {"class_names": ["a", "b"]}, "2 different `class_names`"),
+    "a number for images": ({"images": np.uint8(3)}, {}, "images: a single number, where an array of images belongs"),
+    "the same images twice": ({}, {"test_images": "images", "test_labels": "labels"}, "are the same arrays"),
     "another checksum": ({}, {"sha256": "0" * 64}, "the file was changed"),
 }  # fmt: skip
 

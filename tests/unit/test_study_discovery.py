@@ -216,5 +216,6 @@ def test_a_study_without_a_folder_has_the_tables_that_every_study_has():
     assert [table.name for table in study.tables] == ["robustness", "differences", "autoattack"]
     assert all(table.inputs["evaluations"].cohorts == ("this", "that") for table in study.tables)
     assert study.claims is None
+    assert undeclared("own", {"this": {}}, suites).tables  # that it has no suite is told by the selection
     without = undeclared("own", {"this": {"suite": "short"}}, suites)
     assert [table.name for table in without.tables] == ["robustness", "differences"]

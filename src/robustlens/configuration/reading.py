@@ -92,6 +92,11 @@ def _in_order(datasets: Config, files: list[File], scale: str) -> Config:
     return ordered
 
 
+def scales(shipped: Sequence[Path], given: Sequence[Path]) -> list[str]:
+    """The names of all scales, in the order of the files."""
+    return list(dict.fromkeys(name for path in (*shipped, *given) for name in _file(path).scales))
+
+
 def merge(base: Any, overlay: Any) -> Any:
     """`overlay` on top of `base`: mappings are merged key by key, everything else is replaced. So is a mapping that is
     about something else than the one below it, such as a `schedule` of another `name`."""

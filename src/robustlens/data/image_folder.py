@@ -23,6 +23,7 @@ EIGHT_BITS = ("1", "L", "P", "RGB", "CMYK", "YCbCr")
 WITH_ALPHA = ("LA", "PA", "RGBA")
 BITS_PER_SAMPLE = 258  # a tag of TIFF
 OTHER_SPLITS = {"train", "dev", "val", "valid", "validation"}
+SPLITS = OTHER_SPLITS | {"training", "test", "tests", "testing", "eval", "evaluation"}
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class ImageFolder:
             raise RobustlensError(
                 f"{root}: has the folders {', '.join(sorted(tops))}, but no test; call the folder of the test images "
                 "test (images to validate with are taken out of train), or give `path` the folder of the classes"
+            )
+        if tops and {name.lower() for name in tops} <= SPLITS:
+            raise RobustlensError(
+                f"{root}: {', '.join(sorted(tops))} are called like splits, not like classes; call the two that are "
+                "wanted train and test, and move others away"
             )
         found = _by_class(names, root)
         self._check_folders(tops, found, root)

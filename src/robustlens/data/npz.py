@@ -77,6 +77,10 @@ class Npz:
     def _has_test(self) -> bool:
         if (self.test_images is None) != (self.test_labels is None):
             raise RobustlensError(f"{self.path}: `test_images` and `test_labels` belong together; give both or none")
+        if self.test_images == self.images or (self.test_labels is not None and self.test_labels == self.labels):
+            raise RobustlensError(
+                f"{self.path}: training and test images are the same arrays; name others to test with"
+            )
         if self.test_images is not None and self.test_share:
             raise RobustlensError(f"{self.path}: has test images of its own; drop the reader's `test_share`")
         return self.test_images is not None
@@ -146,12 +150,14 @@ class Npz:
 
     def _checked_images(self, images: np.ndarray, where: str) -> np.ndarray:
         channels, height, width = self.shape
+        if images.ndim == 0:
+            raise RobustlensError(f"{where}: a single number, where an array of images belongs; {ADVICE}")
         if images.dtype != np.uint8:
             reason = "convert them to whole numbers from 0 to 255: numpy.uint8"
             if images.dtype.kind == "f" and images.size and images.min() >= 0 and images.max() <= 1:
                 reason = "they are between 0 and 1: numpy.round(255 * images).astype(numpy.uint8)"
             raise RobustlensError(f"{where}: {images.dtype} values, where images are uint8; {reason}")
-        if len(images) == 0:
+        if images.size == 0:
             raise RobustlensError(f"{where}: holds no images; {ADVICE}")
         if channels == 1 and images.shape[1:] == (height, width):
             return images[:, None]

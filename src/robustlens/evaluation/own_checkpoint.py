@@ -3,6 +3,7 @@
 Everything here runs before the workflow or after it: no torch.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -24,12 +25,16 @@ SHOWN_CLASSES = 20
 @dataclass(frozen=True)
 class Asked:
     """What is asked for. images: how many of the test images an attack gets; None: all, or as many as the suite says.
-    threat: None: the dataset's."""
+    threat: None: the dataset's. Raises RobustlensError for a number of images below 1."""
 
     dataset: str
     attack: str
     threat: str | None = None
     images: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.images is not None and self.images < 1:
+            raise RobustlensError(f"IMAGES: {self.images}, and an attack needs at least one; leave it out for all")
 
 
 def scale_with(dataset: str, shipped: Sequence[Path], given: Sequence[Path]) -> str:
@@ -37,11 +42,8 @@ def scale_with(dataset: str, shipped: Sequence[Path], given: Sequence[Path]) -> 
 
     Raises RobustlensError, with the nearest name, where none has it.
     """
-    names = list(
-        dict.fromkeys(name for path in [*shipped, *given] for name in reading.read_yaml(path).get("scales") or {})
-    )
     known: dict[str, None] = {}
-    for scale in reversed(names):
+    for scale in reversed(reading.scales(shipped, given)):
         datasets = reading.combined(shipped, given, {"scale": scale}).get("datasets", {})
         if dataset in datasets:
             return scale
@@ -51,11 +53,15 @@ def scale_with(dataset: str, shipped: Sequence[Path], given: Sequence[Path]) -> 
     )
 
 
-def name_of(weights: Path, sha256: str) -> str:
-    """What the workflow calls a checkpoint: its file's name and the first digits of its checksum, so that another file
-    of that name is another model."""
+def name_of(weights: Path, model: Mapping[str, Any]) -> str:
+    """What the workflow calls a classifier: the name of its file, and digits that are others for another content, part
+    or architecture.
+
+    model: its entry in the configuration, without that name.
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", weights.stem.lower()).strip("-")
-    return f"{slug[:40].strip('-')}-{sha256[:8]}".lstrip("-")
+    digest = hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
+    return f"{slug[:40].strip('-')}-{digest[:8]}".lstrip("-")
 
 
 def overlay(asked: Asked, config: Mapping[str, Any], name: str, model: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +73,7 @@ def overlay(asked: Asked, config: Mapping[str, Any], name: str, model: Mapping[s
     if asked.threat is not None:
         _known("threat", asked.threat, config["threats"])
     suite, added = _suite(asked, config)
-    cohort = {"datasets": [asked.dataset], "models": [name], "suite": suite}
+    cohort = {"datasets": [asked.dataset], "seeds": [0], "models": [name], "suite": suite}
     if asked.threat is not None:
         cohort["threat"] = asked.threat
     return {"models": {name: dict(model)}, "suites": added, "studies": {STUDY: {"cohorts": {"evaluation": cohort}}}}
@@ -113,10 +119,11 @@ def summary(index: Path, config: Mapping[str, Any], sheet: Path) -> str:
     Intervals are exact binomial ones at 95 % (Clopper and Pearson 1934).
     """
     found, dataset = json.loads(index.read_text()), json.loads(sheet.read_text())
-    files = {
-        config["attacks"][evaluation["attack"]].get("label", evaluation["attack"]): index.parent / evaluation["file"]
-        for evaluation in found["evaluations"]
-    }
+    paths = {one["attack"]: index.parent / one["file"] for one in found["evaluations"]}
+    labels = {attack: config["attacks"][attack].get("label", attack) for attack in paths}
+    if len(set(labels.values())) < len(labels):
+        labels = {attack: attack for attack in paths}
+    files = {labels[attack]: path for attack, path in paths.items()}
     tables = {attack: pd.read_parquet(file) for attack, file in files.items()}
     threat = found["threat"]
     parts = [
@@ -148,6 +155,9 @@ def _by_class(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> str
 
 
 def _accuracy(table: pd.DataFrame) -> str:
+    """Of these images; nothing, where there are none."""
+    if table.empty:
+        return ""
     right = int((table["prediction_adversarial"] == table["label"]).sum())
     interval = binomtest(right, len(table)).proportion_ci()
     return f"{100 * right / len(table):.1f} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"

@@ -48,7 +48,8 @@ def guess(path: Path, part: str | None = None) -> Guess:
 
     path, part: see `load_published`. Of what shapes do not show, such as dropout, it has our defaults.
     Raises RobustlensError for a file that can't be read, one that no architecture of ours fits (with what is there, and
-    the one that comes nearest), and one of several state dicts without a `part`.
+    the one that comes nearest), one whose last layer may be of two kinds, and one of several state dicts without a
+    `part`.
     """
     try:
         content = published_content(path)
@@ -99,9 +100,13 @@ def _read(layout: Layout, shapes: Shapes) -> Guess | None:
     parameters = layout.read(shapes)
     if parameters is None:
         return None
-    bias = layout.last.removesuffix("weight") + "bias" in shapes
-    head = {} if bias else {"head": "cosine"}
-    architecture = {"family": layout.family, **parameters, **head}
+    architecture = {"family": layout.family, **parameters}
+    if layout.last.removesuffix("weight") + "bias" not in shapes:
+        raise RobustlensError(
+            f"its last layer, {layout.last}, has no bias: that of hypersphere embedding, whose logits are cosines, is "
+            f"{described(architecture | {'head': 'cosine'})}, which has to be said; a plain one without a bias is none "
+            "of ours"
+        )
     return Guess(architecture, channels=first[1] if len(first) == 4 else None, classes=last[0])
 
 

@@ -34,7 +34,10 @@ def undeclared(name: str, cohorts: dict, suites: dict) -> Study:
     that of AutoAttack where a suite has it."""
     evaluations = Files("evaluations", *cohorts)
     tables = [robustness(evaluations), differences(evaluations)]
-    if any("autoattack" in suites[cohort["suite"]]["attacks"] for cohort in cohorts.values()):
+    named = [
+        suites[cohort["suite"]] for cohort in cohorts.values() if "suite" in cohort
+    ]  # one without is refused later
+    if any("autoattack" in suite["attacks"] for suite in named):
         tables.append(autoattack(evaluations))
     return Study(
         title=name,
