@@ -180,7 +180,7 @@ def latex_engine():
     found = next((path for engine in LATEX_ENGINES if (path := shutil.which(engine))), None)
     if found != TECTONIC:
         return found
-    os.environ["TECTONIC_CACHE_DIR"] = f"{workflow.basedir}/.tools/tectonic"
+    os.environ.update(TECTONIC_CACHE_DIR=f"{workflow.basedir}/.tools/tectonic")
     return found if os.path.exists(f"{found}.ready") else None
 
 
