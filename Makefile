@@ -81,10 +81,11 @@ environment: .venv/.synced ## .venv as uv.lock describes it
 $(TOOLS)/bin/uv:
 	PYTHONPATH= $(PYTHON) -m pip install --quiet --target $(TOOLS) uv==$(UV_VERSION)
 
-readme: ## from the finished run the README's numbers and what `make compare` compares with; docs/configuration.md
+readme: ## from the finished run the README's numbers and what `make compare` compares with; the written pages of docs/
 	$(UV) run --locked python scripts/update_readme.py
 	$(UV) run --locked python scripts/compare_recorded.py --record
 	$(UV) run --locked python scripts/document_configuration.py
+	$(UV) run --locked python scripts/document_data.py
 
 clean-state: ## while nothing runs: forget unfinished work and what killed jobs left (finished results stay)
 	rm -rf results/*/state

@@ -1,0 +1,61 @@
+"""What is beside the code: citation, references, contributing, the workflow catalogue, continuous integration."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+from configured import REPOSITORY
+
+ARXIV = re.compile(r"(?:arxiv\.org/abs/|arXiv:)(\d{4}\.\d{5})", re.IGNORECASE)
+BIB = (REPOSITORY / "docs" / "references.bib").read_text()
+
+
+def papers() -> dict[str, str]:
+    """arXiv number of each study's paper: the first one in its README."""
+    readmes = {path.parent.name: path.read_text() for path in sorted((REPOSITORY / "studies").glob("*/README.md"))}
+    return {study: ARXIV.search(text)[1] for study, text in readmes.items()}
+
+
+def test_citation_names_the_papers_of_the_studies():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys() and citation["license"] == "MIT"
+    assert sorted(ARXIV.search(reference["url"])[1] for reference in citation["references"]) == sorted(
+        papers().values()
+    )
+
+
+def test_the_bibliography_has_each_study_s_paper_under_its_name():
+    found = dict(re.findall(r"arXiv:([\d.]+); study (\w+)", BIB))
+    assert {study: number for number, study in found.items()} == papers()
+
+
+@pytest.mark.skipif(shutil.which("bibtex") is None, reason="no bibtex is installed")
+def test_bibtex_has_nothing_to_say_of_the_bibliography(tmp_path):
+    (tmp_path / "a.aux").write_text("\\citation{*}\n\\bibstyle{plain}\n\\bibdata{references}\n")
+    folder = f"{REPOSITORY / 'docs'}:"
+    done = subprocess.run(
+        ["bibtex", "a"], cwd=tmp_path, env=os.environ | {"BIBINPUTS": folder}, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "Warning" not in done.stdout, done.stdout
+    assert (tmp_path / "a.bbl").read_text().count("\\bibitem") == BIB.count("@inproceedings")
+
+
+def test_files_that_contributing_names_are_there():
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    named = {
+        word
+        for word in re.findall(r"[\w./-]+/[\w./-]+", text)
+        if word.startswith(("tests/", "src/", "scripts/", "docs/"))
+    }
+    missing = [name for name in named if "<" not in name and not (REPOSITORY / name.rstrip("/.")).exists()]
+    assert len(named) > 15 and not [name for name in missing if f"{name}<" not in text]
+
+
+def test_continuous_integration_and_the_catalogue_name_what_is_there():
+    (job,) = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text())["jobs"].values()
+    assert job["steps"][-1]["run"].endswith(".ci/run") and os.access(REPOSITORY / ".ci/run", os.X_OK)
+    usage = yaml.safe_load((REPOSITORY / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage["software-stack-deployment"]["conda"] and (REPOSITORY / "envs/robustlens.yaml").exists()
