@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from robustlens.analysis.claims import NOT_MEASURED
 from robustlens.report import threats
 from robustlens.report.context import Context
 
@@ -92,6 +93,8 @@ def verdicts(file: Path) -> list[str]:
     claims = pd.read_csv(file)
     found = claims["verdict"].value_counts()
     counts = ", ".join(f"{count} {verdict}" for verdict, count in found.items())
+    if missing := int((claims["why_open"] == NOT_MEASURED).sum()):
+        counts += f"; {missing} of the open ones {'is' if missing == 1 else 'are'} not measured at this scale"
     return ["", f"Claims of the paper: {counts} (`{file}` says which, by which rule)."]
 
 

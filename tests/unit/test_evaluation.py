@@ -166,8 +166,9 @@ def test_what_a_cascade_says_is_written_down():
 
 
 def subset_by_hand(labels: list[int], count: int) -> list[int]:
-    """Deal out the classes in turn, each giving its first image that is left."""
-    queues = {label: [i for i, one in enumerate(labels) if one == label] for label in sorted(set(labels))}
+    """Deal out the classes in turn, each giving the first image that is left in an order drawn at random."""
+    order = torch.randperm(len(labels), generator=generator(0, "balanced subset")).tolist()
+    queues = {label: [i for i in order if labels[i] == label] for label in sorted(set(labels))}
     dealt = []
     while len(dealt) < min(count, len(labels)):
         for queue in queues.values():
@@ -180,6 +181,14 @@ def subset_by_hand(labels: list[int], count: int) -> list[int]:
 def test_a_subset_takes_the_classes_in_turn(count):
     labels = np.random.default_rng(1).choice(5, size=60, p=[0.4, 0.3, 0.15, 0.1, 0.05])
     assert balanced_subset(labels, count).tolist() == subset_by_hand(labels.tolist(), count)
+
+
+def test_a_subset_is_drawn_from_all_of_a_class_and_is_in_every_larger_one():
+    labels = np.repeat(np.arange(10), 100)
+    chosen = [balanced_subset(labels, count) for count in (50, 200, 600)]
+    assert all(set(small) < set(large) for small, large in zip(chosen[:-1], chosen[1:], strict=True))
+    place = chosen[1] % 100  # within the class: of 20 drawn from 100 the mean is 49.5, with a deviation of 29 / sqrt(200)
+    assert abs(place.mean() - 49.5) < 3 * 29 / 200**0.5 and place.max() > 90 and place.min() < 10
 
 
 # Refusals ---------------------------------------------------------------------------------------------------------

@@ -21,11 +21,16 @@ from robustlens.seeds import generator
 
 
 def balanced_subset(labels: np.ndarray, count: int) -> np.ndarray:
-    """Sorted positions of `count` images, the first of each class in turn, so that classes are as equal as can be."""
+    """Sorted positions of `count` images, of the classes in turn, so that these are as equal as can be.
+
+    Within a class they are drawn at random: datasets are ordered, by who wrote a digit or where a photograph was found.
+    The draw is always the same, and the images of a smaller count are among those of a larger one.
+    """
     if count >= len(labels):
         return np.arange(len(labels))
-    rank_in_class = pd.Series(labels).groupby(labels).cumcount().to_numpy()
-    return np.sort(np.lexsort((labels, rank_in_class))[:count])
+    order = torch.randperm(len(labels), generator=generator(0, "balanced subset")).numpy()
+    rank_in_class = pd.Series(labels[order]).groupby(labels[order]).cumcount().to_numpy()
+    return np.sort(order[np.lexsort((labels[order], rank_in_class))[:count]])
 
 
 def attack_split(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from robustlens.analysis.claims import CONTRADICTED, OPEN, SUPPORTED
+from robustlens.analysis.claims import CONTRADICTED, NOT_MEASURED, OPEN, SUPPORTED
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.headlines import headlines
@@ -60,11 +60,14 @@ class Chapter:
 
 def count(rows: Iterable[Mapping[str, str]], paper: str) -> str:
     """A sentence that counts the verdicts of `rows`; paper: whose claims they are, such as "the energy paper"."""
+    rows = list(rows)
     verdicts = Counter(row["verdict"] for row in rows)
     claims = "1 claim" if verdicts.total() == 1 else f"{verdicts.total()} claims"
+    missing = sum(row["why_open"] == NOT_MEASURED for row in rows)
+    said = f", {missing} of them because nothing here measures what they say" if missing else ""
     return (
         f"Of {claims} of {paper}, these results support {verdicts[SUPPORTED]}, contradict {verdicts[CONTRADICTED]} and "
-        f"leave {verdicts[OPEN]} open."
+        f"leave {verdicts[OPEN]} open{said}."
     )
 
 
