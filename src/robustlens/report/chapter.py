@@ -32,8 +32,8 @@ class Chapter:
     figures: list[Path] = field(default_factory=list)
     animations: list[Path] = field(default_factory=list)
     claims: Path | None = None
-    forest: Path | None = None
     robustness: Context | None = None
+    forest: Path | None = None
 
     @property
     def heading(self) -> str:
