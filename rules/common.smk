@@ -238,7 +238,7 @@ def listed_targets():
 def known_files():
     """All files that can be asked for by name and that some study wants."""
     suffixes = {"tables": (".tex", ".csv", ".html"), "figures": (".pdf", ".png"), "animations": (".gif",)}
-    suffixes |= {"claims": (".tex", ".csv", ".html")}
+    suffixes |= {"claims": (".tex", ".csv", ".html", ".pdf", ".png")}
     made = [
         path for name in CONFIG["studies"] for kind in suffixes for path in SELECTION.made(name, kind, *suffixes[kind])
     ]

@@ -64,7 +64,7 @@ rule make_report:
         figures=all_files("figures", ".png"),
         animations=all_files("animations", ".gif"),
         claims=all_files("claims", ".csv"),
-        beside_claims=all_files("claims", ".tex", ".html"),
+        beside_claims=all_files("claims", ".tex", ".html", ".png"),
         collected="results/{scale}/claims.csv",
         templates=report_templates(),
     output:
@@ -93,6 +93,7 @@ rule compile_report:
     input:
         tex="results/{scale}/report.tex",
         figures=all_files("figures", ".pdf"),
+        claims=all_files("claims", ".pdf"),
     output:
         pdf=report("results/{scale}/report.pdf", category="report"),
         certificate="results/{scale}/provenance/report-pdf.json",
@@ -109,4 +110,4 @@ rule compile_report:
         "Typeset the report"
     shell:
         'python "$ROBUSTLENS/scripts/compile_report.py" --spec {params.spec:q} --log {log:q} --tex {input.tex:q}'
-        " --figures {input.figures:q} --pdf {output.pdf:q} --certificate {output.certificate:q}"
+        " --figures {input.figures:q} {input.claims:q} --pdf {output.pdf:q} --certificate {output.certificate:q}"

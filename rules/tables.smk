@@ -43,6 +43,8 @@ rule judge_claims:
         tex="results/{scale}/studies/{study}/claims.tex",
         csv="results/{scale}/studies/{study}/claims.csv",
         html="results/{scale}/studies/{study}/claims.html",
+        pdf="results/{scale}/studies/{study}/claims.pdf",
+        png="results/{scale}/studies/{study}/claims.png",
         certificate="results/{scale}/provenance/studies/{study}/claims.json",
     log:
         "results/{scale}/logs/studies/{study}/claims.log",
@@ -58,4 +60,5 @@ rule judge_claims:
         "Claims of {wildcards.study}: {WHAT:claims/{wildcards.study}/claims}"
     shell:
         'python "$ROBUSTLENS/scripts/judge_claims.py" --spec {params.spec:q} --log {log:q} {params.inputs:q}'
-        " --tex {output.tex:q} --csv {output.csv:q} --html {output.html:q} --certificate {output.certificate:q}"
+        " --tex {output.tex:q} --csv {output.csv:q} --html {output.html:q} --pdf {output.pdf:q} --png {output.png:q}"
+        " --certificate {output.certificate:q}"

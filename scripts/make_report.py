@@ -22,7 +22,7 @@ arguments.add_argument(
 arguments.add_argument("--figures", type=Path, nargs="*", default=[], help=".png of every figure")
 arguments.add_argument("--animations", type=Path, nargs="*", default=[], help=".gif of the figures that move")
 arguments.add_argument(
-    "--claims", type=Path, nargs="*", default=[], help=".csv of every study's, .tex and .html beside"
+    "--claims", type=Path, nargs="*", default=[], help=".csv of every study's, .tex, .html and .png beside"
 )
 arguments.add_argument("--collected", required=True, type=Path, help="the claims of all studies as one .csv")
 arguments.add_argument("--html", required=True, type=Path)
@@ -35,7 +35,8 @@ with job("report", args.log):
     printed = [
         path.with_suffix(suffix) for path in (*args.tables, *args.claims) for suffix in (".tex", ".html", ".csv")
     ]
-    certificate = Certificate(spec, [*args.sheets, *printed, *args.figures, *args.animations, args.collected])
+    forests = [path.with_suffix(".png") for path in args.claims]
+    certificate = Certificate(spec, [*args.sheets, *printed, *args.figures, *args.animations, *forests, args.collected])
     of_studies = {kind: {} for kind in ("tables", "figures", "animations", "claims")}
     for kind, by_study in of_studies.items():
         for path in getattr(args, kind):
@@ -54,6 +55,7 @@ with job("report", args.log):
             figures=of_studies["figures"].get(study, []),
             animations=of_studies["animations"].get(study, []),
             claims=next(iter(of_studies["claims"].get(study, [])), None),
+            forest=next((path.with_suffix(".png") for path in of_studies["claims"].get(study, [])), None),
             robustness=Context.from_json(facts["robustness"]) if facts["robustness"] else None,
         )
         for study, facts in spec["studies"].items()

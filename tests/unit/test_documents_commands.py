@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from tabulated import ledger_of
 
 from robustlens.report.cells import Cell, Column, Row
+from robustlens.report.figure import Drawing, save
 from robustlens.report.ledger import LEDGER_HEADER
 from robustlens.report.table import Table
 
@@ -26,6 +28,7 @@ def write_claims(folder, study, verdicts):
     place = folder / "results/tiny/studies" / study
     table = ledger_of(study, verdicts)
     table.write(**{kind: place / f"claims.{kind}" for kind in FORMATS})
+    save(Drawing(Figure(figsize=(1, 1)), "Claims at a glance", "Seen."), place / "claims.pdf", place / "claims.png")
 
 
 def collect(folder, *studies):
@@ -113,7 +116,11 @@ def test_files_go_to_the_chapter_of_their_study_in_the_order_of_the_specificatio
         assert places == sorted(places)
     certified = json.loads((results / "results/tiny/provenance/report.json").read_text())["inputs"]
     beside = {str(Path(file).with_suffix(f".{kind}")) for file in (*tables, claims[1]) for kind in FORMATS}
-    assert set(certified) == {*beside, "results/tiny/claims.csv"}
+    glance = "results/tiny/studies/light/claims.png"
+    assert set(certified) == {*beside, glance, "results/tiny/claims.csv"}
+    assert (
+        page.count("Claims at a glance") == 3 and "studies/light/claims.pdf" in printed
+    )  # in the contents, above, as alt
 
 
 def test_a_file_of_a_study_that_the_report_does_not_know_is_an_error(results):

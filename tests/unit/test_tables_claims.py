@@ -71,7 +71,15 @@ def test_the_csv_has_one_row_per_claim():
     assert rows(build(svhn=Data(1.0), cifar10=Data(-1.0)))[:2] == [
         {
             **{"dataset": "SVHN", "id": name, "statement": statement, "source": source, "verdict": "supported"},
-            **{"why_open": "", "estimate": "1", "low": "0.5", "high": "1.5", "unit": "points", "times_n": ""},
+            **{
+                "why_open": "",
+                "estimate": "1",
+                "low": "0.5",
+                "high": "1.5",
+                "bound": "0",
+                "unit": "points",
+                "times_n": "",
+            },
             **{"rule": "Above 0.", "measurement": "Measured, in points: by hand.", "files": "a;b"},
         }
         for name, statement, source in (

@@ -27,7 +27,7 @@ class Outcome:
 
     why_open: of an open claim, one of the reasons above. times_n: of an underpowered one, how many times as many of
     what its interval is over it would take for the interval to leave the bound, if estimate and spread stayed as they
-    are; NaN where more would not help.
+    are; NaN where more would not help. bound: what the number has to be above.
     """
 
     estimate: float
@@ -39,6 +39,7 @@ class Outcome:
     sources: tuple[str, ...] = ()
     why_open: str = ""
     times_n: float = math.nan
+    bound: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.verdict == OPEN) != bool(self.why_open):
@@ -89,7 +90,7 @@ def decide(interval: Interval, unit: str, detail: str, sources: Sequence[str] = 
         verdict, text = OPEN, f"{text}; one seed, so open whatever it says"
         why, times = SINGLE_SEED, math.nan
     files = tuple(dict.fromkeys(sources))
-    return Outcome(interval.estimate, interval.low, interval.high, unit, verdict, text, files, why, times)
+    return Outcome(interval.estimate, interval.low, interval.high, unit, verdict, text, files, why, times, bound)
 
 
 def decide_all(

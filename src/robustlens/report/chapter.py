@@ -22,7 +22,7 @@ class Chapter:
 
     study: its name. title, paper: as it declares them. animations: .gif files; the figure of the same name is its
     still, and stands in for it in print. claims: None where the study judges none. robustness: what the table of that
-    name was told; None where there is no such table.
+    name was told; None where there is no such table. forest: the figure of the claims.
     """
 
     study: str
@@ -33,6 +33,7 @@ class Chapter:
     animations: list[Path] = field(default_factory=list)
     claims: Path | None = None
     robustness: Context | None = None
+    forest: Path | None = None
 
     @property
     def heading(self) -> str:

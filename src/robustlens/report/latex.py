@@ -42,15 +42,16 @@ def _chapter(document: Document, chapter: Chapter, folder: Path) -> dict:
         "verdicts": chapter.verdicts,
         "headlines": headlines.to_latex() if headlines else None,
         "tables": [path.with_suffix(".tex").read_text() for path in chapter.tables],
-        "figures": [_figure(chapter.study, path, folder) for path in chapter.figures],
+        "figures": [_figure(f"{chapter.study}-{path.stem}", path, folder) for path in chapter.figures],
+        "forest": _figure(f"{chapter.study}-forest", chapter.forest, folder) if chapter.forest else None,
         "claims": chapter.claims.with_suffix(".tex").read_text() if chapter.claims else None,
     }
 
 
-def _figure(study: str, path: Path, folder: Path) -> dict:
+def _figure(label: str, path: Path, folder: Path) -> dict:
     _, caption = title_and_caption(path.with_suffix(".png"))
     relative = Path(os.path.relpath(path.with_suffix(".pdf"), folder)).as_posix()
-    return {"path": relative, "caption": caption, "label": f"{study}-{path.stem}"}
+    return {"path": relative, "caption": caption, "label": label}
 
 
 def compile_pdf(tex: Path, out: Path) -> None:

@@ -12,7 +12,20 @@ from robustlens.errors import RobustlensError
 from robustlens.report.table import Table
 
 LEDGER_HEADER = (
-    *("dataset", "id", "statement", "source", "verdict", "why_open", "estimate", "low", "high", "unit", "times_n"),
+    *(
+        "dataset",
+        "id",
+        "statement",
+        "source",
+        "verdict",
+        "why_open",
+        "estimate",
+        "low",
+        "high",
+        "bound",
+        "unit",
+        "times_n",
+    ),
     *("rule", "measurement", "files"),
 )
 
@@ -58,7 +71,8 @@ def read_ledger(file: Path) -> list[dict[str, str]]:
 
 def _fields(dataset: str, claim: Claim, outcome: Outcome) -> Iterator[str]:
     yield from (dataset, claim.id, claim.statement, claim.source, outcome.verdict, outcome.why_open)
-    yield from map(_printed, (outcome.estimate, outcome.low, outcome.high))
+    bound = math.nan if math.isnan(outcome.estimate) else outcome.bound
+    yield from map(_printed, (outcome.estimate, outcome.low, outcome.high, bound))
     yield from (outcome.unit, _printed(outcome.times_n), claim.rule, measurement(outcome), ";".join(outcome.sources))
 
 

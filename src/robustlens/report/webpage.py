@@ -65,6 +65,7 @@ def _chapter(document: Document, chapter: Chapter, anchor: Callable[[str], str])
             _figure(path.with_suffix(".png"), moving.get(path.stem), anchor(f"{study}-{path.stem}"))
             for path in chapter.figures
         ],
+        "forest": _figure(chapter.forest, None, anchor(f"{study}-forest")) if chapter.forest else None,
         "claims": _read(chapter.claims, anchor(f"{study}-ledger")) if chapter.claims else None,
     }
 

@@ -161,7 +161,14 @@ def _histories(support):
     """SAT falls, levels off and falls again, or the reverse; the other recipes only end somewhere."""
     t, sign = np.arange(1, 31), 1 if support else -1
     falling = -0.05 * np.minimum(t, 8) - 0.2 * np.maximum(t - 22, 0)
-    for recipe, size in {"sat": 1.0, "trades": 0.1, "mart": 0.4, "mail-trades": 0.2, "weat-nat": 0.7, "weat-adv": 0.55}.items():
+    for recipe, size in {
+        "sat": 1.0,
+        "trades": 0.1,
+        "mart": 0.4,
+        "mail-trades": 0.2,
+        "weat-nat": 0.7,
+        "weat-adv": 0.55,
+    }.items():
         overfit = 0.2 * size if support else 0.25 - 0.2 * size
         marginal = size if support else 1.2 - size
         for seed in range(3):

@@ -8,6 +8,8 @@ from robustlens.analysis.claims import Claim, Outcome, judge
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.context import Context
+from robustlens.report.figure import Drawing
+from robustlens.report.forest import counted, forest
 from robustlens.report.ledger import Ledger, measurement
 
 COLUMNS = (
@@ -49,6 +51,15 @@ def build(context: Context, claims: Sequence[Claim], paper_datasets: Sequence[st
         (NOTE, *notes, *threats.notes(threats.evaluated(files), context)),
         entries,
     )
+
+
+def picture(context: Context, ledger: Ledger) -> Drawing:
+    """Estimate, interval, bound and verdict of every claim of the ledger, at a glance."""
+    caption = (
+        f"{counted(ledger.entries)} Each line is a claim of {context.paper}: what was measured, its interval, and the "
+        "bound that the number has to be above. Dotted: measured with one seed, and open whatever it says."
+    )
+    return forest(ledger.entries, "Claims at a glance", context.caption(caption))
 
 
 def claims_on(dataset: str, claims: Sequence[Claim], paper_datasets: Sequence[str]) -> list[Claim]:
