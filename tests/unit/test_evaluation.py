@@ -1,5 +1,6 @@
 """Evaluations against a plain loop over images, the checks around them, and the network that they attack."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -186,8 +187,10 @@ def test_a_subset_takes_the_classes_in_turn(count):
 def test_a_subset_is_drawn_from_all_of_a_class_and_is_in_every_larger_one():
     labels = np.repeat(np.arange(10), 100)
     chosen = [balanced_subset(labels, count) for count in (50, 200, 600)]
-    assert all(set(small) < set(large) for small, large in zip(chosen[:-1], chosen[1:], strict=True))
-    place = chosen[1] % 100  # within the class: of 20 drawn from 100 the mean is 49.5, with a deviation of 29 / sqrt(200)
+    assert all(set(small) < set(large) for small, large in itertools.pairwise(chosen))
+    place = (
+        chosen[1] % 100
+    )  # within its class; the mean of 200 from 0 to 99 is 49.5, with a deviation of 29 / sqrt(200)
     assert abs(place.mean() - 49.5) < 3 * 29 / 200**0.5 and place.max() > 90 and place.min() < 10
 
 

@@ -39,7 +39,8 @@ def update(tmp_path):
             if study in differences:
                 (folder / "differences.csv").write_text("")
             if study in claims:
-                (folder.parent / "claims.csv").write_text("id,verdict,why_open\na,supported,\nb,open,one seed\nc,open,not measured\n")
+                rows = ["id,verdict,why_open", "a,supported,", "b,open,one seed", "c,open,not measured"]
+                (folder.parent / "claims.csv").write_text("\n".join(rows) + "\n")
         done = subprocess.run([sys.executable, SCRIPT], cwd=tmp_path, capture_output=True, text=True)
         return done, (tmp_path / "README.md").read_text()
 
@@ -80,7 +81,7 @@ def test_each_of_several_studies_has_a_heading_and_only_what_it_made(update):
     dark, light = text.split("### ")[1:]
     assert dark.startswith("dark-2\n\nAccuracy in %, one seed; test images: clean on 500.\n\n| recipe |")
     assert r"| A\|B | 90.0 |" in dark and "Claims" not in dark and "further" not in dark
-    assert light.startswith("light\n\nAccuracy in %, mean ±") and "Claims of the paper: 1 supported, 1 open" in light
+    assert light.startswith("light\n\nAccuracy in %, mean ±") and "Claims of the paper: 2 open, 1 supported;" in light
     assert "1 further recipe with one seed is in `results/embedded/studies/light/tables/robustness.csv`.\n" in light
 
 
