@@ -22,7 +22,7 @@ from torch.package import PackageExporter
 from robustlens.errors import RobustlensError
 from robustlens.models.published import load_published
 from robustlens.models.published_layouts import to_plain
-from robustlens.models.weights import build, save_weights
+from robustlens.models.weights import build, load_model, save_weights
 
 RESNET = {"family": "resnet", "blocks": [1, 1], "width": 4}
 WIDE = {"family": "wide-resnet", "depth": 10, "widen_factor": 1}
@@ -557,3 +557,10 @@ def test_plain_names_are_left_alone():
 def test_an_entry_too_many_is_enough_to_refuse():
     with pytest.raises(RobustlensError, match=r"^missing entries: none; unexpected entries: 1 \(extra\.bias\)$"):
         to_plain({"fc.weight": torch.ones(1), "module.extra.bias": torch.ones(1)}, ["fc.weight"])
+
+
+def test_weights_of_a_network_for_other_classes_are_refused(tmp_path):
+    """Such as those of a teacher or a helper that was trained on another dataset."""
+    save_weights(build(RESNET, 3, 5).state_dict(), tmp_path / "teacher.safetensors")
+    with pytest.raises(RobustlensError, match=r"teacher\.safetensors: not the weights of .*linear\.weight"):
+        load_model(tmp_path / "teacher.safetensors", RESNET, channels=3, classes=7)
