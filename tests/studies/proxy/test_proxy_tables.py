@@ -22,6 +22,7 @@ CONTEXT = Context(
     recipes={name: Recipe(name.upper(), threats={"digits": THREAT}) for name in (*NAMES, "real")},
     attacks={"clean": "clean", "pgd20": "PGD-20"},
     threats=THREATS,
+    shapes={"digits": [1, 8, 8], "toys": [3, 8, 12]},
     baseline="real",
     uses=USES,
 )
@@ -60,10 +61,10 @@ def evaluated(folder, recipe, clean, attacked):
     return index_of(folder / "evaluations", recipe, 0, right, suite="selected")
 
 
-def certificates(folder, recipe, radii, correct, seed=0):
+def certificates(folder, recipe, radii, correct, seed=0, dataset="digits"):
     columns = {"index": np.arange(4), "label": 0, "radius": radii, "correct": correct}
     frame = pd.DataFrame(columns).assign(sigma=0.25, draws=2000, alpha=0.001)
-    return write(folder / "certified", "digits", recipe, seed, "smoothed.parquet", frame)
+    return write(folder / "certified", dataset, recipe, seed, "smoothed.parquet", frame)
 
 
 def values(table):
@@ -198,3 +199,21 @@ def test_a_certificate_counts_where_it_is_of_the_label_and_reaches_the_radius(tm
     for name, right in (("REAL", 25), ("FIRST", 50)):
         line = lines[name]
         assert np.interp(0.25, line.get_xdata(), line.get_ydata()) == pytest.approx(right)
+
+
+def test_the_radius_in_linf_is_that_of_the_ball_within_the_ball_in_l2(tmp_path):
+    """An image of 1 x 8 x 8 has 64 values, 8 times 8, and one of 3 x 8 x 12 has 288."""
+    files = [
+        certificates(tmp_path, "real", [0.1, 0.2, 0.3, 0.4], [True] * 4, dataset=name) for name in ("digits", "toys")
+    ]
+    table = certified.build(CONTEXT, certified=files)
+    (note,) = (note for note in table.notes if "L∞" in note)
+    assert "0.0156 for 0.125, 0.0312 for 0.25, 0.0625 for 0.5 on digits, whose images have 64 values;" in note
+    assert "0.00737 for 0.125, 0.0147 for 0.25, 0.0295 for 0.5 on toys, whose images have 288 values." in note
+    for file, sides in zip(files, (64, 288), strict=True):
+        drawing = certified_figure.build(CONTEXT, certified=[file])
+        (axes,) = drawing.figure.axes
+        (above,) = axes.child_axes
+        drawing.figure.draw_without_rendering()
+        assert above.get_xlim() == pytest.approx([end / sides**0.5 for end in axes.get_xlim()])
+        assert above.get_xlabel() == "implied radius (L∞)" and f"the {sides} values of an image" in drawing.caption
