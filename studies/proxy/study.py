@@ -88,7 +88,9 @@ STUDY = Study(
             baseline="sat-twice",
         ),
         Table("transfer", "Both sides of the transfer bound", {"closeness": CLOSENESS}),
-        Table("certified", "Certified accuracy", {"certified": CERTIFIED}, baseline="smoothing-twice"),
+        Table(
+            "certified", "Certified accuracy", {"certified": CERTIFIED}, uses=("shapes",), baseline="smoothing-twice"
+        ),
     ],
     figures=[
         Figure(
@@ -119,7 +121,13 @@ STUDY = Study(
             per=("dataset",),
             uses=("colours",),
         ),
-        Figure("certified", "Certified accuracy", {"certified": CERTIFIED}, per=("dataset",), uses=("colours",)),
+        Figure(
+            "certified",
+            "Certified accuracy",
+            {"certified": CERTIFIED},
+            per=("dataset",),
+            uses=("colours", "shapes"),
+        ),
         Figure("bound", "The transfer bound", {"closeness": CLOSENESS}, per=("dataset",)),
     ],
     claims=Claims(

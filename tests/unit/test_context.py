@@ -23,6 +23,7 @@ FULL = Context(
     {"linf-3-16": {"norm": "linf", "epsilon": "3/16", "step_size": "3/64"}},
     {"digits": {"family": "resnet", "blocks": [1, 1], "width": 8, "block": "basic"}},
     {"smoothing": "Smoothing"},
+    {"digits": [1, 8, 8], "svhn": [3, 32, 32]},
     baseline="sat",
     uses=USES,
 )
@@ -66,12 +67,13 @@ ASKED = {
     "colours": lambda context: context.colour("sat"),
     "markers": lambda context: context.marker("sat"),
     "mix": lambda context: context.mix("port")["label"],
+    "shapes": lambda context: context.values("svhn"),
 }
 
 
 @pytest.mark.parametrize("what", USES)
 def test_a_builder_that_is_not_told_of_something_gets_no_default_in_its_place(what):
-    assert ASKED[what](FULL) in ("PGD-20", "Smoothing", "sat", "#D55E00", "o", "DDPM")
+    assert ASKED[what](FULL) in ("PGD-20", "Smoothing", "sat", "#D55E00", "o", "DDPM", 3072)
     others = tuple(name for name in USES if name != what)
     with pytest.raises(RobustlensError, match=rf"studies/energy/study\.py: plane-digits-sat .* `uses=\('{what}',\)`"):
         ASKED[what](replace(FULL, uses=others))

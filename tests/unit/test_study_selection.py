@@ -350,6 +350,16 @@ def test_a_builder_is_told_only_what_its_declaration_says_that_it_uses():
     assert drawn.colour("fewer") == "#123456" and drawn.recipes["fewer"].marker == figure.recipes["fewer"].marker
 
 
+def test_a_builder_that_uses_shapes_is_told_what_networks_see():
+    inputs = {"x": Files("evaluations", "main")}
+    cropped = copy.deepcopy(CONFIG)
+    cropped["datasets"]["twins"]["crop"] = 6
+    study = selection([Table("t", "T", inputs, uses=("shapes",)), Table("bare", "T", inputs)]).studies["mine"]
+    chosen = Selection(cropped, {"mine": study}, KINDS)
+    told, bare = (chosen.context(chosen.tables("mine")[name]) for name in ("t", "bare"))
+    assert (told.values("digits"), told.values("twins"), bare.shapes) == (64, 36, {})
+
+
 def certified_by(**cohorts: dict) -> dict:
     """The configuration where the study has these cohorts, of one run each."""
     return {**CONFIG, "studies": {"mine": {"cohorts": {name: cohort("sat", **own) for name, own in cohorts.items()}}}}

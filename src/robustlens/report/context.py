@@ -1,6 +1,7 @@
 """What a builder knows besides its files: how what occurs in them is called and drawn."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
@@ -40,9 +41,9 @@ class Context:
     caveat: what a reader must know of results at this scale; empty where there is nothing to know.
     name: of the table or figure, as its files are called. study: its name. paper: what sentences call its paper, for a
     ledger. datasets: titles. attacks, certifications: labels. threats: norm, epsilon and step size as configured.
-    architectures: of the datasets, where published numbers are compared with. baseline: the recipe that others are
-    compared with. uses: what the declaration says that the builder asks for besides labels and titles
-    (`declaration.USES`).
+    architectures: of the datasets, where published numbers are compared with. shapes: by dataset, channels, height and
+    width of an image as networks see it. baseline: the recipe that others are compared with. uses: what the
+    declaration says that the builder asks for besides labels and titles (`declaration.USES`).
     """
 
     name: str
@@ -55,6 +56,7 @@ class Context:
     threats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     architectures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     certifications: Mapping[str, str] = field(default_factory=dict)
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     baseline: str | None = None
     uses: tuple[str, ...] = ()
 
@@ -91,6 +93,11 @@ class Context:
     def certification_label(self, name: str) -> str:
         self._check_use("certifications")
         return self.certifications.get(name, name)
+
+    def values(self, dataset: str) -> int:
+        """How many numbers an image is, as networks see it: channels x height x width."""
+        self._check_use("shapes")
+        return math.prod(self.shapes[dataset])
 
     def changes(self, recipe: str) -> str | None:
         """The recipe that this one varies; None for one that is not listed."""

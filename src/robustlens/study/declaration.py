@@ -17,9 +17,9 @@ from robustlens.study.field_types import mistakes
 Settings = Mapping[str, Any]
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-# What a builder is told of recipes, attacks and certifications besides labels, if it says that it uses it: a change of
-# anything else does not make its table or figure again.
-USES = ("attacks", "certifications", "changes", "colours", "markers", "mix")
+# What a builder is told of recipes, attacks, certifications and datasets besides labels, if it says that it uses it: a
+# change of anything else does not make its table or figure again.
+USES = ("attacks", "certifications", "changes", "colours", "markers", "mix", "shapes")
 PER = ("dataset", "recipe")
 
 

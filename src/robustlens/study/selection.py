@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from robustlens.configuration import Config, architecture, caveat, fitted_as, prepared, title, trained_under
+from robustlens.configuration import Config, architecture, caveat, fitted_as, prepared, seen_shape, title, trained_under
 from robustlens.errors import RobustlensError
 from robustlens.parameters import nearest
 from robustlens.report.context import Context, Recipe
@@ -290,6 +290,7 @@ class Selection:
             recipes=recipes,
             attacks=self._attacks(attacks) if "attacks" in uses else {},
             certifications=self._certifications(runs) if "certifications" in uses else {},
+            shapes={name: list(seen_shape(self.config, name)) for name in datasets} if "shapes" in uses else {},
             threats={name: dict(self.config["threats"][name]) for name in sorted(threats)},
             architectures={dataset: self._usual(dataset) for dataset in datasets} if item.published else {},
         )

@@ -11,17 +11,9 @@ from robustlens.analysis.frames import one_dataset, read_runs
 from robustlens.closeness import gaussian_world
 from robustlens.report.context import Context
 from robustlens.report.figure import BLUE, GREEN, GREY, ORANGE, RED, TEXT_WIDTH, Drawing, drawn, styled
+from studies.proxy.analytic import CLASSIFIER, MOVES, proxy_world, real_world
 
-# Classes about (2, 0) and (-2, 0) with deviation 1, and the classifier that is best for them. A proxy's classes are
-# moved by a shift: to the boundary, away from it, along it, or both in one direction.
-MEAN, DEVIATION = (2.0, 0.0), 1.0
-CLASSIFIER = gaussian_world.half_space((1.0, 0.0), 0.0)
-MOVES = {
-    "to the boundary": (((1, 0), (-1, 0)), RED),
-    "away from it": (((-1, 0), (1, 0)), BLUE),
-    "both one way": (((1, 0), (1, 0)), ORANGE),
-    "along it": (((0, 1), (0, 1)), GREEN),
-}
+COLOURS = dict(zip(MOVES, (RED, BLUE, ORANGE, GREEN), strict=True))
 SHIFTS = np.linspace(0, 4, 41)
 
 
@@ -54,17 +46,11 @@ def build(context: Context, *, closeness: list[Path]) -> Drawing:
     return Drawing(figure, "The transfer bound", context.caption(text))
 
 
-def _moved(move: tuple, shift: float) -> gaussian_world.Gaussians:
-    world = gaussian_world.two_sided(MEAN, DEVIATION)
-    return gaussian_world.Gaussians(world.centres + shift * np.array(move, np.float64), DEVIATION)
-
-
 def _gaps(axes: Axes) -> None:
-    world = gaussian_world.two_sided(MEAN, DEVIATION)
-    here = gaussian_world.robustness(world, CLASSIFIER, "l2")
+    here = gaussian_world.robustness(real_world(), CLASSIFIER, "l2")
     axes.plot(SHIFTS, SHIFTS, color=GREY, linewidth=0.8, linestyle="--", label="bound: cwd")
-    for name, (move, colour) in MOVES.items():
-        there = [gaussian_world.robustness(_moved(move, shift), CLASSIFIER, "l2") for shift in SHIFTS]
+    for name, colour in COLOURS.items():
+        there = [gaussian_world.robustness(proxy_world(name, shift), CLASSIFIER, "l2") for shift in SHIFTS]
         axes.plot(SHIFTS, np.abs(here - np.array(there)), color=colour, label=name)
     axes.set_xlabel("cwd, the length of the move")
     axes.set_ylabel("difference of robustness")

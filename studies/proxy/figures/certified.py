@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from robustlens.analysis.certified import certified_accuracy, read_certified
 from robustlens.analysis.frames import one_dataset
+from robustlens.certification.bounds import linf_radius
 from robustlens.report.context import Context
 from robustlens.report.figure import TEXT_WIDTH, Drawing, band, drawn, styled
 from studies.proxy.tables.certified import settings
@@ -30,9 +31,15 @@ def build(context: Context, *, certified: list[Path]) -> Drawing:
     axes.set_ylabel("certified accuracy (%)")
     axes.set_ylim(bottom=0)
     axes.legend()
+    values = context.values(dataset)
+    factor = linf_radius(1.0, values)
+    above = axes.secondary_xaxis("top", functions=(lambda l2: l2 * factor, lambda linf: linf / factor))
+    above.spines["top"].set_visible(True)
+    above.set_xlabel("implied radius (L\u221e)")
     text = (
         f"Share of test images of {context.dataset_title(dataset)} that smoothed classifiers are proven to be right "
         "about within a radius: means over seeds, with a band of one standard deviation. The drop at the end is the "
-        f"largest radius that so many draws of noise can certify. {settings(proven)}"
+        "largest radius that so many draws of noise can certify. Above, the radius of the L\u221e ball within the "
+        f"L2 ball, smaller by the square root of the {values:,} values of an image. {settings(proven)}"
     )
     return Drawing(figure, "Certified accuracy", context.caption(text))

@@ -1,11 +1,13 @@
 """Certified accuracy by randomised smoothing, with generated images and without."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from robustlens.analysis.certified import read_certified
 from robustlens.analysis.evaluations import sources
+from robustlens.certification.bounds import linf_radius
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.comparison import INTERVALS, difference_cell, seeds_notes
 from robustlens.report.context import Context
@@ -15,10 +17,9 @@ from studies.proxy.results import with_certificates
 
 RADII = (0.0, 0.125, 0.25, 0.5)
 NOTE = (
-    "Share of test images whose class is certified, is their label, and stays the same within the L2 radius, and so "
-    "within an L-inf radius that is smaller by the square root of the number of an image's values. Images that are "
-    "abstained from count as wrong. Difference: minus training on real images alone, twice as many a step, at a radius "
-    "of 0.25. Best checkpoints."
+    "Share of test images whose class is certified, is their label, and stays the same within the L2 radius. Images "
+    "that are abstained from count as wrong. Difference: minus training on real images alone, twice as many a step, at "
+    "a radius of 0.25. Best checkpoints."
 )
 COMPARED_AT = 0.25
 
@@ -39,7 +40,13 @@ def build(context: Context, *, certified: list[Path]) -> Table:
             rows.append(Row(context.recipe_label(recipe), (*cells, difference), group))
     columns = (*(Column(f"{radius:g}", "radius (L2)") for radius in RADII), Column("difference, points"))
     title = f"Certified accuracy in % on {context.datasets_titles(datasets)}."
-    notes = (NOTE, settings(proven), INTERVALS, *seeds_notes(proven["seed"], proven["recipe"], context))
+    notes = (
+        NOTE,
+        _in_linf(datasets, context),
+        settings(proven),
+        INTERVALS,
+        *seeds_notes(proven["seed"], proven["recipe"], context),
+    )
     return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
 
 
@@ -52,6 +59,19 @@ def settings(proven: pd.DataFrame) -> str:
         f"Smoothing after Cohen et al. (2019) with noise of a standard deviation of {listed['sigma']} and "
         f"{listed['draws']} draws, on {images} images; a certificate is wrong with a probability of at most "
         f"{listed['alpha']}."
+    )
+
+
+def _in_linf(datasets: Sequence[str], context: Context) -> str:
+    """What the radii of the columns imply in L-inf."""
+    of_datasets = []
+    for dataset in datasets:
+        values = context.values(dataset)
+        pairs = ", ".join(f"{linf_radius(radius, values):.3g} for {radius:g}" for radius in RADII if radius)
+        of_datasets.append(f"{pairs} on {context.dataset_title(dataset)}, whose images have {values:,} values")
+    return (
+        "Within an L2 ball lies the L\u221e ball whose radius is smaller by the square root of the number of an "
+        f"image's values: {'; '.join(of_datasets)}."
     )
 
 

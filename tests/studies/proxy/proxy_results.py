@@ -10,6 +10,7 @@ from synthetic import ATTACK_LABELS, RESNET18, THREAT, THREATS, write_evaluation
 from studies.proxy.claims.data import ProxyData
 
 DATASETS = {"digits": "handwritten digits", "toys": "small photographs"}
+READERS = {"digits": "digits", "toys": "cifar10"}
 GENERATORS = {
     "full": {"family": "gaussian", "per_class": 6, "label": "full Gaussian"},
     "ddpm": {"family": "ddpm", "per_class": 8, "label": "DDPM"},
@@ -45,7 +46,7 @@ CONFIG = {
     "threats": THREATS,
     "generators": GENERATORS,
     "datasets": {
-        name: {"title": title, "threat": THREAT, "architecture": RESNET18, "reader": {"family": name}}
+        name: {"title": title, "threat": THREAT, "architecture": RESNET18, "reader": {"family": READERS[name]}}
         for name, title in DATASETS.items()
     },
     "recipes": {

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from synthetic import THREAT, THREATS
 from tabulated import cells, index_of, write
 
+from robustlens.closeness.linear_robustness import fit_linear
 from robustlens.report.context import Context, Recipe
 from robustlens.study.declaration import USES
 from studies.proxy.figures import bound, discrimination
@@ -22,6 +24,7 @@ CONTEXT = Context(
     recipes={name: Recipe(name.upper(), threats={"digits": THREAT}) for name in (*NAMES, "real")},
     attacks={"clean": "clean", "pgd20": "PGD-20"},
     threats=THREATS,
+    shapes={"digits": [1, 8, 8], "toys": [3, 8, 12]},
     baseline="real",
     uses=USES,
 )
@@ -60,10 +63,10 @@ def evaluated(folder, recipe, clean, attacked):
     return index_of(folder / "evaluations", recipe, 0, right, suite="selected")
 
 
-def certificates(folder, recipe, radii, correct, seed=0):
+def certificates(folder, recipe, radii, correct, seed=0, dataset="digits"):
     columns = {"index": np.arange(4), "label": 0, "radius": radii, "correct": correct}
     frame = pd.DataFrame(columns).assign(sigma=0.25, draws=2000, alpha=0.001)
-    return write(folder / "certified", "digits", recipe, seed, "smoothed.parquet", frame)
+    return write(folder / "certified", dataset, recipe, seed, "smoothed.parquet", frame)
 
 
 def values(table):
@@ -148,7 +151,50 @@ def test_both_sides_of_the_bound_and_the_terms_are_in_their_columns(tmp_path):
         for heading, columns in headings.items()
         for name, label in columns.items()
     }
-    assert {place: float(value) for place, value in found.items()} == pytest.approx(expected)
+    of_images = {place: float(value) for place, value in found.items() if place[0] == "FIRST"}
+    assert of_images == pytest.approx(expected)
+
+
+def part_above_zero(mean, deviation=1.0):
+    """The mean of what is positive of a normal variable."""
+    return mean * stats.norm.cdf(mean / deviation) + deviation * stats.norm.pdf(mean / deviation)
+
+
+# Where the two classes are after a move by 1 of (-2, 0) to the left and (2, 0) to the right.
+MOVED = {
+    "to the boundary": ([-1, 0], [1, 0]),
+    "away from it": ([-3, 0], [3, 0]),
+    "both one way": ([-1, 0], [3, 0]),
+    "along it": ([-2, 1], [2, 1]),
+}
+
+
+@pytest.mark.parametrize("move", MOVED)
+def test_the_rows_of_the_analytic_world_are_those_of_the_closed_form(tmp_path, move):
+    """Of y = w.x + b, which is normal, the distance of a point to the wrong side is the positive part over |w|."""
+    measured = dict.fromkeys((*BOTH, *TERMS), 1)
+    table = transfer.build(CONTEXT, closeness=[closeness(tmp_path, "first", measured)])
+    assert [row.label for row in table.rows if row.group.startswith("analytic world, computed")] == list(MOVED)
+    found = {column: float(value) for (row, column), value in values(table).items() if row == move}
+    sides, real, generated = (-1, 1), np.array([[-2.0, 0], [2, 0]]), np.array(MOVED[move], float)
+
+    def robustness(centres, w, b):
+        return np.mean([part_above_zero(s * (w @ c + b) / np.hypot(*w)) for s, c in zip(sides, centres, strict=True)])
+
+    best = [robustness(centres, np.array([1.0, 0.0]), 0.0) for centres in (real, generated)]
+    one = {"real": best[0], "generated": best[1], "difference": abs(best[0] - best[1]), "bound": 1, "floor": 0}
+    random, rows, labels = np.random.default_rng(0), [], np.repeat([0, 1], 5)
+    for _ in range(100):
+        x = generated[labels] + random.standard_normal((10, 2))
+        learnt = fit_linear(x, labels, 2)
+        w, b = learnt.weights[1] - learnt.weights[0], learnt.bias[1] - learnt.bias[0]
+        on_seen = np.maximum(np.where(labels, 1, -1) * (x @ w + b), 0).mean() / np.hypot(*w)
+        rows.append((on_seen, robustness(generated, w, b), robustness(real, w, b)))
+    seen, unseen, on_real = np.mean(rows, axis=0)
+    terms = {"seen": seen, "unseen": abs(unseen - seen), "shift": abs(on_real - unseen), "real": on_real}
+    expected = {f"robustness, one classifier: {name}": value for name, value in one.items()}
+    expected |= {f"terms of robustness: {name}": value for name, value in terms.items()}
+    assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_figure_of_the_bound_has_each_generator_s_gap_and_distance_and_what_real_images_have(tmp_path):
@@ -198,3 +244,21 @@ def test_a_certificate_counts_where_it_is_of_the_label_and_reaches_the_radius(tm
     for name, right in (("REAL", 25), ("FIRST", 50)):
         line = lines[name]
         assert np.interp(0.25, line.get_xdata(), line.get_ydata()) == pytest.approx(right)
+
+
+def test_the_radius_in_linf_is_that_of_the_ball_within_the_ball_in_l2(tmp_path):
+    """An image of 1 x 8 x 8 has 64 values, 8 times 8, and one of 3 x 8 x 12 has 288."""
+    files = [
+        certificates(tmp_path, "real", [0.1, 0.2, 0.3, 0.4], [True] * 4, dataset=name) for name in ("digits", "toys")
+    ]
+    table = certified.build(CONTEXT, certified=files)
+    (note,) = (note for note in table.notes if "L∞" in note)
+    assert "0.0156 for 0.125, 0.0312 for 0.25, 0.0625 for 0.5 on digits, whose images have 64 values;" in note
+    assert "0.00737 for 0.125, 0.0147 for 0.25, 0.0295 for 0.5 on toys, whose images have 288 values." in note
+    for file, sides in zip(files, (64, 288), strict=True):
+        drawing = certified_figure.build(CONTEXT, certified=[file])
+        (axes,) = drawing.figure.axes
+        (above,) = axes.child_axes
+        drawing.figure.draw_without_rendering()
+        assert above.get_xlim() == pytest.approx([end / sides**0.5 for end in axes.get_xlim()])
+        assert above.get_xlabel() == "implied radius (L∞)" and f"the {sides} values of an image" in drawing.caption
