@@ -151,10 +151,10 @@ def test_clusters_are_classes_that_are_taken_for_each_other():
     assert confusion.clusters(RATES, 4) == [[0], [1], [2], [3]]
 
 
-def test_a_group_is_as_near_as_its_least_near_classes():
-    """0 and 1 are nearest, 8 %. Nearness of 2 to 0 is 7 %, to 1 1 %, so to both 1 %, and to 3 it is 2 %. By the mean,
-    4 %, 2 would join 0 and 1, and leave 3 alone."""
-    rates = np.zeros((4, 4))
-    for (i, j), nearness in {(0, 1): 0.08, (0, 2): 0.07, (1, 2): 0.01, (2, 3): 0.02}.items():
+def test_the_two_parts_that_a_group_was_joined_from_count_equally():
+    """0 and 1 are nearest, 10 %, then 2 to them, 9 %. 3 is as near to these as the mean of 0 % (0 and 1) and 8 % (2),
+    4 %: nearer than to 4, 3 %. By the mean of the three, 2.7 %, or the least, 0 %, it would join 4."""
+    rates = np.zeros((5, 5))
+    for (i, j), nearness in {(0, 1): 0.1, (0, 2): 0.09, (1, 2): 0.09, (2, 3): 0.08, (3, 4): 0.03}.items():
         rates[i, j] = rates[j, i] = nearness
-    assert confusion.clusters(rates + np.diag(1 - rates.sum(axis=1)), 2) == [[0, 1], [2, 3]]
+    assert confusion.clusters(rates + np.diag(1 - rates.sum(axis=1)), 2) == [[0, 1, 2, 3], [4]]
