@@ -100,7 +100,7 @@ def _if_budgets_agree(found: Outcome, gains: np.ndarray, arcs: pd.DataFrame) -> 
     if len(correlations) > 1 and abs(np.sign(list(correlations.values())).sum()) == len(correlations):
         return replace(found, detail=detail)
     why = found.why_open if found.verdict == OPEN else UNDERPOWERED
-    return found.opened(why, f"{detail}: no sign that two numbers of steps agree on, so open whatever it says")
+    return found.opened(why, f"{detail}: not one sign for two numbers of steps or more, so open whatever it says")
 
 
 def _arc(curve: pd.DataFrame) -> float:
@@ -133,4 +133,7 @@ def _of_generators(data: ProxyData) -> tuple[np.ndarray, list[str], pd.DataFrame
             frechet.append(float(measures(own, "frechet").mean()))
     if len(gains) < FEWEST or len({part.shape for part in gains}) > 1:
         raise NotMeasured(f"{FEWEST} generators with the same seeds and images")
-    return np.stack(gains), list(dict.fromkeys(files)), pd.DataFrame(arcs).dropna(axis=1), np.array(frechet)
+    by_steps = pd.DataFrame(arcs).dropna(axis=1)
+    if by_steps.empty:
+        raise NotMeasured("discriminators of the same number of steps for all generators")
+    return np.stack(gains), list(dict.fromkeys(files)), by_steps, np.array(frechet)

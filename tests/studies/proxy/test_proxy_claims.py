@@ -60,3 +60,11 @@ def test_of_one_seed_of_gains_that_stays_the_reason(name):
     data = mirrored(claims_data(True), 100)
     one = replace(data, points=data.points[data.points["seed"] == 0])
     assert (judged(name, one).verdict, judged(name, one).why_open) == (OPEN, SINGLE_SEED)
+
+
+def test_generators_whose_discriminators_have_no_number_of_steps_in_common_are_not_ranked():
+    data = claims_data(True)
+    curves = data.curves
+    apart = (curves["steps"] == 100) == (curves["recipe"] == "port-ddpm")
+    found = judged("arc-ranks-generators", replace(data, curves=curves[apart]))
+    assert found.verdict == OPEN and found.detail.startswith("Not measured: discriminators of the same number of steps")
