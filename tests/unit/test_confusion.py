@@ -149,3 +149,12 @@ def test_clusters_are_classes_that_are_taken_for_each_other():
     order = [2, 0, 3, 1]
     assert confusion.clusters(RATES[np.ix_(order, order)], 2) == [[0, 2], [1, 3]]
     assert confusion.clusters(RATES, 4) == [[0], [1], [2], [3]]
+
+
+def test_the_two_parts_that_a_group_was_joined_from_count_equally():
+    """0 and 1 are nearest, 10 %, then 2 to them, 9 %. 3 is as near to these as the mean of 0 % (0 and 1) and 8 % (2),
+    4 %: nearer than to 4, 3 %. By the mean of the three, 2.7 %, or the least, 0 %, it would join 4."""
+    rates = np.zeros((5, 5))
+    for (i, j), nearness in {(0, 1): 0.1, (0, 2): 0.09, (1, 2): 0.09, (2, 3): 0.08, (3, 4): 0.03}.items():
+        rates[i, j] = rates[j, i] = nearness
+    assert confusion.clusters(rates + np.diag(1 - rates.sum(axis=1)), 2) == [[0, 1, 2, 3], [4]]

@@ -226,7 +226,7 @@ def _seen(support):
             value = SHARES.get(recipe, (0.5, 0.5))[not support] if name == "CONFLICT" else value
             for seed in range(3):
                 for epoch in range(1, 5):
-                    row = {"epoch": epoch, "step": epoch, "observer": observer, "statistic": statistic}
+                    row = {"epoch": epoch, "step": 16 * epoch, "observer": observer, "statistic": statistic}
                     row |= {"value": value + 0.002 * seed * epoch * (1 + (recipe == "arat")), "dataset": "digits"}
                     frames.append(row | {"recipe": recipe, "seed": seed, "source": f"{recipe}/seed{seed}"})
     return pd.DataFrame(frames)

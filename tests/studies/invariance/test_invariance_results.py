@@ -24,7 +24,7 @@ from studies.invariance.channels import MEANS, VARIANCES, distance, read_channel
 from studies.invariance.claims import CLAIMS
 from studies.invariance.claims.accuracy import LITTLE
 from studies.invariance.claims.data import STANDS_FOR
-from studies.invariance.claims.mechanism import TWO_UPDATES
+from studies.invariance.claims.mechanism import two_updates
 from studies.invariance.features import compared_features, load_natural
 from studies.invariance.figures import ablations, trade_off
 from studies.invariance.figures import channels as channels_figure
@@ -473,21 +473,54 @@ def test_an_interval_of_statistics_is_over_the_means_of_seeds_alone():
         assert found.verdict == OPEN
 
 
-def test_running_means_of_one_batchnorm_are_compared_with_those_of_the_adversarial_one_of_two():
-    shared = rows({(3, 1): 5.0}, "arat-shared-batchnorm").assign(statistic=training.MOVED_SHARED[1])
-    adversarial, natural = (
-        rows({(3, 1): value}).assign(statistic=which[1])
-        for value, which in ((2.0, training.MOVED_ADVERSARIAL), (1.0, training.MOVED_NATURAL))
+def moved_by(apart, shared=5.0, adversarial=2.0, natural=1.0, seeds=1):
+    """Movements of running means, of one BatchNorm and of AR-AT's two, observed so many steps apart."""
+    which = {
+        ("arat-shared-batchnorm", training.MOVED_SHARED): shared,
+        ("arat", training.MOVED_ADVERSARIAL): adversarial,
+        ("arat", training.MOVED_NATURAL): natural,
+    }
+    return pd.concat(
+        rows({(3, 1 + apart): value, (4, 1 + 2 * apart): value + 0.1 * seed}, recipe, seed).assign(
+            observer=observer, statistic=statistic
+        )
+        for (recipe, (observer, statistic)), value in which.items()
+        for seed in range(seeds)
     )
-    seen = pd.concat([shared, adversarial, natural]).assign(observer=training.MOVED_SHARED[0])
-    found = judge(claim_of("split-batchnorm-steadies-statistics"), type(claims_data(True))(pd.DataFrame(), seen))
-    assert found.estimate == pytest.approx(5 - 1.54 * 2)
-    found = judge(claim_of("natural-statistics-are-steadier"), type(claims_data(True))(pd.DataFrame(), seen))
-    assert found.estimate == pytest.approx(5 - 1.54 * 1)
 
 
-def test_one_batchnorm_moves_farther_than_two_even_where_both_kinds_of_images_are_alike():
-    """The factor of the claims, by a simulation: batch means of white noise, 16 steps apart."""
+@pytest.mark.parametrize(("apart", "factor"), [(16, 1.54), (40, 1.42), (100, 1.41)])
+def test_running_means_of_one_batchnorm_are_compared_with_those_of_either_one_of_two(apart, factor):
+    found = judged_on("split-batchnorm-steadies-statistics", seen=moved_by(apart))
+    assert found.estimate == pytest.approx(5 - factor * 2)
+    assert found.detail.endswith(f"factor {factor} for {apart} steps; uncorrected (factor 1): 3")
+    found = judged_on("natural-statistics-are-steadier", seen=moved_by(apart))
+    assert found.estimate == pytest.approx(5 - factor * 1)
+    assert found.detail.endswith("uncorrected (factor 1): 4")
+
+
+def test_the_verdict_on_running_means_follows_the_steps_between_observations():
+    """1.48 times as far: less than the second update does in 16 steps, and more than it does in 100."""
+    verdicts = {
+        apart: judged_on("split-batchnorm-steadies-statistics", seen=moved_by(apart, shared=2.96, seeds=3))
+        for apart in (16, 100)
+    }
+    assert [found.verdict for found in verdicts.values()] == [CONTRADICTED, SUPPORTED]
+    assert "uncorrected (factor 1): 0.96 (0.96 to 0.96)" in verdicts[16].detail
+
+
+def test_running_means_that_are_observed_unlike_each_other_are_not_compared():
+    mixed = pd.concat([moved_by(16).query("recipe == 'arat'"), moved_by(40).query("recipe != 'arat'")])
+    for seen in (mixed, moved_by(16).query("epoch == 4")):
+        found = judged_on("split-batchnorm-steadies-statistics", seen=seen)
+        assert found.verdict == OPEN and found.detail.startswith("Not measured: running means of")
+    gap = moved_by(16, seeds=3).query("not (seed == 0 and epoch == 3)")  # after a resume, say
+    assert "for 16 steps" in judged_on("split-batchnorm-steadies-statistics", seen=gap).detail
+
+
+@pytest.mark.parametrize("apart", [16, 40, 100])
+def test_one_batchnorm_moves_farther_than_two_even_where_both_kinds_of_images_are_alike(apart):
+    """The factor of the claims, by a simulation: batch means of white noise."""
     noise = np.random.default_rng(0).normal(size=400_000)
 
     def movement(updates):
@@ -496,9 +529,9 @@ def test_one_batchnorm_moves_farther_than_two_even_where_both_kinds_of_images_ar
             for _ in range(updates):
                 mean += 0.1 * (value - mean)
             means.append(mean)
-        return np.std(np.diff(means[::16]))
+        return np.std(np.diff(means[::apart]))
 
-    assert movement(2) / movement(1) == pytest.approx(TWO_UPDATES, abs=0.02)
+    assert movement(2) / movement(1) == pytest.approx(two_updates(apart), abs=0.03)
 
 
 SEEN = {"naive-small-batches": (0.41, 0.43, 0.42), "naive": (0.45, 0.55, 0.5), "naive-large-batches": (0.5, 0.47, 0.47)}
