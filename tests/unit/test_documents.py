@@ -19,6 +19,7 @@ from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.chapter import Chapter
 from robustlens.report.context import Context
 from robustlens.report.document import Document
+from robustlens.report.escape import latex as latex_text
 from robustlens.report.figure import Drawing, save
 from robustlens.report.latex import compile_pdf, render_tex
 from robustlens.report.ledger import LEDGER_HEADER
@@ -307,3 +308,24 @@ def test_report_analysis_and_the_studies_builders_never_import_torch():
         f"import importlib, sys; [importlib.import_module(m) for m in {modules!r}]; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=repository)
+
+
+def test_what_to_know_of_the_scale_is_said_on_every_page_and_not_in_every_caption(tmp_path):
+    caveat = 'Small scale: "no" evidence & 100 % of nothing.'
+    told = Context("t", "light", caveat)
+    table = Table("t", told.caption("A table."), "recipe", (Column("clean"),), (Row("SAT", (Cell(1.0, digits=1),)),))
+    figure = draw_with(tmp_path, told.caption("A figure."))
+    (tmp_path / "claims.csv").write_text(",".join(["study", *LEDGER_HEADER]) + "\n")
+    chapter = Chapter("light", "Light", "the light paper", [write(table, tmp_path, "t")], [figure], forest=figure)
+    document = Document("A report", "small", caveat, [], [chapter], tmp_path / "claims.csv")
+    printed, page = render_tex(document, tmp_path), render_html(document)
+    assert caveat in table.to_html().replace("&quot;", '"').replace("&amp;", "&")  # it travels alone
+    assert (
+        printed.count(latex_text(caveat)) == 2 and page.count("Small scale") == 2
+    )  # in a head line, and at the beginning
+    assert "A table." in printed and "A figure." in printed and "A table." in page and "A figure." in page
+
+
+def draw_with(folder: Path, caption: str) -> Path:
+    save(Drawing(Figure(figsize=(1, 1)), "A figure", caption), folder / "f.pdf", folder / "f.png")
+    return folder / "f.png"

@@ -50,6 +50,12 @@ class Document:
         return [count(rows, papers[studies[0]] if len(studies) == 1 else f"{len(studies)} papers")]
 
 
+def without(text: str, caveat: str) -> str:
+    """A caption, or a whole table, without the sentence that every one ends with because it may travel alone; a report
+    says it on every page. caveat: written as in the text."""
+    return text.replace(f" {caveat}", "") if caveat else text
+
+
 def environment(**settings: object) -> Environment:
     """Jinja's environment for the templates of this package; an undefined name is an error."""
     return Environment(

@@ -10,7 +10,7 @@ from pathlib import Path
 from robustlens.atomic import replacing
 from robustlens.errors import RobustlensError
 from robustlens.report.chapter import Chapter
-from robustlens.report.document import Document, environment
+from robustlens.report.document import Document, environment, without
 from robustlens.report.escape import latex
 from robustlens.report.figure import title_and_caption
 
@@ -30,28 +30,29 @@ def render_tex(document: Document, folder: Path) -> str:
         comment_start_string="<#",
         comment_end_string="#>",
     ).get_template("report.tex")
-    chapters = [_chapter(document, chapter, folder) for chapter in document.chapters]
+    said = latex(document.caveat)
+    chapters = [_chapter(chapter, folder, said) for chapter in document.chapters]
     return template.render(document=document, chapters=chapters, latex=latex)
 
 
-def _chapter(document: Document, chapter: Chapter, folder: Path) -> dict:
-    """What the template prints of a study."""
+def _chapter(chapter: Chapter, folder: Path, caveat: str) -> dict:
+    """What the template prints of a study. caveat: as LaTeX."""
     headlines = chapter.headlines
     return {
         "heading": chapter.heading,
         "verdicts": chapter.verdicts,
-        "headlines": headlines.to_latex() if headlines else None,
-        "tables": [path.with_suffix(".tex").read_text() for path in chapter.tables],
-        "figures": [_figure(f"{chapter.study}-{path.stem}", path, folder) for path in chapter.figures],
-        "forest": _figure(f"{chapter.study}-forest", chapter.forest, folder) if chapter.forest else None,
-        "claims": chapter.claims.with_suffix(".tex").read_text() if chapter.claims else None,
+        "headlines": without(headlines.to_latex(), caveat) if headlines else None,
+        "tables": [without(path.with_suffix(".tex").read_text(), caveat) for path in chapter.tables],
+        "figures": [_figure(f"{chapter.study}-{path.stem}", path, folder, caveat) for path in chapter.figures],
+        "forest": _figure(f"{chapter.study}-forest", chapter.forest, folder, caveat) if chapter.forest else None,
+        "claims": without(chapter.claims.with_suffix(".tex").read_text(), caveat) if chapter.claims else None,
     }
 
 
-def _figure(label: str, path: Path, folder: Path) -> dict:
+def _figure(label: str, path: Path, folder: Path, caveat: str) -> dict:
     _, caption = title_and_caption(path.with_suffix(".png"))
     relative = Path(os.path.relpath(path.with_suffix(".pdf"), folder)).as_posix()
-    return {"path": relative, "caption": caption, "label": label}
+    return {"path": relative, "caption": without(latex(caption), caveat), "label": label}
 
 
 def compile_pdf(tex: Path, out: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from robustlens.report.chapter import Chapter
-from robustlens.report.document import TEMPLATES, Document, environment
+from robustlens.report.document import TEMPLATES, Document, environment, without
 from robustlens.report.figure import title_and_caption
 
 FIRST_SENTENCE = re.compile(r"<figcaption>(.+?)(?:\.\s.*)?\.?</figcaption>", re.DOTALL)
@@ -27,7 +27,7 @@ def render_html(document: Document) -> str:
             style=Markup((TEMPLATES / "report.css").read_text()),
             about=about,
             provenance=provenance,
-            chapters=[_chapter(document, chapter, anchor) for chapter in document.chapters],
+            chapters=[_chapter(chapter, anchor, document.caveat) for chapter in document.chapters],
         )
     )
 
@@ -47,7 +47,7 @@ def _anchors() -> Callable[[str], str]:
     return anchor
 
 
-def _chapter(document: Document, chapter: Chapter, anchor: Callable[[str], str]) -> dict:
+def _chapter(chapter: Chapter, anchor: Callable[[str], str], caveat: str) -> dict:
     """What the template prints of a study."""
     study = chapter.study
     parts = {"anchor": anchor(study)} | {part: anchor(f"{study}-{part}") for part in ("tables", "figures", "claims")}
@@ -59,24 +59,25 @@ def _chapter(document: Document, chapter: Chapter, anchor: Callable[[str], str])
         "heading": chapter.heading,
         "verdicts": chapter.verdicts,
         "parts": parts,
-        "headlines": _table(headlines.name, headlines.to_html(), anchor(headlines.name)) if headlines else None,
-        "tables": [_read(path, anchor(f"{study}-{path.stem}")) for path in chapter.tables],
+        "headlines": _table(headlines.name, headlines.to_html(), anchor(headlines.name), caveat) if headlines else None,
+        "tables": [_read(path, anchor(f"{study}-{path.stem}"), caveat) for path in chapter.tables],
         "figures": [
-            _figure(path.with_suffix(".png"), moving.get(path.stem), anchor(f"{study}-{path.stem}"))
+            _figure(path.with_suffix(".png"), moving.get(path.stem), anchor(f"{study}-{path.stem}"), caveat)
             for path in chapter.figures
         ],
-        "forest": _figure(chapter.forest, None, anchor(f"{study}-forest")) if chapter.forest else None,
-        "claims": _read(chapter.claims, anchor(f"{study}-ledger")) if chapter.claims else None,
+        "forest": _figure(chapter.forest, None, anchor(f"{study}-forest"), caveat) if chapter.forest else None,
+        "claims": _read(chapter.claims, anchor(f"{study}-ledger"), caveat) if chapter.claims else None,
     }
 
 
-def _read(path: Path, anchor: str) -> dict:
-    return _table(path.stem, path.with_suffix(".html").read_text(), anchor)
+def _read(path: Path, anchor: str, caveat: str) -> dict:
+    return _table(path.stem, path.with_suffix(".html").read_text(), anchor, caveat)
 
 
-def _table(name: str, html: str, anchor: str) -> dict:
+def _table(name: str, html: str, anchor: str, caveat: str) -> dict:
     """A table under the id that it has on this page. Its whole caption is too long for the contents: they show its
     name, with the first sentence when pointed at."""
+    html = without(html, escape(caveat))
     said = FIRST_SENTENCE.search(html)
     return {
         "anchor": anchor,
@@ -86,10 +87,10 @@ def _table(name: str, html: str, anchor: str) -> dict:
     }
 
 
-def _figure(png: Path, gif: Path | None, anchor: str) -> dict:
+def _figure(png: Path, gif: Path | None, anchor: str, caveat: str) -> dict:
     title, caption = title_and_caption(png)
     image = Markup("\n").join(_image(path, title) for path in (png, gif) if path)
-    return {"anchor": anchor, "title": title, "caption": caption, "image": image}
+    return {"anchor": anchor, "title": title, "caption": without(caption, caveat), "image": image}
 
 
 def _image(path: Path, title: str) -> Markup:
