@@ -1,5 +1,6 @@
 """One look for all figures, and files with the same bytes whenever the data are the same."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,10 +71,15 @@ def save(drawing: Drawing, pdf: Path, png: Path) -> None:
     said = {"Title": drawing.title}
     for part in drawing.figure.subfigs:
         part.patch.set_visible(False)  # white on white; its lower edge is at 0 or at -0, from one run to the next
-    with replacing(pdf) as path:
-        drawing.figure.savefig(path, format="pdf", metadata={**said, "Subject": drawing.caption, "CreationDate": None})
-    with replacing(png) as path:
-        drawing.figure.savefig(path, format="png", metadata={**said, "Description": drawing.caption, "Software": None})
+    notes = {
+        pdf: {**said, "Subject": drawing.caption, "CreationDate": None},
+        png: {**said, "Description": drawing.caption, "Software": None},
+    }
+    for file, metadata in notes.items():
+        picture = io.BytesIO()  # on a full disk matplotlib fails in its own ways
+        drawing.figure.savefig(picture, format=file.suffix[1:], metadata=metadata)
+        with replacing(file) as path:
+            path.write_bytes(picture.getvalue())
 
 
 def title_and_caption(png: Path) -> tuple[str, str]:
