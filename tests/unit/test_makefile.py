@@ -1,5 +1,6 @@
 """`make` says what there is to make."""
 
+import os
 import re
 import subprocess
 
@@ -17,7 +18,11 @@ def listed() -> dict[str, str]:
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(["make", *arguments], cwd=REPOSITORY, capture_output=True, text=True)
+    """As from a terminal, and not from the `make test` that may have started this."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"
+    }
+    return subprocess.run(["make", *arguments], cwd=REPOSITORY, env=environment, capture_output=True, text=True)
 
 
 def test_bare_make_prints_the_list_and_makes_nothing():
