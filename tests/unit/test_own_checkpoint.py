@@ -157,6 +157,12 @@ def test_attacks_of_one_label_are_told_apart_by_their_names(tmp_path, monkeypatc
     assert any(line.startswith("pgd20") for line in lines) and any(line.startswith("pgd50") for line in lines)
 
 
+def test_classes_of_one_name_are_told_apart_by_their_numbers(tmp_path):
+    lines = said(tmp_path, ["crane", "dog", "crane"], {"clean": [(0, 0), (1, 1), (2, 1)]})
+    (bird,), (machine,) = ([line for line in lines if line.startswith(f"crane ({y})")] for y in (0, 2))
+    assert shown(1, 1) in bird and shown(0, 1) in machine
+
+
 def test_of_many_classes_those_with_the_lowest_accuracy_are_shown(tmp_path):
     names = [f"c{y:02d}" for y in range(30)]
     pairs = [(y, y if i < y else -1) for y in range(30) for i in range(30)]  # class y has y of 30 right

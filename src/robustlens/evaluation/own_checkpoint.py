@@ -142,13 +142,16 @@ def summary(index: Path, config: Mapping[str, Any], sheet: Path) -> str:
     return "\n\n".join(parts)
 
 
-def _by_class(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> str:
+def _by_class(tables: Mapping[str, pd.DataFrame], classes: list[str]) -> str:
     """Of many classes, those where the last attack leaves least."""
     *_, last = tables.values()
     right = (last["prediction_adversarial"] == last["label"]).groupby(last["label"]).mean()
     shown = right.index if len(right) <= SHOWN_CLASSES else right.sort_values(kind="stable").index[:SHOWN_CLASSES]
+    # Datasets have classes of one name: ImageNet has two of cranes.
+    names = {y: classes[y] if classes.count(classes[y]) == 1 else f"{classes[y]} ({y})" for y in shown}
     columns = {
-        attack: {classes[y]: _accuracy(table[table["label"] == y]) for y in shown} for attack, table in tables.items()
+        attack: {name: _accuracy(table[table["label"] == y]) for y, name in names.items()}
+        for attack, table in tables.items()
     }
     rest = len(right) - len(shown)
     return pd.DataFrame(columns).to_string() + (f"\n(the lowest; {rest} more classes)" if rest else "")

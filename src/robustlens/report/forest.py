@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from robustlens.analysis.claims import CONTRADICTED, OPEN, SINGLE_SEED, SUPPORTED, Claim, Outcome
 from robustlens.report.figure import BLUE, GREY, RED, TEXT_WIDTH, Drawing, drawn, styled
 
-Entry = tuple[
-    str, Claim, Outcome
-]  # the dataset (empty where there is one alone), the claim, what the numbers say of it
+# The dataset (empty where there is one alone), the claim, what the numbers say of it.
+Entry = tuple[str, Claim, Outcome]
 LOOKS = {
     SUPPORTED: {"color": BLUE, "marker": "o", "markerfacecolor": BLUE},
     CONTRADICTED: {"color": RED, "marker": "X", "markerfacecolor": RED},
@@ -34,7 +33,7 @@ def forest(entries: Sequence[Entry], title: str, caption: str) -> Drawing:
         for one, unit, panel in zip(axes, units, panels, strict=True):
             _panel(one, panel, unit)
         _legend(axes[0], [outcome.verdict for _, _, outcome in measured])
-    missing = [_name(entry) for entry in entries if entry not in measured]
+    missing = [_name(entry) for entry in entries if math.isnan(entry[2].estimate)]
     said = f" Not measured: {', '.join(missing)}." if missing else ""
     return Drawing(figure, title, f"{caption}{said}")
 
