@@ -158,21 +158,27 @@ def gpus():
     return int(not hidden and any(Path(os.devnull).parent.glob("nvidia[0-9]*")))
 
 
-def first_runs(wildcards):
-    """A higher priority for what the first table needs, so that there is something to look at within minutes."""
-    return int(f"{wildcards.dataset}/{wildcards.recipe}" in SELECTION.early)
+# What the first table needs comes first, so that there is something to look at within minutes. Trainings, and what they
+# wait for, come soon; evaluations that share attacks with another suite of the same run come last, as all that has no
+# priority: started beside that one, they would only wait for it.
+FIRST, SOON, LAST = 2, 1, 0
 
 
-def first_evaluations(wildcards):
-    return int(evaluation_index(wildcards) in SELECTION.early)
+def training_priority(wildcards):
+    return FIRST if f"{wildcards.dataset}/{wildcards.recipe}" in SELECTION.early else SOON
+
+
+def evaluation_priority(wildcards):
+    index = evaluation_index(wildcards)
+    return FIRST if index in SELECTION.early else LAST if index in SELECTION.further_suites else SOON
 
 
 def first_tables(wildcards):
-    return int(SELECTION.find("tables", wildcards.study, wildcards.table).declared.early)
+    return FIRST if SELECTION.find("tables", wildcards.study, wildcards.table).declared.early else LAST
 
 
 def first_figures(wildcards):
-    return int(SELECTION.find("figures", wildcards.study, wildcards.figure).declared.early)
+    return FIRST if SELECTION.find("figures", wildcards.study, wildcards.figure).declared.early else LAST
 
 
 def latex_engine():

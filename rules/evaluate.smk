@@ -21,7 +21,7 @@ rule evaluate:
         "results/{scale}/logs/evaluate/{dataset}/{recipe}/seed{seed}/{threat}/{suite}.log",
     benchmark:
         "results/{scale}/benchmarks/evaluate/{dataset}/{recipe}/seed{seed}/{threat}/{suite}.tsv"
-    priority: first_evaluations
+    priority: evaluation_priority
     conda:
         "../envs/robustlens.yaml"
     threads: 1

@@ -17,6 +17,7 @@ rule fit_generator:
     wildcard_constraints:
         dataset=one_of(prepared_datasets()),
         generator=none_of(generators_without_family()),
+    priority: SOON
     conda:
         "../envs/robustlens.yaml"
     threads: 1
@@ -59,6 +60,7 @@ rule generate_pool:
     wildcard_constraints:
         dataset=one_of(prepared_datasets()),
         generator=none_of(generators_without_family()),
+    priority: SOON
     conda:
         "../envs/robustlens.yaml"
     threads: 1

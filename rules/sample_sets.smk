@@ -21,6 +21,7 @@ rule import_pool:
     wildcard_constraints:
         dataset=one_of(prepared_datasets()),
         generator=one_of(configuration.published_sets(CONFIG)),
+    priority: SOON
     conda:
         "../envs/robustlens.yaml"
     resources:

@@ -24,6 +24,7 @@ rule select_pool:
     wildcard_constraints:
         dataset=one_of(prepared_datasets()),
         generator=one_of(configuration.selected_pools(CONFIG)),
+    priority: SOON
     conda:
         "../envs/robustlens.yaml"
     threads: 1

@@ -39,7 +39,7 @@ rule train:
         "results/{scale}/benchmarks/train/{dataset}/{recipe}/seed{seed}.tsv"
     wildcard_constraints:
         recipe=one_of(CONFIG["recipes"]),
-    priority: first_runs
+    priority: training_priority
     conda:
         "../envs/robustlens.yaml"
     threads: 1
@@ -73,6 +73,7 @@ rule measure_energies:
         "results/{scale}/logs/measure_energies/{dataset}/{recipe}/seed{seed}.log",
     benchmark:
         "results/{scale}/benchmarks/measure_energies/{dataset}/{recipe}/seed{seed}.tsv"
+    priority: SOON
     conda:
         "../envs/robustlens.yaml"
     threads: 1

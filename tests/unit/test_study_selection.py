@@ -60,9 +60,9 @@ CONFIG = {
 COHORTS = {name: Cohort(name) for name in ("main", "subsets", "unused")}
 
 
-def selection(tables=(), figures=(), claims=None) -> Selection:
+def selection(tables=(), figures=(), claims=None, config=CONFIG) -> Selection:
     study = Study("Title", "the paper", COHORTS, tables, figures, claims, name="mine")
-    return Selection(CONFIG, {"mine": study}, KINDS)
+    return Selection(config, {"mine": study}, KINDS)
 
 
 def table(name: str = "t", **inputs) -> Table:
@@ -208,6 +208,20 @@ def test_what_is_wanted_early_is_known_with_its_runs():
     chosen = selection([table(x=Files("history", "main")), early])
     places = [f"results/small/evaluations/digits/{name}/seed0/far/other.json" for name in ("fewer", "without-threes")]
     assert chosen.early == {*places, "digits/fewer", "digits/without-threes"}
+
+
+def test_suites_that_repeat_an_attack_on_a_run_are_known():
+    both = {"attacks": ["pgd", "cw"]}
+    more = {"datasets": ["digits"], "recipes": ["trades", "fewer"], "seeds": [0], "models": []}
+    cohorts = {"unused": more | {"suite": "both"}, "last": more | {"suite": "again", "threat": "far"}}
+    config = copy.deepcopy(CONFIG)
+    config["suites"] |= {"both": both, "again": both}
+    config["studies"]["mine"]["cohorts"] |= cohorts
+    chosen = selection(config=config)
+    # On `fewer`, another threat shares nothing with `both`, but `other` has an attack of `again` under the same one.
+    again = ["digits/trades/seed0/near/both", "digits/fewer/seed0/far/again"]
+    assert chosen.further_suites == {f"results/small/evaluations/{place}.json" for place in again}
+    assert selection().further_suites == set()
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_one():

@@ -265,6 +265,23 @@ class Selection:
         runs = {run for item in wanted for runs in item.runs.values() for run in runs}
         return files | {f"{run.dataset}/{run.recipe}" for run in runs}
 
+    @cached_property
+    def further_suites(self) -> set[str]:
+        """Of all suites that evaluate a run under one threat, the files of those that repeat an attack of an earlier
+        one, in the order of the studies and their cohorts."""
+        seen: dict[tuple, dict[str, set[str]]] = {}
+        found = set()
+        for study in self.studies.values():
+            for run in self.runs(study, Files(EVALUATIONS, *self._cohorts(study))):
+                if run.suite is None:
+                    continue
+                attacks = set(self.config["suites"][run.suite]["attacks"])
+                earlier = seen.setdefault(run[:4], {})
+                if any(attacks & others for suite, others in earlier.items() if suite != run.suite):
+                    found.add(self.path(EVALUATIONS, run))
+                earlier.setdefault(run.suite, attacks)
+        return found
+
     # What builders are told -----------------------------------------------------------------------------------------
 
     def context(self, item: Item) -> Context:
