@@ -23,6 +23,8 @@ rule make_figure:
         certificate="results/{scale}/provenance/studies/{study}/figures/{figure}.json",
     log:
         "results/{scale}/logs/studies/{study}/figures/{figure}.log",
+    benchmark:
+        "results/{scale}/benchmarks/studies/{study}/figures/{figure}.tsv"
     priority: first_figures
     conda:
         "../envs/robustlens.yaml"
@@ -52,6 +54,8 @@ rule make_animation:
         certificate="results/{scale}/provenance/studies/{study}/figures/{figure}-gif.json",
     log:
         "results/{scale}/logs/studies/{study}/figures/{figure}-gif.log",
+    benchmark:
+        "results/{scale}/benchmarks/studies/{study}/figures/{figure}-gif.tsv"
     conda:
         "../envs/robustlens.yaml"
     resources:

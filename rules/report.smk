@@ -41,6 +41,8 @@ rule collect_claims:
         certificate="results/{scale}/provenance/claims.json",
     log:
         "results/{scale}/logs/claims.log",
+    benchmark:
+        "results/{scale}/benchmarks/claims.tsv"
     conda:
         "../envs/robustlens.yaml"
     resources:
@@ -73,6 +75,8 @@ rule make_report:
         certificate="results/{scale}/provenance/report.json",
     log:
         "results/{scale}/logs/report.log",
+    benchmark:
+        "results/{scale}/benchmarks/report.tsv"
     conda:
         "../envs/robustlens.yaml"
     resources:
@@ -99,6 +103,8 @@ rule compile_report:
         certificate="results/{scale}/provenance/report-pdf.json",
     log:
         "results/{scale}/logs/report-pdf.log",
+    benchmark:
+        "results/{scale}/benchmarks/report-pdf.tsv"
     conda:
         "../envs/robustlens.yaml"
     resources:

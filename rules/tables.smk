@@ -20,6 +20,8 @@ rule make_table:
         certificate="results/{scale}/provenance/studies/{study}/tables/{table}.json",
     log:
         "results/{scale}/logs/studies/{study}/tables/{table}.log",
+    benchmark:
+        "results/{scale}/benchmarks/studies/{study}/tables/{table}.tsv"
     priority: first_tables
     conda:
         "../envs/robustlens.yaml"
@@ -48,6 +50,8 @@ rule judge_claims:
         certificate="results/{scale}/provenance/studies/{study}/claims.json",
     log:
         "results/{scale}/logs/studies/{study}/claims.log",
+    benchmark:
+        "results/{scale}/benchmarks/studies/{study}/claims.tsv"
     conda:
         "../envs/robustlens.yaml"
     resources:

@@ -13,6 +13,7 @@ import dry_run
 import plan_of_embedded
 import portable
 import preparation
+import profile_of_run
 import scale
 import speed
 import steps
@@ -34,6 +35,7 @@ PARTS = {
     "dry_run": dry_run,
     "scale": scale,
     "plan": plan_of_embedded,
+    "profile": profile_of_run,
 }
 
 

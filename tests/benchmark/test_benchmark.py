@@ -1,14 +1,18 @@
 """What the benchmark decides: which rounds count, whether contestants compute the same, what is reached."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import dry_run
 import numpy as np
+import pandas as pd
 import plan_of_embedded
 import portable
+import profile_of_run
 import pytest
 import steps
 import workers
@@ -206,3 +210,55 @@ def test_steps_of_methods_are_taken_in_turns_and_compared_with_sat(tmp_path):
     lines = [line for line in steps.table(found).splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(steps.CONTESTANTS)
     assert lines[2].split("|")[3:5] == [" 1.00 ", " 1.00 "] and lines[3].split("|")[4] == " 1.51 "
+
+
+def job_of_a_run(results: Path, job: str, seconds: float, ended: float, *log: str) -> Path:
+    """Its benchmark file and its log."""
+    file, lines = results / "benchmarks" / f"{job}.tsv", results / "logs" / f"{job}.log"
+    for path in (file, lines):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t{100 * seconds}\n")
+    os.utime(file, (ended, ended))
+    lines.write_text("".join(f"2026-11-29 13:00:{line}\n" for line in log))
+    return file
+
+
+def test_a_profile_tells_the_parts_of_trainings_and_evaluations_from_the_start_of_python(monkeypatch, tmp_path):
+    monkeypatch.setattr(profile_of_run, "RESULTS", tmp_path)
+    timing = tmp_path / "runs" / "digits" / "sat" / "seed0" / "timing.parquet"
+    timing.parent.mkdir(parents=True)
+    pd.DataFrame({"epoch": [1, 2], "seconds": [1.5, 2.0]}).to_parquet(timing)
+    attacks = (
+        "03 0 of 3 evaluations are there already",
+        "05 attack 1/3, ETA 0:00:09  best pgd20: accuracy 0.5 on 9 images",
+        "12 attack 2/3, ETA 0:00:02  best autoattack: accuracy 0.4 on 9 images",
+        "16 attack 3/3, ETA 0:00:00  last autoattack: made by another process",
+    )
+    files = [
+        job_of_a_run(tmp_path, "train/digits/sat/seed0", 8.0, 108.0, "00 started on here", "06 finished in 0:00:06"),
+        job_of_a_run(
+            tmp_path, "evaluate/digits/sat/seed0/near/all", 17.0, 117.0, "01 started", *attacks, "17 finished"
+        ),
+        job_of_a_run(tmp_path, "studies/energy/tables/phases", 2.0, 202.0, "00 started on here", "01 finished"),
+    ]
+    found = profile_of_run.profile(files)
+    assert found["jobs"] == 3 and found["peak_mb"] == (1700.0, "evaluate/digits/sat/seed0/near/all")
+    assert found["minutes"] == pytest.approx((17 + 2) / 60)  # the pause before the table is none of its time
+    assert found["seconds"] == pytest.approx(
+        {
+            profile_of_run.STEPS: 3.5,
+            profile_of_run.TRACKING: 2.5,
+            profile_of_run.AUTOATTACK: 7,
+            profile_of_run.ATTACKS: 5,  # from the start on: the images are loaded for them
+            profile_of_run.OTHER: 0,
+            profile_of_run.DRAWN: 1,
+            profile_of_run.START: 2 + 1 + 1,
+            profile_of_run.BETWEEN: 4 + 2 * 19 - (8 + 17 + 2),
+        }
+    )
+
+
+def test_a_profile_is_skipped_by_name_where_nothing_has_run(monkeypatch, tmp_path):
+    monkeypatch.setattr(profile_of_run, "RESULTS", tmp_path)
+    with pytest.raises(Skipped, match="no finished run of the embedded scale"):
+        profile_of_run.measure(tmp_path, False, print)

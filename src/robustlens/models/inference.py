@@ -15,7 +15,7 @@ class InferenceModel(nn.Module):
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        folded = fuse(copy.deepcopy(model).eval())
+        folded = fuse(copy.deepcopy(model).eval(), inplace=True)
         self.network = folded.requires_grad_(False).to(memory_format=torch.channels_last)
         self.eval()
 
