@@ -123,6 +123,12 @@ def test_html_of_a_table():
     assert [len(re.findall("<t[hd]", row)) for row in rows] == [5, 5, 5]
 
 
+def test_a_number_s_cell_in_html_carries_all_of_it_to_be_sorted_by():
+    text = small_table().to_html()
+    assert re.findall(r'data-value="(.*?)"', text) == ["83.104", "49.96", "49.03", "-0.04", "1.26"]
+    assert '<td data-value="49.03" data-label="published">' in text and "<td data-label=" in text
+
+
 def test_a_row_of_another_length_is_an_error():
     with pytest.raises(ValueError, match="1 cells, 2 columns"):
         Table("t", "", "", (Column("a"), Column("b")), (Row("r", (Cell(1.0, 1),)),))

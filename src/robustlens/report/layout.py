@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from robustlens.report.cells import MISSING, Cell, Column, Row, number
+from robustlens.report.cells import MISSING, Cell, Column, Row, is_number, number
 from robustlens.report.published import Published
 
 
 @dataclass(frozen=True)
 class Text:
-    """A printed cell. verdict: see Cell."""
+    """A printed cell. verdict: see Cell. value: the whole number that it prints, by which a page sorts; None for words."""
 
     text: str
     verdict: str = ""
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,11 @@ def lay_out(columns: Sequence[Column], rows: Sequence[Row], notes: Sequence[str]
         cells = [row.cells[i] for row in rows]
         shown.append(column)
         for line, cell in zip(texts, cells, strict=True):
-            line.append(Text(str(cell), cell.verdict))
+            line.append(Text(str(cell), cell.verdict, cell.value if is_number(cell.value) else None))
         if any(cell.published for cell in cells):
             shown.append(Column("published", column.group))
             for line, cell in zip(texts, cells, strict=True):
-                line.append(Text(_published(cell, letters)))
+                line.append(Text(_published(cell, letters), value=cell.published.value if cell.published else None))
     lines = [
         Line(row.group if i == 0 or row.group != rows[i - 1].group else "", row.label, line)
         for i, (row, line) in enumerate(zip(rows, texts, strict=True))
