@@ -38,7 +38,8 @@ def _header(corner: str, layout: Layout) -> list[str]:
 
 def _row(line: Line, columns: list[Column]) -> str:
     cells = "".join(_cell(text, column) for text, column in zip(line.texts, columns, strict=True))
-    return f'<tr><th scope="row">{escape(line.label)}</th>{cells}</tr>'
+    apart = ' class="apart"' if line.apart else ""
+    return f'<tr{apart}><th scope="row">{escape(line.label)}</th>{cells}</tr>'
 
 
 def _cell(text: Text, column: Column) -> str:
@@ -46,4 +47,5 @@ def _cell(text: Text, column: Column) -> str:
     attributes = f' class="{classes}"' if classes else ""
     if text.value is not None:
         attributes += f' data-value="{text.value:.10g}"'
-    return f'<td{attributes} data-label="{escape(column.label)}">{escape(text.text)}</td>'
+    content = f"<strong>{escape(text.text)}</strong>" if text.best else escape(text.text)
+    return f'<td{attributes} data-label="{escape(column.label)}">{content}</td>'

@@ -19,8 +19,8 @@ def study(tmp_path_factory):
     return write_study(tmp_path_factory.mktemp("study"), recipes=recipes, epochs=12, images=40)
 
 
-def build(scores, anchors=()):
-    return generation.build(context(), scores=scores, anchors=anchors, published=PUBLISHED)
+def build(scores, anchors=(), caveat=""):
+    return generation.build(context(caveat=caveat), scores=scores, anchors=anchors, published=PUBLISHED)
 
 
 def test_generation_names_its_scores_after_the_features(study, tmp_path):
@@ -35,6 +35,7 @@ def test_generation_names_its_scores_after_the_features(study, tmp_path):
     assert [column.label for column in table.columns][:2] == ["IS", "FID"]
     jem = next(row for row in table.rows if row.label.startswith("JEM (")).cells
     assert (jem[1].value, jem[1].published.value) == (None, 38.40)
+    assert "ublished" not in build(inception.scores, caveat="Small scale.").to_latex()
     with pytest.raises(RobustlensError, match="different feature networks"):
         build([*study.scores, *inception.scores])
 
