@@ -94,7 +94,10 @@ def test_a_table_of_robustness_has_published_numbers_and_verdicts_at_a_scale_wit
     assert RULE in table.notes and row["MART"]["minus_published_low"] == ""
     latex, html = table.to_latex(), table.to_html()
     assert (
-        "PGD-20 & published & ours" in latex and "not reproduced" in latex and "can\\textquotesingle{}t tell" in latex
+        "& PGD-20 & published & " in latex
+        and "& verdict" in latex
+        and "not reproduced" in latex
+        and "can\\textquotesingle{}t tell" in latex
     )
     assert 'data-label="verdict">not reproduced</td>' in html
     other = build()
