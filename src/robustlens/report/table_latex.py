@@ -4,17 +4,19 @@ import re
 from dataclasses import replace
 from itertools import accumulate, pairwise
 
-from robustlens.report.cells import Column
+from robustlens.report.cells import MISSING, Column
 from robustlens.report.escape import latex
 from robustlens.report.layout import Layout, Line, Text
 
-# Of a float and of a long table, in pt; letters are at least 7 pt high, whatever the width of the table.
-SIZES = {9: r"\small", 8: r"\footnotesize", 7: r"\scriptsize"}
-LETTERS, SMALLEST = max(SIZES), min(SIZES)
-PAGE, TALL = 455, 600  # a line on A4 with margins of 2.5 cm; what a float may be high, beside its caption
-ROOM = 0.97 * PAGE * LETTERS / SMALLEST  # that a table may take at LETTERS, so that it fits the line at SMALLEST
-EM, BASELINE, NOTE_LINE = 9.24, 11, 9.5  # of Latin Modern at LETTERS; a row; a line of a note
-GAP, TIGHT = 12, 6  # between two columns
+# Letters are at least SMALLEST pt high, whatever the width of the table: a float is set in LETTERS and shrinks, a long
+# table is set in one of SIZES, each with how wide its letters are to those of LETTERS. All lengths are in pt.
+LETTERS, SMALLEST = 9, 7
+SIZES = {r"\small": 1.0, r"\footnotesize": 0.919, r"\scriptsize": 0.862}
+LINE_WIDTH = 0.97 * 455  # of A4 with margins of 2.5 cm, and something to spare
+ROOM, LONG_ROOM = LINE_WIDTH * LETTERS / SMALLEST, LINE_WIDTH / min(SIZES.values())  # at LETTERS
+TALL = 600  # the most that a float may be high, beside its caption
+EM, BASELINE, NOTE_LINE = 9.24, 11, 9.5  # of Latin Modern at LETTERS; of a row; of a line of a note
+GAP, TIGHT = 12, 6  # between two columns, and where there is little room
 NOTE_WIDTH = 110  # characters of a line of a note
 WIDTHS = {  # of its characters, in em; all others are as wide as a digit
     **dict.fromkeys("il.,:;'|!\u2019", 0.28),
@@ -35,9 +37,9 @@ def latex_table(name: str, caption: str, corner: str, layout: Layout) -> str:
     notes = [rf"\par {latex(note)}" for note in layout.notes]
     if any(column.wide for column in layout.columns):
         return "\n".join(_breakable(title, corner, layout, notes)) + "\n"
-    panels = _panels(layout, corner)
+    panels = _panels(layout, corner, ROOM)
     if _height(panels, corner, layout.notes) > TALL:
-        return "\n".join(_long(title, corner, panels, notes)) + "\n"
+        return "\n".join(_long(title, corner, _panels(layout, corner, LONG_ROOM), notes)) + "\n"
     lines = [
         *(r"\begin{table}[htbp]", r"\centering\small", title),
         *(
@@ -55,7 +57,7 @@ def _panel(corner: str, layout: Layout) -> list[str]:
     spec = "l" + "r" * len(layout.columns)
     return [
         r"\begin{adjustbox}{max width=\linewidth}",
-        *([_tight()] if _is_tight(layout, corner) else []),
+        *([_separated(gap)] if (gap := _gap(layout, corner)) < GAP else []),
         rf"\begin{{tabular}}{{{spec}}}",
         *(*_head(corner, layout), *_body(layout), r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"),
     ]
@@ -65,12 +67,12 @@ def _long(title: str, corner: str, panels: list[Layout], notes: list[str]) -> li
     """Not a float, which can't be longer than a page: its parts may break over pages."""
     lines = [r"\ifdefined\FloatBarrier\FloatBarrier\fi", r"\begingroup"]
     for number, panel in enumerate(panels):
-        tight = _is_tight(panel, corner)
-        taken = _room_taken(panel, corner, TIGHT if tight else GAP)
-        size = next((size for size in SIZES if taken * size / LETTERS <= 0.97 * PAGE), SMALLEST)
+        gap = GAP if _room_taken(panel, corner, GAP) <= LONG_ROOM else TIGHT
+        taken = _room_taken(panel, corner, gap)
+        size = next((size for size, width in SIZES.items() if taken * width <= LINE_WIDTH), min(SIZES, key=SIZES.get))
         head = _head(corner, panel)
         lines += [
-            *(rf"\begingroup{SIZES[size]}", *([_tight()] if tight else [])),
+            *(rf"\begingroup{size}", _separated(gap * SIZES[size])),
             rf"\begin{{longtable}}{{l{'r' * len(panel.columns)}}}",
             *([title + r" \\"] if number == 0 else []),
             *(*head, r"\endfirsthead", *head, r"\endhead", *_body(panel), r"\bottomrule"),
@@ -79,26 +81,38 @@ def _long(title: str, corner: str, panels: list[Layout], notes: list[str]) -> li
     return [*lines, r"\footnotesize\setlength{\parskip}{0pt}", *notes, r"\par\endgroup"]
 
 
-def _tight() -> str:
-    return rf"\setlength{{\tabcolsep}}{{{TIGHT / 2:g}pt}}"
+def _separated(gap: float) -> str:
+    return rf"\setlength{{\tabcolsep}}{{{gap / 2:.2g}pt}}"
 
 
-def _is_tight(layout: Layout, corner: str) -> bool:
-    """Whether a part fits only with less space between its columns."""
-    return _room_taken(layout, corner, GAP) > ROOM
+def _gap(layout: Layout, corner: str) -> int:
+    """Between the columns of a part, in pt: less where it does not fit otherwise."""
+    return TIGHT if _room_taken(layout, corner, GAP) > ROOM else GAP
 
 
-def _panels(layout: Layout, corner: str) -> list[Layout]:
-    """The table in parts, none of them too wide: as few as can be, about equally wide."""
+def _panels(layout: Layout, corner: str, room: float) -> list[Layout]:
+    """The table in parts, none of them too wide: as few as can be, then with as few groups cut as can be, and then
+    about equally wide. A part has the rows that have something in it."""
     if not layout.columns:
         return [layout]
-    panels = _cut(layout, corner, ROOM)
-    for share in range(95, 45, -5):
-        narrower = _cut(layout, corner, ROOM * share / 100)
-        if len(narrower) > len(panels):
-            break
-        panels = narrower
-    return panels
+    choices = [_cut(layout, corner, room * share / 100) for share in range(100, 45, -5)]
+
+    def badness(panels: list[Layout]) -> tuple[float, ...]:
+        groups = sum(len(panel.spans) for panel in panels)
+        return len(panels), groups, max(_room_taken(panel, corner, TIGHT) for panel in panels)
+
+    best = min(choices, key=badness)
+    return best if len(best) == 1 else [_without_empty_rows(panel) for panel in best]
+
+
+def _without_empty_rows(layout: Layout) -> Layout:
+    kept, opens, apart = [], "", False
+    for line in layout.lines:
+        opens, apart = line.opens or opens, line.apart or (apart and not line.opens)
+        if any(text.text != MISSING for text in line.texts):
+            kept.append(replace(line, opens=opens, apart=apart and not opens))
+            opens, apart = "", False
+    return replace(layout, lines=kept or layout.lines)
 
 
 def _cut(layout: Layout, corner: str, room: float) -> list[Layout]:
@@ -144,7 +158,7 @@ def _height(panels: list[Layout], corner: str, notes: list[str]) -> float:
     """About how high a float is, without its caption, in pt."""
     height = sum(1 + len(note) // NOTE_WIDTH for note in notes) * NOTE_LINE
     for panel in panels:
-        shrunk = min(1, 0.97 * PAGE / _room_taken(panel, corner, TIGHT if _is_tight(panel, corner) else GAP))
+        shrunk = min(1, LINE_WIDTH / _room_taken(panel, corner, _gap(panel, corner)))
         rows = 4 + len(panel.lines) + sum(1.5 for line in panel.lines if line.opens)
         height += rows * BASELINE * shrunk
     return height
