@@ -48,7 +48,7 @@ def build(context: Context, *, evaluations: list[Path], corrections: list[Path])
             levels = {
                 name: {entry: level(part, metric) for entry, part in parts.items()} for name, metric in METRICS.items()
             }
-            best = {name: _best(parts, levels[name], metric) for name, metric in METRICS.items()}
+            best = {name: best_entries(parts, levels[name], metric) for name, metric in METRICS.items()}
             for entry, base in bases(of_dataset).items():
                 if entry in parts:
                     cells = _cells(entry, parts, parts.get(base), levels, best)
@@ -60,7 +60,7 @@ def build(context: Context, *, evaluations: list[Path], corrections: list[Path])
     return Table(context.label, context.caption(title), "recipe", COLUMNS, tuple(rows), notes)
 
 
-def _best(parts: Mapping[str, pd.DataFrame], levels: Mapping[str, Interval], metric: Metric) -> set[str]:
+def best_entries(parts: Mapping[str, pd.DataFrame], levels: Mapping[str, Interval], metric: Metric) -> set[str]:
     """The entries that are the best by a metric, or can't be told apart from it; none with one seed. parts: of the same
     seeds."""
     leader = max(levels, key=lambda entry: levels[entry].estimate, default=None)

@@ -123,6 +123,8 @@ def test_grid_marks_the_fastest_of_the_settings_that_are_as_good_as_the_best(tmp
     assert len(biased) == 1 and "only at equal numbers of images" in biased[0]
     assert not any("0 steps" in note for note in table.notes)
     assert "FID of 400 images" in table.notes[0] and "One seed" in table.notes[-1]
+    shown = [row.label for row in table.rows if row.printed]  # the best of each start, and the fastest
+    assert shown == ["PCA 1", "Gaussian 4", "noise 0"] and "PCA 2" not in table.to_latex() + table.to_html()
     assert "xltabular" in table.to_latex() and "seconds" not in [c.label for c in table.columns]
 
 
@@ -159,6 +161,7 @@ def test_grid_judges_each_classifier_alone_and_averages_over_seeds(tmp_path):
     distance, quality = table.rows[0].cells[1], [row.cells[-1].text for row in table.rows]
     assert (distance.value, distance.std) == (3.0, pytest.approx(math.sqrt(8)))
     assert quality == ["equal, fastest", "equal", "equal", "equal, fastest"]
+    assert [row.printed for row in table.rows] == [True, False, True, True]
     other = pd.read_parquet(files[2]).assign(frechet_name="Fréchet classifier distance")
     other.to_parquet(files[2])
     with pytest.raises(RobustlensError, match="different scores"):
