@@ -51,9 +51,9 @@ def test_the_most_and_least_robust_and_the_most_accurate_recipe_are_named(tmp_pa
     found = headlines(table(tmp_path, BEST), context("Embedded scale."))
     assert [column.label for column in found.columns] == ["AutoAttack", "without attack"]
     assert shown(found) == [
-        ("Most robust of 3 recipes with 3 seeds", "TRADES", "60.0 ± 11.5", "94.50 ± 0.30"),
-        ("Least robust of these", "Standard", "0.0 ± 0.0", "97.50 ± 0.50"),
-        ("Most accurate of these without attack", "Standard", "0.0 ± 0.0", "97.50 ± 0.50"),
+        ("Most robust of 3 recipes with 3 seeds", "TRADES", "60 ± 12", "94.5 ± 0.3"),
+        ("Least robust of these", "Standard", "0.0 ± 0.0", "97.5 ± 0.5"),
+        ("Most accurate of these without attack", "Standard", "0.0 ± 0.0", "97.5 ± 0.5"),
     ]
     assert found.name == "light-headlines"
     assert "on scikit-learn digits: accuracy in %, best checkpoint. Embedded scale" in found.caption
@@ -120,8 +120,8 @@ def test_each_dataset_has_numbers_of_its_own(tmp_path):
     found = headlines(table(tmp_path, rows), context(""))
     assert [column.label for column in found.columns] == ["AutoAttack", "PGD-20", "without attack"]
     assert shown(found) == [
-        ("CIFAR-10: most robust of 2 recipes with 3 seeds", "TRADES", "51.00 ± 1.00", "\u2013", "\u2013"),
-        ("CIFAR-10: least robust of these", "SAT", "50.00 ± 1.00", "\u2013", "\u2013"),
+        ("CIFAR-10: most robust of 2 recipes with 3 seeds", "TRADES", "51.0 ± 1.0", "\u2013", "\u2013"),
+        ("CIFAR-10: least robust of these", "SAT", "50.0 ± 1.0", "\u2013", "\u2013"),
         ("SVHN: most robust of 1 recipe with one seed", "SAT", "\u2013", "60.00", "\u2013"),
     ]
     assert found.notes[:2] == (

@@ -63,21 +63,44 @@ def test_number(value, digits, expected):
     assert number(value, digits) == expected
 
 
-def test_many_groups_of_columns_are_set_below_each_other_each_with_the_row_labels():
+def of_many_columns(digits, rows=("x", "y")):
+    """Ten columns, nine of them in three groups, of numbers with so many digits."""
     columns = (Column("n"), *(Column(f"{group}{i}", group) for group in "abc" for i in range(3)))
-    rows = [
-        Row(label, tuple(Cell(value=float(start + i)) for i in range(10))) for label, start in (("x", 0), ("y", 10))
-    ]
-    latex = Table("many", "Caption.", "row", columns, tuple(rows)).to_latex()
-    parts = [(0, 4), (4, 10)]  # n with a, then b with c: never more than six, never a group in two
+    numbers = [tuple(Cell(text=f"{10 * k + i}".zfill(digits)) for i in range(10)) for k in range(len(rows))]
+    return columns, tuple(Row(label, cells) for label, cells in zip(rows, numbers, strict=True))
+
+
+def test_columns_that_are_too_wide_are_set_below_each_other_each_with_the_row_labels():
+    columns, rows = of_many_columns(16)
+    latex = Table("many", "Caption.", "row", columns, rows).to_latex()
+    parts = [(0, 4), (4, 10)]  # n with a, then b with c: never a group in two
     for start, end in parts:
         heads = " & ".join(["row", *(column.label for column in columns[start:end])])
         assert r"\midrule" in latex and rf"{heads} \\" in latex
-        for label, first in (("x", 0), ("y", 10)):
-            assert rf"{label} & {' & '.join(str(first + i) for i in range(start, end))} \\" in latex
+        for row in rows:
+            assert rf"{row.label} & {' & '.join(cell.text for cell in row.cells[start:end])} \\" in latex
     assert latex.count(r"\begin{tabular}") == 2 and latex.count(r"\caption") == latex.count(r"\begin{table}") == 1
-    few = Table("few", "Caption.", "row", columns[:6], tuple(Row(r.label, r.cells[:6]) for r in rows)).to_latex()
-    assert few.count(r"\begin{tabular}") == 1
+    narrow = Table("few", "Caption.", "row", *of_many_columns(4)).to_latex()
+    assert narrow.count(r"\begin{tabular}") == 1
+
+
+def test_a_group_that_is_too_wide_alone_is_cut_but_not_before_a_published_number():
+    paper = Published(49.03, "Some paper, table 2", "its own page")
+    columns = tuple(Column(f"attack {i}", "Best checkpoint") for i in range(5))
+    cells = tuple(Cell(text="w" * 12, published=paper) for _ in columns)
+    latex = Table("t", "c", "recipe", columns, (Row("x", cells),)).to_latex()
+    heads = re.findall(r"^recipe & (.*) \\\\$", latex, re.M)
+    assert len(heads) > 1 and all(
+        head.split(" & ")[1::2] == ["published"] * (head.count("&") // 2 + 1) for head in heads
+    )
+    assert latex.count("Best checkpoint") == len(heads)
+
+
+def test_a_table_that_is_higher_than_a_page_breaks_over_pages():
+    labels = [f"row {i}" for i in range(80)]
+    latex = Table("long", "Caption.", "row", *of_many_columns(4, labels), ("A note.",)).to_latex()
+    assert r"\begin{longtable}" in latex and r"\begin{table}" not in latex and r"\endhead" in latex
+    assert latex.count(r"\caption") == 1 and "A note." in latex and r"row 79 & 0790" in latex
 
 
 def test_latex_of_a_table():
@@ -86,7 +109,7 @@ def test_latex_of_a_table():
     assert r"\begin{tabular}{lrrrr}" in text
     assert r" & \multicolumn{3}{c}{Best} & \multicolumn{1}{c}{} \\" in text
     assert r"\cmidrule(lr){2-4}" in text
-    assert r"recipe & clean & AA & published & $\Delta E(x)$ \\" in text
+    assert r"recipe & clean, \% & AA & published & $\Delta E(x)$ \\" in text
     assert r"A\_1 & 83.1 $\pm$ 0.4 & 50.0 & 49.0 (a) & 0.0 \\" in text
     assert r"\multicolumn{5}{l}{\itshape group \textless{}2\textgreater{}} \\*" in text
     assert r"B & \textendash{} & \textendash{} & \textendash{} & 1.3 [1.1, 1.4] \\" in text
@@ -123,6 +146,12 @@ def test_html_of_a_table():
     assert [len(re.findall("<t[hd]", row)) for row in rows] == [5, 5, 5]
 
 
+def test_a_number_s_cell_in_html_carries_all_of_it_to_be_sorted_by():
+    text = small_table().to_html()
+    assert re.findall(r'data-value="(.*?)"', text) == ["83.104", "49.96", "49.03", "-0.04", "1.26"]
+    assert '<td data-value="49.03" data-label="published">' in text and "<td data-label=" in text
+
+
 def test_a_row_of_another_length_is_an_error():
     with pytest.raises(ValueError, match="1 cells, 2 columns"):
         Table("t", "", "", (Column("a"), Column("b")), (Row("r", (Cell(1.0, 1),)),))
@@ -156,7 +185,7 @@ def test_a_table_without_rows_is_printed():
 
 
 def breakable(columns):
-    numbers = (Cell(12.345, 3, std=0.125), Cell(1.5, 3, low=1.25, high=2.0))
+    numbers = (Cell(12.346, 3, std=0.124), Cell(1.5, 3, low=1.25, high=2.0))
     cells = (*(numbers[i % 2] for i in range(columns)), Cell(text="Some words."))
     labels = (*(Column(f"number {i}") for i in range(columns)), Column("words", wide=1.0))
     return Table("t", "c", "r", labels, (Row("x", cells),)).to_latex()
@@ -164,7 +193,7 @@ def breakable(columns):
 
 def test_numbers_that_would_be_wider_than_the_page_stand_above_their_uncertainty():
     wide, narrow = breakable(8), breakable(3)
-    assert r"\begin{tabular}[t]{@{}l@{}}12.345 \\ $\pm$ 0.125\end{tabular}" in wide
-    assert r"\begin{tabular}[t]{@{}l@{}}1.500 \\ {[}1.250, 2.000]\end{tabular}" in wide
+    assert r"\begin{tabular}[t]{@{}l@{}}12.35 \\ $\pm$ 0.12\end{tabular}" in wide
+    assert r"\begin{tabular}[t]{@{}l@{}}1.50 \\ {[}1.25, 2.00]\end{tabular}" in wide
     assert r"\tabcolsep" in wide and r"\tabcolsep" not in narrow
-    assert r"x & 12.345 $\pm$ 0.125 & 1.500 [1.250, 2.000] & 12.345 $\pm$ 0.125 & Some words. \\" in narrow
+    assert r"x & 12.35 $\pm$ 0.12 & 1.50 [1.25, 2.00] & 12.35 $\pm$ 0.12 & Some words. \\" in narrow

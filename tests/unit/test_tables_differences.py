@@ -19,7 +19,7 @@ def study(tmp_path_factory):
 
 def build(files, published=PUBLISHED, **changes):
     architectures = {"cifar10": RESNET18, "digits": RESNET18}
-    told = context(architectures=architectures, **{"threats": AS_PUBLISHED} | changes)
+    told = context(architectures=architectures, **{"threats": AS_PUBLISHED, "caveat": ""} | changes)
     return differences.build(told, evaluations=files, published=published)
 
 
@@ -48,7 +48,7 @@ def test_differences_are_paired_by_the_seeds_and_images_that_both_have(tmp_path)
     assert row["files"].split(";") == [file for k in (2, 1) for file in files_of(files[k], ("best", "pgd20"))]
     missing = [cells(table)[key]["value"] for key in (("GAIRAT", "clean"), ("MAIL-AT", "PGD-20"), ("MAIL-AT", "clean"))]
     assert missing == ["", "", ""]
-    assert "One seed is compared of GAIRAT." in table.notes
+    assert "One seed of each recipe is compared." in table.notes
 
 
 def test_differences_over_several_seeds_are_wider_than_over_their_images(study):
@@ -125,6 +125,7 @@ def test_published_differences_are_of_two_numbers_of_one_source(tmp_path):
     assert row["WEAT-nat", "PGD-20"]["published"] == "-0.22"
     assert row["WEAT-nat", "clean"]["published"] == row["MART", "AutoAttack"]["published"] == ""
     assert "difference of two of its numbers" in table.to_latex()
+    assert "ublished" not in build(files, caveat="Small scale.").to_latex()
     block = (
         "{{source: {0}, trust: t, dataset: cifar10, architecture: resnet18, metrics: [pgd], values: {{{1}: [50.0]}}}}"
     )

@@ -7,6 +7,7 @@ from synthetic import AS_PUBLISHED, OTHER_THREAT, RESNET18, THREATS, context, ev
 from tabulated import cells, index_of
 
 from robustlens.report.context import Recipe
+from robustlens.report.layout import ONE_SEED
 from robustlens.report.tables import autoattack, robustness
 
 PUBLISHED = Path(__file__).parents[2] / "studies" / "energy" / "published.yaml"
@@ -46,10 +47,9 @@ def test_robustness_is_the_mean_over_seeds_of_each_file(study):
 
 def test_published_columns_appear_for_a_dataset_with_published_numbers(tmp_path):
     study = write_study(tmp_path, "cifar10", ("standard", "sat", "weat-nat"), (0,), epochs=12, images=40)
-    table = build(study.robustness)
+    table = build(study.robustness, caveat="")
     text = table.to_latex()
-    assert "& clean & published & PGD-20 & published & AutoAttack & published " in text
-    assert "recipe & clean & PGD-20 & AutoAttack " in text
+    assert "& clean & published " in text and "& PGD-20 & published " in text and "& AutoAttack & published " in text
     assert "45.4 (b)" in text or "45.4 (a)" in text
     assert "third-party summary" in text
     assert cells(table)["WEAT-nat", "Best checkpoint: clean"]["published"] == "83.36"
@@ -58,7 +58,8 @@ def test_published_columns_appear_for_a_dataset_with_published_numbers(tmp_path)
         {"architectures": {"cifar10": {"family": "wide-resnet"}}},
         {"threats": THREATS},
     ):  # of another epsilon
-        assert "published" not in build(study.robustness, **other).to_latex()
+        assert "published" not in build(study.robustness, caveat="", **other).to_latex()
+    assert "ublished" not in build(study.robustness).to_latex()  # at a scale with a caveat
 
 
 def test_a_recipe_of_another_architecture_has_no_published_number_of_its_dataset_s(tmp_path):
@@ -68,20 +69,20 @@ def test_a_recipe_of_another_architecture_has_no_published_number_of_its_dataset
         "trades": Recipe("TRADES", architectures={"svhn": {"family": "wide-resnet"}}),  # of another dataset
         "weat-nat": Recipe("WEAT-nat", architectures={"cifar10": RESNET18 | {"normalisation": {"mean": [0.5]}}}),
     }
-    row = cells(build(study.robustness, recipes=recipes))
+    row = cells(build(study.robustness, recipes=recipes, caveat=""))
     found = [row[label, "Best checkpoint: AutoAttack"]["published"] for label in ("SAT", "TRADES", "WEAT-nat")]
     assert found == ["", "49.46", "49.02"]
     # The other way round: the architecture of the published numbers is a recipe's own, and not that of the dataset.
     wide = {"cifar10": {"family": "wide-resnet"}}
     own = {"sat": Recipe("SAT", architectures={"cifar10": RESNET18})}
-    row = cells(build(study.robustness, recipes=own, architectures=wide))
+    row = cells(build(study.robustness, recipes=own, architectures=wide, caveat=""))
     found = [row[label, "Best checkpoint: AutoAttack"]["published"] for label in ("SAT", "trades", "weat-nat")]
     assert found == ["45.37", "", ""]
 
 
 def test_several_datasets_become_groups(tmp_path, study):
     other = write_study(tmp_path, "svhn", ("sat",), (0, 1), epochs=12, images=40)
-    table = build([*study.robustness, *other.robustness])
+    table = build([*study.robustness, *other.robustness], caveat="")
     assert [(row.group, row.label) for row in table.rows][2:] == [("digits", "TRADES"), ("svhn", "SAT")]
     assert table.rows[3].cells[2].published.value == 44.87
     assert table.rows[1].cells[2].published is None
@@ -98,7 +99,8 @@ def test_robustness_says_which_rows_have_one_seed(tmp_path, study):
     assert [str(cell) for cell in table.rows[3].cells] == ["75.0", "75.0", "\u2013"] * 2
     assert "±" in str(table.rows[1].cells[0])
     assert "± is the standard deviation over 3 seeds (n \u2212 1)." in table.notes
-    assert "One seed, so that no spread can be given: GAIRAT; MAIL-AT." in table.notes
+    assert "GAIRAT \\textdagger{} & 75 & 75" in table.to_latex()  # as finely as the others, whose spread is known
+    assert ONE_SEED in table.to_html() and ONE_SEED not in build(study.robustness).to_html()
 
 
 def pgd_on_the_same(index):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from robustlens.analysis.evaluations import sources
-from robustlens.analysis.frames import paired
+from robustlens.analysis.frames import paired, seeds_by_images
 from robustlens.analysis.statistics import crossed_interval
 from robustlens.report.cells import Cell
 from robustlens.report.context import Context
@@ -14,6 +14,12 @@ NO_ATTACK, WEAKEST = "clean", "fgsm"
 INTERVALS = (
     "In brackets 95 % intervals of differences paired by seed and test image: over seeds and images, both taken as "
     "random, or over the images only where one seed is compared."
+)
+
+BEST = (
+    "Bold: of the rows with the most seeds (two or more), the best of a column, and those that can't be told apart "
+    "from it: the 95 % interval of the difference, paired by seed and test image, holds 0. It is not adjusted for the "
+    "number of rows."
 )
 
 
@@ -51,6 +57,27 @@ def difference_cell(first: pd.DataFrame, second: pd.DataFrame, digits: int, valu
     )
 
 
+def best_of(parts: Mapping[str, pd.DataFrame], value: str = "points") -> set[str]:
+    """Which of several are the best of a column of a table, as BEST says; none where no two can be compared.
+
+    parts: of each its rows with the columns seed, index and `value`, of which more is better. Those with the most seeds
+    are compared, as far as they have the same seeds and images as the one of the highest mean. One seed does not show
+    how much training again would change a number, and so decides nothing.
+    """
+    grids = {key: seeds_by_images(rows, value) for key, rows in parts.items() if len(rows)}
+    most = max((len(grid) for grid in grids.values()), default=0)
+    grids = {key: grid for key, grid in grids.items() if len(grid) == most and grid.size}
+    if not grids or most < 2:
+        return set()
+    leader = max(grids, key=lambda key: grids[key].to_numpy().mean())
+    top = grids[leader]
+    same = {k: g for k, g in grids.items() if g.index.equals(top.index) and g.columns.equals(top.columns)}
+    if len(same) < 2:
+        return set()
+    lows = {k: crossed_interval(top.to_numpy() - grid.to_numpy()).low for k, grid in same.items()}
+    return {key for key, low in lows.items() if low <= 0}
+
+
 def not_learned(runs: pd.DataFrame, compared: Mapping[str, str]) -> list[str]:
     """The recipes that are right on less than half as many natural images as the one that they are compared with: their
     training has failed, and what it lacks of robustness says nothing of what was changed.
@@ -76,13 +103,10 @@ def not_learned_notes(labels: Sequence[str]) -> list[str]:
 
 
 def seeds_notes(seeds: pd.Series, recipes: Iterable[str], context: Context) -> list[str]:
-    """What the numbers behind ± are, and which recipes have none. seeds, recipes: of the same rows."""
+    """What the numbers behind ± are. seeds, recipes: of the same rows. Tables mark the rows that have none."""
     counts = pd.Series(seeds.to_numpy()).groupby(pd.Series(list(recipes)), sort=False).nunique()
-    several, single = counts[counts > 1], counts[counts == 1]
+    several = counts[counts > 1]
     if several.empty:
         return ["One seed: no spread over seeds can be given."]
     span = f"{several.min()}" if several.min() == several.max() else f"{several.min()} to {several.max()}"
-    notes = [f"± is the standard deviation over {span} seeds (n \u2212 1)."]
-    if len(single):
-        notes.append(f"One seed, so that no spread can be given: {'; '.join(map(context.recipe_label, single.index))}.")
-    return notes
+    return [f"± is the standard deviation over {span} seeds (n \u2212 1)."]

@@ -61,6 +61,11 @@ class Context:
     uses: tuple[str, ...] = ()
 
     @property
+    def as_published(self) -> bool:
+        """Whether results can stand beside published numbers: at a scale that no caveat is to be said of."""
+        return not self.caveat
+
+    @property
     def label(self) -> str:
         """The name of what is built, unique among all studies."""
         return f"{self.study}-{self.name}"

@@ -17,6 +17,7 @@ OPTIONAL = ("note", "norm", "epsilon", "deviations")
 NORMS = ("linf", "l2")
 USUAL = ("linf", fraction("8/255"))  # the ball of nearly all papers: norm and epsilon
 METRICS = {"pgd20": "pgd"}  # attacks that papers give another name
+UNVERIFIED = "unverified"  # the trust of numbers that must not appear as published
 UNCOMPARED = "normalisation"  # a network is the same one whatever its input is shifted and scaled by
 
 
@@ -40,9 +41,10 @@ class PublishedNumbers:
     they were measured in, which a block names unless it is the usual one (`norm: l2`, `epsilon: 128/255`). What a paper
     prints behind ± is in `deviations`, which has the form of `values` for some of its recipes.
 
-    path: None gives no numbers. Raises RobustlensError for a key, a norm, an epsilon or an architecture that is not
-    known there, a row with more or fewer values or deviations than metrics, what is no number, a deviation below 0 or
-    without a value, and a number that is given twice.
+    path: None gives no numbers. Those of a block whose trust is `unverified` are checked like others, but never found.
+    Raises RobustlensError for a key, a norm, an epsilon or an architecture that is not known there, a row with more or
+    fewer values or deviations than metrics, what is no number, a deviation below 0 or without a value, and a number
+    that is given twice.
     """
 
     def __init__(self, path: Path | None):
@@ -97,6 +99,8 @@ class PublishedNumbers:
             return
         if key in self.numbers:
             raise RobustlensError(f"{where}: the number {key} is given twice; keep one")
+        if block["trust"] == UNVERIFIED:
+            return
         self.numbers[key] = Published(value, block["source"], block["trust"], block.get("note", ""), std)
 
     def architecture(self, resolved: Mapping[str, Any] | None) -> str | None:

@@ -8,12 +8,14 @@ from pathlib import Path
 from robustlens.atomic import replacing
 from robustlens.report.cells import Cell, Column, Row, is_number
 from robustlens.report.layout import lay_out
+from robustlens.report.reproduction import Reproduction
 from robustlens.report.table_html import html_table
 from robustlens.report.table_latex import latex_table
 
 CSV_HEADER = (
     *("group", "row", "column", "value", "std", "n_seeds", "n_images", "unit"),
     *("published", "published_std", "published_source", "files", "low", "high", "text"),
+    *("minus_published", "minus_published_low", "minus_published_high", "reproduction"),
 )
 
 
@@ -34,8 +36,8 @@ class Table:
                 raise ValueError(f"{self.name}, row {row.label!r}: {len(row.cells)} cells, {len(self.columns)} columns")
 
     def to_latex(self) -> str:
-        """A float that shrinks to the width of the line or, with wide columns, a table that may break over pages.
-        Needs booktabs, adjustbox and xltabular.
+        """A float, in several parts below one another where it is too wide to be set in 7 pt or more or, with wide
+        columns, a table that may break over pages. Needs booktabs, adjustbox and xltabular.
         """
         return latex_table(self.name, self.caption, self.corner, lay_out(self.columns, self.rows, self.notes))
 
@@ -66,7 +68,22 @@ def _csv_fields(cell: Cell) -> list[str]:
     numbers = [_exact(value) for value in (cell.value, cell.std, cell.n_seeds, cell.n_images)]
     source = f"{paper.source} ({paper.trust})" if paper else ""
     published = [_exact(paper.value), _exact(paper.std), source] if paper else ["", "", ""]
-    return [*numbers, cell.unit, *published, ";".join(cell.sources), _exact(cell.low), _exact(cell.high), cell.text]
+    interval = [_exact(cell.low), _exact(cell.high)]
+    return [
+        *numbers,
+        cell.unit,
+        *published,
+        ";".join(cell.sources),
+        *interval,
+        cell.text,
+        *_compared(cell.reproduction),
+    ]
+
+
+def _compared(found: Reproduction | None) -> list[str]:
+    if found is None:
+        return [""] * 4
+    return [*map(_exact, (found.difference, found.low, found.high)), found.verdict]
 
 
 def _exact(value: float | None) -> str:

@@ -7,7 +7,8 @@ from robustlens.report.layout import Layout, Line, Text
 
 
 def html_table(name: str, caption: str, corner: str, layout: Layout) -> str:
-    """See Table.to_html. A table with wide columns has the class `prose`: a page may stack its cells on a phone."""
+    """See Table.to_html. A table with wide columns has the class `prose`: a page may stack its cells on a phone.
+    data-value: of a cell with a number, all of it, by which a page may sort."""
     body = []
     for line in layout.lines:
         if line.opens:
@@ -37,10 +38,14 @@ def _header(corner: str, layout: Layout) -> list[str]:
 
 def _row(line: Line, columns: list[Column]) -> str:
     cells = "".join(_cell(text, column) for text, column in zip(line.texts, columns, strict=True))
-    return f'<tr><th scope="row">{escape(line.label)}</th>{cells}</tr>'
+    apart = ' class="apart"' if line.apart else ""
+    return f'<tr{apart}><th scope="row">{escape(line.label)}</th>{cells}</tr>'
 
 
 def _cell(text: Text, column: Column) -> str:
     classes = " ".join(filter(None, ["wide" if column.wide else "", text.verdict]))
-    attribute = f' class="{classes}"' if classes else ""
-    return f'<td{attribute} data-label="{escape(column.label)}">{escape(text.text)}</td>'
+    attributes = f' class="{classes}"' if classes else ""
+    if text.value is not None:
+        attributes += f' data-value="{text.value:.10g}"'
+    content = f"<strong>{escape(text.text)}</strong>" if text.best else escape(text.text)
+    return f'<td{attributes} data-label="{escape(column.label)}">{content}</td>'

@@ -51,8 +51,9 @@ NOTES = (
 
 def build(context: Context, *, evaluations: list[Path], names: list[Path], published: Path) -> Table:
     """evaluations: indexes of suites; names: of the classes of each dataset; published: numbers of follow-ups, as rows
-    of their own."""
-    runs, numbers, named = best_runs(context, evaluations), PublishedNumbers(published), read_class_names(names)
+    of their own at a scale that has no caveat."""
+    runs, named = best_runs(context, evaluations), read_class_names(names)
+    numbers = PublishedNumbers(published if context.as_published else None)
     datasets = list(runs["dataset"].unique())
     metrics = _metrics(bool((runs.groupby("dataset")["label"].nunique() >= MANY).any()))
     rows = []

@@ -1,16 +1,28 @@
 """Defences of the worst class and corrections of the last layer: what they do to the average and to the worst class."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from robustlens.analysis.frames import read_runs
+from robustlens.analysis.statistics import Interval
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
-from robustlens.report.comparison import attacks_shown
+from robustlens.report.comparison import BEST, attacks_shown
 from robustlens.report.context import Context
 from robustlens.report.table import Table
-from studies.classwise.defence import METRICS, bases, entry_label, level, mean_gain, of_shared_seeds, read_defence
+from studies.classwise.defence import (
+    METRICS,
+    Metric,
+    bases,
+    entry_label,
+    level,
+    mean_gain,
+    of_shared_seeds,
+    read_defence,
+)
 from studies.classwise.results import RESAMPLED, by_dataset, group_title, interval_cell, seeds_told
 
 COLUMNS = tuple(Column(name, metric) for metric in METRICS for name in ("%", "gain, points"))
@@ -33,20 +45,42 @@ def build(context: Context, *, evaluations: list[Path], corrections: list[Path])
             parts = of_shared_seeds(of_dataset[of_dataset["attack"] == attack])
             counts = seeds.setdefault(context.attack_label(attack), [])
             counts += [part["seed"].nunique() for part in parts.values()]
+            levels = {
+                name: {entry: level(part, metric) for entry, part in parts.items()} for name, metric in METRICS.items()
+            }
+            best = {name: best_entries(parts, levels[name], metric) for name, metric in METRICS.items()}
             for entry, base in bases(of_dataset).items():
                 if entry in parts:
-                    cells = _cells(parts[entry], parts.get(base))
+                    cells = _cells(entry, parts, parts.get(base), levels, best)
                     rows.append(Row(entry_label(context, entry), cells, group))
     title = f"Defences of the worst class on {context.datasets_titles(datasets)}."
     strengths = _strengths(context, corrections, len(datasets) > 1)
-    notes = (*NOTES, *seeds_told(seeds), *strengths, *threats.notes(runs, context))
+    bold = [BEST] * any(cell.best for row in rows for cell in row.cells)
+    notes = (*NOTES, *bold, *seeds_told(seeds), *strengths, *threats.notes(runs, context))
     return Table(context.label, context.caption(title), "recipe", COLUMNS, tuple(rows), notes)
 
 
-def _cells(part: pd.DataFrame, base: pd.DataFrame | None) -> tuple[Cell, ...]:
-    cells = []
-    for metric in METRICS.values():
-        cells.append(interval_cell(level(part, metric), 1, "%", [part]))
+def best_entries(parts: Mapping[str, pd.DataFrame], levels: Mapping[str, Interval], metric: Metric) -> set[str]:
+    """The entries that are the best by a metric, or can't be told apart from it; none with one seed. parts: of the same
+    seeds."""
+    leader = max(levels, key=lambda entry: levels[entry].estimate, default=None)
+    if leader is None or len(parts) < 2 or parts[leader]["seed"].nunique() < 2:
+        return set()
+    leads = {entry: mean_gain([(parts[leader], part)], metric) for entry, part in parts.items() if entry != leader}
+    return {leader, *(entry for entry, lead in leads.items() if lead is not None and lead.low <= 0)}
+
+
+def _cells(
+    entry: str,
+    parts: Mapping[str, pd.DataFrame],
+    base: pd.DataFrame | None,
+    levels: Mapping[str, Mapping[str, Interval]],
+    best: Mapping[str, set[str]],
+) -> tuple[Cell, ...]:
+    part, cells = parts[entry], []
+    for name, metric in METRICS.items():
+        own = interval_cell(levels[name][entry], 1, "%", [part])
+        cells.append(replace(own, best=entry in best[name]))
         gain = None if base is None else mean_gain([(part, base)], metric)
         cells.append(Cell(unit="points") if gain is None else interval_cell(gain, 1, "points", [part, base]))
     return tuple(cells)

@@ -30,7 +30,8 @@ OF_CLASS = {"frechet": 2, "kid": 3}  # digits of a distance class by class
 def build(context: Context, *, scores: list[Path], anchors: list[Path], published: Path) -> Table:
     """scores: `scores.json` files; anchors: those of real images, each in the folder of its dataset.
 
-    Inception features bring the names IS and FID and the published rows; a classifier's features bring neither.
+    Inception features bring the names IS and FID and, at a scale that has no caveat, the published rows; a classifier's
+    features bring neither.
     """
     runs = read_scores(scores)
     kinds = runs["features"].unique()
@@ -39,7 +40,7 @@ def build(context: Context, *, scores: list[Path], anchors: list[Path], publishe
             f"generation scores from different feature networks ({', '.join(kinds)}); score all with one"
         )
     labels = runs["names"].iloc[0]
-    numbers = PublishedNumbers(published if kinds[0] == "inception" else None)
+    numbers = PublishedNumbers(published if kinds[0] == "inception" and context.as_published else None)
     of_real_images = {path.parent.name: path for path in anchors}
     datasets = runs["dataset"].unique()
     of_class, _ = class_distances(runs)
@@ -53,7 +54,7 @@ def build(context: Context, *, scores: list[Path], anchors: list[Path], publishe
         if dataset in of_real_images:
             path = of_real_images[dataset]
             anchor = pd.DataFrame([json.loads(path.read_text()) | {"source": path.as_posix()}])
-            rows.append(Row(str(anchor["scored"].iloc[0]), _cells(anchor, of_class), group))
+            rows.append(Row(str(anchor["scored"].iloc[0]), _cells(anchor, of_class), group, of_seeds=False))
         rows += _published_rows(numbers, dataset, group)
     columns = (
         *(Column(labels["score"]), Column(labels["frechet"]), Column("halves")),

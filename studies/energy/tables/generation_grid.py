@@ -49,7 +49,10 @@ def build(context: Context, *, grid: list[Path]) -> Table:
         *(Column(label) for label, _ in MEASURES.values()),
         Column("quality", wide=1.0),
     )
-    title = f"Settings of the sampler on {context.datasets_titles(datasets)}, from the best to the worst distance."
+    title = (
+        f"Settings of the sampler on {context.datasets_titles(datasets)}: the best of each start, and the fastest of "
+        "equal quality. The CSV file has all of them, from the best to the worst distance."
+    )
     notes = tuple(_notes(runs, varying))
     return Table(context.label, context.caption(title), "start, setting", columns, tuple(rows), notes)
 
@@ -72,7 +75,9 @@ def judged(runs: pd.DataFrame) -> pd.DataFrame:
 def _rows(runs: pd.DataFrame, varying: list[str], group: str) -> list[Row]:
     sources = tuple(runs["source"].unique())
     rows = []
-    for setting, row in judged(runs).iterrows():
+    settings = judged(runs)
+    shown = _shown(settings)
+    for setting, row in settings.iterrows():
         of_setting = runs[runs["setting"] == setting]
         parameters = [
             Cell(
@@ -85,8 +90,15 @@ def _rows(runs: pd.DataFrame, varying: list[str], group: str) -> list[Row]:
         images = int(row["n_generated"])
         measures = [over_seeds(of_setting[name], digits, "", sources, images) for name, (_, digits) in MEASURES.items()]
         label = f"{STARTS.get(row['init'], row['init'])} {setting}"
-        rows.append(Row(label, (*parameters, *measures, Cell(text=row["quality"])), group))
+        cells = (*parameters, *measures, Cell(text=row["quality"]))
+        rows.append(Row(label, cells, group, printed=setting in shown))
     return rows
+
+
+def _shown(settings: pd.DataFrame) -> set:
+    """The settings in print: the best of each start, and the fastest of equal quality. settings: as `judged` gives
+    them."""
+    return {*settings.reset_index().groupby("init")["setting"].first(), settings["quality"].eq(FASTEST).idxmax()}
 
 
 def _reads(setting: pd.Series, parameter: str) -> bool:

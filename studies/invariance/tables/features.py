@@ -22,8 +22,9 @@ NOTE = (
 
 
 def build(context: Context, *, features: list[Path], published: Path) -> Table:
-    """features: one file per run, from the stage `compare_features`. published: the study's published numbers."""
-    runs, numbers = read_runs(features), PublishedNumbers(published)
+    """features: one file per run, from the stage `compare_features`. published: the study's published numbers, which
+    stand beside ours at a scale that has no caveat."""
+    runs, numbers = read_runs(features), PublishedNumbers(published if context.as_published else None)
     runs = runs.assign(relative=runs["distance"] / runs["norm"])
     datasets, rows = list(runs["dataset"].unique()), []
     for dataset, of_dataset in by_dataset(runs):

@@ -1,6 +1,7 @@
 """Certified accuracy by randomised smoothing, with generated images and without."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ from robustlens.analysis.certified import read_certified
 from robustlens.analysis.evaluations import sources
 from robustlens.certification.bounds import linf_radius
 from robustlens.report.cells import Cell, Column, Row
-from robustlens.report.comparison import INTERVALS, difference_cell, seeds_notes
+from robustlens.report.comparison import BEST, INTERVALS, best_of, difference_cell, seeds_notes
 from robustlens.report.context import Context
 from robustlens.report.summary import accuracy_digits, over_seeds
 from robustlens.report.table import Table
@@ -33,8 +34,13 @@ def build(context: Context, *, certified: list[Path]) -> Table:
         here = proven[proven["dataset"] == dataset]
         digits = accuracy_digits(int(here["index"].nunique()))
         compared = with_certificates(here, COMPARED_AT)
+        at_radius = [dict(iter(with_certificates(here, radius).groupby("recipe", sort=False))) for radius in RADII]
+        best = [best_of(parts) for parts in at_radius]
         for recipe in here["recipe"].unique():
-            cells = [_cell(with_certificates(here[here["recipe"] == recipe], radius), digits) for radius in RADII]
+            cells = [
+                replace(_cell(parts[recipe], digits), best=recipe in of_column)
+                for parts, of_column in zip(at_radius, best, strict=True)
+            ]
             pair = (compared[compared["recipe"] == name] for name in (recipe, context.baseline))
             difference = difference_cell(*pair, digits) if recipe != context.baseline else Cell()
             rows.append(Row(context.recipe_label(recipe), (*cells, difference), group))
@@ -42,6 +48,7 @@ def build(context: Context, *, certified: list[Path]) -> Table:
     title = f"Certified accuracy in % on {context.datasets_titles(datasets)}."
     notes = (
         NOTE,
+        *[BEST] * any(cell.best for row in rows for cell in row.cells),
         _in_linf(datasets, context),
         settings(proven),
         INTERVALS,

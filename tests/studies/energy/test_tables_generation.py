@@ -19,8 +19,8 @@ def study(tmp_path_factory):
     return write_study(tmp_path_factory.mktemp("study"), recipes=recipes, epochs=12, images=40)
 
 
-def build(scores, anchors=()):
-    return generation.build(context(), scores=scores, anchors=anchors, published=PUBLISHED)
+def build(scores, anchors=(), caveat=""):
+    return generation.build(context(caveat=caveat), scores=scores, anchors=anchors, published=PUBLISHED)
 
 
 def test_generation_names_its_scores_after_the_features(study, tmp_path):
@@ -35,6 +35,7 @@ def test_generation_names_its_scores_after_the_features(study, tmp_path):
     assert [column.label for column in table.columns][:2] == ["IS", "FID"]
     jem = next(row for row in table.rows if row.label.startswith("JEM (")).cells
     assert (jem[1].value, jem[1].published.value) == (None, 38.40)
+    assert "ublished" not in build(inception.scores, caveat="Small scale.").to_latex()
     with pytest.raises(RobustlensError, match="different feature networks"):
         build([*study.scores, *inception.scores])
 
@@ -122,6 +123,8 @@ def test_grid_marks_the_fastest_of_the_settings_that_are_as_good_as_the_best(tmp
     assert len(biased) == 1 and "only at equal numbers of images" in biased[0]
     assert not any("0 steps" in note for note in table.notes)
     assert "FID of 400 images" in table.notes[0] and "One seed" in table.notes[-1]
+    shown = [row.label for row in table.rows if row.printed]  # the best of each start, and the fastest
+    assert shown == ["PCA 1", "Gaussian 4", "noise 0"] and "PCA 2" not in table.to_latex() + table.to_html()
     assert "xltabular" in table.to_latex() and "seconds" not in [c.label for c in table.columns]
 
 
@@ -158,6 +161,7 @@ def test_grid_judges_each_classifier_alone_and_averages_over_seeds(tmp_path):
     distance, quality = table.rows[0].cells[1], [row.cells[-1].text for row in table.rows]
     assert (distance.value, distance.std) == (3.0, pytest.approx(math.sqrt(8)))
     assert quality == ["equal, fastest", "equal", "equal", "equal, fastest"]
+    assert [row.printed for row in table.rows] == [True, False, True, True]
     other = pd.read_parquet(files[2]).assign(frechet_name="Fréchet classifier distance")
     other.to_parquet(files[2])
     with pytest.raises(RobustlensError, match="different scores"):

@@ -92,7 +92,7 @@ def test_phases_are_found_seed_by_seed_and_overfitting_is_best_minus_last(tmp_pa
     assert (float(fall["low"]), float(fall["high"])) == pytest.approx(t_interval(values))
     assert str(table.rows[1].cells[0]) == str(table.rows[1].cells[2]) == str(table.rows[1].cells[-1]) == "\u2013"
     assert float(row["MAIL-AT", validation + "best \u2212 last"]["value"]) == pytest.approx(10)
-    assert "One seed, so that no spread can be given: MAIL-AT." in table.notes
+    assert "MAIL-AT \u2020" in table.to_html() and "SAT \u2020" not in table.to_html()
 
 
 def test_energies_under_two_threats_are_two_groups(study, tmp_path):

@@ -1,5 +1,7 @@
 """Numbers of this study's tables, figures and claims, by hand from small results."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,6 +116,32 @@ def test_published_numbers_stand_beside_the_last_checkpoint_where_it_was_attacke
     path = write_evaluations(tmp_path / "other", both, "sat", 0)
     found = cells(table.build(context("t", ("sat", None)), evaluations=[path], published=published), "SAT")
     assert found["Last checkpoint: Sum"].published.value == 122.5 and found["Best checkpoint: Sum"].published is None
+
+
+def test_accuracies_are_judged_beside_the_paper_s_and_sums_are_not(tmp_path):
+    """Of 2,000 images, at a scale without a caveat; the paper prints a deviation of 0.3 behind its accuracy."""
+    counts = {0: (1630, 900), 1: (1634, 904), 2: (1629, 896)}
+    files = []
+    for seed, (clean, robust) in counts.items():
+        rights = {attack: {i: i < k for i in range(2000)} for attack, k in (("clean", clean), ("autoattack", robust))}
+        files.append(write_evaluations(tmp_path, answers(rights), "sat", seed))
+    published = tmp_path / "published.yaml"
+    published.write_text(PUBLISHED.rstrip()[:-1] + ", deviations: {sat: [0.3, null]}}\n")
+    built = table.build(context("t", ("sat", None)), evaluations=files, published=published)
+    found = cells(built, "SAT")
+    clean = [100 * k / 2000 for k, _ in counts.values()]
+    mean = sum(clean) / 3
+    seeds = 4.302652729911275 * math.sqrt(sum((x - mean) ** 2 for x in clean) / 2 / 3)  # the quantile of t at 2
+    half = math.sqrt(seeds**2 + 1.959963984540054**2 * (mean * (100 - mean) / 2000 + 0.3**2))
+    judged = found["Best checkpoint: clean"].reproduction
+    assert (judged.low, judged.high) == pytest.approx((mean - 81.5 - half, mean - 81.5 + half))
+    assert judged.verdict == "reproduced" and half < 2
+    total = found["Best checkpoint: Sum"]
+    assert total.published.value == 122.5 and total.reproduction is None
+    assert any(note.endswith("Sums are not judged apart from the accuracies that they are of.") for note in built.notes)
+    other = table.build(context("t", ("sat", None), caveat="Small."), evaluations=files, published=published)
+    assert all(cell.published is None and cell.reproduction is None for cell in other.rows[0].cells)
+    assert [cell.value for cell in other.rows[0].cells] == [cell.value for cell in built.rows[0].cells]
 
 
 def test_an_evaluator_is_compared_on_the_images_that_both_have(tmp_path):

@@ -1,5 +1,6 @@
 """What each stage of AutoAttack leaves: accuracy after APGD-CE, APGD-T, FAB-T and Square, best checkpoint."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ from robustlens.analysis.evaluations import largest, with_points
 from robustlens.analysis.frames import RUN, read_evaluations
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
-from robustlens.report.comparison import seeds_notes
+from robustlens.report.comparison import BEST, best_of, seeds_notes
 from robustlens.report.context import Context
 from robustlens.report.summary import RESOLUTION, accuracy_digits, over_seeds, resolution_note
 from robustlens.report.table import Table
@@ -30,21 +31,16 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
     rows, notes = [], threats.notes(attacked, context)
     for group, of_group in threats.groups(attacked, context):
         images = int(of_group.groupby(RUN).size().min())
+        parts = [_left(of_group, stage) for stage in range(len(STAGES))]
+        if len(beside):
+            parts.append(beside[beside[KEY].eq(of_group[KEY].iloc[0]).all(axis=1)])
+        columns_of = [dict(iter(part.groupby("recipe", sort=False))) for part in parts]
+        best = [best_of(by_recipe) for by_recipe in columns_of]
         for recipe in of_group["recipe"].unique():
-            seeds = of_group[of_group["recipe"] == recipe].groupby("seed", sort=False)
             cells = [
-                over_seeds(
-                    100 * seeds["broken_by"].agg(lambda b, k=k: 1 - b.isin(STAGES[: k + 1]).mean()),
-                    accuracy_digits(images),
-                    "%",
-                    seeds["source"].first(),
-                    images,
-                )
-                for k in range(len(STAGES))
+                replace(_cell(by_recipe.get(recipe)), best=recipe in of_column)
+                for by_recipe, of_column in zip(columns_of, best, strict=True)
             ]
-            if len(beside):
-                same = beside[beside[KEY].eq(of_group[KEY].iloc[0]).all(axis=1) & (beside["recipe"] == recipe)]
-                cells.append(_beside(same))
             rows.append(Row(context.recipe_label(recipe), tuple(cells), group))
         prefix, robust = f"{group}, " if group else "", (of_group["broken_by"] == "").mean()
         notes += [prefix + note for note in seeds_notes(of_group["seed"], of_group["recipe"], context)]
@@ -58,13 +54,19 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
         title += f" Beside it: under {context.attack_label(BESIDE)}, on the same images."
     labels = [*LABELS, *([context.attack_label(BESIDE)] if len(beside) else [])]
     columns = tuple(map(Column, labels))
-    notes = (*notes, RESOLUTION) if rows else ("None of these suites has AutoAttack.",)
+    bold = [BEST] * any(cell.best for row in rows for cell in row.cells)
+    notes = (*bold, *notes, RESOLUTION) if rows else ("None of these suites has AutoAttack.",)
     return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
 
 
-def _beside(rows: pd.DataFrame) -> Cell:
-    """Of the images of one recipe that both attacks looked at."""
-    if rows.empty:
+def _left(attacked: pd.DataFrame, stage: int) -> pd.DataFrame:
+    """With the points that are left after a stage: 0 or 100."""
+    return attacked.assign(points=100.0 * ~attacked["broken_by"].isin(STAGES[: stage + 1]))
+
+
+def _cell(rows: pd.DataFrame | None) -> Cell:
+    """The mean of the points of one recipe; None: it has none."""
+    if rows is None:
         return Cell(unit="%")
     seeds, images = rows.groupby("seed", sort=False), int(rows.groupby(RUN).size().min())
     return over_seeds(seeds["points"].mean(), accuracy_digits(images), "%", seeds["source"].first(), images)

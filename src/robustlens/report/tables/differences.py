@@ -25,8 +25,10 @@ READ = ["checkpoint", "attack", "index", "label", "prediction_adversarial"]
 
 
 def build(context: Context, *, evaluations: list[Path], published: Path | None = None) -> Table:
-    """evaluations: indexes of suites; published: the study's published numbers, whose differences stand beside ours."""
-    everything, numbers = largest(read_evaluations(evaluations, READ)), PublishedNumbers(published)
+    """evaluations: indexes of suites; published: the study's published numbers, whose differences stand beside ours at
+    a scale that has no caveat."""
+    everything = largest(read_evaluations(evaluations, READ))
+    numbers = PublishedNumbers(published if context.as_published else None)
     # Third-party models have one checkpoint, `published`: they are other networks, and no seed of ours is theirs.
     runs = with_points(everything[everything["checkpoint"] == "best"])
     attacks = attacks_shown(runs, context)
@@ -105,16 +107,14 @@ def _notes(
     if not rows:
         without = f", and {context.recipe_label(baseline)} is not among them" if baseline else ""
         return [f"Nothing can be compared here: no recipe changes another one of this table{without}."]
-    single = dict.fromkeys(row.label for row in rows if any(cell.n_seeds == 1 for cell in row.cells))
+    single = {row.label for row in rows if any(cell.n_seeds == 1 for cell in row.cells)}
     others = f"; all others are compared with {context.recipe_label(baseline)}" if baseline in compared else ""
     notes = [
         f"A recipe that changes another one is compared with that one on the seeds that both have{others}.",
         INTERVALS,
     ]
-    if len(single) == len({row.label for row in rows}):
+    if single == {row.label for row in rows if any(cell.n_seeds for cell in row.cells)}:
         notes.append("One seed of each recipe is compared.")
-    elif single:
-        notes.append(f"One seed is compared of {'; '.join(single)}.")
     images = (
         runs.groupby(["attack", "dataset", "recipe", "seed", "threat"]).size().groupby("attack").agg(["min", "max"])
     )

@@ -2,42 +2,50 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from robustlens.analysis.evaluations import largest
+from robustlens.analysis.evaluations import largest, with_points
 from robustlens.analysis.frames import accuracies, read_evaluations
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
-from robustlens.report.comparison import attacks_shown, seeds_notes
+from robustlens.report.comparison import BEST, attacks_shown, best_of, seeds_notes
 from robustlens.report.context import Context
 from robustlens.report.published import Ball, PublishedNumbers, metric
+from robustlens.report.reproduction import RULE, reproduction
 from robustlens.report.summary import RESOLUTION, accuracy_digits, image_count, over_seeds, resolution_note
 from robustlens.report.table import Table
 
 CHECKPOINTS = {"best": "Best checkpoint", "last": "Last checkpoint"}
-READ = ["checkpoint", "attack", "label", "prediction_adversarial"]
+READ = ["checkpoint", "attack", "index", "label", "prediction_adversarial"]
 
 
 def build(context: Context, *, evaluations: list[Path], published: Path | None = None) -> Table:
-    """evaluations: indexes of suites; published: the study's published numbers, shown beside our own."""
-    runs, numbers = largest(read_evaluations(evaluations, READ)), PublishedNumbers(published)
+    """evaluations: indexes of suites; published: the study's published numbers, which stand beside our own at a scale
+    that has no caveat, with what ours say of them."""
+    runs = with_points(largest(read_evaluations(evaluations, READ)))
+    numbers = PublishedNumbers(published if context.as_published else None)
     attacks = attacks_shown(runs, context)
     grouped = [
-        (group, threats.ball(rows["threat"].iloc[0], context), accuracies(rows))
+        (group, threats.ball(rows["threat"].iloc[0], context), accuracies(rows), rows)
         for group, rows in threats.groups(runs, context)
     ]
-    everything = pd.concat([rates for *_, rates in grouped])
+    everything = pd.concat([rates for *_, rates, _ in grouped])
     measured = [pair for pair in itertools.product(CHECKPOINTS, attacks) if len(_rows(everything, *pair))]
     columns = tuple(Column(context.attack_label(attack), CHECKPOINTS[checkpoint]) for checkpoint, attack in measured)
     rows, notes = [], threats.notes(runs, context)
-    for group, ball, rates in grouped:
+    for group, ball, rates, images in grouped:
+        best = {pair: best_of(dict(iter(_rows(images, *pair).groupby("recipe", sort=False)))) for pair in measured}
         dataset = rates["dataset"].iloc[0]
         for recipe in rates["recipe"].unique():
             architecture = numbers.architecture(context.architecture(dataset, recipe))
             of_recipe = rates[rates["recipe"] == recipe]
-            cells = tuple(_cell(of_recipe, *pair, numbers, architecture, ball) for pair in measured)
+            cells = tuple(
+                replace(_cell(of_recipe, *pair, numbers, architecture, ball), best=recipe in best[pair])
+                for pair in measured
+            )
             rows.append(Row(context.recipe_label(recipe), cells, group))
         notes += _notes(rates, attacks, f"{group}, " if group else "", context)
     notes.append(
@@ -47,7 +55,9 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
     if "published" in set(runs["checkpoint"]):
         notes.append("Third-party models stand there as they were published.")
     title = f"Accuracy in % on {context.datasets_titles(runs['dataset'].unique())} without and under attack."
-    notes = (*notes, RESOLUTION)
+    bold = [BEST] * any(cell.best for row in rows for cell in row.cells)
+    judged = [RULE] * any(cell.reproduction for row in rows for cell in row.cells)
+    notes = (*bold, *judged, *notes, RESOLUTION)
     return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
 
 
@@ -59,7 +69,10 @@ def _cell(
     images = image_count(rows)
     # A paper's checkpoint is selected by validation robustness: its number belongs to `best`.
     paper = numbers.find(dataset, architecture, recipe, metric(attack), ball) if checkpoint == "best" else None
-    return over_seeds(100 * rows["accuracy"], accuracy_digits(images), "%", rows["source"], images, paper)
+    percent = 100 * rows["accuracy"]
+    judged = reproduction(list(percent), images, paper) if paper and len(rows) else None
+    cell = over_seeds(percent, accuracy_digits(images), "%", rows["source"], images, paper)
+    return replace(cell, reproduction=judged)
 
 
 def _rows(rates: pd.DataFrame, checkpoint: str, attack: str) -> pd.DataFrame:
