@@ -203,6 +203,13 @@ def all_files(kind, *suffixes):
     return lambda wildcards: [path for study in CONFIG["studies"] for path in SELECTION.made(study, kind, *suffixes)]
 
 
+def all_certificates(wildcards):
+    """Of the jobs that made the tables, figures and claims: where the report begins to look for all jobs behind them."""
+    made = [SELECTION.made(study, kind, "") for study in CONFIG["studies"] for kind in ("tables", "figures", "claims")]
+    scale = f"results/{CONFIG['scale']}/"
+    return [f"{scale}provenance/{path.removeprefix(scale)}.json" for paths in made for path in paths]
+
+
 def dataset_sheets(wildcards):
     return [f"results/{CONFIG['scale']}/data/{name}/sheet.json" for name in configuration.used_datasets(CONFIG)]
 

@@ -1,6 +1,7 @@
 # REQUIRED INPUTS   the tables, figures and claims of every study
 # OUTPUTS           results/<scale>/report.html, results/<scale>/report.tex and, where a LaTeX engine is installed,
-#                   results/<scale>/report.pdf; results/<scale>/claims.{tex,csv,html},
+#                   results/<scale>/report.pdf; results/<scale>/front.{pdf,png}, the figure of its first page;
+#                   results/<scale>/claims.{tex,csv,html},
 #                   results/<scale>/provenance/configuration.json
 
 
@@ -67,11 +68,14 @@ rule make_report:
         animations=all_files("animations", ".gif"),
         claims=all_files("claims", ".csv"),
         beside_claims=all_files("claims", ".tex", ".html", ".png"),
+        certificates=all_certificates,
         collected="results/{scale}/claims.csv",
         templates=report_templates(),
     output:
         html=report("results/{scale}/report.html", category="report"),
         tex="results/{scale}/report.tex",
+        picture="results/{scale}/front.png",
+        picture_pdf="results/{scale}/front.pdf",
         certificate="results/{scale}/provenance/report.json",
     log:
         "results/{scale}/logs/report.log",
@@ -84,18 +88,20 @@ rule make_report:
         runtime=minutes(30),
     params:
         spec=report_spec,
+        provenance="results/{scale}/provenance",
     message:
         "Put the report together"
     shell:
         'python "$ROBUSTLENS/scripts/make_report.py" --spec {params.spec:q} --log {log:q} --sheets {input.sheets:q}'
         " --tables {input.tables:q} --figures {input.figures:q} --animations {input.animations:q}"
-        " --claims {input.claims:q} --collected {input.collected:q}"
-        " --html {output.html:q} --tex {output.tex:q} --certificate {output.certificate:q}"
+        " --claims {input.claims:q} --collected {input.collected:q} --provenance {params.provenance:q}"
+        " --picture {output.picture:q} --html {output.html:q} --tex {output.tex:q} --certificate {output.certificate:q}"
 
 
 rule compile_report:
     input:
         tex="results/{scale}/report.tex",
+        picture="results/{scale}/front.pdf",
         figures=all_files("figures", ".pdf"),
         claims=all_files("claims", ".pdf"),
     output:
@@ -116,4 +122,4 @@ rule compile_report:
         "Typeset the report"
     shell:
         'python "$ROBUSTLENS/scripts/compile_report.py" --spec {params.spec:q} --log {log:q} --tex {input.tex:q}'
-        " --figures {input.figures:q} {input.claims:q} --pdf {output.pdf:q} --certificate {output.certificate:q}"
+        " --figures {input.picture:q} {input.figures:q} {input.claims:q} --pdf {output.pdf:q} --certificate {output.certificate:q}"

@@ -5,6 +5,7 @@ import json
 from robustlens.code_digest import code_digest
 from robustlens.configuration import specs
 from robustlens.data import own_files as own_images
+from robustlens.study.setup import setup
 from robustlens.training import optional
 
 
@@ -141,8 +142,16 @@ def item_spec(script):
 def chapter_facts(study):
     """Of a study's chapter; its headline numbers are those of the table of robustness, and called as there."""
     table = SELECTION.tables(study.name).get("robustness")
-    context = SELECTION.context(table).to_json() if table else None
-    return {"title": study.title, "paper": study.paper, "robustness": context}
+    made = {"tables": SELECTION.tables(study.name), "figures": SELECTION.figures(study.name)}
+    return {
+        "title": study.title,
+        "paper": study.paper,
+        "robustness": SELECTION.context(table).to_json() if table else None,
+        "setup": setup(CONFIG, study),
+        "appendix": {
+            kind: [name for name, item in items.items() if item.declared.appendix] for kind, items in made.items()
+        },
+    }
 
 
 def report_spec(wildcards):
@@ -152,6 +161,7 @@ def report_spec(wildcards):
         title="robustlens: " + ", ".join(CONFIG["studies"]),
         scale=CONFIG["scale"],
         caveat=configuration.caveat(CONFIG),
+        seeds=sorted({run.seed for study in SELECTION.studies.values() for run in SELECTION.all_runs(study)}),
         configuration=hashlib.sha256(text.encode()).hexdigest()[:16],
         datasets=[configuration.cited(CONFIG, name) for name in configuration.used_datasets(CONFIG)],
         studies={name: chapter_facts(study) for name, study in SELECTION.studies.items()},

@@ -43,13 +43,24 @@ WITH_SUBSETS = (Files("evaluations", "main", changed_by="subsets"), Files("evalu
 STUDY = Study(
     title="Shedding More Light on Robust Classifiers under the lens of Energy-based Models (ECCV 2024)",
     paper="the energy paper",
+    authors=("Mujtaba Hussain Mirza", "Maria Rosaria Briglia", "Senad Beadini", "Iacopo Masi"),
+    venue="European Conference on Computer Vision (ECCV) 2024",
+    arxiv="2407.06315",
+    definitions={
+        "E(x)": "−log Σ_k exp f_k(x) from logits f(x): the marginal energy of an image, in nat",
+        "E(x, y)": "−f_y(x): its joint energy with its label, in nat; cross-entropy = E(x, y) − E(x)",
+        "ΔE(x), ΔE(x, y)": "energy of the natural image minus that of the attacked one; negative where an attack raises the energy",
+        "robust overfitting": "robust accuracy of the best checkpoint minus that of the last one, in points",
+    },
     cohorts=COHORTS,
     tables=[
         robustness(EVALUATIONS, published=True),
         differences(EVALUATIONS, published=True, baseline="trades"),
         autoattack(Files("evaluations", "main")),
         Table("phases", "Phases of training and overfitting", {"history": HISTORY, "evaluations": EVALUATIONS}),
-        Table("energies", "Energies at the last epoch", {"history": HISTORY, "evaluations": EVALUATIONS}),
+        Table(
+            "energies", "Energies at the last epoch", {"history": HISTORY, "evaluations": EVALUATIONS}, appendix=True
+        ),
         Table(
             "attack-energies",
             "Energies before and after each attack",
@@ -77,8 +88,9 @@ STUDY = Study(
                 ),
             },
             uses=("changes",),
+            appendix=True,
         ),
-        Table("generation-grid", "Settings of the sampler", {"grid": Files("grid", "generation-grid")}),
+        Table("generation-grid", "Settings of the sampler", {"grid": Files("grid", "generation-grid")}, appendix=True),
     ],
     figures=[
         Figure(
@@ -112,6 +124,7 @@ STUDY = Study(
             {"evaluations": EVALUATIONS},
             per=("dataset",),
             uses=("attacks",),
+            appendix=True,
         ),
         Figure(
             "attack-histograms",
@@ -126,6 +139,7 @@ STUDY = Study(
             {"energies": Files("energies", "main", where=weighted_by_energy)},
             per=("dataset", "recipe"),
             uses=("colours",),
+            appendix=True,
         ),
         Figure(
             "subsets",
@@ -149,6 +163,7 @@ STUDY = Study(
             {"scores": SCORES},
             per=("dataset",),
             uses=("colours", "markers"),
+            appendix=True,
         ),
         Figure(
             "grid",
@@ -159,6 +174,7 @@ STUDY = Study(
                 "samples": Files("grid-images", "generation-grid"),
             },
             per=("dataset", "recipe"),
+            appendix=True,
         ),
     ],
     claims=Claims(

@@ -47,6 +47,15 @@ CHANNELS = Files("channels", "channels")
 STUDY = Study(
     title="Rethinking Invariance Regularization in Adversarial Training (ICLR 2025)",
     paper="the AR-AT paper",
+    authors=("Futa Waseda", "Ching-Chun Chang", "Isao Echizen"),
+    venue="International Conference on Learning Representations (ICLR) 2025",
+    arxiv="2402.14648",
+    definitions={
+        "z, z′": "features of an image and of the attacked image; drift is ‖z′ − z‖",
+        "gradient conflict": "cosine between the gradients of the classification losses and of the invariance loss; a negative one is a conflict. Weights in conflict: the share of weights where the two have opposite signs, in %",
+        "mixture": "how far the statistics of clean and of adversarial inputs of a BatchNorm are apart",
+        "sum": "clean accuracy plus accuracy under AutoAttack, in points",
+    },
     cohorts=COHORTS,
     tables=[
         Table(
@@ -55,7 +64,7 @@ STUDY = Study(
             {"evaluations": (EVERYTHING, AVERAGED), "published": Published()},
             uses=("attacks",),
         ),
-        robustness(EVERYTHING),
+        robustness(EVERYTHING, appendix=True),
         differences(EVERYTHING, baseline="sat"),
         autoattack(Files("evaluations", *COMPARED)),
         Table(
@@ -63,12 +72,14 @@ STUDY = Study(
             "AR-AT with the BatchNorm of natural images",
             {"evaluations": Files("evaluations", "exported")},
             uses=("attacks",),
+            appendix=True,
         ),
         Table(
             "evaluators",
             "AutoAttack and PGD-20 as they are, and as released",
             {"evaluations": EVALUATORS},
             uses=("attacks",),
+            appendix=True,
         ),
         Table(
             "features",
@@ -103,7 +114,9 @@ STUDY = Study(
             per=("dataset",),
             uses=("colours",),
         ),
-        Figure("layers", "Weights in conflict, layer by layer", {"statistics": STATISTICS}, per=("dataset",)),
+        Figure(
+            "layers", "Weights in conflict, layer by layer", {"statistics": STATISTICS}, per=("dataset",), appendix=True
+        ),
         Figure(
             "mixture",
             "Statistics of clean and of adversarial features",
@@ -111,7 +124,13 @@ STUDY = Study(
             per=("dataset",),
             uses=("colours",),
         ),
-        Figure("channels", "Channels of clean and of adversarial features", {"channels": CHANNELS}, per=("dataset",)),
+        Figure(
+            "channels",
+            "Channels of clean and of adversarial features",
+            {"channels": CHANNELS},
+            per=("dataset",),
+            appendix=True,
+        ),
     ],
     claims=Claims(
         "Judge the claims of the AR-AT paper",

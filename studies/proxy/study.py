@@ -47,6 +47,23 @@ CURVES = Files("discrimination", "main", "proxies", where=mixes, first_seed=True
 STUDY = Study(
     title="Robust Learning Meets Generative Models (ICLR 2022)",
     paper="the paper on proxy distributions",
+    authors=(
+        "Vikash Sehwag",
+        "Saeed Mahloujifar",
+        "Tinashe Handina",
+        "Sihui Dai",
+        "Chong Xiang",
+        "Mung Chiang",
+        "Prateek Mittal",
+    ),
+    venue="International Conference on Learning Representations (ICLR) 2022",
+    arxiv="2104.09425",
+    definitions={
+        "γ": "weight of the real images of a step; the generated ones have 1 − γ",
+        "ARC": "area between the curve of a discriminator’s balanced accuracy against the radius of the perturbation and chance",
+        "gain": "accuracy minus that of training on real images alone, in points",
+        "certified accuracy": "part of the test images that randomised smoothing certifies at a radius, in %",
+    },
     cohorts=COHORTS,
     tables=[
         robustness(EVERYTHING, published=True),
@@ -68,12 +85,14 @@ STUDY = Study(
             "Accuracy against the weight of the real images",
             {"evaluations": WEIGHTS, "history": HISTORIES},
             uses=("attacks", "changes", "mix"),
+            appendix=True,
         ),
         Table(
             "sizes",
             "Accuracy against the number of generated images",
             {"evaluations": SIZES},
             uses=("attacks", "changes", "mix"),
+            appendix=True,
         ),
         Table(
             "rankings",
@@ -87,7 +106,7 @@ STUDY = Study(
             uses=("attacks",),
             baseline="sat-twice",
         ),
-        Table("transfer", "Both sides of the transfer bound", {"closeness": CLOSENESS}),
+        Table("transfer", "Both sides of the transfer bound", {"closeness": CLOSENESS}, appendix=True),
         Table(
             "certified", "Certified accuracy", {"certified": CERTIFIED}, uses=("shapes",), baseline="smoothing-twice"
         ),
@@ -106,6 +125,7 @@ STUDY = Study(
             {"evaluations": SIZES},
             per=("dataset",),
             uses=("attacks", "changes", "mix"),
+            appendix=True,
         ),
         Figure(
             "samples",

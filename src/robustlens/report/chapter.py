@@ -1,18 +1,27 @@
 """One study's part of a report, and what its ledger of claims comes to."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from robustlens.analysis.claims import CONTRADICTED, NOT_MEASURED, OPEN, SUPPORTED
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.headlines import headlines
-from robustlens.report.ledger import read_ledger
+from robustlens.report.ledger import one_line_each, read_ledger
 from robustlens.report.table import Table
 
 HEADLINES = "robustness"  # the table, of those that every study may have, that the headline numbers are from
+
+
+class Fact(NamedTuple):
+    """A label and the lines beside it. measured: of this run on this machine, and another one's is another."""
+
+    label: str
+    lines: Sequence[str]
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -22,7 +31,9 @@ class Chapter:
 
     study: its name. title, paper: as it declares them. animations: .gif files; the figure of the same name is its
     still, and stands in for it in print. claims: None where the study judges none. robustness: what the table of that
-    name was told; None where there is no such table. forest: the figure of the claims.
+    name was told; None where there is no such table. forest: the figure of the claims. setup: how the results were
+    made. further_tables, further_figures: those of the
+    appendix, which also has the rules of the claims.
     """
 
     study: str
@@ -34,6 +45,9 @@ class Chapter:
     claims: Path | None = None
     robustness: Context | None = None
     forest: Path | None = None
+    setup: Sequence[Fact] = ()
+    further_tables: list[Path] = field(default_factory=list)
+    further_figures: list[Path] = field(default_factory=list)
 
     @property
     def heading(self) -> str:
@@ -43,15 +57,35 @@ class Chapter:
     @property
     def headlines(self) -> Table | None:
         """See `robustlens.report.headlines`; None for a study without a table of robustness, too."""
-        tables = [path for path in self.tables if path.stem == HEADLINES]
-        return headlines(tables[0].with_suffix(".csv"), self.robustness) if tables and self.robustness else None
+        return headlines(self.accuracies, self.robustness) if self.accuracies and self.robustness else None
+
+    @property
+    def accuracies(self) -> Path | None:
+        """The CSV of the table of robustness."""
+        tables = [path for path in (*self.tables, *self.further_tables) if path.stem == HEADLINES]
+        return tables[0].with_suffix(".csv") if tables else None
+
+    @property
+    def judged(self) -> list[dict[str, str]]:
+        """The rows of the ledger."""
+        return read_ledger(self.claims.with_suffix(".csv")) if self.claims else []
+
+    @property
+    def each_claim(self) -> Table | None:
+        """One line per claim; None for a study that judges none."""
+        caption = f"Claims of {self.paper}: what was measured, its interval, and the bound that it has to be above."
+        return one_line_each(self.judged, f"{self.study}-each-claim", caption) if self.claims else None
+
+    @property
+    def has_appendix(self) -> bool:
+        return bool(self.further_tables or self.further_figures or self.claims)
 
     @property
     def verdicts(self) -> list[str]:
         """Sentences: how many claims are supported, contradicted and open, and which are contradicted."""
         if self.claims is None:
             return ["No claims are judged in this study."]
-        rows = read_ledger(self.claims.with_suffix(".csv"))
+        rows = self.judged
         datasets = {row["dataset"] for row in rows}
         each = ", counted once for every dataset that they are judged on" if len(datasets) > 1 else ""
         refuted = [_name(row) for row in rows if row["verdict"] == CONTRADICTED]

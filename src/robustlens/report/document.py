@@ -5,7 +5,9 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from robustlens.report.chapter import Chapter, count
+from robustlens.report.chapter import Chapter, Fact, count
+from robustlens.report.front import sentences
+from robustlens.report.jobs import Jobs
 from robustlens.report.ledger import read_ledger
 
 TEMPLATES = Path(__file__).parent / "templates"  # not seen by the code digest: declare them as inputs
@@ -18,7 +20,9 @@ class Document:
     caveat: what a reader must know of the scale first; empty where there is nothing to know.
     datasets: their sheets (`sheet.json`), each with its title and citation. chapters: one per study, in order. claims:
     the CSV of the collected claims. provenance: what to print at the end, such as the configuration's digest and the
-    versions of the libraries.
+    versions of the libraries. seeds: those of all cohorts. arithmetic: as configured. jobs: what the results took.
+    commit: of the code that put the report together; empty where it is not known. picture: the PNG of the figure on
+    the first page, with its PDF beside it.
     """
 
     title: str
@@ -28,17 +32,32 @@ class Document:
     chapters: list[Chapter]
     claims: Path
     provenance: dict[str, str] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+    arithmetic: str = ""
+    jobs: Jobs | None = None
+    commit: str = ""
+    picture: Path | None = None
 
     @property
-    def introduction(self) -> list[str]:
-        """Paragraphs of plain text: what this is, and what it was made from."""
-        return [
-            f"This report was made by robustlens at {self.scale} scale. Its numbers are computed from results that are "
-            "kept for each image and from training histories; the CSV beside each table names the files "
-            "behind each cell.",
-            *(_dataset_sentence(sheet) for sheet in self.datasets),
-            *self._verdicts(),
+    def facts(self) -> list[Fact]:
+        """What was run; what is not known is left out."""
+        jobs = self.jobs
+        told = [
+            Fact("Scale", [self.scale]),
+            Fact("Data", [_dataset_sentence(sheet) for sheet in self.datasets]),
+            Fact("Seeds", [", ".join(map(str, self.seeds))]),
+            Fact("Runs", [_runs(jobs)] if jobs else []),
+            Fact("Arithmetic", [self.arithmetic]),
+            Fact("Hardware", [jobs.hardware] if jobs else [], measured=True),
+            Fact("Time", [f"{jobs.time}: {jobs.count} jobs, added up"] if jobs and jobs.count else [], measured=True),
+            Fact("Code", [f"commit {self.commit}"] if self.commit else [], measured=True),
         ]
+        return [fact for fact in told if any(fact.lines)]
+
+    @property
+    def findings(self) -> list[str]:
+        """Sentences: how many claims hold, and what `front.sentences` says."""
+        return [*self._verdicts(), *sentences(self.chapters)]
 
     def _verdicts(self) -> list[str]:
         """Over all studies."""
@@ -66,6 +85,14 @@ def environment(**settings: object) -> Environment:
         keep_trailing_newline=True,
         **settings,
     )
+
+
+def _runs(jobs: Jobs) -> str:
+    """Empty where no certificate tells of any."""
+    if not jobs.trainings:
+        return ""
+    evaluated = f"{jobs.evaluations:,} evaluations, each of one checkpoint by one attack"
+    return f"{jobs.trainings:,} classifiers trained; {evaluated}"
 
 
 def _dataset_sentence(sheet: dict) -> str:

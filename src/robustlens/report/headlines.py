@@ -34,12 +34,12 @@ def headlines(robustness: Path, context: Context) -> Table | None:
     accuracy, and among those with the most seeds: a single run is more often far above or below its mean. The best one
     with fewer seeds is named apart.
     """
-    checkpoint, datasets = _read(robustness, context)
+    checkpoint, datasets = accuracies(robustness, context)
     rows, notes, files = [], [], []
-    strongest = {dataset: attack for dataset, recipes in datasets.items() if (attack := _strongest(recipes))}
-    if not strongest:
+    compared = {dataset: attack for dataset, recipes in datasets.items() if (attack := strongest(recipes))}
+    if not compared:
         return None
-    for dataset, attack in strongest.items():
+    for dataset, attack in compared.items():
         prefix = f"{dataset}: " if len(datasets) > 1 else ""
         picked = _picked(datasets[dataset], attack)
         measured = [attack, *(["clean"] if any("clean" in r.accuracies for _, r in picked) else [])]
@@ -47,7 +47,7 @@ def headlines(robustness: Path, context: Context) -> Table | None:
         files += [file for _, r in picked for a in measured if a in r.accuracies for file in r.accuracies[a].sources]
         if images := _images(measured, picked):
             notes.append(prefix + images)
-    attacks = [*dict.fromkeys(strongest.values()), "clean"]
+    attacks = [*dict.fromkeys(compared.values()), "clean"]
     columns = tuple(Column("without attack" if attack == "clean" else attack) for attack in attacks)
     rows = tuple(
         Row(recipe.label, tuple(recipe.accuracies.get(attack, Cell()) for attack in attacks), why)
@@ -62,7 +62,7 @@ def headlines(robustness: Path, context: Context) -> Table | None:
     return Table(f"{context.study}-headlines", title, "recipe", columns, rows, (*notes, PICKED))
 
 
-def _read(robustness: Path, context: Context) -> tuple[str, dict[str, list[Recipe]]]:
+def accuracies(robustness: Path, context: Context) -> tuple[str, dict[str, list[Recipe]]]:
     """The first checkpoint of the table, and what it has of that: recipes by title of their dataset."""
     with open(robustness, newline="") as file:
         rows = list(csv.DictReader(file))
@@ -100,7 +100,8 @@ def _cell(row: Mapping[str, str]) -> Cell:
     )
 
 
-def _strongest(recipes: list[Recipe]) -> str | None:
+def strongest(recipes: list[Recipe]) -> str | None:
+    """The attack that recipes are compared under; None where none was attacked."""
     attacks = dict.fromkeys(attack for recipe in recipes for attack in recipe.accuracies if attack != "clean")
     # By its whole first word: `autoattack-10` is another attack.
     full = next((attack for attack in attacks if attack.casefold().split()[0] == "autoattack"), None)

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from robustlens.atomic import replacing
@@ -22,31 +23,48 @@ NO_DATES = {"SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1"}
 
 def render_tex(document: Document, folder: Path) -> str:
     """The report as a LaTeX file to be written into `folder`: tables by content, figures by relative path."""
-    template = environment(
+    templates = environment(
         block_start_string="<%",
         block_end_string="%>",
         variable_start_string="<<",
         variable_end_string=">>",
         comment_start_string="<#",
         comment_end_string="#>",
-    ).get_template("report.tex")
+    )
+    templates.filters["latex"] = latex
+    template = templates.get_template("report.tex")
     said = latex(document.caveat)
     chapters = [_chapter(chapter, folder, said) for chapter in document.chapters]
-    return template.render(document=document, chapters=chapters, latex=latex)
+    front = _figure("front", document.picture, folder, said) if document.picture else None
+    return template.render(document=document, chapters=chapters, front=front, latex=latex)
 
 
 def _chapter(chapter: Chapter, folder: Path, caveat: str) -> dict:
     """What the template prints of a study. caveat: as LaTeX."""
     headlines = chapter.headlines
     return {
+        "study": chapter.study,
         "heading": chapter.heading,
+        "setup": chapter.setup,
         "verdicts": chapter.verdicts,
         "headlines": without(headlines.to_latex(), caveat) if headlines else None,
-        "tables": [without(path.with_suffix(".tex").read_text(), caveat) for path in chapter.tables],
-        "figures": [_figure(f"{chapter.study}-{path.stem}", path, folder, caveat) for path in chapter.figures],
+        "tables": _tables(chapter.tables, caveat),
+        "figures": _figures(chapter.study, chapter.figures, folder, caveat),
         "forest": _figure(f"{chapter.study}-forest", chapter.forest, folder, caveat) if chapter.forest else None,
+        "each_claim": chapter.each_claim,
+        "has_appendix": chapter.has_appendix,
+        "further_tables": _tables(chapter.further_tables, caveat),
+        "further_figures": _figures(chapter.study, chapter.further_figures, folder, caveat),
         "claims": without(chapter.claims.with_suffix(".tex").read_text(), caveat) if chapter.claims else None,
     }
+
+
+def _tables(paths: Iterable[Path], caveat: str) -> list[str]:
+    return [without(path.with_suffix(".tex").read_text(), caveat) for path in paths]
+
+
+def _figures(study: str, paths: Iterable[Path], folder: Path, caveat: str) -> list[dict]:
+    return [_figure(f"{study}-{path.stem}", path, folder, caveat) for path in paths]
 
 
 def _figure(label: str, path: Path, folder: Path, caveat: str) -> dict:

@@ -3,12 +3,14 @@
 import csv
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from robustlens.analysis.claims import Claim, Outcome
 from robustlens.errors import RobustlensError
+from robustlens.report.cells import MISSING, Cell, Column, Row, number
+from robustlens.report.escape import latex
 from robustlens.report.table import Table
 
 LEDGER_HEADER = (
@@ -35,6 +37,20 @@ class Ledger(Table):
     """entries: of each row its dataset (empty where there is one alone), the claim and what the numbers say of it."""
 
     entries: tuple[tuple[str, Claim, Outcome], ...] = ()
+
+    def to_latex(self) -> str:
+        """A paragraph per claim, in small type: as columns, sentences would take three times as many pages."""
+        lines = [
+            r"\begingroup\footnotesize\setlength{\parskip}{3pt plus 1pt}\raggedright",
+            rf"\par {latex(self.caption)}",
+        ]
+        opened = ""
+        for group, claim, outcome in self.entries:
+            if group != opened:
+                lines.append(rf"\par\medskip\textit{{{latex(group)}}}")
+                opened = group
+            lines.append(_paragraph(claim, outcome))
+        return "\n".join([*lines, *(rf"\par {latex(note)}" for note in self.notes), r"\par\endgroup"]) + "\n"
 
     def to_csv(self) -> str:
         """One row per claim; what is missing is empty, and files are separated by semicolons.
@@ -67,6 +83,57 @@ def read_ledger(file: Path) -> list[dict[str, str]]:
         if columns != LEDGER_HEADER:
             raise RobustlensError(f"{file}: not the columns of a ledger; delete it and run the same command again")
         return list(reader)
+
+
+def one_line_each(rows: Sequence[Mapping[str, str]], name: str, caption: str) -> Table:
+    """What the rows of a ledger's CSV say of each claim, without how it is judged."""
+    columns = (Column("statement", wide=1.0), Column("estimate"), Column("bound"), Column("verdict"))
+    return Table(name, caption, "claim", columns, tuple(map(_line, rows)))
+
+
+def estimate(row: Mapping[str, str]) -> Cell:
+    """Of a claim, with its interval; an empty cell where nothing was measured."""
+    value, low, high = (float(row[key]) if row[key] else math.nan for key in ("estimate", "low", "high"))
+    return Cell(value=value, low=low, high=high, digits=digits(low, high), unit=row["unit"])
+
+
+def digits(low: float, high: float) -> int:
+    """Decimals that show two digits of the half width of an interval, between 0 and 4."""
+    width = (high - low) / 2
+    if not math.isfinite(width) or width <= 0:
+        return 2
+    return min(max(1 - math.floor(math.log10(width)), 0), 4)
+
+
+def with_unit(row: Mapping[str, str]) -> str:
+    """The estimate of a claim as readers see it, such as "1.2 [0.8, 1.6] nat"."""
+    return f"{estimate(row)} {row['unit']}".strip() if row["estimate"] else MISSING
+
+
+def _paragraph(claim: Claim, outcome: Outcome) -> str:
+    """What the ledger says of a claim: statement, verdict, estimate, rule and measurement."""
+    cell = Cell(outcome.estimate, digits(outcome.low, outcome.high), low=outcome.low, high=outcome.high)
+    estimated = "" if math.isnan(outcome.estimate) else f", {cell} {outcome.unit}".rstrip()
+    said = f"{claim.statement} ({claim.source})"
+    how = f"{claim.rule} {measurement(outcome)}"
+    verdict = rf"\textbf{{{latex(outcome.verdict)}}}{latex(estimated)}"
+    return rf"\par\hangindent=1em \textbf{{{latex(claim.id)}}}: {latex(said)}: {verdict}. {latex(how)}"
+
+
+def _line(row: Mapping[str, str]) -> Row:
+    bound = number(float(row["bound"]), _decimals(row["bound"])) if row["bound"] else MISSING
+    why = f" ({row['why_open']})" if row["why_open"] else ""
+    cells = (
+        Cell(text=row["statement"]),
+        Cell(text=with_unit(row)),
+        Cell(text=bound),
+        Cell(text=f"{row['verdict']}{why}", verdict=row["verdict"]),
+    )
+    return Row(row["id"].replace("-", " "), cells, row["dataset"])
+
+
+def _decimals(printed: str) -> int:
+    return len(printed.partition(".")[2])
 
 
 def _fields(dataset: str, claim: Claim, outcome: Outcome) -> Iterator[str]:

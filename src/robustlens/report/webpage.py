@@ -12,6 +12,7 @@ from robustlens.report.chapter import Chapter
 from robustlens.report.document import TEMPLATES, Document, environment, without
 from robustlens.report.figure import title_and_caption
 
+PARTS = ("tables", "figures", "claims", "appendix")  # of a chapter; the last one is at the end of the page
 FIRST_SENTENCE = re.compile(r"<figcaption>(.+?)(?:\.\s.*)?\.?</figcaption>", re.DOTALL)
 
 
@@ -19,6 +20,7 @@ def render_html(document: Document) -> str:
     """The page: tables as their .html files, figures as PNG within the page."""
     anchor = _anchors()
     about, provenance = anchor("about"), anchor("provenance")
+    picture = _figure(document.picture, None, anchor("front"), document.caveat) if document.picture else None
     return (
         environment(autoescape=True)
         .get_template("report.html")
@@ -27,6 +29,7 @@ def render_html(document: Document) -> str:
             style=Markup((TEMPLATES / "report.css").read_text()),
             about=about,
             provenance=provenance,
+            picture=picture,
             chapters=[_chapter(chapter, anchor, document.caveat) for chapter in document.chapters],
         )
     )
@@ -50,22 +53,32 @@ def _anchors() -> Callable[[str], str]:
 def _chapter(chapter: Chapter, anchor: Callable[[str], str], caveat: str) -> dict:
     """What the template prints of a study."""
     study = chapter.study
-    parts = {"anchor": anchor(study)} | {part: anchor(f"{study}-{part}") for part in ("tables", "figures", "claims")}
+    parts = {"anchor": anchor(study)} | {part: anchor(f"{study}-{part}") for part in PARTS}
     headlines = chapter.headlines
     moving = {path.stem: path for path in chapter.animations}
+    each = chapter.each_claim
+
+    def read(path: Path) -> dict:
+        return _read(path, anchor(f"{study}-{path.stem}"), caveat)
+
+    def show(path: Path) -> dict:
+        return _figure(path.with_suffix(".png"), moving.get(path.stem), anchor(f"{study}-{path.stem}"), caveat)
+
     return {
         "study": study,
         "title": chapter.title,
         "heading": chapter.heading,
+        "setup": chapter.setup,
         "verdicts": chapter.verdicts,
         "parts": parts,
         "headlines": _table(headlines.name, headlines.to_html(), anchor(headlines.name), caveat) if headlines else None,
-        "tables": [_read(path, anchor(f"{study}-{path.stem}"), caveat) for path in chapter.tables],
-        "figures": [
-            _figure(path.with_suffix(".png"), moving.get(path.stem), anchor(f"{study}-{path.stem}"), caveat)
-            for path in chapter.figures
-        ],
+        "tables": [read(path) for path in chapter.tables],
+        "figures": [show(path) for path in chapter.figures],
         "forest": _figure(chapter.forest, None, anchor(f"{study}-forest"), caveat) if chapter.forest else None,
+        "each_claim": _table("claims", each.to_html(), anchor(each.name), caveat) if each else None,
+        "has_appendix": chapter.has_appendix,
+        "further_tables": [read(path) for path in chapter.further_tables],
+        "further_figures": [show(path) for path in chapter.further_figures],
         "claims": _read(chapter.claims, anchor(f"{study}-ledger"), caveat) if chapter.claims else None,
     }
 

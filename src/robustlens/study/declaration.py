@@ -98,6 +98,7 @@ class Table:
     uses: of USES, what the builder asks the context for besides labels and titles.
     baseline: the recipe that others are compared with, where the builder compares.
     early: what it needs is computed before anything else, so that there is something to look at soon.
+    appendix: the report has it at its end, and not in the study's chapter.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Table:
     uses: tuple[str, ...] = ()
     baseline: str | None = None
     early: bool = False
+    appendix: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ class Figure:
     builder: str | None = None
     uses: tuple[str, ...] = ()
     early: bool = False
+    appendix: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,12 @@ class Claims:
 
 @dataclass(frozen=True)
 class Study:
-    """One paper. title: the paper's, with venue and year. paper: what sentences call it, such as "the energy paper"."""
+    """One paper. title: the paper's, with venue and year. paper: what sentences call it, such as "the energy paper".
+
+    authors: their names, in the paper's order. venue: its full name, with the year. arxiv: the number there.
+    definitions: what the report says of the quantities that the study measures: by symbol or name, how each is defined,
+    and its unit.
+    """
 
     title: str
     paper: str
@@ -149,6 +157,10 @@ class Study:
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
     claims: Claims | None = None
+    authors: tuple[str, ...] = ()
+    venue: str = ""
+    arxiv: str = ""
+    definitions: Mapping[str, str] = field(default_factory=dict)
     name: str = field(default="", kw_only=True)  # set by `discovery.find`, as its folder is called
 
     def items(self) -> list[Table | Figure | Claims]:

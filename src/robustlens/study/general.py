@@ -5,13 +5,22 @@ from robustlens.study.declaration import Cohort, Files, Input, Published, Study,
 LIBRARY = "robustlens.report.tables"
 
 
-def robustness(evaluations: Input, published: bool = False) -> Table:
+def robustness(evaluations: Input, published: bool = False, appendix: bool = False) -> Table:
     """Clean and robust accuracy of every recipe. published: whether the study's published numbers stand beside ours."""
     inputs = {"evaluations": evaluations, **({"published": Published()} if published else {})}
-    return Table("robustness", "Clean and robust accuracy", inputs, f"{LIBRARY}.robustness", uses=("attacks",))
+    return Table(
+        "robustness",
+        "Clean and robust accuracy",
+        inputs,
+        f"{LIBRARY}.robustness",
+        uses=("attacks",),
+        appendix=appendix,
+    )
 
 
-def differences(evaluations: Input, published: bool = False, baseline: str | None = None) -> Table:
+def differences(
+    evaluations: Input, published: bool = False, baseline: str | None = None, appendix: bool = False
+) -> Table:
     """How much more accurate every recipe is than the one that it changes; than `baseline`, if it changes none."""
     return Table(
         "differences",
@@ -20,13 +29,20 @@ def differences(evaluations: Input, published: bool = False, baseline: str | Non
         f"{LIBRARY}.differences",
         uses=("attacks", "changes"),
         baseline=baseline,
+        appendix=appendix,
     )
 
 
 def autoattack(evaluations: Input) -> Table:
     """What each stage of AutoAttack leaves, and PGD-20 on the same images."""
-    inputs = {"evaluations": evaluations}
-    return Table("autoattack", "AutoAttack, stage by stage", inputs, f"{LIBRARY}.autoattack", uses=("attacks",))
+    return Table(
+        "autoattack",
+        "AutoAttack, stage by stage",
+        {"evaluations": evaluations},
+        f"{LIBRARY}.autoattack",
+        uses=("attacks",),
+        appendix=True,
+    )
 
 
 def undeclared(name: str, cohorts: dict, suites: dict) -> Study:

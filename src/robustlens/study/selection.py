@@ -249,6 +249,10 @@ class Selection:
             value = value.get(key) if isinstance(value, Mapping) else None
         return value
 
+    def all_runs(self, study: Study) -> list[Run]:
+        """Those of all cohorts."""
+        return self.runs(study, Files(EVALUATIONS, *self._cohorts(study)))
+
     def path(self, kind: str, run: Run) -> str:
         shared = {
             "prepared": prepared(self.config, run.dataset),

@@ -10,7 +10,7 @@ from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.context import Context
 from robustlens.report.figure import Drawing
 from robustlens.report.forest import counted, forest
-from robustlens.report.ledger import Ledger, measurement
+from robustlens.report.ledger import Ledger, digits, measurement
 
 COLUMNS = (
     Column("statement", wide=0.75),
@@ -73,15 +73,7 @@ def _row(claim: Claim, outcome: Outcome, group: str) -> Row:
     cells = (
         Cell(text=f"{claim.statement} ({claim.source})"),
         Cell(text=outcome.verdict, verdict=outcome.verdict, sources=outcome.sources),
-        Cell(**numbers, digits=_digits(outcome), unit=outcome.unit, sources=outcome.sources),
+        Cell(**numbers, digits=digits(outcome.low, outcome.high), unit=outcome.unit, sources=outcome.sources),
         Cell(text=f"{claim.rule} {measurement(outcome)}"),
     )
     return Row(claim.id, cells, group)
-
-
-def _digits(outcome: Outcome) -> int:
-    """Decimals that show two digits of the interval's half width, between 0 and 4."""
-    width = (outcome.high - outcome.low) / 2
-    if not math.isfinite(width) or width <= 0:
-        return 2
-    return min(max(1 - math.floor(math.log10(width)), 0), 4)

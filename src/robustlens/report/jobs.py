@@ -1,0 +1,105 @@
+"""The jobs that results rest on, as their certificates say: how many, how long, and on which machines."""
+
+import json
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robustlens.errors import RobustlensError
+
+Certificate = Mapping[str, Any]
+BEST = ("best", "published")  # where an attack is run that a suite runs on the best checkpoint alone
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """trainings: trained classifiers. evaluations: of one checkpoint by one attack each. seconds: of all jobs, added
+    up; of one that was resumed only the last part. processors, accelerators: their names; none is a CPU alone."""
+
+    count: int
+    trainings: int
+    evaluations: int
+    seconds: float
+    processors: tuple[str, ...]
+    accelerators: tuple[str, ...]
+
+    @property
+    def hardware(self) -> str:
+        """What the jobs ran on; empty where no certificate says it."""
+        return "; ".join([*self.processors, *(self.accelerators or ["no GPU"])]) if self.processors else ""
+
+    @property
+    def time(self) -> str:
+        hours, minutes = divmod(round(self.seconds / 60), 60)
+        return f"{hours} h {minutes} min" if hours else f"{max(minutes, 1)} min"
+
+
+def jobs_behind(results: Iterable[Path], provenance: Path) -> Jobs:
+    """Of the jobs that made these files, that made what those read, and so on. provenance: the folder of the
+    certificates of a scale. A file without a certificate counts for nothing."""
+    found = list(_behind(map(str, results), provenance))
+    devices = [certificate.get("device", {}) for _, certificate in found]
+    return Jobs(
+        count=len(found),
+        trainings=sum(place.parts[0] == "runs" for place, _ in found),
+        evaluations=len({one for place, certificate in found for one in _evaluated(place, certificate)}),
+        seconds=sum(certificate.get("wall_seconds", 0.0) for _, certificate in found),
+        processors=_names(devices, "processor"),
+        accelerators=_names(devices, "accelerator"),
+    )
+
+
+def commit(repository: Path) -> str:
+    """That of a checkout, with what was changed since; empty where it is none, or git is not installed."""
+    try:
+        top, head = _git(repository, "rev-parse", "--show-toplevel", "HEAD").split()
+        changed = _git(repository, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return ""
+    if Path(top).resolve() != repository.resolve():
+        return ""  # a copy of the files within another project
+    return f"{head[:12]}, with changes" if changed else head[:12]
+
+
+def _behind(results: Iterable[str], provenance: Path) -> Iterator[tuple[Path, Certificate]]:
+    """Certificates, each once, with their paths within their folder."""
+    made: dict[str, Path] = {}
+    certificates: dict[Path, Certificate] = {}
+    for path in sorted(provenance.rglob("*.json")):
+        try:
+            record = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise RobustlensError(
+                f"{path}: damaged ({error}); delete it with the files that it is of and run the same command again"
+            ) from error
+        if "outputs" in record:  # the saved configuration lies there, too
+            certificates[path] = record
+            made |= dict.fromkeys(record["outputs"], path)
+    waiting, seen = list(results), set()
+    while waiting:
+        path = made.get(waiting.pop())
+        if path and path not in seen:
+            seen.add(path)
+            waiting += certificates[path].get("inputs", {})
+            yield path.relative_to(provenance), certificates[path]
+
+
+def _evaluated(place: Path, certificate: Certificate) -> Iterator[tuple]:
+    """The evaluations of a suite, which several suites may share."""
+    if place.parts[0] != "evaluations":
+        return
+    parameters = certificate.get("parameters", {})
+    for attack in parameters.get("attacks", []):
+        for checkpoint, _ in parameters["checkpoints"]:
+            if checkpoint in BEST or not attack["best_only"]:
+                yield place.parent, checkpoint, attack["name"], attack["samples"]
+
+
+def _names(devices: Iterable[Mapping[str, Any]], key: str) -> tuple[str, ...]:
+    return tuple(sorted({device[key] for device in devices if device.get(key)}))
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout
