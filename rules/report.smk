@@ -66,6 +66,7 @@ rule make_report:
         claims=all_files("claims", ".csv"),
         beside_claims=all_files("claims", ".tex", ".html", ".png"),
         collected="results/{scale}/claims.csv",
+        references=repository_file("docs/references.bib"),
         templates=report_templates(),
     output:
         html=report("results/{scale}/report.html", category="report"),
@@ -85,7 +86,7 @@ rule make_report:
     shell:
         'python "$ROBUSTLENS/scripts/make_report.py" --spec {params.spec:q} --log {log:q} --sheets {input.sheets:q}'
         " --tables {input.tables:q} --figures {input.figures:q} --animations {input.animations:q}"
-        " --claims {input.claims:q} --collected {input.collected:q}"
+        " --claims {input.claims:q} --collected {input.collected:q} --references {input.references:q}"
         " --html {output.html:q} --tex {output.tex:q} --certificate {output.certificate:q}"
 
 

@@ -25,6 +25,7 @@ arguments.add_argument(
     "--claims", type=Path, nargs="*", default=[], help=".csv of every study's, .tex, .html and .png beside"
 )
 arguments.add_argument("--collected", required=True, type=Path, help="the claims of all studies as one .csv")
+arguments.add_argument("--references", required=True, type=Path, help="the papers, as .bib")
 arguments.add_argument("--html", required=True, type=Path)
 arguments.add_argument("--tex", required=True, type=Path)
 arguments.add_argument("--certificate", required=True, type=Path)
@@ -36,7 +37,9 @@ with job("report", args.log):
         path.with_suffix(suffix) for path in (*args.tables, *args.claims) for suffix in (".tex", ".html", ".csv")
     ]
     forests = [path.with_suffix(".png") for path in args.claims]
-    certificate = Certificate(spec, [*args.sheets, *printed, *args.figures, *args.animations, *forests, args.collected])
+    certificate = Certificate(
+        spec, [*args.sheets, *printed, *args.figures, *args.animations, *forests, args.collected, args.references]
+    )
     of_studies = {kind: {} for kind in ("tables", "figures", "animations", "claims")}
     for kind, by_study in of_studies.items():
         for path in getattr(args, kind):
@@ -70,8 +73,12 @@ with job("report", args.log):
         chapters=chapters,
         claims=args.collected,
         provenance=provenance | {name: version(name) for name in LIBRARIES},
+        references=args.references.read_text(),
     )
-    for path, text in ((args.html, render_html(document)), (args.tex, render_tex(document, args.tex.parent))):
+    for path, text in (
+        (args.html, render_html(document, args.html.parent)),
+        (args.tex, render_tex(document, args.tex.parent)),
+    ):
         with replacing(path) as temporary:
             temporary.write_text(text)
     certificate.write(args.certificate, [args.html, args.tex])

@@ -18,7 +18,7 @@ class Document:
     caveat: what a reader must know of the scale first; empty where there is nothing to know.
     datasets: their sheets (`sheet.json`), each with its title and citation. chapters: one per study, in order. claims:
     the CSV of the collected claims. provenance: what to print at the end, such as the configuration's digest and the
-    versions of the libraries.
+    versions of the libraries. references: as BibTeX, what may be cited.
     """
 
     title: str
@@ -28,6 +28,7 @@ class Document:
     chapters: list[Chapter]
     claims: Path
     provenance: dict[str, str] = field(default_factory=dict)
+    references: str = ""
 
     @property
     def introduction(self) -> list[str]:

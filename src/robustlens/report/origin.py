@@ -1,0 +1,47 @@
+"""What is behind a table or a figure, as its certificate says."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Origin:
+    """certificate: the file. builder: the module that made it; code: the digest of that and of all that it imports.
+    read: what it was made from, files of one kind together."""
+
+    certificate: Path
+    builder: str
+    code: str
+    read: list[str]
+
+
+def origin_of(file: Path) -> Origin | None:
+    """Of a file of a study; None for a file without a certificate.
+
+    Times and machines are left out: a page that shows this is the same whenever the results are.
+    """
+    for root in file.parents:
+        certificate = root / "provenance" / file.relative_to(root).with_suffix(".json")
+        if certificate.is_file():
+            record = json.loads(certificate.read_text())
+            parameters = record["parameters"]
+            return Origin(
+                certificate, parameters.get("builder", ""), parameters["code"], _kinds(record["inputs"], root)
+            )
+    return None
+
+
+def _kinds(files: Iterable[str], root: Path) -> list[str]:
+    """Files by name where there is one of a kind, else how many, as in 24 of runs/…/history.parquet. A kind has a name and
+    a folder of the results."""
+    paths = [Path(file) for file in sorted(files)]
+    places = [path.relative_to(root) if path.is_relative_to(root) else path for path in paths]
+    kinds = Counter((place.parts[0], place.name) for place in places)
+    only = {(place.parts[0], place.name): place.as_posix() for place in places}
+    return [
+        only[kind] if number == 1 else f"{number} \u00d7 {kind[0]}/…/{kind[1]}"
+        for kind, number in sorted(kinds.items())
+    ]
