@@ -35,8 +35,8 @@ def origin_of(file: Path) -> Origin | None:
 
 
 def _kinds(files: Iterable[str], root: Path) -> list[str]:
-    """Files by name where there is one of a kind, else how many, as in 24 of runs/…/history.parquet. A kind has a name and
-    a folder of the results."""
+    """Files by name where there is one of a kind, else how many, as in 24 of runs/…/history.parquet. A kind
+    has a name and a folder of the results."""
     paths = [Path(file) for file in sorted(files)]
     places = [path.relative_to(root) if path.is_relative_to(root) else path for path in paths]
     kinds = Counter((place.parts[0], place.name) for place in places)
