@@ -42,9 +42,10 @@ class Browser:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._to)
-        self._process.terminate()
+        self._session = None
+        self.ask("Browser.close")
         self._process.wait(timeout=30)
+        os.close(self._to)
         os.close(self._from)
 
     def ask(self, method: str, **parameters: object) -> dict:

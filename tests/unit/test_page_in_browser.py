@@ -144,7 +144,7 @@ def test_a_table_is_copied_as_latex_csv_and_bibtex(browser, page, allowed):
 
 def test_a_figure_is_enlarged_and_escape_leads_back(browser, page):
     browser.open(page, width=400)
-    browser.click("#light-p .enlarge")
+    browser.click("#light-p .picture > .enlarge")
     large = "(d => [d.open, d.ariaLabel, d.querySelector('img').alt, d.querySelector('img').offsetWidth])"
     opened = browser.value(f"{large}(document.querySelector('dialog'))")
     assert opened[:3] == [True, "Figure 1", "The energy falls."] and opened[3] > 600

@@ -119,7 +119,7 @@ def test_what_is_behind_a_part_is_told_by_its_certificate_and_linked(results):
     page, _ = report(results, [Chapter("light", "Light", "light", [place], [drawn])])
     of_table = page[page.index('<figure class="table"') : page.index("</figure>")]
     told = re.sub("<[^>]+>", "", html.unescape(of_table))
-    assert "studies.light.tables.t, code 0123456789ab" in told
+    assert "studies/light/tables/t.py (digest of the code: 0123456789ab)" in told
     assert "2 \u00d7 runs/…/history.parquet; studies/published.yaml" in told
     links = re.findall('href="([^"#]+)"', page)
     assert "provenance/studies/light/tables/t.json" in links and "studies/light/tables/t.csv" in links
@@ -128,12 +128,23 @@ def test_what_is_behind_a_part_is_told_by_its_certificate_and_linked(results):
     assert "studies/light/figures/f.json" not in page  # it has none here
 
 
+def test_the_script_is_linked_from_a_page_in_a_checkout(tmp_path):
+    results = tmp_path / "results/tiny"
+    certify(results, "studies/light/tables/t", "robustlens.report.tables.t", [])
+    chapter = Chapter("light", "Light", "light", [table(results / "studies/light/tables", "t", "All.")])
+    assert "src/robustlens/report/tables/t.py (digest" in report(results, [chapter])[0]
+    script = tmp_path / "src/robustlens/report/tables/t.py"
+    script.parent.mkdir(parents=True)
+    script.touch()
+    assert 'href="../../src/robustlens/report/tables/t.py"' in report(results, [chapter])[0]
+
+
 def test_one_file_of_a_kind_is_named_in_full_and_a_file_without_a_certificate_has_no_origin(results):
     certify(
         results, "studies/light/claims", "studies.light.claims", [f"{results}/runs/digits/sat/seed0/history.parquet"]
     )
     origin = origin_of(results / "studies/light/claims.png")
-    assert origin.read == ["runs/digits/sat/seed0/history.parquet"] and origin.builder == "studies.light.claims"
+    assert origin.read == ["runs/digits/sat/seed0/history.parquet"] and origin.script == "studies/light/claims.py"
     assert origin_of(results / "studies/light/other.png") is None
 
 
@@ -170,7 +181,23 @@ def test_every_study_here_has_a_paper_to_cite(study):
     assert found.count("\n@") == 1 and f"study {study}" in found
 
 
-@pytest.mark.parametrize(("columns", "across"), [(8, False), (16, True)])
-def test_wide_tables_are_printed_on_pages_that_lie_on_their_side(results, columns, across):
-    chapter = Chapter("light", "Light", "light", [table(results, "t", "All.", columns)])
-    assert ('class="table across"' in report(results, [chapter])[0]) == across
+@pytest.mark.parametrize(("columns", "across", "tied"), [(4, False, True), (9, True, True), (16, True, False)])
+def test_wide_tables_are_printed_on_their_side_and_numbers_are_kept_together_where_they_fit(
+    results, columns, across, tied
+):
+    cell = Cell(1.0, digits=2, std=0.25, low=-0.5, high=2.5)  # at least "[-0.50, 2.50]" and the space between: 15
+    made = Table("t", "All.", "recipe", tuple(Column("c") for _ in range(columns)), (Row("SAT", (cell,) * columns),))
+    made.write(**{kind: results / f"t.{kind}" for kind in ("tex", "csv", "html")})
+    page, _ = report(results, [Chapter("light", "Light", "light", [results / "t.tex"])])
+    assert ('class="table across"' in page) == across
+    text = "1.00 ±\u00a00.25 [\u22120.50,\u00a02.50]</td>"
+    assert page.count(text if tied else text.replace("\u00a0", " ")) == columns
+
+
+def test_tables_of_sentences_are_printed_upright(results):
+    columns = (*(Column(f"c{i}") for i in range(9)), Column("said", wide=1.0))
+    cells = (*(Cell(text="a-long-word-of-its-own"),) * 9, Cell(text="A sentence."))
+    Table("t", "All.", "recipe", columns, (Row("SAT", cells),)).write(
+        **{kind: results / f"t.{kind}" for kind in ("tex", "csv", "html")}
+    )
+    assert 'class="table across"' not in report(results, [Chapter("light", "Light", "light", [results / "t.tex"])])[0]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Origin:
-    """certificate: the file. builder: the module that made it; code: the digest of that and of all that it imports.
-    read: what it was made from, files of one kind together."""
+    """certificate: the file. script: the file of the module that made it, from the root of the repository; code: the
+    digest of that and of all that it imports. read: what it was made from, files of one kind together."""
 
     certificate: Path
-    builder: str
+    script: str
     code: str
     read: list[str]
 
@@ -27,11 +27,14 @@ def origin_of(file: Path) -> Origin | None:
         certificate = root / "provenance" / file.relative_to(root).with_suffix(".json")
         if certificate.is_file():
             record = json.loads(certificate.read_text())
-            parameters = record["parameters"]
-            return Origin(
-                certificate, parameters.get("builder", ""), parameters["code"], _kinds(record["inputs"], root)
-            )
+            builder, code = (record["parameters"][key] for key in ("builder", "code"))
+            return Origin(certificate, _script(builder), code, _kinds(record["inputs"], root))
     return None
+
+
+def _script(module: str) -> str:
+    path = module.replace(".", "/") + ".py"
+    return path if module.startswith("studies.") else f"src/{path}"
 
 
 def _kinds(files: Iterable[str], root: Path) -> list[str]:

@@ -21,7 +21,9 @@ from robustlens.report.origin import origin_of
 
 TABLE = re.compile(r"<figure[^>]*>\s*<figcaption>(.*?)</figcaption>\s*(.*?)\s*</figure>", re.DOTALL)
 FIRST_SENTENCE = re.compile(r"(.+?[.!?])(?=\s|$)", re.DOTALL)
-UPRIGHT = 12  # columns that a printed page holds upright
+UPRIGHT, ACROSS = 100, 160  # characters that fit beside each other on a printed page, and on one that lies on its side
+SPACED = 2  # characters between columns
+LOOSE = re.compile(r"(?<=±) (?=\d)| (?=[^\[<]*\]</td>)")  # where a number would be parted from its ±, or an interval
 
 
 def render_html(document: Document, folder: Path) -> str:
@@ -118,6 +120,7 @@ def _table(name: str, html: str, tex: str, numbers: str, anchor: str, file: Path
     is taken from.
     """
     caption, body = TABLE.search(without(html, escape(page.caveat))).groups()
+    body, across = _fitted(body)
     number = page.number("Table")
     scroll = f'<div class="scroll" tabindex="0" role="region" aria-label="{number}">'
     return {
@@ -127,14 +130,31 @@ def _table(name: str, html: str, tex: str, numbers: str, anchor: str, file: Path
         "said": _first_sentence(unescape(caption)),
         "caption": Markup(caption),
         "body": Markup(body.replace('<div class="scroll">', scroll, 1)),
-        "wide": _columns(body) > UPRIGHT,
+        "across": across,
         "copies": {"LaTeX": tex, "CSV": _without_files(numbers)},
         "behind": _behind(file, (".csv", ".tex"), page),
     }
 
 
-def _columns(html: str) -> int:
-    return len(re.findall(r'<th scope="col"', html))
+def _fitted(body: str) -> tuple[str, bool]:
+    """A table for a printed page that scrolls nowhere: with numbers that no line break parts, as long as they fit; and
+    whether that page lies on its side. Tables of sentences always fit."""
+    if 'class="prose"' in body:
+        return body, False
+    tied = LOOSE.sub("\u00a0", body)
+    width = _least_width(tied)
+    return (tied if width <= ACROSS else body), width > UPRIGHT
+
+
+def _least_width(html: str) -> int:
+    """Of a table whose cells are broken at every space, in characters."""
+    widths: dict[int, int] = {}
+    for row in re.findall(r"<tr[^>]*>(.*?)</tr>", html, re.DOTALL):
+        if "colspan" not in row:
+            for i, cell in enumerate(re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)):
+                words = re.sub("<[^>]+>", "", unescape(cell)).split(" ")
+                widths[i] = max(widths.get(i, 0), *(len(word) + SPACED for word in words))
+    return sum(widths.values())
 
 
 def _without_files(numbers: str) -> str:
@@ -169,10 +189,13 @@ def _image(path: Path, said: str) -> Markup:
 
 
 def _behind(file: Path, suffixes: tuple[str, ...], page: _Page) -> dict:
-    """Where a table or a figure comes from: see Origin. files: kind and address of the files that it is in."""
+    """Where a table or a figure comes from: see Origin. files: kind and address of the files that it is in. script: its
+    address, where the page is in the folder results/<scale>/ of a checkout."""
     origin = origin_of(file)
+    script = page.folder / "../.." / origin.script if origin else None
     return {
         "origin": origin,
+        "script": page.link(script) if script and script.is_file() else None,
         "certificate": page.link(origin.certificate) if origin else None,
         "files": [(suffix[1:].upper(), page.link(file.with_suffix(suffix))) for suffix in suffixes],
     }
