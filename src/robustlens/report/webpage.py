@@ -5,7 +5,6 @@ import csv
 import io
 import os
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from html import escape, unescape
 from pathlib import Path
@@ -23,7 +22,9 @@ TABLE = re.compile(r"<figure[^>]*>\s*<figcaption>(.*?)</figcaption>\s*(.*?)\s*</
 FIRST_SENTENCE = re.compile(r"(.+?[.!?])(?=\s|$)", re.DOTALL)
 UPRIGHT, ACROSS = 100, 160  # characters that fit beside each other on a printed page, and on one that lies on its side
 SPACED = 2  # characters between columns
-LOOSE = re.compile(r"(?<=±) (?=\d)| (?=[^\[<]*\]</td>)")  # where a number would be parted from its ±, or an interval
+LOOSE = re.compile(
+    r"(?<=±) (?=\d)| (?=[^\[<]*\](?:</strong>)?</td>)"
+)  # where a number would be parted from its ±, or an interval
 
 
 def render_html(document: Document, folder: Path) -> str:
@@ -40,6 +41,7 @@ def render_html(document: Document, folder: Path) -> str:
             script=Markup((TEMPLATES / "report.js").read_text()),
             about=about,
             provenance=provenance,
+            number=page.number,
             chapters=[_chapter(chapter, page, document.references) for chapter in document.chapters],
         )
     )
@@ -47,13 +49,13 @@ def render_html(document: Document, folder: Path) -> str:
 
 @dataclass
 class _Page:
-    """What the parts of the page share: where it will lie, the ids that are taken, and how many tables and figures
-    there are so far. They are numbered in the order of the page, which is that of the PDF."""
+    """What the parts of the page share: where it will lie, the ids that are taken, and the number of each table and
+    figure that has been printed."""
 
     folder: Path
     caveat: str
     taken: set[str] = field(default_factory=set)
-    numbers: Counter = field(default_factory=Counter)
+    numbers: dict[str, str] = field(default_factory=dict)
 
     def anchor(self, wanted: str) -> str:
         """An id of its own: the wanted one, or that with a number."""
@@ -64,10 +66,12 @@ class _Page:
         self.taken.add(found)
         return found
 
-    def number(self, kind: str) -> str:
-        """ "Table 3", or "Figure 2"."""
-        self.numbers[kind] += 1
-        return f"{kind} {self.numbers[kind]}"
+    def number(self, kind: str, anchor: str) -> str:
+        """ "Table 3", or "Figure 2": counted in the order in which the template asks, which is that of the PDF."""
+        if anchor not in self.numbers:
+            before = sum(number.startswith(f"{kind} ") for number in self.numbers.values())
+            self.numbers[anchor] = f"{kind} {before + 1}"
+        return self.numbers[anchor]
 
     def link(self, file: Path) -> str:
         """The address of a file, from the page."""
@@ -75,7 +79,7 @@ class _Page:
 
 
 def _chapter(chapter: Chapter, page: _Page, references: str) -> dict:
-    """What the template prints of a study, in the order in which it prints it."""
+    """What the template prints of a study."""
     study = chapter.study
     parts = {"anchor": page.anchor(study)} | {
         part: page.anchor(f"{study}-{part}") for part in ("tables", "figures", "claims", "bibtex")
@@ -121,11 +125,9 @@ def _table(name: str, html: str, tex: str, numbers: str, anchor: str, file: Path
     """
     caption, body = TABLE.search(without(html, escape(page.caveat))).groups()
     body, across = _fitted(body)
-    number = page.number("Table")
-    scroll = f'<div class="scroll" tabindex="0" role="region" aria-label="{number}">'
+    scroll = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">'
     return {
         "anchor": page.anchor(anchor),
-        "number": number,
         "name": name,
         "said": _first_sentence(unescape(caption)),
         "caption": Markup(caption),
@@ -174,7 +176,6 @@ def _figure(png: Path, gif: Path | None, anchor: str, page: _Page) -> dict:
     said = _first_sentence(caption)
     return {
         "anchor": page.anchor(anchor),
-        "number": page.number("Figure"),
         "title": title,
         "caption": caption,
         "image": _image(png, said),
