@@ -70,6 +70,7 @@ rule make_report:
         beside_claims=all_files("claims", ".tex", ".html", ".png"),
         certificates=all_certificates,
         collected="results/{scale}/claims.csv",
+        references=repository_file("docs/references.bib"),
         templates=report_templates(),
     output:
         html=report("results/{scale}/report.html", category="report"),
@@ -95,7 +96,8 @@ rule make_report:
         'python "$ROBUSTLENS/scripts/make_report.py" --spec {params.spec:q} --log {log:q} --sheets {input.sheets:q}'
         " --tables {input.tables:q} --figures {input.figures:q} --animations {input.animations:q}"
         " --claims {input.claims:q} --collected {input.collected:q} --provenance {params.provenance:q}"
-        " --picture {output.picture:q} --html {output.html:q} --tex {output.tex:q} --certificate {output.certificate:q}"
+        " --references {input.references:q} --picture {output.picture:q}"
+        " --html {output.html:q} --tex {output.tex:q} --certificate {output.certificate:q}"
 
 
 rule compile_report:

@@ -32,6 +32,7 @@ arguments.add_argument(
     "--provenance", required=True, type=Path, help="folder of the certificates of all jobs that this rests on"
 )
 arguments.add_argument("--picture", required=True, type=Path, help=".png to write of the first page, .pdf beside it")
+arguments.add_argument("--references", required=True, type=Path, help="the papers, as .bib")
 arguments.add_argument("--html", required=True, type=Path)
 arguments.add_argument("--tex", required=True, type=Path)
 arguments.add_argument("--certificate", required=True, type=Path)
@@ -43,7 +44,9 @@ with job("report", args.log):
         path.with_suffix(suffix) for path in (*args.tables, *args.claims) for suffix in (".tex", ".html", ".csv")
     ]
     forests = [path.with_suffix(".png") for path in args.claims]
-    certificate = Certificate(spec, [*args.sheets, *printed, *args.figures, *args.animations, *forests, args.collected])
+    certificate = Certificate(
+        spec, [*args.sheets, *printed, *args.figures, *args.animations, *forests, args.collected, args.references]
+    )
     of_studies = {kind: {} for kind in ("tables", "figures", "animations", "claims")}
     for kind, by_study in of_studies.items():
         for path in getattr(args, kind):
@@ -92,8 +95,12 @@ with job("report", args.log):
         jobs=jobs_behind(certificate.inputs, args.provenance),
         commit=commit(Path(__file__).resolve().parents[1]),
         picture=args.picture,
+        references=args.references.read_text(),
     )
-    for path, text in ((args.html, render_html(document)), (args.tex, render_tex(document, args.tex.parent))):
+    for path, text in (
+        (args.html, render_html(document, args.html.parent)),
+        (args.tex, render_tex(document, args.tex.parent)),
+    ):
         with replacing(path) as temporary:
             temporary.write_text(text)
     certificate.write(args.certificate, [args.html, args.tex, args.picture, args.picture.with_suffix(".pdf")])

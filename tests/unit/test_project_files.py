@@ -27,6 +27,13 @@ def test_citation_names_the_papers_of_the_studies():
     )
 
 
+def test_the_bibliography_has_this_software_as_it_is_to_be_cited():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    entry = re.search(r"^@misc\{robustlens,.*?^\}", BIB, re.DOTALL | re.MULTILINE)[0]
+    assert f"{{{citation['title']}}}" in entry
+    assert f"{{{{{citation['authors'][0]['name']}}}}}" in entry and len(citation["authors"]) == 1
+
+
 def test_the_bibliography_has_each_study_s_paper_under_its_name():
     found = dict(re.findall(r"arXiv:([\d.]+); study (\w+)", BIB))
     assert {study: number for number, study in found.items()} == papers()
@@ -40,7 +47,7 @@ def test_bibtex_has_nothing_to_say_of_the_bibliography(tmp_path):
         ["bibtex", "a"], cwd=tmp_path, env=os.environ | {"BIBINPUTS": folder}, capture_output=True, text=True
     )
     assert done.returncode == 0 and "Warning" not in done.stdout, done.stdout
-    assert (tmp_path / "a.bbl").read_text().count("\\bibitem") == BIB.count("@inproceedings")
+    assert (tmp_path / "a.bbl").read_text().count("\\bibitem") == len(re.findall("^@", BIB, re.MULTILINE))
 
 
 def test_files_that_contributing_names_are_there():

@@ -1,6 +1,7 @@
 """What one complete run of the tiny scale leaves behind."""
 
 import csv
+import html
 import json
 import math
 import re
@@ -9,9 +10,11 @@ import subprocess
 from html.parser import HTMLParser
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow.parquet
 import pytest
+from browser import NAME, Browser
 from flow import ENERGY, RESULTS, THREAT, TINY, command_line, files, sha256
 from processes import Child
 from snakemake.scheduling.job_scheduler import JobScheduler
@@ -28,7 +31,6 @@ FIGURES = (
 ANIMATIONS = ("plane-digits-sat", "plane-digits-trades")
 NO_ARTEFACTS = ("provenance", "logs", "benchmarks", "state")
 WARNING = "Scale tiny: not the protocol of the papers."
-BROWSER = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
 LATEX = any(map(shutil.which, ("latexmk", "pdflatex", "tectonic")))
 needs_latex = pytest.mark.skipif(not LATEX, reason="no LaTeX engine is installed")
 needs_poppler = pytest.mark.skipif(shutil.which("pdftotext") is None, reason="poppler-utils are not installed")
@@ -203,27 +205,90 @@ def test_the_html_is_one_file_that_asks_for_no_other(results):
     pictures = ("data:image/png;base64,", "data:image/gif;base64,")
     assert sum(address.startswith(pictures[0]) for address in asked) == len(FIGURES) + 1  # and the claims at a glance
     assert sum(address.startswith(pictures[1]) for address in asked) == len(ANIMATIONS)
-    assert [address for address in asked if not address.startswith((*pictures, "#"))] == []
+    # What is behind each part is linked, and nothing of it is asked for before it is followed.
+    linked = {address for address in asked if not address.startswith((*pictures, "#"))}
+    assert linked == set(re.findall('<a href="([^"#]+)"', text))
+    assert all((results / unquote(address)).is_file() for address in linked)
+    for part in (*(f"tables/{table}" for table in TABLES), *(f"figures/{figure}" for figure in FIGURES), "claims"):
+        assert f"provenance/studies/energy/{part}.json" in linked
+    assert "../../studies/energy/tables/phases.py" in linked
     assert "@import" not in text and "url(" not in text
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+class Cells(HTMLParser):
+    """The texts of the cells of a table, row by row."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.inside = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.rows += [[]] if tag == "tr" else []
+        self.inside = tag in ("th", "td")
+        if self.inside:
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        self.inside = self.inside and tag not in ("th", "td")
+
+    def handle_data(self, data):
+        if self.inside:
+            self.rows[-1][-1] += data
+
+
+def pieces(text: str) -> list[str]:
+    """What no line break parts."""
+    return [piece for piece in re.split(r"[\s\u00ad\u2010-]+", text) if piece]
+
+
+@pytest.mark.skipif(NAME is None, reason="no Chromium is installed")
 @needs_poppler
-def test_a_real_browser_shows_every_table_and_every_figure_of_the_html(results, tmp_path):
-    """Printed by the browser: its text and its images."""
-    page, printed = (results / "report.html").as_uri(), tmp_path / "page.pdf"
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    subprocess.run([BROWSER, *options, f"--print-to-pdf={printed}", page], capture_output=True, check=True, timeout=120)
-    text = pdf_text(printed)
-    assert WARNING in text
+def test_a_real_browser_prints_every_table_whole_and_every_figure_of_the_html(results, tmp_path):
+    """Every cell is there, and no word lies beyond the edge of the paper."""
+    printed = tmp_path / "page.pdf"
+    with Browser(tmp_path / "profile") as browser:
+        browser.open((results / "report.html").as_uri())
+        browser.print(printed)
+    assert WARNING in pdf_text(printed)
+    boxes = subprocess.run(["pdftotext", "-bbox", printed, "-"], capture_output=True, check=True, text=True).stdout
+    words = []
+    for width, page in re.findall(r'<page width="([\d.]+)"[^>]*>(.*?)</page>', boxes, re.DOTALL):
+        for right, word in re.findall(r'xMax="([\d.]+)"[^>]*>(.*?)</word>', page):
+            assert float(right) < float(width) - 20, word
+            words.append(html.unescape(word))
+    seen = {piece for word in words for piece in pieces(word)}
     for table in (*TABLES, "claims"):
-        html = results / f"studies/energy/{'claims' if table == 'claims' else f'tables/{table}'}.html"
-        caption = re.search("<figcaption>(.+?)</figcaption>", html.read_text())[1]
-        assert " ".join(re.sub("<[^>]+>", "", caption).split())[:60] in text, table
-    for recipe in ("SAT", "TRADES", "WEAT-adv"):
-        assert recipe in text
+        text = (results / f"studies/energy/{'claims' if table == 'claims' else f'tables/{table}'}.html").read_text()
+        caption = html.unescape(re.search("<figcaption>(.+?)</figcaption>", text)[1])
+        for told in (caption, *(cell for row in Cells(text).rows for cell in row)):
+            assert {*pieces(told.removesuffix(WARNING))} <= seen, (table, told)
     images = subprocess.run(["pdfimages", "-list", printed], capture_output=True, check=True, text=True).stdout
-    assert len(re.findall(r"^ +\d+ +\d+ image ", images, re.MULTILINE)) == len(FIGURES) + len(ANIMATIONS) + 1
+    # An animation is not printed; its still is.
+    assert len(re.findall(r"^ +\d+ +\d+ image ", images, re.MULTILINE)) == len(FIGURES) + 1
+
+
+@needs_latex
+@needs_poppler
+def test_tables_and_figures_have_the_same_numbers_in_both_reports(results):
+    page = (results / "report.html").read_text()
+    text = pdf_text(results / "report.pdf")
+    captions = re.findall(r'<figcaption><span class="number">(Table \d+)</span>: (.*?)</figcaption>', page)
+    drawn = r'<span class="number">(Figure \d+)</span>: .*?<figcaption>(.*?)</figcaption>'
+    figures = re.findall(drawn, page, re.DOTALL)
+    assert len(captions) == len(TABLES) + 2 and len(figures) == len(FIGURES) + 1
+    for number, caption in (*captions, *figures):
+        beginning = " ".join(re.sub("<[^>]+>", "", html.unescape(caption)).split()[:2])
+        assert f"{number}: {beginning}" in text
+
+
+@pytest.mark.skipif(NAME is None, reason="no Chromium is installed")
+def test_the_report_fits_on_a_phone_and_its_tables_can_be_sorted(results, tmp_path):
+    with Browser(tmp_path / "profile") as browser:
+        browser.open((results / "report.html").as_uri(), width=400)
+        assert browser.value("document.documentElement.scrollWidth") <= 400
+        assert browser.value("document.querySelectorAll('#energy-robustness [aria-sort] button').length") > 3
 
 
 def _run_and_say_when_the_scheduler_is_to_be_woken(folder: Path, *arguments: str) -> None:

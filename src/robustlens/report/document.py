@@ -22,7 +22,7 @@ class Document:
     the CSV of the collected claims. provenance: what to print at the end, such as the configuration's digest and the
     versions of the libraries. seeds: those of all cohorts. arithmetic: as configured. jobs: what the results took.
     commit: of the code that put the report together; empty where it is not known. picture: the PNG of the figure on
-    the first page, with its PDF beside it.
+    the first page, with its PDF beside it. references: as BibTeX, what may be cited.
     """
 
     title: str
@@ -37,6 +37,7 @@ class Document:
     jobs: Jobs | None = None
     commit: str = ""
     picture: Path | None = None
+    references: str = ""
 
     @property
     def facts(self) -> list[Fact]:
