@@ -101,7 +101,7 @@ STUDY = Study(
             "Gradients and features over training",
             {"statistics": STATISTICS},
             per=("dataset",),
-            uses=("colours",),
+            uses=("colours", "markers"),
         ),
         Figure("layers", "Weights in conflict, layer by layer", {"statistics": STATISTICS}, per=("dataset",)),
         Figure(
@@ -109,7 +109,7 @@ STUDY = Study(
             "Statistics of clean and of adversarial features",
             {"statistics": STATISTICS},
             per=("dataset",),
-            uses=("colours",),
+            uses=("colours", "markers"),
         ),
         Figure("channels", "Channels of clean and of adversarial features", {"channels": CHANNELS}, per=("dataset",)),
     ],

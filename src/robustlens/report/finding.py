@@ -1,7 +1,7 @@
 """What a figure shows in a sentence: numbers with their intervals, in as many digits as these allow."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from robustlens.analysis.statistics import Interval
 from robustlens.report.cells import number
@@ -46,3 +46,20 @@ def counted(values: Sequence[float], what: str) -> str:
     low, high = min(values), max(values)
     many = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     return f"{many} {what}{'s' * (high != 1)}"
+
+
+def extremes(values: Mapping[str, float | Interval], unit: str = "") -> str:
+    """What is lowest and what is highest, to go behind "is": "lowest under A (1.2 %) and highest under B (3.4 %)"."""
+    order = sorted(values, key=lambda name: _estimate(values[name]))
+    told = [f"{name} ({_told(values[name], unit)})" for name in (order[0], order[-1])]
+    return f"lowest under {told[0]} and highest under {told[1]}" if len(order) > 1 else f"that of {told[0]}"
+
+
+def _estimate(value: float | Interval) -> float:
+    return value.estimate if isinstance(value, Interval) else value
+
+
+def _told(value: float | Interval, unit: str) -> str:
+    if isinstance(value, Interval):
+        return printed(value, unit)
+    return f"{short(value)}{f' {unit}' if unit else ''}"
