@@ -107,10 +107,16 @@ STUDY = Study(
                 "energies": Files("energies", "main", where=shown_image_by_image),
                 "history": Files("history", "main", where=shown_image_by_image),
             },
-            per=("dataset", "recipe"),
+            per=("dataset",),
             animation=("energies",),
         ),
-        Figure("delta", "Energy gap against epoch", {"history": HISTORY}, per=("dataset",), uses=("colours",)),
+        Figure(
+            "delta",
+            "Energy gap against epoch",
+            {"main": Files("history", "main"), "further": Files("history", "further", optional=True)},
+            per=("dataset",),
+            uses=("colours",),
+        ),
         Figure(
             "correlation",
             "Energy gap against overfitting",
@@ -127,17 +133,13 @@ STUDY = Study(
             appendix=True,
         ),
         Figure(
-            "attack-histograms",
-            "Energies under many attacks",
-            {"evaluations": ATTACKED},
-            per=("dataset", "recipe"),
-            uses=("attacks",),
+            "attacks", "Energies under many attacks", {"evaluations": ATTACKED}, per=("dataset",), uses=("attacks",)
         ),
         Figure(
             "weight",
             "The weights of WEAT against energy",
             {"energies": Files("energies", "main", where=weighted_by_energy)},
-            per=("dataset", "recipe"),
+            per=("dataset",),
             uses=("colours",),
             appendix=True,
         ),
@@ -154,7 +156,11 @@ STUDY = Study(
         Figure(
             "samples",
             "Generated images",
-            {"samples": Files("samples", "generation", first_seed=True)},
+            {
+                "samples": Files("samples", "generation", first_seed=True),
+                "scores": SCORES,
+                "data": Files("dataset", "generation"),
+            },
             per=("dataset",),
         ),
         Figure(

@@ -112,7 +112,7 @@ STUDY = Study(
             "Gradients and features over training",
             {"statistics": STATISTICS},
             per=("dataset",),
-            uses=("colours",),
+            uses=("colours", "markers"),
         ),
         Figure(
             "layers", "Weights in conflict, layer by layer", {"statistics": STATISTICS}, per=("dataset",), appendix=True
@@ -122,7 +122,7 @@ STUDY = Study(
             "Statistics of clean and of adversarial features",
             {"statistics": STATISTICS},
             per=("dataset",),
-            uses=("colours",),
+            uses=("colours", "markers"),
         ),
         Figure(
             "channels",

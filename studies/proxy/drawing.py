@@ -12,6 +12,7 @@ from studies.proxy.curves import MATCHED, Curve
 from studies.proxy.results import of_attack
 
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE)  # of curves
+MARKERS = "osD^v"  # beside the colours
 
 
 def accuracies(axes: Axes, runs: pd.DataFrame, curve: Curve, attack: str, colour: str, label: str) -> None:
@@ -19,7 +20,8 @@ def accuracies(axes: Axes, runs: pd.DataFrame, curve: Curve, attack: str, colour
     found = {
         number: interval(rows) for number, name in curve.recipes.items() if len(rows := of_attack(runs, name, attack))
     }
-    axes.plot(list(found), [i.estimate for i in found.values()], color=colour, marker="o", markersize=4, label=label)
+    marker = MARKERS[COLOURS.index(colour)]
+    axes.plot(list(found), [i.estimate for i in found.values()], color=colour, marker=marker, markersize=4, label=label)
     axes.vlines(
         list(found), [i.low for i in found.values()], [i.high for i in found.values()], color=colour, linewidth=0.8
     )

@@ -33,7 +33,7 @@ JOBS = (
     "studies/energy/tables/generation",
     "studies/energy/figures/grid-digits-trades",
     "studies/energy/figures/samples-digits",
-    "studies/energy/figures/plane-digits-sat-gif",
+    "studies/energy/figures/plane-digits-gif",
     "claims",
     "report",
     *TYPESET,

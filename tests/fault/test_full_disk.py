@@ -29,7 +29,7 @@ JOBS = (
     "score/digits/trades/seed0",
     "studies/energy/tables/robustness",
     "studies/energy/figures/samples-digits",
-    "studies/energy/figures/plane-digits-sat-gif",
+    "studies/energy/figures/plane-digits-gif",
     "studies/energy/claims",
     "claims",
     "report",

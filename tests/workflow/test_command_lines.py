@@ -173,7 +173,7 @@ def test_targets_lists_what_studies_and_rules_declare_with_a_sentence_each_and_m
     assert code == 0, output
     assert listed[TABLE] == "Clean and robust accuracy" and listed["all"] == f"Everything of scale {RESULTS.name}"
     assert {"energy", "plan", f"{RESULTS}/report.html", f"{ENERGY}/claims.tex"} <= listed.keys()
-    assert listed[f"{ENERGY}/figures/plane-digits-sat.gif"]
+    assert listed[f"{ENERGY}/figures/plane-digits.gif"]
     assert not (sources / "results").exists()
 
 

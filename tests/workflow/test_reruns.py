@@ -47,7 +47,7 @@ AFTER_TRADES = {
     *of("generate_grid", "trades", seeds=("seed0",)),
     *tables("robustness", "differences", "autoattack", "phases", "energies", "generation", "generation-grid"),
     *CLAIMS,
-    *figures("phases-digits", "plane-digits-trades", "plane-digits-trades-gif", "delta-digits", "correlation-digits"),
+    *figures("phases-digits", "plane-digits", "plane-digits-gif", "delta-digits", "correlation-digits"),
     *figures("violins-digits", "samples-digits", "class-distances-digits", "grid-digits-trades"),
     *REPORT,
 }
@@ -57,7 +57,7 @@ AFTER_WEAT = {
     *evaluations("robustness", "weat-adv"),
     *tables("robustness", "differences", "autoattack", "phases", "energies"),
     *CLAIMS,
-    *figures("delta-digits", "correlation-digits", "violins-digits", "weight-digits-weat-adv"),
+    *figures("delta-digits", "correlation-digits", "violins-digits", "weight-digits"),
     *REPORT,
 }
 AFTER_ROBUSTNESS = {
@@ -71,7 +71,7 @@ AFTER_ATTACK_ENERGIES = {
     *evaluations("attack-energies", "sat"),
     *tables("attack-energies"),
     *CLAIMS,
-    *figures("attack-histograms-digits-sat"),
+    *figures("attacks-digits"),
     *REPORT,
 }
 NEW_SEED = {
@@ -84,10 +84,10 @@ NEW_SEED = {
         "robustness", "differences", "autoattack", "phases", "energies", "attack-energies", "generation", "subsets"
     ),
     *CLAIMS,
-    # the samples are those of the first seed, and so are the images of the planes, though not their phases
-    *figures("phases-digits", "delta-digits", "correlation-digits", "violins-digits", "attack-histograms-digits-sat"),
-    *figures("weight-digits-weat-adv", "subsets-digits", "class-distances-digits"),
-    *figures(*(f"plane-digits-{recipe}{suffix}" for recipe in ("sat", "trades") for suffix in ("", "-gif"))),
+    # the images of the samples and of the planes are those of the first seed, though not the scores and the phases
+    *figures("phases-digits", "delta-digits", "correlation-digits", "violins-digits", "attacks-digits"),
+    *figures("weight-digits", "subsets-digits", "class-distances-digits", "samples-digits"),
+    *figures("plane-digits", "plane-digits-gif"),
     *REPORT,
 }
 # What a label, and what a colour, of a recipe that is further beside the main ones is shown in.
@@ -108,10 +108,10 @@ TITLE = {
     *tables("robustness", "differences", "autoattack", "phases", "energies", "attack-energies", "subsets"),
     *tables("generation", "generation-grid"),
     *CLAIMS,
-    *figures("phases-digits", "delta-digits", "correlation-digits", "violins-digits", "attack-histograms-digits-sat"),
-    *figures("weight-digits-weat-adv", "subsets-digits"),
+    *figures("phases-digits", "delta-digits", "correlation-digits", "violins-digits", "attacks-digits"),
+    *figures("weight-digits", "subsets-digits"),
     *figures("samples-digits", "class-distances-digits", "grid-digits-trades"),
-    *figures(*(f"plane-digits-{recipe}{suffix}" for recipe in ("sat", "trades") for suffix in ("", "-gif"))),
+    *figures("plane-digits", "plane-digits-gif"),
     *REPORT,
 }
 GAIRAT = of("train", "gairat", seeds=("seed0",)) | evaluations("brief", "gairat", seeds=("seed0",))

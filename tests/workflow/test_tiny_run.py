@@ -24,11 +24,11 @@ TABLES = (
     *("subsets", "generation-grid"),
 )
 FIGURES = (
-    *("phases-digits", "plane-digits-sat", "plane-digits-trades", "delta-digits", "correlation-digits"),
-    *("violins-digits", "attack-histograms-digits-sat", "weight-digits-weat-adv", "subsets-digits"),
+    *("phases-digits", "plane-digits", "delta-digits", "correlation-digits"),
+    *("violins-digits", "attacks-digits", "weight-digits", "subsets-digits"),
     *("samples-digits", "class-distances-digits", "grid-digits-trades"),
 )
-ANIMATIONS = ("plane-digits-sat", "plane-digits-trades")
+ANIMATIONS = ("plane-digits",)
 NO_ARTEFACTS = ("provenance", "logs", "benchmarks", "state")
 WARNING = "Scale tiny: not the protocol of the papers."
 LATEX = any(map(shutil.which, ("latexmk", "pdflatex", "tectonic")))

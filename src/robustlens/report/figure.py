@@ -1,21 +1,27 @@
 """One look for all figures, and files with the same bytes whenever the data are the same."""
 
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from robustlens.atomic import replacing
 
-TEXT_WIDTH = 6.3  # inches: A4 with margins of 2.5 cm
+TEXT_WIDTH = 6.3  # inches: A4 with margins of 2.5 cm; a wider figure would be printed smaller
+SMALLEST = 7  # points, of any text in a figure
 STYLE = {
     "font.family": "serif",
-    "font.serif": ["STIXGeneral"],  # comes with matplotlib, so it looks the same everywhere
+    # It comes with matplotlib, so it looks the same everywhere; the report is set in TeX Gyre Termes, which is like it.
+    "font.serif": ["STIXGeneral"],
     "mathtext.fontset": "stix",
     "font.size": 9,
     "axes.titlesize": 9,
@@ -38,6 +44,9 @@ STYLE = {
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, RED, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#888888"
 NATURAL, ADVERSARIAL = SKY, RED
+# Lines that stand beside each other, told apart in grey, too.
+LINES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+INK = "#444444"  # of notes within a figure
 
 styled = rc_context(STYLE)
 
@@ -63,6 +72,107 @@ def band(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: obj
     if len(values) > 1:
         std = values.std(axis=0, ddof=1)
         axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.2, linewidth=0)
+
+
+def legible(colour: str) -> str:
+    """The colour, so dark that small text in it has a contrast of at least 4.5 to 1 on white (WCAG 2.1, AA)."""
+    rgb = np.array(to_rgb(colour))
+    while 1.05 / (_luminance(rgb) + 0.05) < 4.5:
+        rgb = 0.95 * rgb
+    return to_hex(rgb)
+
+
+def _luminance(rgb: np.ndarray) -> float:
+    """Relative luminance of sRGB values in 0..1 (WCAG 2.1)."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def label_ends(axes: Axes, x: float, ends: Mapping[str, tuple[float, str]], height: float, size: float = 8) -> None:
+    """Names at the right ends of lines, in place of a legend, moved apart where they would overlap.
+
+    x: where the lines end. ends: of each label its line's end and colour. height: of the panel, in inches. Call it when
+    the limits and the scale of the vertical axis are set.
+    """
+    low, high = axes.transScale.transform([(1, y) for y in axes.get_ylim()])[:, 1]
+    places = [72 * height * (axes.transScale.transform((1, y))[1] - low) / (high - low) for y, _ in ends.values()]
+    for (label, (y, colour)), place, free in zip(ends.items(), places, apart(places, 1.15 * size), strict=True):
+        axes.annotate(
+            label,
+            (x, y),
+            xytext=(9, free - place),
+            textcoords="offset points",
+            color=legible(colour),
+            fontsize=size,
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 1},
+        )
+
+
+def apart(places: Sequence[float], gap: float) -> list[float]:
+    """The nearest places, by least squares and in the same order, that are at least `gap` from each other."""
+    order = np.argsort(places, kind="stable")
+    blocks: list[list[float]] = []  # of [sum of the places that would do, how many]
+    for rank, position in enumerate(order):
+        blocks.append([places[position] - gap * rank, 1])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
+            total, count = blocks.pop()
+            blocks[-1][0] += total
+            blocks[-1][1] += count
+    means = [total / count for total, count in blocks for _ in range(int(count))]
+    found = [0.0] * len(places)
+    for rank, position in enumerate(order):
+        found[position] = means[rank] + gap * rank
+    return found
+
+
+def label_points(
+    axes: Axes,
+    points: Mapping[str, tuple[float, float, str]],
+    others: Sequence[Sequence[float]] = (),
+    size: float = 7.5,
+) -> None:
+    """Names beside points, each on the side where it covers the least of other names and points.
+
+    points: of each label x, y and colour. others: points without a name, which are not to be covered either. Call it
+    when limits and scales are set, and all else is drawn.
+    """
+    FigureCanvasAgg(axes.figure.figure).draw()
+    spots = [axes.transData.transform(place) for place in (*((x, y) for x, y, _ in points.values()), *others)]
+    point = axes.figure.figure.dpi / 72
+    crowd = [Bbox.from_extents(x - 4 * point, y - 4 * point, x + 4 * point, y + 4 * point) for x, y in spots]
+    frame, taken = axes.get_window_extent(), []
+    for label, (x, y, colour) in points.items():
+        options = []
+        colour = legible(colour)
+        for right, up, ha, va in SIDES:
+            text = axes.annotate(
+                label, (x, y), xytext=(right, up), textcoords="offset points", ha=ha, va=va, fontsize=size, color=colour
+            )
+            box = text.get_window_extent().padded(1)
+            covered = sum(_shared(box, other) for other in crowd) + 4 * sum(_shared(box, other) for other in taken)
+            covered += 4 * (box.width * box.height - _shared(box, frame))
+            options.append((covered, text, box))
+        best = min(options, key=lambda option: option[0])
+        taken.append(best[2])
+        for option in options:
+            if option is not best:
+                option[1].remove()
+
+
+# Of a label beside a point: offset in points, and which of its edges is there.
+SIDES = (
+    *((5, 0, "left", "center"), (-5, 0, "right", "center"), (0, 4, "center", "bottom"), (0, -4, "center", "top")),
+    *((4, 3, "left", "bottom"), (-4, 3, "right", "bottom"), (4, -3, "left", "top"), (-4, -3, "right", "top")),
+    *((6, 9, "left", "bottom"), (-6, 9, "right", "bottom"), (6, -9, "left", "top"), (-6, -9, "right", "top")),
+    *((0, 12, "center", "bottom"), (0, -12, "center", "top"), (16, 0, "left", "center"), (-16, 0, "right", "center")),
+)
+
+
+def _shared(one: Bbox, other: Bbox) -> float:
+    both = Bbox.intersection(one, other)
+    return both.width * both.height if both else 0.0
 
 
 @styled

@@ -14,6 +14,7 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import short
 from studies.classwise.class_names import read_class_names
 from studies.classwise.results import CLEAN, REFERENCE, best_runs, by_recipe, over_what
 
@@ -53,7 +54,8 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
     figure.legend(handles=handles, loc="outside upper right", ncols=2)
     seeds = runs.groupby("recipe")["seed"].nunique()
     text = (
-        f"Accuracy of each class of {context.dataset_title(dataset)} without attack and under "
+        f"{_finding(runs[runs['attack'] == REFERENCE], order, named, context)} Accuracy of each class of "
+        f"{context.dataset_title(dataset)} without attack and under "
         f"{context.attack_label(REFERENCE)}, best checkpoints, with 95 % intervals over "
         f"{over_what(seeds)}. Classes are ordered by their mean robust accuracy over "
         "all recipes: where defences agree, accuracies rise from left to right in every panel."
@@ -63,10 +65,29 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
     return Drawing(figure, "Accuracy of each class", context.caption(" ".join([text, *threats.notes(runs, context)])))
 
 
+def _finding(attacked: pd.DataFrame, order: list[int], named: tuple[str, ...], context: Context) -> str:
+    """Which class is the least and which the most robust, and how many recipes agree on the least robust one."""
+    rates = _rates(attacked)
+    means, lowest = rates.groupby("label").mean(), rates.groupby("recipe").min()
+    agreed = sum(
+        rates[recipe, order[0]] == lowest[recipe] for recipe in lowest.index if (recipe, order[0]) in rates.index
+    )
+    least, most = (f"{named[c]} ({short(100 * means[c])} %)" for c in (order[0], order[-1]))
+    return (
+        f"Under {context.attack_label(REFERENCE)} the least robust class is {least} and the most robust one {most}, on "
+        f"average over the recipes; {agreed} of {len(lowest)} agree on the least robust one."
+    )
+
+
+def _rates(attacked: pd.DataFrame) -> pd.Series:
+    """Robust accuracy, 0..1, by recipe and label."""
+    right = attacked.assign(right=attacked["prediction_adversarial"] == attacked["label"])
+    return right.groupby(["recipe", "label"])["right"].mean()
+
+
 def _by_robustness(attacked: pd.DataFrame) -> list[int]:
     """The classes from the least to the most robust one, on average over the recipes."""
-    right = attacked.assign(right=attacked["prediction_adversarial"] == attacked["label"])
-    rates = right.groupby(["recipe", "label"])["right"].mean().groupby("label").mean()
+    rates = _rates(attacked).groupby("label").mean()
     return [int(c) for c in rates.sort_values(kind="stable").index]
 
 

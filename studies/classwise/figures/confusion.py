@@ -13,8 +13,10 @@ from robustlens.analysis.confusion import aggregated, confusion_rates
 from robustlens.analysis.frames import one_dataset, one_recipe
 from robustlens.errors import RobustlensError
 from robustlens.report import threats
+from robustlens.report.cells import number
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import listed
 from studies.classwise.class_names import read_class_names
 from studies.classwise.errors import ATTACKS, CASCADE, groups_of, mean_rates
 from studies.classwise.results import best_runs
@@ -22,6 +24,7 @@ from studies.classwise.results import best_runs
 MOST = 30  # classes; of more, only their groups are shown
 FEW = 8  # groups; fewer take less room
 LONG = 24  # letters of a cluster's title; if one has more, all are only numbered at the axes
+TICKS = 20  # classes or groups at the axes; of more, every second one, or every third
 NUMBERED = 12  # with more rows than that, cells have no numbers
 COLOURS = "Blues"
 
@@ -38,10 +41,10 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
     classes = len(named.names)
     rates = {_title(context, attack, part): mean_rates(part, classes) for attack, part in parts.items()}
     titles, groups = groups_of(named, parts)
-    labels, listed = titles, titles
+    labels, told = titles, titles
     if not named.superclasses and max(map(len, titles)) > LONG:
         labels = [f"cluster {number}" for number in range(1, len(titles) + 1)]
-        listed = [f"{label}: {title}" for label, title in zip(labels, titles, strict=True)]
+        told = [f"{label}: {title}" for label, title in zip(labels, titles, strict=True)]
     between = {title: confusion_rates(aggregated(np.nan_to_num(matrix), groups)) for title, matrix in rates.items()}
     several = 1 < len(groups) < classes
     heights = [3.0] * (classes <= MOST) + [2.1 if len(groups) < FEW else 3.3] * several
@@ -59,7 +62,8 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
     if several:
         _panels(next(blocks), between, labels)
     text = (
-        f"Predictions of {label} on attacked test images of {context.dataset_title(dataset)}, best checkpoint: in % of "
+        f"{_finding(rates, named.names, label)} Predictions of {label} on attacked test images of "
+        f"{context.dataset_title(dataset)}, best checkpoint: in % of "
         "the images of the true class (row), mean over the seeds. Colours show errors only."
     )
     if len({part["index"].nunique() for part in parts.values()}) > 1:
@@ -70,10 +74,23 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
         text += f" {'Lines and the lower' if classes <= MOST else 'The'} panels show superclasses."
     elif several:
         lower = "The lower panels" if classes <= MOST else "The panels"
-        text += f" {lower} show clusters of the mean of these matrices (ours): {'; '.join(listed)}."
+        text += f" {lower} show clusters of the mean of these matrices (ours): {'; '.join(told)}."
     text += f" {CASCADE}" * ("autoattack" in parts)
     caption = context.caption(" ".join([text, *threats.notes(runs, context)]))
     return Drawing(figure, f"Where attacked images go: {label}", caption)
+
+
+def _finding(rates: dict[str, np.ndarray], named: Sequence[str], label: str) -> str:
+    """Where the largest share of a class goes, attack by attack."""
+    parts = []
+    for title, matrix in rates.items():
+        errors = np.where(np.eye(len(matrix), dtype=bool), -1.0, np.nan_to_num(matrix))
+        true, prediction = np.unravel_index(errors.argmax(), errors.shape)
+        share = number(100 * errors[true, prediction], 0)
+        parts.append(
+            f"{share} % of class {named[true]} are taken for {named[prediction]} under {title.rpartition(', ')[0]}"
+        )
+    return f"The largest error of {label}: {listed(parts)}."
 
 
 def _title(context: Context, attack: str, part: pd.DataFrame) -> str:
@@ -103,13 +120,13 @@ def _matrix(axes: Axes, percent: np.ndarray, top: float, labels: Sequence[str]) 
     diagonal = np.eye(size, dtype=bool)
     image = axes.imshow(np.where(diagonal, np.nan, percent), cmap=COLOURS, vmin=0, vmax=top)
     shown = [drawn(label) for label in labels]
-    small = 7 if size <= NUMBERED else 4.5
+    each = -(-size // TICKS)
     turned = {"rotation": 90} if max(map(len, labels)) > 2 else {}
-    axes.set_xticks(range(size), shown, fontsize=small, **turned)
-    axes.set_yticks(range(size), shown, fontsize=small)
+    axes.set_xticks(range(0, size, each), shown[::each], fontsize=7, **turned)
+    axes.set_yticks(range(0, size, each), shown[::each], fontsize=7)
     axes.tick_params(length=0)
     for i, j in np.argwhere(np.isfinite(percent)) if size <= NUMBERED else ():
         if i == j or percent[i, j] >= 0.5:
             shade = "white" if i != j and percent[i, j] > 0.6 * top else BLACK
-            axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", fontsize=6, color=shade)
+            axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", fontsize=7, color=shade)
     return image

@@ -13,9 +13,11 @@ from robustlens.analysis.classwise import spearman
 from robustlens.analysis.frames import one_dataset
 from robustlens.errors import RobustlensError
 from robustlens.report import threats
+from robustlens.report.cells import number
 from robustlens.report.comparison import attacks_shown
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import listed
 from studies.classwise.consistency import matrix, mean_defined
 from studies.classwise.results import REFERENCE, best_runs, by_recipe
 
@@ -37,19 +39,33 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     if not shown:
         raise RobustlensError(f"neither several attacks nor several recipes with {REFERENCE} on {dataset}")
     width = TEXT_WIDTH if len(shown) > 1 else 0.7 * TEXT_WIDTH
-    figure = Figure(figsize=(width, 2.8), layout="constrained")
+    figure = Figure(figsize=(width, 3.2), layout="constrained")
     panels = figure.subplots(1, len(shown), squeeze=False)[0]
     for axes, (name, (correlations, labels)) in zip(panels, shown.items(), strict=True):
         image = _heat_map(axes, correlations, labels)
         axes.set_title(drawn(name))
     figure.colorbar(image, ax=panels, shrink=0.7, aspect=30, label="Spearman's correlation")
     text = (
-        f"Rank correlation, over the classes of {context.dataset_title(dataset)}, of accuracies that are averaged over "
+        f"{_finding(shown)} Rank correlation, over the classes of {context.dataset_title(dataset)}, of accuracies "
+        "that are averaged over "
         "the seeds, best checkpoints. Between attacks: on the images that all attacks were tried on, mean over the "
         f"recipes. Between defences: of the accuracy under {context.attack_label(REFERENCE)}."
     )
     text = " ".join([text, *threats.notes(runs, context)])
     return Drawing(figure, "Consistency of class robustness", context.caption(text))
+
+
+def _finding(shown: dict[str, tuple[np.ndarray, Sequence[str]]]) -> str:
+    """Which two agree the least, of the attacks and of the defences. shown: title -> matrix and labels."""
+    parts = []
+    for title, (correlations, labels) in shown.items():
+        between = np.where(np.eye(len(labels), dtype=bool), np.nan, correlations)
+        if np.isfinite(between).any():
+            one, other = np.unravel_index(np.nanargmin(between), between.shape)
+            parts.append(f"{title}, at least {number(between[one, other], 2)} ({labels[one]} and {labels[other]})")
+    if not parts:
+        return "No correlation of the order of the classes is defined."
+    return f"The orders of the classes by robustness correlate, {listed(parts)}."
 
 
 def _of_attacks(runs: pd.DataFrame, attacks: Sequence[str]) -> np.ndarray | None:
@@ -71,9 +87,8 @@ def _heat_map(axes: Axes, correlations: np.ndarray, labels: Sequence[str]) -> Ax
     axes.set_xticks(places, shown, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(places, shown)
     axes.tick_params(length=0)
-    size = 7 if len(labels) <= 6 else 5
     for i, j in np.argwhere(np.isfinite(correlations)):
         shade = "white" if abs(correlations[i, j]) > 0.7 else BLACK
-        text = f"{correlations[i, j]:.2f}".replace("-", "\u2212")
-        axes.text(j, i, text, ha="center", va="center", fontsize=size, color=shade)
+        text = number(correlations[i, j], 2).replace("0.", ".") if abs(correlations[i, j]) < 0.995 else "1"
+        axes.text(j, i, text, ha="center", va="center", fontsize=7, color=shade)
     return image

@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from robustlens.analysis.frames import one_dataset, read_runs
+from robustlens.analysis.statistics import crossed_interval
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
-from studies.classwise.history import measured
+from robustlens.report.finding import extremes
+from studies.classwise.history import late_epochs, measured
 from studies.classwise.results import span
 
 # Label of a panel -> what it shows, and how
@@ -42,12 +44,26 @@ def build(context: Context, *, history: list[Path]) -> Drawing:
     figure.legend(handles=handles, loc="outside upper left", ncols=2)
     counts, seeds = np.array(runs["class_total"].iloc[0]), runs["seed"].nunique()
     text = (
-        f"Robust accuracy on validation images of {title} during training ({span(counts)} images per class). Left: "
+        f"{_finding(runs, recipes, context)} Robust accuracy on validation images of {title} during training "
+        f"({span(counts)} images per class). Left: "
         "average over the classes (dashed) and the class that is worst at that epoch. Middle: the best class minus the "
         "worst (MCD). Right: the variance over classes of accuracies between 0 and 1 (CV). "
         + (f"Thin: each of {seeds} seeds; thick: their mean." if seeds > 1 else "One seed.")
     )
     return Drawing(figure, "Classes over epochs", context.caption(text))
+
+
+def _finding(runs: pd.DataFrame, recipes: list[str], context: Context) -> str:
+    """How far the worst class is below the average in the last quarter of the epochs."""
+    behind = {}
+    for recipe in recipes:
+        late = [late_epochs(run) for _, run in runs[runs["recipe"] == recipe].groupby("seed")]
+        gaps = [(measured(run, "Average") - measured(run, "Worst class")).mean() for run in late]
+        behind[context.recipe_label(recipe)] = crossed_interval(np.array(gaps)[:, None])
+    return (
+        "In the last quarter of the epochs, how far the worst class is below the average of all is "
+        f"{extremes(behind, 'points')}."
+    )
 
 
 def _lines(axes: Axes, runs: pd.DataFrame, name: str, **look: str) -> None:

@@ -41,13 +41,13 @@ def build(context: Context, *, evaluations: list[Path], history: list[Path], nam
         _robust_again(left, removal, named)
         _changes(right, removal, named)
     attack = context.attack_label(REFERENCE)
-    text = (
+    text = "".join(_context_effect(context, base, removal) for base, removal in found.items())
+    text += (
         f"Training without one class of {context.dataset_title(dataset)}. Left: of the images of class A that are "
         f"attacked into B by {attack} (their number below), the share that is robust when B, or the control C, is not "
         "trained on; with 95 % intervals. Right: by how many points the robust accuracy of each class changes when "
         f"another one is not trained on; a frame is around its B. {RULE}"
     )
-    text += "".join(_context_effect(context, base, removal) for base, removal in found.items())
     caption = context.caption(" ".join([text, *threats.notes(runs, context)]))
     return Drawing(figure, "Training without one class", caption)
 
@@ -61,8 +61,8 @@ def _context_effect(context: Context, base: str, removal: Removal) -> str:
     others = [np.nanmean(np.delete(changes[one.attacked], one.confuser)) for one in compared]
     without_b, without_others = (number(100 * float(np.mean(part)), 1) for part in (confusers, others))
     return (
-        f" On average over the classes A, their robust accuracy with {context.recipe_label(base)} changes by "
-        f"{without_b} points without B, and by {without_others} without another class."
+        f"On average over the classes A, their robust accuracy with {context.recipe_label(base)} changes by "
+        f"{without_b} points without B, and by {without_others} without another class. "
     )
 
 
@@ -94,7 +94,7 @@ def _changes(axes: Axes, removal: Removal, named: tuple[str, ...]) -> None:
     image = axes.imshow(shown, cmap=COLOURS, vmin=-top, vmax=top)
     for row, column in np.argwhere(np.isfinite(shown)):
         shade = "white" if abs(shown[row, column]) > 0.6 * top else BLACK
-        axes.text(column, row, number(shown[row, column], 0), ha="center", va="center", fontsize=6, color=shade)
+        axes.text(column, row, number(shown[row, column], 0), ha="center", va="center", fontsize=7, color=shade)
     for comparison in removal.compared():
         corner = removed.index(comparison.confuser) - 0.5, comparison.attacked - 0.5
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=BLACK, linewidth=1))

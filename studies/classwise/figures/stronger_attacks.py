@@ -10,11 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from robustlens.analysis.frames import one_dataset
+from robustlens.analysis.statistics import Interval
 from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.cells import number
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import excludes_zero, listed
 from studies.classwise.drops import class_drops, drop_slope_interval
 from studies.classwise.results import REFERENCE, WEAKER, best_runs, by_recipe, over_what
 
@@ -38,9 +40,10 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     panels = figure.subplots(rows, beside, sharex=True, sharey=True, squeeze=False)
     for axes in panels.flat[len(found) :]:
         axes.axis("off")
+    slopes = {}
     for axes, (attack, pairs) in zip(panels.flat, found.items(), strict=False):
-        slope = _panel(axes, context, pairs)
-        axes.set_title(f"{drawn(context.attack_label(attack))}\n{slope}", loc="left")
+        slopes[attack] = _panel(axes, context, pairs)
+        axes.set_title(f"{drawn(context.attack_label(attack))}\n{_told(slopes[attack])}", loc="left")
     reference = context.attack_label(REFERENCE)
     for axes in panels.flat[len(found) - beside : len(found)]:
         axes.set_xlabel(drawn(f"accuracy, {reference} (%)"))
@@ -53,7 +56,8 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6 if beside > 1 else 3))
     seeds = runs[runs["attack"] == REFERENCE].groupby("recipe")["seed"].nunique()
     text = (
-        f"From {reference} to stronger attacks on {context.dataset_title(dataset)}: each point is a class of a recipe, "
+        f"{_finding(slopes, context)} From {reference} to stronger attacks on {context.dataset_title(dataset)}: each "
+        "point is a class of a recipe, "
         "with its accuracy and what the other attack takes from it on the same images, means over the seeds, best "
         "checkpoints. Line: the slope, averaged over the recipes, through the mean of the points, with its 95 % "
         f"interval over {over_what(seeds)}, which allows for bias, so that the line need not be inside. It takes "
@@ -62,10 +66,26 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     )
     images = {attack: min(part["index"].nunique() for _, part in pairs.values()) for attack, pairs in found.items()}
     if fewer := [attack for attack, count in images.items() if count < max(images.values())]:
-        listed = "; ".join(f"{context.attack_label(attack)} {images[attack]}" for attack in fewer)
-        text += f" Test images: {max(images.values())}, but {listed}."
+        smaller = "; ".join(f"{context.attack_label(attack)} {images[attack]}" for attack in fewer)
+        text += f" Test images: {max(images.values())}, but {smaller}."
     caption = context.caption(" ".join([text, *threats.notes(runs, context)]))
     return Drawing(figure, "What stronger attacks take from each class", caption)
+
+
+def _finding(slopes: dict[str, Interval | None], context: Context) -> str:
+    """Under which attacks the interval of the slope is on one side of 0."""
+    names = {attack: context.attack_label(attack) for attack in slopes}
+    known = {attack: slope for attack, slope in slopes.items() if slope and not math.isnan(slope.estimate)}
+    falling = [names[attack] for attack, slope in known.items() if excludes_zero(slope) and slope.estimate < 0]
+    rising = [names[attack] for attack, slope in known.items() if excludes_zero(slope) and slope.estimate > 0]
+    open_ones = [names[attack] for attack in slopes if names[attack] not in (*falling, *rising)]
+    parts = [
+        *([f"less robust classes lose more under {listed(falling)}"] if falling else []),
+        *([f"less robust classes lose less under {listed(rising)}"] if rising else []),
+        *([f"it stays open which classes lose more under {listed(open_ones)}"] if open_ones else []),
+    ]
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _pairs(runs: pd.DataFrame) -> dict[str, Pairs]:
@@ -83,8 +103,16 @@ def _look(context: Context, recipe: str) -> dict:
     return {"color": context.colour(recipe), "marker": context.marker(recipe), "linestyle": "", "markersize": 3.5}
 
 
-def _panel(axes: Axes, context: Context, pairs: Pairs) -> str:
-    """The points of all recipes and the line; returns what the slope is."""
+def _told(slope: Interval | None) -> str:
+    if slope is None or math.isnan(slope.estimate):
+        return "no slope"
+    if math.isinf(slope.low):
+        return f"slope {number(slope.estimate, 2)}"
+    return f"slope {number(slope.estimate, 2)} [{number(slope.low, 2)}, {number(slope.high, 2)}]"
+
+
+def _panel(axes: Axes, context: Context, pairs: Pairs) -> Interval | None:
+    """The points of all recipes and the line; returns its slope."""
     points = {recipe: 100 * np.array(class_drops(*pair)) for recipe, pair in pairs.items()}
     axes.axhline(0, color=GREY, linewidth=0.5, zorder=0)
     for recipe, (robust, drop) in points.items():
@@ -93,11 +121,11 @@ def _panel(axes: Axes, context: Context, pairs: Pairs) -> str:
     x, y = np.concatenate(list(points.values()), axis=1)
     slope = drop_slope_interval([part for pair in pairs.values() for part in pair])
     if slope is None or math.isnan(slope.estimate):
-        return "no slope"
+        return slope
     ends = np.array([x.min(), x.max()])
     lines = {end: y.mean() + getattr(slope, end) * (ends - x.mean()) for end in ("estimate", "low", "high")}
     axes.plot(ends, lines["estimate"], color=BLACK, linewidth=1)
     if math.isinf(slope.low):
-        return f"slope {number(slope.estimate, 2)}"
+        return slope
     axes.fill_between(ends, lines["low"], lines["high"], color=GREY, alpha=0.25, linewidth=0, zorder=0)
-    return f"slope {number(slope.estimate, 2)} [{number(slope.low, 2)}, {number(slope.high, 2)}]"
+    return slope

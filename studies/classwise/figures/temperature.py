@@ -16,6 +16,7 @@ from robustlens.analysis.statistics import Interval
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import listed, short
 from studies.classwise.results import over_what
 from studies.classwise.temperature import broken_by_any, compared, inverse_temperature, read_sweeps, swept
 
@@ -59,8 +60,23 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
         if (label := drawn(context.recipe_label(recipe)))
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6))
-    caption = context.caption(" ".join([_text(runs, title), *threats.notes(runs, context)]))
+    caption = context.caption(" ".join([_finding(runs, context), _text(runs, title), *threats.notes(runs, context)]))
     return Drawing(figure, "Temperature-PGD by temperature", caption)
+
+
+def _finding(runs: pd.DataFrame, context: Context) -> str:
+    """Of each recipe, under the first threat, the 1/T under which it is least accurate on average."""
+    first, parts = runs["threat"].iloc[0], []
+    for recipe, rows in runs[runs["threat"] == first].groupby("recipe", sort=False):
+        rates = {
+            value: part["prediction_adversarial"].eq(part["label"]).groupby([part["seed"], part["label"]]).mean().mean()
+            for attack, value in swept(rows["attack"].unique()).items()
+            if len(part := rows[rows["attack"] == attack])
+        }
+        if rates:
+            worst = min(rates, key=rates.get)
+            parts.append(f"{worst:g} under {context.recipe_label(recipe)} ({short(100 * rates[worst])} %)")
+    return f"The 1/T at which a recipe is least accurate on average: {listed(parts)}."
 
 
 def _text(runs: pd.DataFrame, title: str) -> str:

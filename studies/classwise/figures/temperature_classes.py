@@ -15,6 +15,7 @@ from robustlens.analysis.frames import one_dataset
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import short
 from studies.classwise.class_names import read_class_names
 from studies.classwise.results import span
 from studies.classwise.temperature import read_sweeps, swept
@@ -59,8 +60,8 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
     counts = span(runs.groupby(["threat", "recipe"])["seed"].nunique())
     seeds = "one seed" if counts == "1" else f"means over the seeds ({counts} of each recipe)"
     text = (
-        f"Accuracy of each class of {context.dataset_title(dataset)} under Temperature-PGD with 20 steps, against 1/T, "
-        f"best checkpoints, {seeds}, without intervals."
+        f"{_finding(lines, named, context)} Accuracy of each class of {context.dataset_title(dataset)} under "
+        f"Temperature-PGD with 20 steps, against 1/T, best checkpoints, {seeds}, without intervals."
     )
     if len(shown) < len(order):
         text += (
@@ -69,6 +70,18 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
         )
     caption = context.caption(" ".join([text, *threats.notes(runs, context)]))
     return Drawing(figure, "Accuracy of each class by temperature", caption)
+
+
+def _finding(lines: Mapping[tuple[str, str], pd.DataFrame], named: Sequence[str], context: Context) -> str:
+    """The class whose accuracy depends on 1/T the most. lines: (threat, recipe) -> accuracies."""
+    spans = {key: rates.max() - rates.min() for key, rates in lines.items()}
+    threat, recipe = max(spans, key=lambda key: spans[key].max())
+    rates = lines[threat, recipe][spans[threat, recipe].idxmax()].dropna()
+    most, least = rates.idxmax(), rates.idxmin()
+    return (
+        f"1/T matters most to class {named[int(rates.name)]} under {context.recipe_label(recipe)}: its accuracy is "
+        f"{short(rates[most])} % at 1/T = {most:g} and {short(rates[least])} % at {least:g}."
+    )
 
 
 def _accuracies(runs: pd.DataFrame, temperatures: Mapping[str, float]) -> pd.DataFrame:

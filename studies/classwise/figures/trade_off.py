@@ -9,10 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from robustlens.analysis.frames import one_dataset
+from robustlens.analysis.statistics import Interval
 from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import extremes
 from studies.classwise.defence import METRICS, bases, entry_label, level, of_shared_seeds, read_defence
 from studies.classwise.results import REFERENCE
 
@@ -41,7 +43,8 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     handles = [Line2D([], [], label=drawn(entry_label(context, entry)), **look) for entry, look in looks.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     text = (
-        f"Robust accuracy of the worst class of {context.dataset_title(dataset)} against the average of all classes, "
+        f"{_finding(context, runs, attacks[0], looks)} Robust accuracy of the worst class of "
+        f"{context.dataset_title(dataset)} against the average of all classes, "
         "best checkpoints, with 95 % intervals over images and, where there are several, seeds. They allow for the "
         "bias of the worst class and need not have the point in their middle. All points under an attack are of the "
         "same seeds. A line leads from each recipe to what it changes."
@@ -49,6 +52,20 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     return Drawing(
         figure, "Worst class against average", context.caption(" ".join([text, *threats.notes(runs, context)]))
     )
+
+
+def _finding(context: Context, runs: pd.DataFrame, attack: str, looks: dict[str, dict]) -> str:
+    """Of which entry the worst class is the least and the most robust, under the first attack shown."""
+    parts, worst = of_shared_seeds(runs[runs["attack"] == attack]), list(METRICS.values())[1]
+    levels = {entry_label(context, entry): level(parts[entry], worst) for entry in looks if entry in parts}
+    known = {name: in_percent(interval) for name, interval in levels.items() if interval is not None}
+    if not known:
+        return "No worst class can be compared."
+    return f"Under {context.attack_label(attack)} the accuracy of the worst class is {extremes(known, '%')}."
+
+
+def in_percent(interval: Interval) -> Interval:
+    return Interval(*(100 * value for value in (interval.estimate, interval.low, interval.high)), interval.factors)
 
 
 def _looks(context: Context, changed: dict[str, str]) -> dict[str, dict]:

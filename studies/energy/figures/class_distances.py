@@ -11,6 +11,7 @@ from robustlens.analysis.frames import one_dataset, read_scores
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import counted, listed, short
 from studies.energy.class_distances import class_distances
 
 WHY_NOT = (
@@ -53,16 +54,26 @@ def build(context: Context, *, scores: list[Path]) -> Drawing:
     if measure == "frechet":
         axes.set_ylim(bottom=0)
     figure.legend(loc="outside upper center", ncols=min(4, len(recipes)))
-    seeds = sorted({*known.groupby("recipe")["seed"].nunique()})
+    seeds = counted(known.groupby("recipe")["seed"].nunique().to_list(), "seed")
     text = (
-        f"{name} of the generated images of each class of {title} to the real images of that class; mean and standard "
-        f"deviation over {' to '.join(str(n) for n in sorted({seeds[0], seeds[-1]}))} seed{'s' * (seeds[-1] > 1)}. "
-        + ABOUT[measure].format(**labels)
+        f"{_finding(known, context)} {name[0].upper()}{name[1:]} of the generated images of each class of {title} to "
+        "the real images of that class; mean and standard "
+        f"deviation over {seeds}. " + ABOUT[measure].format(**labels)
     )
     left_out = len(runs) - len(known)
     if left_out:
         text += f" Not shown: {left_out} of {len(runs)} runs, with too few images per class."
     return Drawing(figure, heading, context.caption(text))
+
+
+def _finding(known: pd.DataFrame, context: Context) -> str:
+    """Of each recipe the class that is furthest from the real images, and the median class."""
+    parts = []
+    for recipe in known["recipe"].unique():
+        means = pd.DataFrame(list(known[known["recipe"] == recipe]["distances"])).mean()
+        worst = f"class {means.idxmax()} ({short(means.max())}, the median class {short(means.median())})"
+        parts.append(f"{worst} under {context.recipe_label(recipe)}")
+    return f"Furthest from the real images is {listed(parts)}."
 
 
 def _draw(axes: Axes, runs: pd.DataFrame, context: Context, recipe: str, dodge: float) -> None:

@@ -1,18 +1,21 @@
-"""|ΔE(x)| at the end of training against robust overfitting, one point per run."""
+"""|ΔE(x)| at the end of training against robust overfitting: a point per recipe, and one per run."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from robustlens.analysis.frames import last_epoch, one_dataset, read_runs
 from robustlens.analysis.statistics import correlation_interval
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
-from robustlens.report.figure import TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.figure import BLACK, INK, TEXT_WIDTH, Drawing, drawn, label_points, styled
+from robustlens.report.finding import excludes_zero, printed
 
 NOT_ROBUST = "standard"
+FEWEST = 4  # pairs that a correlation is given for
 
 
 @styled
@@ -23,32 +26,30 @@ def build(context: Context, *, history: list[Path]) -> Drawing:
     points = _points(runs[runs["recipe"] != NOT_ROBUST])
     if points.empty:
         raise RobustlensError(f"no adversarially trained run on {title}; add recipes other than {NOT_ROBUST}")
-    recipes = list(points["recipe"].unique())
-    figure = Figure(figsize=(TEXT_WIDTH, max(3.2, 0.8 + 0.165 * len(recipes))), layout="constrained")
+    figure = Figure(figsize=(TEXT_WIDTH, 4.3), layout="constrained")
     axes = figure.subplots()
-    for recipe in recipes:
-        own = points[points["recipe"] == recipe]
-        axes.scatter(
-            own["gap"],
-            own["delta"],
-            s=30,
-            marker=context.marker(recipe),
-            color=context.colour(recipe),
-            edgecolors="white",
-            linewidths=0.4,
-            label=drawn(context.recipe_label(recipe)),
-        )
-    axes.set_ylim(bottom=0)
+    means = points.groupby("recipe", sort=False)[["gap", "delta"]].mean()
+    axes.scatter(points["gap"], points["delta"], s=5, color=[context.colour(r) for r in points["recipe"]], linewidths=0)
+    heads = [context.changes(recipe) is None for recipe in means.index]
+    for (recipe, row), head in zip(means.iterrows(), heads, strict=True):
+        shade = context.colour(recipe)
+        look = {"marker": context.marker(recipe), "edgecolors": shade, "linewidths": 0.9}
+        axes.scatter(*row, s=34 if head else 22, facecolors=shade if head else "white", **look, zorder=3)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("robust accuracy of training minus validation images (points)")
-    axes.set_ylabel("$|$mean $\\Delta E(x)|$, training images")
-    figure.legend(loc="outside right upper", fontsize=7, handletextpad=0.2)
-    heads = points[[context.changes(recipe) is None for recipe in points["recipe"]]]
-    means = heads.groupby("recipe", sort=False)[["gap", "delta"]].mean()
+    axes.set_ylabel("$|$mean $\\Delta E(x)|$ of training images (nat)")
+    axes.margins(x=0.1)
+    names = {
+        drawn(context.recipe_label(recipe)): (*row, BLACK if head else INK)
+        for (recipe, row), head in zip(means.iterrows(), heads, strict=True)
+    }
+    label_points(axes, names, points[["gap", "delta"]].to_numpy())
     text = (
-        f"Energy gap against robust overfitting at the last epoch on {title}, one point per run of an "
-        f"adversarially trained recipe. Pearson's r {_correlation(points, 'runs')}; "
-        f"{_correlation(means, 'means of recipes that vary no other')}. "
-        "Runs and variants of one recipe are not independent of each other, so the first interval is too narrow."
+        f"{_finding(means[heads])} Last epoch on {title}, adversarially trained recipes: large, the mean of a recipe's "
+        "runs, which are the dots; hollow, a recipe that varies another one. The correlation is Pearson's, of the "
+        "overfitting with the logarithm of the gap, over the filled points alone: variants and runs of one recipe are "
+        "not independent of each other. Its interval is at 95 %."
     )
     return Drawing(figure, "Energy gap and robust overfitting", context.caption(text))
 
@@ -62,13 +63,13 @@ def _points(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"gap": gap, "delta": train["delta_marginal"].abs()}).reset_index()
 
 
-def _correlation(pairs: pd.DataFrame, what: str) -> str:
-    x, y = pairs["gap"].to_numpy(), pairs["delta"].to_numpy()
-    if len(pairs) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return f"over {len(pairs)} {what} is not given: at least 4 that differ are needed"
+def _finding(means: pd.DataFrame) -> str:
+    """means: gap and delta of the recipes that vary no other."""
+    x, y = means["gap"].to_numpy(), np.log(means["delta"].to_numpy())
+    if len(means) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return f"Over {len(means)} recipes no correlation is given: at least {FEWEST} that differ are needed."
     r = correlation_interval(x, y)
-    return f"over {len(pairs)} {what} is {_signed(r.estimate)} (95 % interval {_signed(r.low)} to {_signed(r.high)})"
-
-
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "\u2212")
+    of = f"r = {printed(r)} over {len(means)} recipes"
+    if not excludes_zero(r):
+        return f"Whether recipes that overfit more end with a larger energy gap stays open: {of}."
+    return f"Recipes that overfit more end with a {'larger' if r.estimate > 0 else 'smaller'} energy gap: {of}."

@@ -1,23 +1,29 @@
-"""Settings of the sampler side by side: what they generate from one classifier, and the energy on the way."""
+"""Settings of the sampler: the distance that each ends at as a heat map, the best and the worst images, and the energy
+on the way."""
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter
 
 from robustlens.analysis.frames import one_dataset, one_recipe, read_runs
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
-from robustlens.report.figure import BLACK, BLUE, GREEN, GREY, ORANGE, TEXT_WIDTH, Drawing, styled
+from robustlens.report.figure import BLACK, BLUE, GREY, LINES, ORANGE, TEXT_WIDTH, Drawing, label_ends, styled
+from robustlens.report.finding import digits, short
+from studies.energy.figures.samples import strip
 
-COLUMNS = 2
-ROW_HEIGHT, CHAIN_HEIGHT = 0.3, 2.2  # inches
 INITS = {"noise": ("noise", GREY), "gaussian": ("class Gaussian", ORANGE), "pca": ("class PCA", BLUE)}
-LINES = ["-", (0, (3, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1))]  # of the momenta, in increasing order
 SETTING = ["init", "retained_variance", "sigma", "step_size", "momentum", "noise"]  # all but how many steps
+START = ["init", "retained_variance", "sigma"]
+SHOWN = 2  # of the best and of the worst settings, as strips of images
+CELL, STRIP, CHAINS = 0.24, 0.3, 1.8  # inches: of a row of the heat map, a strip, and the panel of chains
 
 
 @styled
@@ -36,75 +42,131 @@ def build(context: Context, *, grid: list[Path], chains: list[Path], samples: li
         images = arrays["images"]
     if len(images) != len(settings):
         raise RobustlensError(f"{samples[0]}: images of {len(images)} settings, but {grid[0]} has {len(settings)}")
-    best = settings["frechet"].idxmin()
-    rows = -(-len(settings) // COLUMNS)
-    figure = Figure(figsize=(TEXT_WIDTH, CHAIN_HEIGHT + 0.1 + ROW_HEIGHT * rows), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(ROW_HEIGHT * rows, CHAIN_HEIGHT))
-    panels = above.subplots(rows, COLUMNS, squeeze=False).ravel(order="F")
+    table = _table(settings)
+    order = settings["frechet"].sort_values(kind="stable").index
+    shown = list(dict.fromkeys([*order[:SHOWN], *order[::-1][:SHOWN]]))
+    rows = -(-len(shown) // 2)
+    heights = [0.75 + CELL * len(table), 0.1 + STRIP * rows, CHAINS]
+    figure = Figure(figsize=(TEXT_WIDTH, sum(heights)), layout="constrained")
+    above, between, below = figure.subfigures(3, 1, height_ratios=heights)
+    name = settings["frechet_name"].iloc[0]
+    _heat_map(above.subplots(), table, name)
+    panels = between.subplots(rows, 2, squeeze=False).ravel(order="F")
     for axes in panels:
         axes.axis("off")
-    for axes, setting, shown in zip(panels, settings.itertuples(), images, strict=False):
-        _row(axes, shown, _label(setting), setting.Index == best)
+    for axes, position in zip(panels, shown, strict=False):
+        _strip(axes, images[position], _label(settings.loc[position], position in order[:SHOWN]))
     _chains(below.subplots(), settings, steps)
     recipe, seed = context.recipe_label(one_recipe(settings)), settings["seed"].iloc[0]
-    name = settings["frechet_name"].iloc[0]
+    best, worst = settings.loc[order[0]], settings.loc[order[-1]]
     text = (
-        f"Images generated with {len(settings)} settings of the sampler from {recipe} on {title}, seed "
-        f"{seed}: the first {images.shape[2]} of each of {images.shape[1]} classes, not chosen. n: number of "
-        "steps; zeta: momentum; of PCA, the retained variance, and sigma in standard deviations of the class. d: "
-        f"{name} of {settings['n_generated'].iloc[0]} images, in brackets how much that of two halves differs; the "
-        "smallest is framed. Below: mean joint energy after each step; of settings that differ only in the number of "
-        "steps, the longest chain."
+        f"The best of {len(settings)} settings of the sampler for {recipe} starts from {_start(best)}, takes "
+        f"{best['steps']:g} steps with momentum {best['momentum']:g} and ends at a {name} of {_distance(best)}; the "
+        f"worst, from {_start(worst)}, ends at {_distance(worst)}. {title}, seed {seed}, {best['n_generated']} "
+        "images; after "
+        "\u00b1 how much the distances of two halves differ. Above: each starting point (\u03c3 in standard "
+        "deviations of the "
+        "class, and the variance that a PCA retains) and each momentum and number of steps. Between: the images of the "
+        f"best and of the worst settings, the first {images.shape[2]} of each of {images.shape[1]} classes, not "
+        "chosen. Below: mean joint energy after each step; of settings that differ only in the number of steps, the "
+        "longest chain."
     )
     return Drawing(figure, f"Settings of the sampler: {recipe}", context.caption(text))
 
 
-def _label(setting: tuple) -> str:
-    start = INITS.get(setting.init, (setting.init, BLACK))[0]
-    if setting.init == "pca":
-        start += f" {100 * setting.retained_variance:g} %, \u03c3 {setting.sigma:g}"
-    distance = f"d {setting.frechet:.3g} ({setting.frechet_two_half_spread:.2g})"
-    return f"{start}\nn {setting.steps}, ζ {setting.momentum:g}: {distance}"
+def _start(setting: pd.Series) -> str:
+    name = INITS.get(setting["init"], (setting["init"], BLACK))[0]
+    if setting["init"] != "pca":
+        return name
+    return f"{name} {100 * setting['retained_variance']:g} %, \u03c3 {setting['sigma']:g}"
 
 
-def _row(axes: Axes, images: np.ndarray, label: str, best: bool) -> None:
-    """images (classes, a few, C, H, W) side by side, the label to the left; framed if best."""
-    classes, each, channels, height, width = images.shape
-    line = np.ones((height, classes * each * (width + 1) - 1, channels), dtype=np.float32)
-    for position, image in enumerate(images.reshape(-1, channels, height, width)):
-        left = position * (width + 1)
-        line[:, left : left + width] = image.transpose(1, 2, 0)
-    axes.imshow(line.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+def _distance(setting: pd.Series) -> str:
+    return f"{short(setting['frechet'], 3)} \u00b1 {short(setting['frechet_two_half_spread'], 1)}"
+
+
+def _label(setting: pd.Series, best: bool) -> str:
+    kind = "best" if best else "worst"
+    return f"{kind}: {_start(setting)}\n{setting['steps']:g} steps, ζ {setting['momentum']:g}"
+
+
+def _table(settings: pd.DataFrame) -> pd.DataFrame:
+    """Distances: one row per starting point, one column per momentum and number of steps. No steps have no momentum."""
+    told = settings.assign(
+        start=[_start(row) for _, row in settings.iterrows()],
+        way=[
+            "no steps" if row["steps"] == 0 else f"{row['steps']:g} steps\nζ {row['momentum']:g}"
+            for _, row in settings.iterrows()
+        ],
+    )
+    columns = told.assign(momentum=told["momentum"].where(told["steps"] > 0, -1.0)).sort_values(["momentum", "steps"])
+    table = told.pivot_table(index="start", columns="way", values="frechet", sort=False, aggfunc="min")
+    return table[list(dict.fromkeys(columns["way"]))]
+
+
+def _heat_map(axes: Axes, table: pd.DataFrame, name: str) -> None:
+    values = table.to_numpy()
+    low, high = np.nanmin(values), np.nanmax(values)
+    norm = LogNorm(low, high if high > low else 2 * low)
+    picture = axes.imshow(values, cmap="cividis_r", norm=norm, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            dark = norm(value) > 0.55
+            best = value == low
+            text = f"{value:.{digits(value, 3)}f}"
+            axes.text(
+                column,
+                row,
+                text,
+                ha="center",
+                va="center",
+                color="white" if dark else BLACK,
+                fontweight="bold" if best else "normal",
+                fontsize=8,
+            )
+            if best:
+                axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=BLACK, linewidth=1.6))
+    axes.set_yticks(range(len(table)), table.index)
+    axes.set_xticks(range(table.shape[1]), table.columns)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    bar = axes.figure.colorbar(picture, ax=axes, pad=0.02, aspect=12)
+    bar.set_label("\n".join(textwrap.wrap(name, 18)))
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    bar.ax.minorticks_off()
+
+
+def _strip(axes: Axes, images: np.ndarray, label: str) -> None:
+    """images (classes, a few, C, H, W) side by side, the label to the left."""
+    axes.imshow(
+        strip(images.reshape(-1, *images.shape[2:])).squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest"
+    )
     axes.set_anchor("E")
-    text = {"transform": axes.transAxes, "ha": "right", "va": "center", "fontsize": 6.5, "linespacing": 1.05}
-    axes.text(-0.03, 0.5, label, **text, color=GREEN if best else BLACK, fontweight="bold" if best else "normal")
-    if best:
-        axes.axis("on")
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set(visible=True, color=GREEN, linewidth=1.5)
+    axes.text(-0.02, 0.5, label, transform=axes.transAxes, ha="right", va="center", fontsize=7.5, linespacing=1.05)
 
 
 def _chains(axes: Axes, settings: pd.DataFrame, chains: pd.DataFrame) -> None:
     longest = settings.sort_values("steps").drop_duplicates(SETTING, keep="last").sort_index()
     momenta = sorted(settings["momentum"].unique())
+    ends = {}
     for setting in longest.itertuples():
         own = chains[chains["setting"] == setting.setting].sort_values("step")
-        shade = INITS.get(setting.init, (None, BLACK))[1]
-        line = LINES[momenta.index(setting.momentum) % len(LINES)]
+        name, shade = INITS.get(setting.init, (setting.init, BLACK))
+        number = momenta.index(setting.momentum)
         axes.plot(
             own["step"],
             own["joint"],
             color=shade,
-            linestyle=line,
-            linewidth=0.9,
+            linestyle=LINES[number % len(LINES)],
+            linewidth=1.0,
             zorder=2 if setting.init == "pca" else 3,
         )
+        ends.setdefault((name, shade, setting.momentum), []).append(own["joint"].iloc[-1])
     axes.set_xlabel("step")
-    axes.set_ylabel("mean $E(x, y)$")
-    found = [init for init in INITS if init in set(settings["init"])]
-    handles = [Line2D([], [], color=INITS[init][1], label=INITS[init][0]) for init in found]
-    handles += [
-        Line2D([], [], color=BLACK, linestyle=LINES[i % len(LINES)], label=f"ζ = {momentum:g}")
-        for i, momentum in enumerate(momenta)
-    ]
-    axes.figure.legend(handles=handles, loc="outside right center")
+    axes.set_ylabel("mean $E(x, y)$ (nat)")
+    last = chains["step"].max()
+    axes.set_xlim(0, last)
+    axes.set_ylim(axes.get_ylim())
+    names = {f"{name}, ζ {momentum:g}": (np.mean(of), shade) for (name, shade, momentum), of in ends.items()}
+    label_ends(axes, last, names, CHAINS - 0.5)

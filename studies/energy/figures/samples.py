@@ -1,56 +1,123 @@
-"""Images generated from each classifier, a few of each class."""
+"""Images generated from each classifier, a few of each class, beside real ones and those they are nearest to."""
 
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from robustlens.analysis.frames import run_of
+from robustlens.analysis.frames import read_scores, run_of
+from robustlens.data.prepared import Split, load
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
-from robustlens.report.figure import TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.figure import INK, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import listed, short
 
-MOST_CLASSES, PER_CLASS = 10, 3
+MOST_CLASSES, COLUMNS = 10, 20  # classes that are shown, and images side by side
+VALUES = 2**24  # of training images that are compared at a time, at most
+LABELS = 1.05  # inches, to the left of the images
 
 
 @styled
-def build(context: Context, *, samples: list[Path]) -> Drawing:
+def build(context: Context, *, samples: list[Path], scores: list[Path], data: list[Path]) -> Drawing:
     """samples: one `samples.npz` per recipe, of one dataset, with images float32 (N, C, H, W) in [0, 1] and labels
-    int64 (N,). At most the first ten classes are shown.
+    int64 (N,). scores: the `scores.json` beside each. data: the dataset's sheet, its arrays beside it. At most the
+    first ten classes are shown.
     """
     datasets = {run_of(path)[0] for path in samples}
     if len(datasets) != 1:
         raise RobustlensError(f"a figure shows one dataset, got samples of {', '.join(sorted(datasets)) or 'none'}")
     title = context.dataset_title(*datasets)
-    figure = Figure(figsize=(TEXT_WIDTH, 0.2 + 0.22 * len(samples)), layout="constrained")
-    mosaics = []
+    generated = {}
     for path in samples:
         with np.load(path, allow_pickle=False) as arrays:
-            mosaics.append(_mosaic(arrays["images"], arrays["labels"]))
-    columns = min(2, len(samples))
-    rows = -(-len(samples) // columns)
-    height = TEXT_WIDTH / columns * mosaics[0].shape[0] / mosaics[0].shape[1] + 0.25
-    figure.set_size_inches(TEXT_WIDTH, rows * height)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, path, mosaic in zip(panels, samples, mosaics, strict=False):
-        axes.imshow(mosaic.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_title(drawn(context.recipe_label(run_of(path)[1])))
-    for axes in panels:
-        axes.axis("off")
-    text = (
-        f"Images generated from each classifier trained on {title}, one column per class; the first {PER_CLASS} "
-        "of each class, not chosen."
-    )
-    return Drawing(figure, "Generated images", context.caption(text))
-
-
-def _mosaic(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(H', W', C): one column per class, its first images from top to bottom, white lines between."""
+            generated[run_of(path)[1]] = arrays["images"], arrays["labels"]
+    images, labels = next(iter(generated.values()))
+    (sheet,) = data
+    prepared = load(sheet.parent, ["train"])
+    shape = images.shape[-1]
+    if shape < min(prepared.sheet["shape"][1:]):
+        prepared = load(sheet.parent, ["train"], crop=shape)
+    train = prepared.splits["train"]
     classes = np.unique(labels)[:MOST_CLASSES]
+    each = max(1, COLUMNS // len(classes))
+    rows = {"real images": train.pixels(_first(np.asarray(train.labels), classes, each))}
+    for recipe, (pictures, of_class) in generated.items():
+        shown = _first(of_class, classes, each)
+        rows[context.recipe_label(recipe)] = pictures[shown]
+        rows[f"nearest to {context.recipe_label(recipe)}"] = train.pixels(
+            np.array([nearest(train, pictures[position], of_class[position]) for position in shown])
+        )
+    fewer = "" if len(classes) == prepared.classes else f", the first {len(classes)} of {prepared.classes}"
+    text = (
+        f"{_finding(scores, context)} Images generated from each classifier trained on {title}, the first {each} of "
+        f"each class{fewer}, not chosen; above them real training images, and below each row, for every image of it, "
+        "the training image of its class that is nearest in L2. Where the two look alike, an image is a copy."
+    )
+    return Drawing(_drawn(rows), "Generated images", context.caption(text))
+
+
+def _finding(scores: list[Path], context: Context) -> str:
+    """How far the generated images of each recipe are from the training images, in the median over seeds."""
+    runs = read_scores(scores)
+    known = runs.dropna(subset=["nearest_training_distance_median"])
+    if known.empty:
+        return "How far the generated images are from the training images was not measured."
+    middle = known.groupby("recipe", sort=False)["nearest_training_distance_median"].median()
+    parts = [f"{short(value, 3)} under {context.recipe_label(recipe)}" for recipe, value in middle.items()]
+    return (
+        f"Half of the generated images are further than {listed(parts)} from the nearest training image (L2, pixel "
+        "range)."
+    )
+
+
+def _first(labels: np.ndarray, classes: np.ndarray, each: int) -> np.ndarray:
+    """Positions of the first images of each class, class after class."""
+    return np.concatenate([np.flatnonzero(labels == label)[:each] for label in classes])
+
+
+def nearest(train: Split, image: np.ndarray, label: int) -> int:
+    """The position of the training image of a class that is nearest in L2 to an image (C, H, W), of equal ones the
+    first. Differences are taken pixel by pixel, a block of training images at a time."""
+    own = np.flatnonzero(np.asarray(train.labels) == label)
+    size = max(1, VALUES // image.size)
+    squares = [
+        np.square(train.pixels(own[start : start + size]) - image.astype(np.float64)).sum(axis=(1, 2, 3))
+        for start in range(0, len(own), size)
+    ]
+    return int(own[np.concatenate(squares).argmin()])
+
+
+def _drawn(rows: dict[str, np.ndarray]) -> Figure:
+    """A strip of images for each label; real images and each recipe, with what it is nearest to, stand apart."""
+    strips = {label: strip(images) for label, images in rows.items()}
+    height, width = next(iter(strips.values())).shape[:2]
+    inch = (TEXT_WIDTH - LABELS) / width * height
+    tops, top = [], 0.0
+    for number in range(len(strips)):
+        top += 0.06 if number == 0 or number % 2 == 0 else 0.14
+        tops.append(top)
+        top += inch
+    total = top + 0.06
+    figure = Figure(figsize=(TEXT_WIDTH, total))
+    for (label, pictures), above in zip(strips.items(), tops, strict=True):
+        box = (LABELS / TEXT_WIDTH, 1 - (above + inch) / total, 1 - LABELS / TEXT_WIDTH, inch / total)
+        axes = figure.add_axes(box)
+        axes.imshow(pictures.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+        axes.axis("off")
+        text = "nearest" if label.startswith("nearest to ") else label
+        shade, size = (INK, 7.5) if text == "nearest" else ("black", 8.5)
+        axes.text(
+            -0.01, 0.5, drawn(text), transform=axes.transAxes, ha="right", va="center", color=shade, fontsize=size
+        )
+    return figure
+
+
+def strip(images: np.ndarray) -> np.ndarray:
+    """(H, W', C): images (N, C, H, W) side by side, white lines between."""
     channels, height, width = images.shape[1:]
-    mosaic = np.ones((PER_CLASS * (height + 1) - 1, len(classes) * (width + 1) - 1, channels), dtype=np.float32)
-    for column, y in enumerate(classes):
-        for row, image in enumerate(images[labels == y][:PER_CLASS]):
-            top, left = row * (height + 1), column * (width + 1)
-            mosaic[top : top + height, left : left + width] = image.transpose(1, 2, 0)
-    return mosaic
+    line = max(1, width // 16)
+    found = np.ones((height, len(images) * (width + line) - line, channels), dtype=np.float32)
+    for column, image in enumerate(images):
+        left = column * (width + line)
+        found[:, left : left + width] = image.transpose(1, 2, 0)
+    return found

@@ -12,17 +12,21 @@ from robustlens.analysis.statistics import Interval, crossed_interval
 from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
-from robustlens.report.figure import BLACK, BLUE, GREY, ORANGE, RED, SKY, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.figure import BLACK, BLUE, GREY, INK, ORANGE, RED, SKY, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import excludes_zero, listed, printed
 from studies.energy.subsets import baseline
 
 PAPER_THRESHOLDS = (-11.47, -3.87)  # low: at most the first; high: above the second
 BINS = 25
 ATTACK = "pgd20"
-MEASURES = {  # measure: label, colour, marker
-    "clean": ("clean accuracy", BLUE, "o"),
-    ATTACK: ("accuracy under {attack}", RED, "s"),
-    "overfitting": ("robust overfitting: {attack}, best minus last", BLACK, "D"),
+PANELS = {  # panel: the measures in it, each with label, colour, marker and whether the marker is filled
+    "accuracy at the best checkpoint": {
+        ATTACK: ("under {attack}", RED, "s", True),
+        "clean": ("clean", BLUE, "o", False),
+    },
+    "robust overfitting": {"overfitting": ("{attack}, best minus last", BLACK, "D", True)},
 }
+ROW = 0.27  # inches
 
 
 @styled
@@ -41,18 +45,27 @@ def build(context: Context, *, energies: list[Path], evaluations: list[Path]) ->
             "recipe that it varies"
         )
     compared = {recipe: other for recipe in recipes if (other := baseline(recipe, recipes, context))}
-    others = [context.recipe_label(recipe) for recipe in sorted(set(compared.values()))]
-    figure = Figure(figsize=(TEXT_WIDTH, 3.1 + 0.42 * len(compared)), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(2.3, 0.8 + 0.42 * len(compared)))
+    others = listed([context.recipe_label(recipe) for recipe in sorted(set(compared.values()))])
+    found = {
+        recipe: {name: _interval(runs, recipe, other, name) for panel in PANELS.values() for name in panel}
+        for recipe, other in compared.items()
+    }
+    found = dict(sorted(found.items(), key=lambda item: -item[1][ATTACK].estimate))
+    height = 0.85 + ROW * len(compared)
+    figure = Figure(figsize=(TEXT_WIDTH, 1.9 + height), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(1.9, height))
     _histograms(above, measured, context)
-    factors = _differences(below.subplots(), runs, compared, context)
+    _differences(below, found, context)
+    factors = dict.fromkeys(interval.factors for of_recipe in found.values() for interval in of_recipe.values())
     seeds = measured["seed"].nunique()
     text = (
-        f"Above: marginal energies of the training images of {title} under each classifier by which images are "
+        f"{_finding(found, others, context)} Above: marginal energies of the training images of {title} "
+        "under each classifier by which images are "
         f"chosen, {seeds} seed{'s' * (seeds > 1)}; dashed, thresholds of low and of high energy that a summary of "
         "the paper gives, for a classifier that it does not name. Below: training without some of the images minus "
-        f"{' or '.join(others)}, differences paired over seeds and test images with 95 % intervals "
-        f"over {' or '.join(factors)}. Accuracies are of the best checkpoint."
+        f"\u201c{others}\u201d, differences paired over seeds and test images with 95 % intervals over "
+        f"{' or '.join(factors)}, "
+        "sorted."
     )
     text = " ".join([text, *threats.notes(runs, context)])
     return Drawing(figure, "Training without some of the images", context.caption(text))
@@ -84,6 +97,9 @@ def _histogram(axes: Axes, measured: pd.DataFrame) -> None:
         stacked=True,
         color=[SKY, ORANGE],
         label=["classified correctly", "misclassified"],
+        hatch=["", "//////"],
+        edgecolor=["none", BLACK],
+        linewidth=0,
     )
     for threshold in PAPER_THRESHOLDS:
         axes.axvline(threshold, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
@@ -94,31 +110,47 @@ def _histogram(axes: Axes, measured: pd.DataFrame) -> None:
             xytext=(0, 2),
             textcoords="offset points",
             ha="center",
-            color=GREY,
+            color=INK,
             fontsize=7,
         )
-    axes.set_xlabel("$E(x)$ of training images")
+    axes.set_xlabel("$E(x)$ of training images (nat)")
 
 
-def _differences(axes: Axes, runs: pd.DataFrame, compared: dict[str, str], context: Context) -> list[str]:
-    """Draws the differences; returns what their intervals are over. compared: {recipe: what it is compared with}."""
-    recipes, factors, attack = list(compared), {}, drawn(context.attack_label(ATTACK))
-    for number, (measure, (label, shade, mark)) in enumerate(MEASURES.items()):
-        found = [_interval(runs, recipe, other, measure) for recipe, other in compared.items()]
-        estimates = np.array([interval.estimate for interval in found])
-        errors = np.array([(i.estimate - i.low, i.high - i.estimate) for i in found]).T
-        places = np.arange(len(recipes)) + 0.24 * (number - 1)
-        style = {"fmt": mark, "markersize": 4, "linewidth": 1.0, "capsize": 2, "color": shade}
-        axes.errorbar(estimates, places, xerr=errors, label=label.format(attack=attack), **style)
-        factors |= dict.fromkeys(interval.factors for interval in found)
-    axes.axvline(0, color=GREY, linewidth=0.6, zorder=0)
-    for place in range(1, len(recipes)):
-        axes.axhline(place - 0.5, color=GREY, linewidth=0.2, zorder=0)
-    axes.set_yticks(range(len(recipes)), [drawn(_label(recipe, context)) for recipe in recipes])
-    axes.set_ylim(len(recipes) - 0.5, -0.5)
-    axes.set_xlabel("difference (points)")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3, columnspacing=1.0, handletextpad=0.3)
-    return list(factors)
+def _finding(found: dict[str, dict[str, Interval]], others: str, context: Context) -> str:
+    """Of the recipe with the largest difference in accuracy under attack, and how many differences show a sign."""
+    parts = []
+    for measure, what in ((ATTACK, f"accuracy under {context.attack_label(ATTACK)}"), ("overfitting", "overfitting")):
+        most = max(found, key=lambda recipe: abs(found[recipe][measure].estimate))
+        signs = sum(excludes_zero(of_recipe[measure]) for of_recipe in found.values())
+        parts.append(
+            f"in {what}, {signs} of {len(found)} differ from \u201c{others}\u201d, most “{_label(most, context)}” by "
+            f"{printed(found[most][measure], 'points')}"
+        )
+    return f"{parts[0][0].upper()}{'; '.join(parts)[1:]}."
+
+
+def _differences(part: SubFigure, found: dict[str, dict[str, Interval]], context: Context) -> None:
+    """A panel for each of PANELS, the recipes as rows. found: {recipe: {measure: difference}}, from the top."""
+    attack = drawn(context.attack_label(ATTACK))
+    panels = part.subplots(1, len(PANELS), sharey=True, width_ratios=(1.5, 1))
+    for axes, (title, measures) in zip(panels, PANELS.items(), strict=True):
+        for number, (measure, (label, shade, mark, filled)) in enumerate(measures.items()):
+            intervals = [of_recipe[measure] for of_recipe in found.values()]
+            estimates = np.array([interval.estimate for interval in intervals])
+            errors = np.array([(i.estimate - i.low, i.high - i.estimate) for i in intervals]).T
+            places = np.arange(len(found)) + 0.28 * (number - (len(measures) - 1) / 2)
+            face = shade if filled else "white"
+            style = {"fmt": mark, "markersize": 4, "markerfacecolor": face, "linewidth": 1.0, "color": shade}
+            axes.errorbar(estimates, places, xerr=errors, label=label.format(attack=attack), **style)
+        axes.axvline(0, color=BLACK, linewidth=0.6, zorder=0)
+        for place in range(1, len(found)):
+            axes.axhline(place - 0.5, color=GREY, linewidth=0.2, zorder=0)
+        axes.set_title(title, pad=18)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 0.985), ncols=2, columnspacing=1.0, handletextpad=0.3)
+        axes.set_xlabel("difference (points)")
+        axes.tick_params(axis="y", length=0)
+    panels[0].set_yticks(range(len(found)), [drawn(_label(recipe, context)) for recipe in found])
+    panels[0].set_ylim(len(found) - 0.5, -0.5)
 
 
 def _label(recipe: str, context: Context) -> str:

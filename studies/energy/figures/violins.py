@@ -1,6 +1,5 @@
 """How smooth classifiers are: ΔE(x) and ΔE(x, y) of every test image, ordered by robust accuracy."""
 
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -9,19 +8,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from robustlens.analysis.frames import accuracies, one_dataset, read_evaluations, with_deltas
+from robustlens.analysis.frames import accuracies, one_dataset, read_evaluations, seeds_by_images, with_deltas
+from robustlens.analysis.statistics import crossed_interval
 from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
-from robustlens.report.figure import BLACK, BLUE, GREY, ORANGE, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.figure import BLACK, BLUE, GREY, INK, ORANGE, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import counted, listed, printed
 
 ATTACK = "pgd20"
 OURS = "best"  # third-party models have one checkpoint, `published`
 CHECKPOINTS = (OURS, "published")
-HALVES = {"delta_marginal": ("low", BLUE, "$\\Delta E(x)$"), "delta_joint": ("high", ORANGE, "$\\Delta E(x, y)$")}
+HALVES = {  # side, colour, hatching, label
+    "delta_marginal": ("low", BLUE, "", "$\\Delta E(x)$"),
+    "delta_joint": ("high", ORANGE, "/////", "$\\Delta E(x, y)$"),
+}
 MIDDLE = (0.005, 0.995)
 OWN_AXIS = 6.0  # a classifier that reaches this many times as far as the median one gets its own vertical axis
-IN_A_ROW = 9
+ROW = 0.27  # inches, of a classifier
 
 
 @styled
@@ -35,33 +39,45 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
         raise RobustlensError(f"no {attack} on {title}; add {ATTACK!r} to the evaluation suite")
     ranking, accuracy = _robustness(runs, set(deltas["recipe"]), context)
     values = {recipe: _middle(deltas[deltas["recipe"] == recipe]) for recipe in ranking.sort_values().index}
-    rows = _rows(values)
-    figure, shared = Figure(figsize=(TEXT_WIDTH, 0.4 + 2.5 * len(rows)), layout="constrained"), []
-    for part, groups in zip(np.atleast_1d(figure.subfigures(len(rows), 1)), rows, strict=True):
-        widths = [len(group) + 0.6 for group in groups]
-        panels = part.subplots(1, len(groups), squeeze=False, width_ratios=widths)[0]
-        for axes, group in zip(panels, groups, strict=True):
-            _violins(axes, {recipe: values[recipe] for recipe in group}, context, ranking)
-        shared.append(panels[-1])
-        panels[0].set_ylabel("$\\Delta E$")
-    for axes in shared[1:]:
-        axes.sharey(shared[0])
-    handles = [Patch(color=shade, label=label, alpha=0.8) for _, shade, label in HALVES.values()]
+    panels = _panels(values)
+    heights = [0.32 + ROW * len(panel) for panel in panels]
+    figure = Figure(figsize=(TEXT_WIDTH, sum(heights) + 0.5), layout="constrained")
+    lines = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, panel in zip(lines, panels, strict=True):
+        _violins(axes, {recipe: values[recipe] for recipe in panel}, context, ranking)
+    lines[-1].set_xlabel("$\\Delta E$ (nat)")
+    lines[0].text(
+        1.01, 1.0, "accuracy (%)", transform=lines[0].transAxes, ha="right", va="bottom", color=INK, fontsize=8
+    )
+    handles = [
+        Patch(facecolor=shade, edgecolor="white", hatch=hatch, linewidth=0, label=label, alpha=0.85)
+        for _, shade, hatch, label in HALVES.values()
+    ]
     figure.legend(handles=handles, loc="outside upper center", ncols=2)
     images, seeds = deltas.groupby("recipe")["index"].nunique(), deltas.groupby("recipe")["seed"].nunique()
     text = (
-        f"ΔE(x) = E(x) \u2212 E(x*) and ΔE(x, y) of the test images of {title} under {attack}, best "
-        f"checkpoint (or the published one): {_range(images)} images and {_range(seeds)} "
-        f"seed{'s' * bool(seeds.max() > 1)} together, the middle 99 % of the values; short lines are medians. "
-        f"Ordered by, and above each, the accuracy (%) under {accuracy}, the mean over the seeds of each."
+        f"{_finding(deltas, ranking, context)} ΔE(x) = E(x) \u2212 E(x*) and ΔE(x, y) of the test images of "
+        f"{title} under {attack}, best "
+        f"checkpoint (or the published one): {counted(images.to_list(), 'image')} and "
+        f"{counted(seeds.to_list(), 'seed')} together, the middle 99 % of the values; short lines are medians. "
+        f"Ordered by, and beside each, the accuracy (%) under {accuracy}, the mean over the seeds of each."
     )
-    first = [context.recipe_label(group[0]) for group in rows[0][:-1]]
+    first = [context.recipe_label(panel[0]) for panel in panels[:-1]]
     if first:
         text += f" Off the scale of the others, and on axes of their own: {'; '.join(first)}."
     if runs["threat"].nunique() > 1:
         text += " Threats differ: each classifier is attacked under that of its training, unless stated otherwise."
     text = " ".join([text, *threats.notes(runs, context)])
     return Drawing(figure, "Energy gaps of all classifiers", context.caption(text))
+
+
+def _finding(deltas: pd.DataFrame, ranking: pd.Series, context: Context) -> str:
+    """How far PGD moves E(x) of the least and of the most robust classifier."""
+    order, parts = ranking.sort_values().index, []
+    for recipe, which in ((order[0], "least"), (order[-1], "most")):
+        moved = crossed_interval(seeds_by_images(deltas[deltas["recipe"] == recipe], "delta_marginal").to_numpy())
+        parts.append(f"{printed(moved, 'nat')} for the {which} robust classifier, {context.recipe_label(recipe)}")
+    return f"Mean ΔE(x) is {listed(parts if len(order) > 1 else parts[:1])} (95 % intervals)."
 
 
 def _robustness(runs: pd.DataFrame, recipes: set[str], context: Context) -> tuple[pd.Series, str]:
@@ -84,36 +100,32 @@ def _middle(rows: pd.DataFrame) -> dict[str, np.ndarray]:
     return found
 
 
-def _rows(values: dict[str, dict[str, np.ndarray]]) -> list[list[list[str]]]:
-    """Rows of panels of classifiers: those off the scale of the others alone, at the front, the others together."""
+def _panels(values: dict[str, dict[str, np.ndarray]]) -> list[list[str]]:
+    """The classifiers of each panel, from the top: those off the scale of the others alone, and the others."""
     reach = {recipe: max(np.abs(part).max() for part in parts.values()) for recipe, parts in values.items()}
     own = [recipe for recipe in values if reach[recipe] > OWN_AXIS * np.median(list(reach.values()))]
-    others = [recipe for recipe in values if recipe not in own]
-    count = -(-len(values) // IN_A_ROW)
-    first = max(-(-len(values) // count) - len(own), 1)
-    rest = others[first:]
-    rows = [[*([recipe] for recipe in own), others[:first]]]
-    return rows + [[list(chunk)] for chunk in np.array_split(rest, -(-len(rest) // IN_A_ROW) or 1) if len(chunk)]
+    return [[recipe] for recipe in own] + [[recipe for recipe in values if recipe not in own]]
 
 
 def _violins(axes: Axes, values: dict[str, dict[str, np.ndarray]], context: Context, accuracy: pd.Series) -> None:
+    """One row per classifier: above its line ΔE(x), below it ΔE(x, y)."""
     places = np.arange(len(values))
-    for name, (side, shade, _) in HALVES.items():
+    for name, (side, shade, hatch, _) in HALVES.items():
         parts = [halves[name] for halves in values.values()]
-        violins = axes.violinplot(parts, places, side=side, widths=0.85, showextrema=False, points=200)
+        violins = axes.violinplot(
+            parts, places, side=side, widths=0.92, showextrema=False, points=200, orientation="horizontal"
+        )
         for body in violins["bodies"]:
-            body.set(facecolor=shade, alpha=0.8, linewidth=0)
+            body.set(facecolor=shade, edgecolor="white", alpha=0.85, linewidth=0, hatch=hatch)
         for place, part in zip(places, parts, strict=True):
-            ends = (place - 0.25, place) if side == "low" else (place, place + 0.25)
-            axes.hlines(np.median(part), *ends, color=BLACK, linewidth=0.8)
-    axes.axhline(0, color=GREY, linewidth=0.6, zorder=0)
-    labels = [drawn("\n".join(textwrap.wrap(context.recipe_label(recipe), 18))) for recipe in values]
-    axes.set_xticks(places, labels, fontsize=7, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_xlim(-0.6, len(values) - 0.4)
-    above = {"transform": axes.get_xaxis_transform(), "ha": "center", "fontsize": 7}
+            ends = (place - 0.3, place) if side == "low" else (place, place + 0.3)
+            axes.vlines(np.median(part), *ends, color=BLACK, linewidth=1.0)
+    axes.axvline(0, color=GREY, linewidth=0.6, zorder=0)
+    axes.hlines(places, 0, 1, transform=axes.get_yaxis_transform(), color=GREY, linewidth=0.2, zorder=0)
+    axes.set_yticks(places, [drawn(context.recipe_label(recipe)) for recipe in values])
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_ylim(len(values) - 0.4, -0.6)
+    beside = {"transform": axes.get_yaxis_transform(), "ha": "left", "va": "center", "fontsize": 8}
     for place, recipe in zip(places, values, strict=True):
-        axes.text(place, 1.01, f"{100 * accuracy[recipe]:.1f}", **above)
-
-
-def _range(counts: pd.Series) -> str:
-    return " to ".join(str(n) for n in sorted({counts.min(), counts.max()}))
+        axes.text(1.01, place, f"{100 * accuracy[recipe]:.1f}", **beside)

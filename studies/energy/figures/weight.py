@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from robustlens.analysis.frames import last_epoch, one_dataset, one_recipe, read_runs
+from robustlens.analysis.frames import last_epoch, one_dataset, read_runs
 from robustlens.report.context import Context
-from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, styled
+from robustlens.report.figure import BLACK, INK, LINES, TEXT_WIDTH, Drawing, drawn, legible, styled
+from robustlens.report.finding import counted, listed, short
+
+BINS = 32
 
 
 def weight(energy: np.ndarray) -> np.ndarray:
@@ -17,28 +21,54 @@ def weight(energy: np.ndarray) -> np.ndarray:
 
 @styled
 def build(context: Context, *, energies: list[Path]) -> Drawing:
-    """energies: the `energies.parquet` files of one WEAT recipe on one dataset."""
+    """energies: the `energies.parquet` files of the recipes on one dataset that weight images by their energy."""
     tracked = last_epoch(read_runs(energies))
     title = context.dataset_title(one_dataset(tracked))
-    recipe = one_recipe(tracked)
-    values = tracked[tracked["split"] == "train"]["marginal_natural"].to_numpy(dtype=np.float64)
-    figure = Figure(figsize=(0.7 * TEXT_WIDTH, 3.4), layout="constrained")
-    curve, histogram = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    margin = 0.1 * (values.max() - min(values.min(), 0.0)) + 0.5
-    grid = np.linspace(values.min() - margin, max(values.max(), 0.0) + margin, 400)
-    curve.plot(grid, weight(grid), color=BLACK)
+    rows = tracked[tracked["split"] == "train"]
+    values = {
+        recipe: of_recipe["marginal_natural"].to_numpy(dtype=np.float64)
+        for recipe, of_recipe in rows.groupby("recipe", sort=False)
+    }
+    figure = Figure(figsize=(TEXT_WIDTH, 3.0 + 0.1 * len(values)), layout="constrained")
+    curve, histogram = figure.subplots(2, 1, sharex=True, height_ratios=(1.2, 1))
+    low, high = min(map(np.min, values.values())), max(map(np.max, values.values()))
+    margin = 0.08 * (max(high, 0.0) - min(low, 0.0)) + 0.1
+    grid = np.linspace(min(low, 0.0) - margin, max(high, 0.0) + margin, 401)
+    curve.plot(grid, weight(grid), color=BLACK, linewidth=1.0)
+    bins = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+    for number, (recipe, found) in enumerate(values.items()):
+        shade, line, name = context.colour(recipe), LINES[number % len(LINES)], drawn(context.recipe_label(recipe))
+        ends = np.quantile(found, (0.05, 0.95))
+        part = np.linspace(*ends, 50)
+        curve.plot(part, weight(part), color=shade, linestyle=line, linewidth=3.5, solid_capstyle="butt", zorder=0)
+        share = np.full(len(found), 100 / len(found))
+        histogram.hist(
+            found, bins, weights=share, histtype="step", color=legible(shade), linestyle=line, linewidth=1.2, label=name
+        )
     curve.set_ylabel("weight $w(x)$")
-    curve.set_ylim(bottom=0)
-    mean = weight(values).mean()
-    curve.axhline(mean, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-    curve.annotate(
-        f"mean {mean:.3f}", (grid[0], mean), xytext=(2, 3), textcoords="offset points", color=GREY, fontsize=8
-    )
-    histogram.hist(values, 40, color=context.colour(recipe), weights=np.full(len(values), 100 / len(values)))
+    curve.set_ylim(0, 1.08 / np.log(2))
+    curve.text(0.02, 0.82, "$w(x) = 1\\,/\\,\\log(1 + e^{|E(x)|})$", transform=curve.transAxes, color=INK)
     histogram.set_ylabel("images (%)")
-    histogram.set_xlabel("marginal energy $E(x)$ of natural training images")
+    histogram.set_xlabel("marginal energy $E(x)$ of natural training images (nat)")
+    histogram.legend(loc="upper right")
+    histogram.set_xlim(grid[0], grid[-1])
+    seeds = rows.groupby("recipe")["seed"].nunique().to_list()
     text = (
-        f"Above: w(x) = 1 / log(1 + exp(|E(x)|)), and its mean over the training images of {title}. Below: their "
-        f"energies in the runs of {context.recipe_label(recipe)}, epoch {tracked['epoch'].iloc[0]}."
+        f"{_finding(values, context)} Above: the weight of an image against its energy; thick, where 90 % of the "
+        f"training images of {title} lie. Below: their energies, epoch {_epochs(rows)}, {counted(seeds, 'seed')} "
+        "together."
     )
-    return Drawing(figure, f"The weight of {context.recipe_label(recipe)}", context.caption(text))
+    return Drawing(figure, "The weights of WEAT", context.caption(text))
+
+
+def _finding(values: dict[str, np.ndarray], context: Context) -> str:
+    parts = []
+    for recipe, energies in values.items():
+        weights = weight(energies)
+        low, high = (short(end) for end in np.quantile(weights, (0.05, 0.95)))
+        parts.append(f"{low} to {high} under {context.recipe_label(recipe)} (mean {short(weights.mean(), 3)})")
+    return f"90 % of the training images have weights of {listed(parts)}."
+
+
+def _epochs(rows: pd.DataFrame) -> str:
+    return listed([f"{epoch:g}" for epoch in sorted(rows["epoch"].unique())])

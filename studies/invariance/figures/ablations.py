@@ -15,9 +15,11 @@ from robustlens.report.cells import number
 from robustlens.report.comparison import not_learned, not_learned_notes
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, RED, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import excludes_zero, listed, printed
 from studies.invariance.results import CLEAN, REFERENCE, best, read_points, under
 
 SHOWN = {CLEAN: BLUE, REFERENCE: RED}
+HATCHES = {CLEAN: "", REFERENCE: "/////"}  # told apart in grey, too
 HEIGHT = 0.36  # of a bar; lines are 1 apart
 FARTHEST = 40.0  # points; a bar that goes on is cut there, and has its number
 
@@ -36,8 +38,18 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     axes = figure.subplots()
     for shift, (attack, colour) in zip((-HEIGHT / 2, HEIGHT / 2), SHOWN.items(), strict=True):
         found = _differences(under(runs, attack), pairs)
-        _bars(axes, {lines.index(recipe) + shift: interval for recipe, interval in found.items()}, colour)
-        axes.barh(0, 0, color=colour, alpha=0.7, label=drawn(context.attack_label(attack)))
+        hatch = HATCHES[attack]
+        _bars(axes, {lines.index(recipe) + shift: interval for recipe, interval in found.items()}, colour, hatch)
+        axes.barh(
+            0,
+            0,
+            color=colour,
+            alpha=0.7,
+            hatch=hatch,
+            edgecolor="white",
+            linewidth=0,
+            label=drawn(context.attack_label(attack)),
+        )
     axes.axvline(0, color=BLACK, linewidth=0.6)
     labels = [
         context.recipe_label(line) if line in pairs else f"minus {context.recipe_label(line.strip())}:"
@@ -50,7 +62,8 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     axes.set_xlabel("difference of accuracies (points)")
     axes.legend(loc="best", frameon=True, edgecolor=GREY, framealpha=1)
     text = (
-        f"What each change of a method does to accuracy on {context.dataset_title(dataset)}, without an attack and "
+        f"{_finding(_differences(under(runs, REFERENCE), pairs), pairs, context)} What each change does to accuracy "
+        f"on {context.dataset_title(dataset)}, without an attack and "
         "under PGD-20: the changed recipe minus the one that it changes, best checkpoints, with 95 % intervals paired "
         "by seed and image (over images alone where one seed is compared). Bars are cut at "
         f"{FARTHEST:g} points, and have their number there."
@@ -58,6 +71,19 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     failed = [context.recipe_label(recipe) for recipe in not_learned(runs, pairs)]
     notes = [*not_learned_notes(failed), *threats.notes(runs, context)]
     return Drawing(figure, "What each part of a method does", context.caption(" ".join([text, *notes])))
+
+
+def _finding(found: Mapping[str, Interval], pairs: Mapping[str, str], context: Context) -> str:
+    """How many changes lower, and how many raise, accuracy under PGD-20, and which one does the most of either."""
+    parts = []
+    for verb, sign in (("lower", -1), ("raise", 1)):
+        sure = {recipe: i for recipe, i in found.items() if excludes_zero(i) and i.estimate * sign > 0}
+        part = f"{len(sure)} {verb} accuracy under {context.attack_label(REFERENCE)}"
+        if sure:
+            most = max(sure, key=lambda recipe: abs(sure[recipe].estimate))
+            part += f" (most: {context.recipe_label(most)}, {printed(sure[most], 'points')})"
+        parts.append(part)
+    return f"Of {len(found)} changes, by intervals that exclude 0, {listed(parts)}."
 
 
 def _lines(pairs: Mapping[str, str]) -> list[str]:
@@ -76,11 +102,11 @@ def _differences(parts: Mapping[str, pd.DataFrame], pairs: Mapping[str, str]) ->
     return {recipe: crossed_interval(of_pair) for recipe, of_pair in values.items() if of_pair.size}
 
 
-def _bars(axes: Axes, intervals: Mapping[float, Interval], colour: str) -> None:
+def _bars(axes: Axes, intervals: Mapping[float, Interval], colour: str, hatch: str) -> None:
     """intervals: by their places."""
     for place, interval in intervals.items():
         shown = max(-FARTHEST, min(FARTHEST, interval.estimate))
-        axes.barh(place, shown, height=HEIGHT, color=colour, alpha=0.7, linewidth=0)
+        axes.barh(place, shown, height=HEIGHT, color=colour, alpha=0.7, linewidth=0, hatch=hatch, edgecolor="white")
         if shown == interval.estimate:
             ends = (max(-FARTHEST, interval.low), min(FARTHEST, interval.high))
             axes.hlines(place, *ends, color=BLACK, linewidth=0.8)

@@ -12,6 +12,7 @@ from robustlens.analysis.frames import one_dataset
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import extremes
 from studies.invariance.channels import MEANS, VARIANCES, distance, is_shared, read_channels, shown
 
 FEW = 500  # channels of a panel at most for large points
@@ -42,7 +43,8 @@ def build(context: Context, *, channels: list[Path]) -> Drawing:
     bar.set_ticks(np.unique(np.linspace(1, rows["depth"].max(), 6).round()))
     seeds = sorted(rows["seed"].unique())
     text = (
-        f"Means and variances of what BatchNorm is given on {title}: each point is a channel, of natural test images "
+        f"{_finding(rows, context)} Means and variances of what BatchNorm is given on {title}: each point is a "
+        "channel, of natural test images "
         "and of those attacked by PGD-20, each kind through the BatchNorms that it is trained with; best checkpoints, "
         "in eval mode. Numbers: how far natural and adversarial images are apart, as the squared difference of means "
         "divided by the mean of the two variances, and as the absolute logarithm of the ratio of variances, mean over "
@@ -50,6 +52,15 @@ def build(context: Context, *, channels: list[Path]) -> Drawing:
         f"{'Seed' if len(seeds) == 1 else 'Seeds'} {', '.join(map(str, seeds))}."
     )
     return Drawing(figure, "Channels of natural and of adversarial images", context.caption(text))
+
+
+def _finding(rows: pd.DataFrame, context: Context) -> str:
+    """How far apart the means of both kinds of images are, recipe by recipe."""
+    apart = {
+        context.recipe_label(recipe): distance(part, "natural", "adversarial", MEANS)
+        for recipe, part in rows.groupby("recipe", sort=False)
+    }
+    return f"The squared distance of natural and adversarial means is {extremes(apart)}."
 
 
 def _panel(axes: Axes, part: pd.DataFrame, what: str, deepest: int) -> PathCollection:

@@ -8,8 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from robustlens.analysis.frames import one_dataset
+from robustlens.analysis.statistics import crossed_interval
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, band, drawn, styled
+from robustlens.report.finding import extremes
 from studies.invariance.training import (
     CONFLICT,
     COSINE,
@@ -17,7 +19,9 @@ from studies.invariance.training import (
     DRIFT,
     GRADIENT,
     by_epoch,
+    late,
     of,
+    of_seeds,
     read_statistics,
 )
 
@@ -52,22 +56,46 @@ def build(context: Context, *, statistics: list[Path]) -> Drawing:
         axes.axis("off")
     looks = {r: _look(runs[runs["recipe"] == r], r, context) for r in recipes}
     handles = [
-        Line2D([], [], color=look["colour"], linestyle=look["linestyle"], label=drawn(context.recipe_label(r)))
+        Line2D(
+            [],
+            [],
+            color=look["colour"],
+            linestyle=look["linestyle"],
+            marker=context.marker(r),
+            markersize=3.5,
+            label=drawn(context.recipe_label(r)),
+        )
         for r, look in looks.items()
     ]
     panels[len(shown)].legend(handles=handles, loc="center left")
     text = (
-        f"Gradients and features in training on {title}, epoch by epoch: means over the steps that were observed in an "
+        f"{_finding(runs, shown, context)} Gradients and features in training on {title}, epoch by epoch: means over "
+        "the steps that were observed in an "
         "epoch, and over seeds, with a band of one standard deviation (dashed: one seed). Gradients are those of "
         "both cross-entropies together and of the invariance loss."
     )
     return Drawing(figure, "Gradients and features over training", context.caption(text))
 
 
+def _finding(runs: pd.DataFrame, shown: dict[str, tuple], context: Context) -> str:
+    """The first statistic shown, in the second half of the epochs."""
+    if not shown:
+        return "Nothing was observed."
+    name, (which, *_) = next(iter(shown.items()))
+    rows = of(runs, which)
+    values = {
+        context.recipe_label(recipe): crossed_interval(of_seeds(late(part)).to_numpy()[:, None])
+        for recipe, part in rows.groupby("recipe", sort=False)
+    }
+    return f"In the second half of the epochs the {name} is {extremes(values)}."
+
+
 def _lines(axes: Axes, rows: pd.DataFrame, context: Context) -> None:
     for recipe, of_recipe in rows.groupby("recipe", sort=False):
         values = by_epoch(of_recipe)
-        band(axes, values.columns.to_numpy(), values.to_numpy(), **_look(of_recipe, recipe, context), linewidth=1)
+        few = {"marker": context.marker(recipe), "markersize": 3.5, "markevery": max(1, len(values.columns) // 4)}
+        look = _look(of_recipe, recipe, context)
+        band(axes, values.columns.to_numpy(), values.to_numpy(), **look, **few, linewidth=1)
 
 
 def _look(of_recipe: pd.DataFrame, recipe: str, context: Context) -> dict[str, str]:

@@ -9,6 +9,7 @@ from robustlens.analysis.frames import one_dataset
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import extremes
 from studies.invariance.training import conflict_by_layer, read_statistics
 
 MOST_PRINTED = 16  # columns of which each cell has its number
@@ -32,7 +33,13 @@ def build(context: Context, *, statistics: list[Path]) -> Drawing:
             look = {"ha": "center", "va": "center", "color": "white" if value < middle else "black"}
             axes.text(column, row, f"{value:.0f}", **look)
     figure.colorbar(image, ax=axes, label="weights in conflict (%)", shrink=0.9)
-    text = (
+    means = {context.recipe_label(recipe): row[row > 0].mean() for recipe, row in shares.iterrows() if (row > 0).any()}
+    finding = (
+        f"Over the layers that both losses reach, the mean share in conflict is {extremes(means, '%')}. "
+        if means
+        else ""
+    )
+    text = finding + (
         "Share of the weights of each layer whose gradients of classification and of invariance have opposite signs, "
         f"in training on {title}: means over the steps that were observed in the second half of the epochs, and over "
         "seeds. "

@@ -8,8 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from robustlens.analysis.frames import one_dataset
+from robustlens.analysis.statistics import crossed_interval
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, band, drawn, styled
+from robustlens.report.finding import extremes
 from studies.invariance.training import (
     CHANGED_ADVERSARIAL,
     CHANGED_NATURAL,
@@ -20,7 +22,9 @@ from studies.invariance.training import (
     MOVED_SHARED,
     VARIANCES,
     by_epoch,
+    late,
     of,
+    of_seeds,
     read_statistics,
 )
 
@@ -56,10 +60,21 @@ def build(context: Context, *, statistics: list[Path]) -> Drawing:
         axes.set_xlabel("epoch")
     styles = [Line2D([], [], color=GREY, linestyle=style, label=name) for style, name in STYLES.items()]
     panels[2].legend(handles=styles)
-    handles = [Line2D([], [], color=context.colour(r), label=drawn(context.recipe_label(r))) for r in recipes]
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=context.colour(r),
+            marker=context.marker(r),
+            markersize=3,
+            label=drawn(context.recipe_label(r)),
+        )
+        for r in recipes
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     text = (
-        f"What BatchNorm sees of natural and of adversarial images on {title}, mean over layers, epoch by epoch. "
+        f"{_finding(runs, context)} What BatchNorm sees of natural and of adversarial images on {title}, mean over "
+        "layers, epoch by epoch. "
         "Above: how far apart both kinds are at its inputs, as the squared difference of a channel's means, divided by "
         "its variance, and as the absolute logarithm of the ratio of its variances. Below: how far running means and "
         "running variances move from one observed step to the next. Means over seeds, with a band of one standard "
@@ -68,10 +83,24 @@ def build(context: Context, *, statistics: list[Path]) -> Drawing:
     return Drawing(figure, "Statistics of natural and of adversarial features", context.caption(text))
 
 
+def _finding(runs: pd.DataFrame, context: Context) -> str:
+    """How far apart the means of both kinds of images are, in the second half of the epochs."""
+    values = {
+        context.recipe_label(recipe): crossed_interval(of_seeds(late(rows)).to_numpy()[:, None])
+        for recipe, rows in of(runs, MEANS).groupby("recipe", sort=False)
+    }
+    if not values:
+        return "How far apart natural and adversarial images are was not observed."
+    return (
+        f"In the second half of the epochs the squared distance of natural and adversarial means is {extremes(values)}."
+    )
+
+
 def _lines(axes: Axes, runs: pd.DataFrame, shown: dict[tuple[str, str], str], context: Context) -> None:
     """shown: statistic -> the style of its line."""
     for which, style in shown.items():
         for recipe, rows in of(runs, which).groupby("recipe", sort=False):
             values = by_epoch(rows)
-            look = {"linestyle": style, "linewidth": 1}
+            few = {"marker": context.marker(recipe), "markersize": 3, "markevery": max(1, len(values.columns) // 4)}
+            look = {"linestyle": style, "linewidth": 1, **few}
             band(axes, values.columns.to_numpy(), values.to_numpy(), context.colour(recipe), **look)

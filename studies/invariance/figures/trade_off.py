@@ -15,6 +15,7 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import extremes
 from studies.invariance.results import CLEAN, REFERENCE, STRONG, best, read_points, under
 
 SUMS_EVERY = 5  # points of the sum between two lines
@@ -52,7 +53,8 @@ def build(context: Context, *, evaluations: list[Path], averaged: Sequence[Path]
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     text = (
-        f"Accuracy under attack against clean accuracy on {context.dataset_title(dataset)}, best "
+        f"{_finding(runs, attacks[0], context)} Accuracy under attack against clean accuracy on "
+        f"{context.dataset_title(dataset)}, best "
         f"checkpoints{of_averaged}, with 95 % intervals over images and seeds (over images where a recipe has one "
         "seed). Up and to the right is better; along a grey line the sum of both is the same, and from one to the next "
         f"it grows by {SUMS_EVERY} points."
@@ -62,6 +64,12 @@ def build(context: Context, *, evaluations: list[Path], averaged: Sequence[Path]
         "Clean against robust accuracy",
         context.caption(" ".join([text, *threats.notes(runs, context)])),
     )
+
+
+def _finding(runs: pd.DataFrame, attack: str, context: Context) -> str:
+    """Which recipe is the least and which the most accurate under the first attack shown."""
+    levels = {context.recipe_label(recipe): _level(part) for recipe, part in under(runs, attack).items()}
+    return f"Accuracy under {context.attack_label(attack)} is {extremes(levels, '%')}."
 
 
 def _points(axes: Axes, runs: pd.DataFrame, attack: str, context: Context) -> list[str]:

@@ -11,6 +11,7 @@ from robustlens.analysis.frames import one_dataset, read_runs
 from robustlens.closeness import gaussian_world
 from robustlens.report.context import Context
 from robustlens.report.figure import BLUE, GREEN, GREY, ORANGE, RED, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import short
 from studies.proxy.analytic import CLASSIFIER, MOVES, proxy_world, real_world
 
 COLOURS = dict(zip(MOVES, (RED, BLUE, ORANGE, GREEN), strict=True))
@@ -36,7 +37,8 @@ def build(context: Context, *, closeness: list[Path]) -> Drawing:
         else ""
     )
     text = (
-        "The difference of a classifier's robustness (mean distance to a wrong class) on two distributions is at most "
+        f"{_finding(rows[rows['norm'] == 'l2'])} The difference of a classifier's robustness (mean distance to a "
+        "wrong class) on two distributions is at most "
         "their conditional Wasserstein distance (cwd). Above, two Gaussian classes and the same moved, where all is "
         "known: left, the difference for four ways to move them; away from the boundary it is nearly the bound. Right, "
         "4 ARC, the area under the best discriminator's curve, is a lower bound of the distance. Below, a linear "
@@ -44,6 +46,17 @@ def build(context: Context, *, closeness: list[Path]) -> Drawing:
         f"exact{empty}."
     )
     return Drawing(figure, "The transfer bound", context.caption(text))
+
+
+def _finding(rows: pd.DataFrame) -> str:
+    """On images: how large the difference is, and how large the bound, over the generators."""
+    means = rows.groupby(["recipe", "measure"])["value"].mean().unstack()
+    gaps, bounds = ([short(f(means[name])) for f in (min, max)] for name in ("gap", "wasserstein"))
+    within = int((means["gap"] <= means["wasserstein"]).sum())
+    return (
+        f"On images the difference of robustness is {gaps[0]} to {gaps[1]} and the bound {bounds[0]} to {bounds[1]}; "
+        f"it holds for {within} of {len(means)} generators."
+    )
 
 
 def _gaps(axes: Axes) -> None:

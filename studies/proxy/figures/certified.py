@@ -1,15 +1,19 @@
 """Certified accuracy against the radius."""
 
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from robustlens.analysis.certified import certified_accuracy, read_certified
 from robustlens.analysis.frames import one_dataset
+from robustlens.analysis.statistics import crossed_interval
 from robustlens.certification.bounds import linf_radius
 from robustlens.report.context import Context
-from robustlens.report.figure import TEXT_WIDTH, Drawing, band, drawn, styled
+from robustlens.report.figure import LINES, TEXT_WIDTH, Drawing, band, drawn, styled
+from robustlens.report.finding import extremes, short
 from studies.proxy.tables.certified import settings
 
 POINTS = 101
@@ -23,10 +27,10 @@ def build(context: Context, *, certified: list[Path]) -> Drawing:
     radii = np.linspace(0, float(proven["radius"].max()), POINTS)
     figure = Figure(figsize=(0.75 * TEXT_WIDTH, 3.2), layout="constrained")
     axes = figure.subplots()
-    for recipe in proven["recipe"].unique():
+    for recipe, line in zip(proven["recipe"].unique(), cycle(LINES)):
         curves = certified_accuracy(proven[proven["recipe"] == recipe], radii)
         values = 100 * curves.pivot(index="seed", columns="radius", values="accuracy").to_numpy()
-        band(axes, radii, values, context.colour(recipe), label=drawn(context.recipe_label(recipe)))
+        band(axes, radii, values, context.colour(recipe), linestyle=line, label=drawn(context.recipe_label(recipe)))
     axes.set_xlabel("radius (L2)")
     axes.set_ylabel("certified accuracy (%)")
     axes.set_ylim(bottom=0)
@@ -37,9 +41,19 @@ def build(context: Context, *, certified: list[Path]) -> Drawing:
     above.spines["top"].set_visible(True)
     above.set_xlabel("implied radius (L\u221e)")
     text = (
-        f"Share of test images of {context.dataset_title(dataset)} that smoothed classifiers are proven to be right "
+        f"{_finding(proven, context)} Share of test images of {context.dataset_title(dataset)} that smoothed "
+        "classifiers are proven to be right "
         "about within a radius: means over seeds, with a band of one standard deviation. The drop at the end is the "
         "largest radius that so many draws of noise can certify. Above, the radius of the L\u221e ball within the "
         f"L2 ball, smaller by the square root of the {values:,} values of an image. {settings(proven)}"
     )
     return Drawing(figure, "Certified accuracy", context.caption(text))
+
+
+def _finding(proven: pd.DataFrame, context: Context) -> str:
+    """Certified accuracy at half of the largest radius."""
+    radius, found = float(proven["radius"].max()) / 2, {}
+    for recipe in proven["recipe"].unique():
+        seeds = certified_accuracy(proven[proven["recipe"] == recipe], [radius]).groupby("seed")["accuracy"].mean()
+        found[context.recipe_label(recipe)] = crossed_interval(100 * seeds.to_numpy()[:, None])
+    return f"Certified accuracy at a radius of {short(radius)} is {extremes(found, '%')}."

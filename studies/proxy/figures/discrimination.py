@@ -10,8 +10,10 @@ from robustlens.analysis.frames import one_dataset, read_runs
 from robustlens.discrimination.area import CHANCE
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import extremes
 from studies.proxy.results import read_areas
 
+MARKERS = "osD^vP*X<>"  # in the order of the generators
 NORMS = {"l2": "L2", "linf": "L\u221e"}
 
 
@@ -30,6 +32,7 @@ def build(context: Context, *, discrimination: list[Path]) -> Drawing:
     panels[0].set_ylabel("balanced accuracy (%)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     text = (
+        f"{_finding(arcs, budgets[-1], context)} "
         "Balanced accuracy of adversarially trained discriminators of real test images and generated ones of "
         f"{context.dataset_title(dataset)}, on images that may be moved by the radius in {norm}; at each radius the "
         "discriminator that is best on validation images. In brackets the areas above chance (ARC) of the panels. "
@@ -39,10 +42,24 @@ def build(context: Context, *, discrimination: list[Path]) -> Drawing:
     return Drawing(figure, "Telling real from generated images", context.caption(text))
 
 
+def _finding(arcs: pd.DataFrame, steps: int, context: Context) -> str:
+    """Whose images are the hardest and whose the easiest to tell from real ones, with most steps of training."""
+    means = arcs[arcs["steps"] == steps].groupby("recipe", sort=False)["arc"].mean()
+    areas = {context.recipe_label(recipe): area for recipe, area in means.items()}
+    return f"The area above chance, after {steps} steps, is {extremes(areas)}."
+
+
 def _panel(axes: Axes, curves: pd.DataFrame, arcs: pd.DataFrame, context: Context) -> None:
     axes.axhline(100 * CHANCE, color=GREY, linewidth=0.6)
-    for recipe in curves["recipe"].unique():
+    for number, recipe in enumerate(curves["recipe"].unique()):
         means = 100 * curves[curves["recipe"] == recipe].groupby("epsilon")["accuracy"].mean()
         areas = arcs[arcs["recipe"] == recipe].groupby("steps")["arc"].mean()
         label = f"{drawn(context.recipe_label(recipe))} ({', '.join(f'{area:.3f}' for area in areas)})"
-        axes.plot(means.index, means, color=context.colour(recipe), marker=".", markersize=4, label=label)
+        axes.plot(
+            means.index,
+            means,
+            color=context.colour(recipe),
+            marker=MARKERS[number % len(MARKERS)],
+            markersize=3.5,
+            label=label,
+        )

@@ -10,6 +10,7 @@ from robustlens.data.pool import load_pool
 from robustlens.data.prepared import PreparedDataset, Split, load
 from robustlens.report.context import Context
 from robustlens.report.figure import TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import extremes
 
 MOST_CLASSES, COLUMNS = 10, 20  # classes that are shown, and images side by side
 VALUES = 2**24  # of training images that are compared at a time, at most
@@ -25,20 +26,32 @@ def build(context: Context, *, pools: list[Path], data: list[Path]) -> Drawing:
     classes = range(min(MOST_CLASSES, prepared.classes))
     each = max(1, COLUMNS // len(classes))
     labels = _labels(context)
+    distances: dict[str, float] = {}
     rows = {"training images": [_strip(train, _first(train, classes, each))]}
     for path in pools:
         pool = load_pool(path.parent, prepared)
         shown = _first(pool, classes, each)
         nearest = np.array([_nearest(train, pool, position) for position in shown])
-        rows[labels.get(path.parent.name, path.parent.name)] = [_strip(pool, shown), _strip(train, nearest)]
+        label = labels.get(path.parent.name, path.parent.name)
+        apart = np.square(pool.pixels(shown) - train.pixels(nearest)).sum(axis=(1, 2, 3))
+        distances[label] = float(np.median(np.sqrt(apart)))
+        rows[label] = [_strip(pool, shown), _strip(train, nearest)]
     title = context.dataset_title(next(iter(context.datasets), prepared.sheet["name"]))
     fewer = "" if len(classes) == prepared.classes else f", the first {len(classes)} of {prepared.classes}"
     text = (
-        f"Images of {title}, {each} of each class{fewer}; the first of each, not chosen. Of each generator: above "
+        f"{_finding(distances)}Images of {title}, {each} of each class{fewer}; the first of each, not chosen. Of "
+        "each generator: above "
         "what it generated, below for each of these the training image of its class that is nearest in L2. Where the "
         "two look alike, the generator copies."
     )
     return Drawing(_drawn(rows, prepared), "Generated images and what they are nearest to", context.caption(text))
+
+
+def _finding(distances: dict[str, float]) -> str:
+    """distances: of each generator, the median over the images shown."""
+    if not distances:
+        return ""
+    return f"The median L2 distance of these images to the nearest training image is {extremes(distances)}. "
 
 
 def _labels(context: Context) -> dict[str, str]:

@@ -6,15 +6,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from robustlens.analysis.frames import one_dataset
+from robustlens.analysis.frames import one_dataset, paired
+from robustlens.analysis.statistics import crossed_interval
 from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLUE, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import listed, printed
 from robustlens.report.published import PublishedNumbers
-from studies.proxy.curves import weight_curves
-from studies.proxy.drawing import COLOURS, accuracies, legend, matched_line
-from studies.proxy.results import CLEAN, REFERENCE, read_points
+from studies.proxy.curves import MATCHED, Curve, weight_curves
+from studies.proxy.drawing import COLOURS, accuracies, interval, legend, matched_line
+from studies.proxy.results import CLEAN, REFERENCE, of_attack, read_points
 
 # Where the published curve is in published.yaml: its rows are weights.
 PUBLISHED = ("cifar100", "resnet18")
@@ -46,7 +48,11 @@ def build(context: Context, *, evaluations: list[Path], published: Path) -> Draw
         axes.set_xlim(-0.05, 1.05)
     figure.legend(*legend(panels[0, 0]), loc="outside lower center", ncols=3)
     figure.align_ylabels()
-    return Drawing(figure, "Weight of the real images", context.caption(_caption(context, runs, dataset)))
+    return Drawing(
+        figure,
+        "Weight of the real images",
+        context.caption(f"{_finding(context, runs, curves)} {_caption(context, runs, dataset)}"),
+    )
 
 
 def _published(axes: Axes, numbers: PublishedNumbers, metric: str) -> None:
@@ -55,6 +61,28 @@ def _published(axes: Axes, numbers: PublishedNumbers, metric: str) -> None:
     axes.plot(
         [weight for weight, _ in found], [number.value for _, number in found], color=BLUE, marker="o", markersize=4
     )
+
+
+def _finding(context: Context, runs: pd.DataFrame, curves: list[Curve]) -> str:
+    """Of each curve, the weight with the highest accuracy under attack, and how it compares with matched real "
+    "images."""
+    parts, attack = [], context.attack_label(REFERENCE)
+    for curve in curves:
+        levels = {
+            weight: interval(rows)
+            for weight, name in curve.recipes.items()
+            if len(rows := of_attack(runs, name, REFERENCE))
+        }
+        if not levels:
+            continue
+        best = max(levels, key=lambda weight: levels[weight].estimate)
+        part = f"at {best:g} with {curve.label} ({printed(levels[best], '%')})"
+        matched = of_attack(runs, curve.matched, REFERENCE) if curve.matched else runs.iloc[:0]
+        more = paired(of_attack(runs, curve.recipes[best], REFERENCE), matched, "points") if len(matched) else matched
+        if more.size:
+            part += f", {printed(crossed_interval(more), 'points')} above {MATCHED}"
+        parts.append(part)
+    return f"Accuracy under {attack} is highest {listed(parts)}." if parts else f"No accuracy under {attack} is known."
 
 
 def _caption(context: Context, runs: pd.DataFrame, dataset: str) -> str:

@@ -151,6 +151,23 @@ NO_HIGH = {
 }
 
 
+def write_images(folder, dataset="digits", images=None, labels=None):
+    """The sheet of a prepared dataset with its training images, uint8 (N, C, H, W) of 255 levels; without any, 40
+    random ones of ten classes."""
+    data = folder / "data" / dataset
+    data.mkdir(parents=True)
+    if images is None:
+        images, labels = np.random.default_rng(3).integers(0, 256, (40, 1, 8, 8)), np.arange(40) % 10
+    parts = {"images": images.astype(np.uint8), "labels": labels.astype(np.int64), "index": np.arange(len(labels))}
+    for part, array in parts.items():
+        np.save(data / f"train_{part}.npy", array)
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in data.glob("*.npy")}
+    classes = [f"class {label}" for label in range(10)]
+    sheet = {"name": dataset, "classes": classes, "shape": list(images.shape[1:]), "levels": 255, "sha256": sums}
+    (data / "sheet.json").write_text(json.dumps(sheet))
+    return data / "sheet.json"
+
+
 def write_class_scores(folder, distances, kernel=None):
     """distances, kernel: {recipe: one `frechet_per_class`, or one `kid_per_class`, per seed}."""
     paths = []

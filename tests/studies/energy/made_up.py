@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 from claim_data import evaluated, holding, settings_of_sampler
+from figure_results import write_images
 from synthetic import ATTACK_LABELS, ATTACKS, FEWER, LABELS, RESNET18, THREAT, THREATS, write_study
 
 DATASETS = {"digits": "handwritten digits", "svhn": "house numbers"}
@@ -59,6 +60,7 @@ def write(folder):
         for path in study.scores:
             distances = {"0": 1.0 + len(path.parts[-3]), "1": 4.0}
             path.write_text(json.dumps(json.loads(path.read_text()) | {"dims": 16, "frechet_per_class": distances}))
+        write_images(folder, dataset)
         for seed in (0, 1):
             _measure(folder / "energies" / dataset / "sat" / f"seed{seed}" / "training-images.parquet")
         for recipe in ("sat", "trades"):

@@ -3,25 +3,48 @@ import math
 
 import numpy as np
 import pytest
-from figure_results import SETTINGS, context, write_class_scores, write_grid
+from figure_results import SETTINGS, context, write_class_scores, write_grid, write_images
 from matplotlib.colors import to_hex
 
 from robustlens.errors import RobustlensError
 from studies.energy.figures import class_distances, grid, samples
 
 
-def test_samples_puts_each_class_in_a_column(tmp_path, monkeypatch):
-    monkeypatch.setattr(samples, "PER_CLASS", 2)
-    path = tmp_path / "digits" / "sat" / "seed0" / "samples.npz"
-    path.parent.mkdir(parents=True)
-    labels = np.array([1, 0, 1, 0, 0], dtype=np.int64)
-    images = np.arange(5, dtype=np.float32).reshape(5, 1, 1, 1) / 10 * np.ones((1, 1, 2, 2), dtype=np.float32)
-    np.savez(path, images=images, labels=labels)
-    figure = samples.build(context(), samples=[path]).figure
-    mosaic = figure.axes[0].get_images()[0].get_array()
-    assert mosaic.shape == (5, 5)
-    assert [mosaic[0, 0], mosaic[3, 0], mosaic[0, 3], mosaic[3, 3]] == pytest.approx([0.1, 0.3, 0.0, 0.2])
-    assert np.all(mosaic[2] == 1) and np.all(mosaic[:, 2] == 1)
+def write_samples(folder, images, labels, recipe="sat", distance=1.25):
+    """The samples of a recipe and their scores."""
+    place = folder / "generation" / "digits" / recipe / "seed0"
+    place.mkdir(parents=True)
+    np.savez(place / "samples.npz", images=images.astype(np.float32), labels=np.array(labels, dtype=np.int64))
+    (place / "scores.json").write_text(json.dumps({"nearest_training_distance_median": distance}))
+    return {"samples": [place / "samples.npz"], "scores": [place / "scores.json"]}
+
+
+def test_samples_stand_beside_real_images_and_above_the_nearest_of_their_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "COLUMNS", 4)
+    grey = np.ones((1, 2, 2))
+    real = np.stack([255 * level * grey for level in (0.2, 0.6, 0.4, 0.8)])  # of classes 0, 1, 0, 1
+    files = write_samples(tmp_path, np.stack([level * grey for level in (0.7, 0.25, 0.35, 0.41, 0.5)]), [1, 0, 1, 0, 0])
+    data = [write_images(tmp_path, images=real, labels=np.array([0, 1, 0, 1]))]
+    drawing = samples.build(context(), **files, data=data)
+    strips = [np.asarray(axes.get_images()[0].get_array()) for axes in drawing.figure.axes]
+    labels = [axes.texts[0].get_text() for axes in drawing.figure.axes]
+    assert labels == ["real images", "SAT", "nearest"]
+    shown = [[strip[0, column] for column in (0, 3, 6, 9)] for strip in strips]
+    assert shown[0] == pytest.approx([0.2, 0.4, 0.6, 0.8], abs=1e-2)
+    assert shown[1] == pytest.approx([0.25, 0.41, 0.7, 0.35])
+    assert shown[2] == pytest.approx([0.2, 0.4, 0.6, 0.6], abs=1e-2)
+    assert all(np.all(strip[:, 2::3] == 1) for strip in strips)
+    assert drawing.caption.startswith("Half of the generated images are further than 1.25 under SAT from the nearest")
+
+
+def test_samples_smaller_than_the_prepared_images_are_compared_with_their_centres(tmp_path):
+    real = np.zeros((2, 1, 4, 4))
+    real[0, :, 1:3, 1:3], real[1, :, 0] = 255, 255
+    files = write_samples(tmp_path, np.ones((1, 1, 2, 2)), [0])
+    data = [write_images(tmp_path, images=real, labels=np.array([0, 0]))]
+    drawing = samples.build(context(), **files, data=data)
+    nearest = np.asarray(drawing.figure.axes[2].get_images()[0].get_array())
+    assert nearest.shape == (2, 2) and np.all(nearest == 1)
 
 
 def test_class_distances_are_means_over_seeds_with_their_deviation(tmp_path):
@@ -74,22 +97,50 @@ def test_class_distances_that_are_nowhere_known_are_explained(tmp_path):
         class_distances.build(context(), scores=[])
 
 
-def test_grid_shows_the_images_and_the_label_of_each_setting_and_frames_the_best(tmp_path):
+def heat_map(figure):
+    """{(starting point, way): the number in its cell} of a grid's heat map, and the bold ones."""
+    axes = figure.axes[0]
+    starts, ways = ([tick.get_text() for tick in ticks] for ticks in (axes.get_yticklabels(), axes.get_xticklabels()))
+    cells = {(starts[t.get_position()[1]], ways[t.get_position()[0]]): t for t in axes.texts}
+    return {k: t.get_text() for k, t in cells.items()}, [k for k, t in cells.items() if t.get_fontweight() == "bold"]
+
+
+def test_grid_has_the_distance_of_every_setting_and_marks_the_best(tmp_path):
     drawing = grid.build(context(), **write_grid(tmp_path, SETTINGS))
-    left, right = drawing.figure.axes[:6:2], drawing.figure.axes[1:6:2]  # three settings, then the other two
-    panels = [*left, *right[:2]]
-    assert not right[2].get_images()
-    for s, axes in enumerate(panels):
+    cells, best = heat_map(drawing.figure)
+    assert cells == {
+        ("noise", "5 steps\nζ 0"): "9.00",
+        ("noise", "10 steps\nζ 0"): "8.00",
+        ("class PCA 95 %, \u03c3 0.5", "5 steps\nζ 0"): "3.00",
+        ("class PCA 95 %, \u03c3 0.5", "5 steps\nζ 0.8"): "1.25",
+        ("class Gaussian", "5 steps\nζ 0.8"): "2.00",
+    }
+    assert best == [("class PCA 95 %, \u03c3 0.5", "5 steps\nζ 0.8")]
+    assert "starts from class PCA 95 %, \u03c3 0.5, takes 5 steps with momentum 0.8" in drawing.caption
+    assert "of 1.25 ± 0.2; the worst, from noise, ends at 9.00 ± 0.2." in drawing.caption
+
+
+def test_grid_of_no_steps_has_no_momentum(tmp_path):
+    settings = [("noise", 0.8, 0, 9.0), ("noise", 0.0, 5, 3.0), ("noise", 0.8, 5, 4.0)]
+    cells, _ = heat_map(grid.build(context(), **write_grid(tmp_path, settings)).figure)
+    assert cells == {
+        ("noise", "no steps"): "9.00",
+        ("noise", "5 steps\nζ 0"): "3.00",
+        ("noise", "5 steps\nζ 0.8"): "4.00",
+    }
+
+
+def test_grid_shows_the_images_of_the_best_and_the_worst_settings(tmp_path):
+    figure = grid.build(context(), **write_grid(tmp_path, SETTINGS)).figure
+    strips = [axes for axes in figure.axes if axes.get_images() and axes.get_images()[0].get_array().shape[0] == 4]
+    labels = [axes.texts[0].get_text().splitlines()[0] for axes in strips]
+    assert labels == ["best: class PCA 95 %, \u03c3 0.5", "worst: noise", "best: class Gaussian", "worst: noise"]
+    for s, axes in zip((3, 0, 4, 1), strips, strict=True):
         line = np.asarray(axes.get_images()[0].get_array())
         assert line.shape == (4, 6 * 5 - 1)
         expected = [s / 10 + y / 100 + copy / 1000 for y in range(3) for copy in range(2)]
         assert line[2, 1::5] == pytest.approx(expected)
         assert np.all(line[:, 4::5] == 1)
-    labels = [axes.texts[0].get_text() for axes in panels]
-    assert labels[0] == "noise\nn 5, \u03b6 0: d 9 (0.25)"
-    assert labels[3] == "class PCA 95 %, \u03c3 0.5\nn 5, \u03b6 0.8: d 1.25 (0.25)"
-    assert [axes.texts[0].get_fontweight() == "bold" for axes in panels] == [False, False, False, True, False]
-    assert [axes.axison for axes in panels] == [False, False, False, True, False]
 
 
 def test_grid_draws_the_longest_chain_of_each_setting(tmp_path):
@@ -102,6 +153,8 @@ def test_grid_draws_the_longest_chain_of_each_setting(tmp_path):
     shades = [to_hex(line.get_color()) for line in chains.lines]
     assert shades[1] == shades[2] and len(set(shades)) == 3
     assert [line.get_linestyle() for line in chains.lines] == ["-", "-", "--", "--"]
+    named = {text.get_text() for text in chains.texts}
+    assert named == {"noise, ζ 0", "class PCA, ζ 0", "class PCA, ζ 0.8", "class Gaussian, ζ 0.8"}
 
 
 def test_a_grid_of_the_paper_scale_fits_on_a_page(tmp_path):

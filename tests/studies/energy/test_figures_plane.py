@@ -6,6 +6,7 @@ import pytest
 from figure_results import context, write, write_bent_histories, write_tracked
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image, ImageSequence
+from scipy import stats
 
 from robustlens.errors import RobustlensError
 from studies.energy.figures import plane
@@ -26,7 +27,7 @@ def test_plane_draws_the_last_tracked_epoch_of_each_phase_of_the_first_seed(tmp_
         losses = [y - x for y, x in zip(rows["joint_adversarial"], rows["marginal_adversarial"], strict=True)]
         assert np.asarray(points.get_array()) == pytest.approx(losses)
         by_start = {(row.joint_natural, row.marginal_natural): row for row in rows.itertuples()}
-        assert arrows.U.size == 40
+        assert arrows.U.size == 12
         for x, y, dx, dy in zip(arrows.X, arrows.Y, arrows.U, arrows.V, strict=True):
             row = by_start[x, y]
             assert (x + dx, y + dy) == pytest.approx((row.joint_adversarial, row.marginal_adversarial))
@@ -46,14 +47,34 @@ def test_plane_says_when_it_cannot_show_the_phases(tmp_path):
     assert "too few epochs" in drawing.caption
 
 
-def test_plane_refuses_two_recipes_and_runs_without_tracked_training_images(tmp_path):
+def test_plane_has_a_row_for_each_recipe_at_the_epochs_of_the_first_ones_phases(tmp_path):
+    history = write_bent_histories(tmp_path, "sat", [(5, 15)]) + write_bent_histories(tmp_path, "trades", [(8, 12)])
+    energies = [write_tracked(tmp_path, recipe, (1, 5, 15, 20), seeds=(0,))[0] for recipe in ("sat", "trades")]
+    drawing = plane.build(context(), energies=energies, history=history)
+    panels = drawing.figure.axes[:6]
+    titles = [axes.get_title() for axes in panels]
+    assert titles == ["phase 1: epoch 5", "phase 2: epoch 15", "phase 3: epoch 20", "", "", ""]
+    assert [axes.get_ylabel().splitlines()[0] for axes in panels[::3]] == ["SAT", "TRADES"]
+    assert all(axes.get_aspect() == 1 for axes in panels)
+    moved = []
+    for path in energies:
+        rows = pd.read_parquet(path).query("epoch == 20 and split == 'train'")
+        differences = rows["marginal_adversarial"] - rows["marginal_natural"]
+        half = stats.t.ppf(0.975, 59) * differences.std() / 60**0.5
+        ends = [f"{end:.2f}".replace("-", "\u2212") for end in (differences.mean() - half, differences.mean() + half)]
+        moved.append(f"[{ends[0]}, {ends[1]}] nat under {path.parts[-3].upper()}")
+    assert all(part in drawing.caption for part in moved) and drawing.caption.startswith("At epoch 20 PGD moves E(x)")
+
+
+def test_plane_refuses_two_datasets_and_runs_without_tracked_training_images(tmp_path):
     history = write_bent_histories(tmp_path, "sat", [(5, 15)])
-    energies = [write_tracked(tmp_path, recipe, (1, 20), seeds=(0,))[0] for recipe in ("sat", "trades")]
-    with pytest.raises(RobustlensError, match="sat, trades"):
-        plane.build(context(), energies=energies, history=history)
-    frame = pd.read_parquet(energies[0])
+    (energies,) = write_tracked(tmp_path, "sat", (1, 20), seeds=(0,))
+    frame = pd.read_parquet(energies)
+    other = write(tmp_path / "svhn" / "sat" / "seed0" / "energies.parquet", frame)
+    with pytest.raises(RobustlensError, match="digits, svhn"):
+        plane.build(context(), energies=[energies, other], history=history)
     path = write(tmp_path / "digits" / "sat" / "seed0" / "energies.parquet", frame[frame["split"] == "validation"])
-    with pytest.raises(RobustlensError, match="train_samples"):
+    with pytest.raises(RobustlensError, match=r"sat/seed0/energies\.parquet: .* train_samples"):
         plane.build(context(), energies=[path], history=history)
 
 

@@ -1,0 +1,65 @@
+"""What a figure shows in a sentence: numbers with their intervals, in as many digits as these allow."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from robustlens.analysis.statistics import Interval
+from robustlens.report.cells import number
+
+
+def excludes_zero(interval: Interval) -> bool:
+    """Whether the data show a sign at all."""
+    return interval.low > 0 or interval.high < 0
+
+
+def printed(interval: Interval, unit: str = "") -> str:
+    """Such as "2.1 [1.8, 2.4] nat"; a number without an interval, because it is one seed's, says so."""
+    unit = f" {unit}" if unit else ""
+    if not math.isfinite(interval.high - interval.low):
+        return f"{number(interval.estimate, digits(interval.estimate))}{unit} (one seed)"
+    places = digits((interval.high - interval.low) / 2)
+    if excludes_zero(interval):  # neither end is printed as 0
+        places = max(places, *(digits(end, 1) for end in (interval.low, interval.high)))
+    ends = ", ".join(number(end, places) for end in (interval.low, interval.high))
+    return f"{number(interval.estimate, places)} [{ends}]{unit}"
+
+
+def digits(size: float, significant: int = 2) -> int:
+    """Decimals with which a number of this size has so many significant digits, from 0 to 4."""
+    if not math.isfinite(size) or size == 0:
+        return significant
+    return min(max(significant - 1 - math.floor(math.log10(abs(size))), 0), 4)
+
+
+def short(value: float, significant: int = 2) -> str:
+    """A number in so many significant digits."""
+    return number(value, digits(value, significant))
+
+
+def listed(parts: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def counted(values: Sequence[float], what: str) -> str:
+    """How many there are of something, which may differ: "3 seeds", "1 to 3 seeds", "1 seed"."""
+    low, high = min(values), max(values)
+    many = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return f"{many} {what}{'s' * (high != 1)}"
+
+
+def extremes(values: Mapping[str, float | Interval], unit: str = "") -> str:
+    """What is lowest and what is highest, to go behind "is": "lowest under A (1.2 %) and highest under B (3.4 %)"."""
+    order = sorted(values, key=lambda name: _estimate(values[name]))
+    told = [f"{name} ({_told(values[name], unit)})" for name in (order[0], order[-1])]
+    return f"lowest under {told[0]} and highest under {told[1]}" if len(order) > 1 else f"that of {told[0]}"
+
+
+def _estimate(value: float | Interval) -> float:
+    return value.estimate if isinstance(value, Interval) else value
+
+
+def _told(value: float | Interval, unit: str) -> str:
+    if isinstance(value, Interval):
+        return printed(value, unit)
+    return f"{short(value)}{f' {unit}' if unit else ''}"
