@@ -4,6 +4,7 @@ import csv
 import importlib
 import inspect
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,26 @@ CLAIMS = [
     for claim in importlib.import_module(f"studies.{study.name.replace('-', '_')}.claims").CLAIMS
 ]
 JUDGED = list(dict.fromkeys(study for study, _ in CLAIMS))
+
+
+@pytest.mark.parametrize(
+    ("study", "name"), [*((s, f"tables/{n}") for s, n in TABLES), *((s, f"figures/{n}") for s, n in FIGURES)]
+)
+def test_the_readme_or_a_page_beside_it_names_every_table_and_figure(study, name):
+    pages = (ROOT / "studies" / study.replace("-", "_")).glob("*.md")
+    text = "".join(page.read_text() for page in pages if not page.stem.startswith("plan-of"))
+    assert f"`{name}`" in text or f"`{name}-*`" in text, f"{name} of the study {study} is named in no page"
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_pages_of_a_study_name_no_table_or_figure_that_is_not_declared(study):
+    pages = (ROOT / "studies" / study.replace("-", "_")).glob("*.md")
+    named = {
+        name for page in pages for name in re.findall(r"`((?:tables|figures)/[a-z0-9-]+)(?:-\*)?`", page.read_text())
+    }
+    declared = {f"tables/{n}" for s, n in TABLES if s == study} | {f"figures/{n}" for s, n in FIGURES if s == study}
+    unknown = {name for name in named - declared if not any(name.startswith(f"{figure}-") for figure in declared)}
+    assert not unknown
 
 
 @pytest.fixture(scope="module")
