@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from every_study import ROOT, STUDIES, builder, made_up, selection
+from configured import own
+from every_study import ROOT, STUDIES, all_kinds, builder, made_up, selection
 
 from robustlens.analysis.claims import CONTRADICTED, SUPPORTED, judge
 from robustlens.configuration import read_yaml
@@ -20,6 +21,7 @@ from robustlens.report.escape import latex
 from robustlens.report.figure import save
 from robustlens.report.tables import claims as ledger
 from robustlens.study.declaration import Published
+from robustlens.study.selection import Selection
 
 TABLES = [(study.name, table.name) for study in STUDIES.values() for table in study.tables]
 FIGURES = [(study.name, figure.name) for study in STUDIES.values() for figure in study.figures]
@@ -50,6 +52,15 @@ def test_pages_of_a_study_name_no_table_or_figure_that_is_not_declared(study):
     declared = {f"tables/{n}" for s, n in TABLES if s == study} | {f"figures/{n}" for s, n in FIGURES if s == study}
     unknown = {name for name in named - declared if not any(name.startswith(f"{figure}-") for figure in declared)}
     assert not unknown
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_first_look_has_every_table_and_figure_of_the_embedded_scale(study):
+    kinds = all_kinds()
+    smoke, embedded = (Selection(own(scale=scale), STUDIES, kinds) for scale in ("smoke", "embedded"))
+    assert smoke.tables(study).keys() == embedded.tables(study).keys()
+    drawn = [{item.declared.name for item in scale.figures(study).values()} for scale in (smoke, embedded)]
+    assert drawn[0] == drawn[1] and drawn[0]
 
 
 @pytest.fixture(scope="module")
