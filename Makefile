@@ -82,6 +82,7 @@ $(TOOLS)/bin/uv:
 	PYTHONPATH= $(PYTHON) -m pip install --quiet --target $(TOOLS) uv==$(UV_VERSION)
 
 readme: ## from the finished run the README's numbers and what `make compare` compares with; the written pages of docs/
+	$(UV) run --locked python scripts/record_origin.py
 	$(UV) run --locked python scripts/update_readme.py
 	$(UV) run --locked python scripts/compare_recorded.py --record
 	$(UV) run --locked python scripts/document_configuration.py

@@ -19,16 +19,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("results/embedded"), help="those of a finished run")
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    parser.add_argument("--origin", type=Path, help="of record_origin.py; by default docs/recorded/<scale>.json")
     args = parser.parse_args()
 
     tables = sorted(args.results.glob("studies/*/tables/robustness.csv"))
     if not tables:
         sys.exit(f"{args.results}: no study with a table of robustness; run `make reproduce` first")
-    blocks = []
+    recorded = args.origin or Path("docs/recorded") / f"{args.results.name}.json"
+    if not recorded.is_file():
+        sys.exit(f"{recorded}: missing; run scripts/record_origin.py first, as `make readme` does")
+    origin = json.loads(recorded.read_text())
+    blocks = [f"Computed at commit `{origin['commit']}`, in {origin['arithmetic']} arithmetic."]
     for table in tables:
         study = table.parent.parent
         heading = [f"### {study.name}", ""] if len(tables) > 1 else []
         blocks.append("\n".join([*heading, *numbers(table), *verdicts(study / "claims.csv")]))
+        blocks[-1] += "\n\n" + behind(origin["studies"][study.name])
 
     begin, end = MARKERS
     text = args.readme.read_text()
@@ -36,6 +42,11 @@ def main() -> None:
         sys.exit(f"{args.readme}: no place for the numbers; add the lines {begin} and {end}")
     block = begin + "\n" + "\n\n".join(blocks) + "\n" + end
     args.readme.write_text(re.sub(f"{begin}.*{end}", lambda _: block, text, flags=re.DOTALL))
+
+
+def behind(study: dict[str, str | int]) -> str:
+    """What a test compares with the present parameters of the same jobs."""
+    return f"Behind them: {study['jobs']} jobs, whose parameters have the digest `{study['parameters']}`."
 
 
 def numbers(file: Path) -> list[str]:

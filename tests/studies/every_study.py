@@ -30,9 +30,13 @@ def made_up(study):
 
 def selection(study):
     """What the study's declaration means under its made-up configuration."""
+    return Selection(made_up(study).CONFIG, {study: STUDIES[study]}, all_kinds())
+
+
+def all_kinds():
+    """The kinds of files that the stages make."""
     files = [*(ROOT / "rules").glob("*.smk"), *(ROOT / "studies").glob("*/rules.smk")]
-    kinds = {name: kind for file in files for name, kind in declared_kinds(file).items()}
-    return Selection(made_up(study).CONFIG, {study: STUDIES[study]}, kinds)
+    return {name: kind for file in files for name, kind in declared_kinds(file).items()}
 
 
 def declared_kinds(rules):

@@ -4,11 +4,13 @@ import csv
 import importlib
 import inspect
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from every_study import ROOT, STUDIES, builder, made_up, selection
+from configured import own
+from every_study import ROOT, STUDIES, all_kinds, builder, made_up, selection
 
 from robustlens.analysis.claims import CONTRADICTED, SUPPORTED, judge
 from robustlens.configuration import read_yaml
@@ -19,6 +21,7 @@ from robustlens.report.escape import latex
 from robustlens.report.figure import save
 from robustlens.report.tables import claims as ledger
 from robustlens.study.declaration import Published
+from robustlens.study.selection import Selection
 
 TABLES = [(study.name, table.name) for study in STUDIES.values() for table in study.tables]
 FIGURES = [(study.name, figure.name) for study in STUDIES.values() for figure in study.figures]
@@ -29,6 +32,35 @@ CLAIMS = [
     for claim in importlib.import_module(f"studies.{study.name.replace('-', '_')}.claims").CLAIMS
 ]
 JUDGED = list(dict.fromkeys(study for study, _ in CLAIMS))
+
+
+@pytest.mark.parametrize(
+    ("study", "name"), [*((s, f"tables/{n}") for s, n in TABLES), *((s, f"figures/{n}") for s, n in FIGURES)]
+)
+def test_the_readme_or_a_page_beside_it_names_every_table_and_figure(study, name):
+    pages = (ROOT / "studies" / study.replace("-", "_")).glob("*.md")
+    text = "".join(page.read_text() for page in pages if not page.stem.startswith("plan-of"))
+    assert f"`{name}`" in text or f"`{name}-*`" in text, f"{name} of the study {study} is named in no page"
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_pages_of_a_study_name_no_table_or_figure_that_is_not_declared(study):
+    pages = (ROOT / "studies" / study.replace("-", "_")).glob("*.md")
+    named = {
+        name for page in pages for name in re.findall(r"`((?:tables|figures)/[a-z0-9-]+)(?:-\*)?`", page.read_text())
+    }
+    declared = {f"tables/{n}" for s, n in TABLES if s == study} | {f"figures/{n}" for s, n in FIGURES if s == study}
+    unknown = {name for name in named - declared if not any(name.startswith(f"{figure}-") for figure in declared)}
+    assert not unknown
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_first_look_has_every_table_and_figure_of_the_embedded_scale(study):
+    kinds = all_kinds()
+    smoke, embedded = (Selection(own(scale=scale), STUDIES, kinds) for scale in ("smoke", "embedded"))
+    assert smoke.tables(study).keys() == embedded.tables(study).keys()
+    drawn = [{item.declared.name for item in scale.figures(study).values()} for scale in (smoke, embedded)]
+    assert drawn[0] == drawn[1] and drawn[0]
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def test_datasets_that_differ_only_in_their_crop_share_what_is_prepared():
 def test_jobs_on_datasets_of_this_repository_without_a_crop_are_told_what_they_were():
     """And none of it has another padding."""
     cropped = set()
-    for scale in ("embedded", "pilot", "paper"):
+    for scale in ("smoke", "embedded", "pilot", "paper"):
         config = own(scale=scale)
         for dataset, settings in config["datasets"].items():
             for recipe in config["recipes"]:

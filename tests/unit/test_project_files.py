@@ -66,3 +66,21 @@ def test_continuous_integration_and_the_catalogue_name_what_is_there():
     assert job["steps"][-1]["run"].endswith(".ci/run") and os.access(REPOSITORY / ".ci/run", os.X_OK)
     usage = yaml.safe_load((REPOSITORY / ".snakemake-workflow-catalog.yml").read_text())["usage"]
     assert usage["software-stack-deployment"]["conda"] and (REPOSITORY / "envs/robustlens.yaml").exists()
+
+
+def installed(text: str) -> set[str]:
+    """Names of Debian packages in a script: the words after `apt-get install`, or of `packages="..."`."""
+    words = " ".join(re.findall(r"apt-get install((?:[^&\\]|\\\n)*)", text) + re.findall(r'packages="([^"]*)"', text))
+    return {word for word in words.split() if re.fullmatch(r"[a-z][a-z0-9.+-]+", word)}
+
+
+def test_the_container_has_the_latex_of_continuous_integration_and_the_environment_of_the_lock():
+    container = (REPOSITORY / "Containerfile").read_text()
+    tested = installed((REPOSITORY / ".ci/run").read_text())
+    bare = installed((REPOSITORY / ".github/workflows/ci.yml").read_text())
+    latex = {name for name in tested if name.startswith(("texlive", "latexmk", "lmodern"))}
+    assert len(latex) >= 5
+    assert installed(container) == latex | {"ca-certificates", "git", "make"} and bare >= {"git", "make"}
+    assert "\nRUN make environment\n" in container and "(UV) sync --locked" in (REPOSITORY / "Makefile").read_text()
+    ignored = (REPOSITORY / ".dockerignore").read_text().split()
+    assert {".venv", ".tools", "results"} <= set(ignored)

@@ -13,6 +13,8 @@ HEADER = "group,row,column,value,std,n_seeds,n_images,files"
 THREATS = {"near": {"norm": "linf", "epsilon": "3/16"}, "far": {"norm": "l2", "epsilon": "1/2"}}
 SAT = Recipe("SAT", threats={"digits": "far"})
 TOLD = Context("robustness", "x", "embedded", "", {"digits": "Digits"}, {"sat": SAT}, threats=THREATS)
+ORIGIN = {"commit": "abc123", "arithmetic": "portable", "reference": "0123"}
+BEHIND = {"jobs": 7, "parameters": "456789ab"}
 ROWS = [
     ",SAT,Best checkpoint: clean,95.75,0.25,3,1397",
     ",SAT,Best checkpoint: AutoAttack,54.4,10.2,3,30",
@@ -29,6 +31,9 @@ def update(tmp_path):
     (tmp_path / "README.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
 
     def run(studies, claims=(), differences=()):
+        recorded = tmp_path / "docs/recorded/embedded.json"
+        recorded.parent.mkdir(parents=True, exist_ok=True)
+        recorded.write_text(json.dumps(ORIGIN | {"studies": dict.fromkeys(studies, BEHIND)}))
         for study, rows in studies.items():
             folder = tmp_path / "results/embedded/studies" / study / "tables"
             folder.mkdir(parents=True)
@@ -55,6 +60,8 @@ def test_one_study_lists_the_recipes_with_the_most_seeds_and_names_where_the_oth
         [
             "before",
             BEGIN,
+            "Computed at commit `abc123`, in portable arithmetic.",
+            "",
             "Accuracy in %, mean ± standard deviation over 3 seeds; test images: clean on 1,397; AutoAttack on 30.",
             "",
             "| recipe | Best checkpoint: clean | Best checkpoint: AutoAttack |",
@@ -67,6 +74,8 @@ def test_one_study_lists_the_recipes_with_the_most_seeds_and_names_where_the_oth
             "",
             "Claims of the paper: 2 open, 1 supported; 1 of the open ones is not measured at this scale "
             f"(`{folder}/claims.csv` says which, by which rule).",
+            "",
+            "Behind them: 7 jobs, whose parameters have the digest `456789ab`.",
             END,
             "after",
             "",
@@ -98,6 +107,13 @@ def test_without_results_the_readme_stays_and_the_message_says_what_to_run(updat
     done, text = update({})
     assert done.returncode == 1 and "results/embedded: no study" in done.stderr and "make reproduce" in done.stderr
     assert "\nold\n" in text
+
+
+def test_without_a_record_of_where_they_come_from_no_numbers_are_written(update, tmp_path):
+    update({"light": ROWS})
+    (tmp_path / "docs/recorded/embedded.json").unlink()
+    done = subprocess.run([sys.executable, SCRIPT], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "docs/recorded/embedded.json: missing; run scripts/record_origin" in done.stderr
 
 
 def test_a_readme_without_markers_is_an_error(update, tmp_path):

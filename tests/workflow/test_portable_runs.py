@@ -33,7 +33,9 @@ def test_another_arithmetic_computes_everything_again(finished, sources):
     assert pending(finished, "--config", "arithmetic=native") >= everything
 
 
-@pytest.mark.parametrize(("scale", "expected"), [("embedded", "portable"), ("pilot", "portable"), ("paper", "native")])
+@pytest.mark.parametrize(
+    ("scale", "expected"), [("smoke", "portable"), ("embedded", "portable"), ("pilot", "portable"), ("paper", "native")]
+)
 def test_small_scales_are_portable_and_paper_is_native_and_downloads_are_neither(scale, expected, sources):
     code, output = ask(sources, "-n", "-p", "-c2", "--config", f"scale={scale}")
     assert code == 0, output

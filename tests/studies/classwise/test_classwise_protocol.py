@@ -15,7 +15,7 @@ def runs(config, study):
     return found
 
 
-@pytest.mark.parametrize("scale", ["embedded", "pilot", "paper"])
+@pytest.mark.parametrize("scale", ["smoke", "embedded", "pilot", "paper"])
 def test_the_defences_of_the_energy_study_are_trained_and_evaluated_once(scale):
     config = own(scale=scale)
     ours, theirs = runs(config, "classwise"), runs(config, "energy")

@@ -32,7 +32,7 @@ def test_cfa_takes_the_steps_of_trades_while_all_classes_are_alike(scale):
         )
 
 
-@pytest.mark.parametrize("scale", ["embedded", "pilot", "paper"])
+@pytest.mark.parametrize("scale", ["smoke", "embedded", "pilot", "paper"])
 def test_what_a_defence_changes_has_the_same_seeds(scale):
     config = own(scale=scale)
     main, defence = cohorts(config)["main"], cohorts(config)["defence"]

@@ -23,7 +23,7 @@ from studies.classwise.temperature import (
     swept,
 )
 
-SCALES = ("embedded", "pilot", "paper")
+SCALES = ("smoke", "embedded", "pilot", "paper")
 IN_LOGITS = torch.tensor([[2.0, 1.5, 0.0], [-30.0, 40.0, 0.5], [700.0, 1.0, 699.0]])
 
 

@@ -11,7 +11,7 @@ from robustlens.configuration.facts import shape, training
 from robustlens.errors import RobustlensError
 from robustlens.report.published import PublishedNumbers
 
-SCALES = ("embedded", "pilot", "paper")
+SCALES = ("smoke", "embedded", "pilot", "paper")
 STUDY = REPOSITORY / "studies" / "proxy"
 SHA = "0123456789abcdef" * 4
 
@@ -59,7 +59,7 @@ def test_a_mixture_and_what_it_is_matched_with_have_as_many_steps_of_as_many_ima
 def test_claims_and_tables_compare_recipes_of_several_seeds(scale):
     cohorts = own(scale=scale)["studies"]["proxy"]["cohorts"]
     several = ["main", "proxies", *(name for name in ("weights", "many-classes") if name in cohorts)]
-    assert all(len(cohorts[name]["seeds"]) == (1 if scale == "pilot" else 3) for name in several)
+    assert all(len(cohorts[name]["seeds"]) == (1 if scale in ("smoke", "pilot") else 3) for name in several)
 
 
 def test_the_paper_s_protocol_is_that_of_the_released_code():
