@@ -4,7 +4,7 @@ An entry is the best checkpoint of a recipe, called as the recipe (`dafa`), that
 (`sat/best-tau-normalised`), or another checkpoint, which is best for the worst class (`sat/best-worst-class`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -85,3 +85,27 @@ def mean_gain(pairs: Sequence[tuple[pd.DataFrame, pd.DataFrame]], metric: Metric
         return (of_each[:, :, 0::2] - of_each[:, :, 1::2]).mean(axis=(1, 2))
 
     return resampled_parts([part for pair in pairs for part in pair], statistic, (-1, 1))
+
+
+def best_entries(parts: Mapping[str, pd.DataFrame], metric: Metric) -> set[str]:
+    """The one with the highest metric, and those that its gain over them does not tell apart from it; none where no two
+    can be compared.
+
+    parts: by entry or recipe, each under one attack. Those with the most seeds are compared, two at least, as far as
+    they have the seeds of the highest one.
+    """
+    seeds = {name: frozenset(part["seed"]) for name, part in parts.items()}
+    most = max(map(len, seeds.values()), default=0)
+    means = {name: _mean(part, metric) for name, part in parts.items() if len(seeds[name]) == most > 1}
+    if not means:
+        return set()
+    leader = max(means, key=means.get)
+    others = [name for name in means if name != leader and seeds[name] == seeds[leader]]
+    leads = {name: mean_gain([(parts[leader], parts[name])], metric) for name in others}
+    return {leader, *(name for name, lead in leads.items() if lead is None or lead.low <= 0)} if others else set()
+
+
+def _mean(part: pd.DataFrame, metric: Metric) -> float:
+    """Of the metric of each run, over the seeds."""
+    right = (part["prediction_adversarial"] == part["label"]).groupby([part["seed"], part["label"]]).mean()
+    return float(metric(right.unstack("label").to_numpy()).mean())

@@ -1,6 +1,7 @@
 """Average, worst classes, variance and gap of the accuracies of all classes, without and under attack."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from robustlens.analysis.classwise import (
 )
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row, number
+from robustlens.report.comparison import BEST
 from robustlens.report.context import Context
 from robustlens.report.published import ANY_ARCHITECTURE, PublishedNumbers
 from robustlens.report.summary import accuracy_digits
 from robustlens.report.table import Table
 from studies.classwise.class_names import read_class_names
+from studies.classwise.defence import Metric, best_entries
 from studies.classwise.results import (
     CLEAN,
     REFERENCE,
@@ -39,6 +42,7 @@ from studies.classwise.results import (
 FEW, MANY = 3, 20  # the worst classes of which the mean is shown; from how many classes on there is a worst tenth
 ATTACKS = (CLEAN, REFERENCE, "autoattack")
 FOLLOW_UPS = ("preact-resnet18", ANY_ARCHITECTURE)  # of the published numbers: CFA's, and DAFA's, which doesn't say
+LOWER = ("CV", "MCD")  # columns whose lower numbers are the better ones
 UNNAMED = "robust"  # under an attack that is not named
 NOTES = (
     "Computed from the accuracies of the classes in each run, and averaged over the seeds. CV is the variance over "
@@ -61,14 +65,20 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path], publi
         for attack in (attack for attack in ATTACKS if attack in set(of_dataset["attack"])):
             group = group_title(context, datasets, dataset, context.attack_label(attack))
             parts = by_recipe(of_dataset, attack)
+            best = [best_entries(parts, _the_higher_the_better(name, of)) for name, (of, *_) in metrics.items()]
             for recipe, part in parts.items():
-                cells = (*_cells(part, metrics), Cell(text=_weakest(part, named[dataset].names)))
+                own = zip(_cells(part, metrics), best, strict=True)
+                cells = (
+                    *(replace(cell, best=recipe in of_column) for cell, of_column in own),
+                    Cell(text=_weakest(part, named[dataset].names)),
+                )
                 rows.append(Row(context.recipe_label(recipe), cells, group))
             rows += [Row(label, cells, group) for label, cells in _follow_ups(numbers, dataset, attack, metrics)]
         group = group_title(context, datasets, dataset, "under an attack that is not named")
         rows += [Row(label, cells, group) for label, cells in _follow_ups(numbers, dataset, UNNAMED, metrics)]
     title = f"Average and worst classes on {context.datasets_titles(datasets)}, without and under attack."
-    notes = (*NOTES, *seeds_of(runs, context), *threats.notes(runs, context))
+    bold = [BEST] * any(cell.best for row in rows for cell in row.cells)
+    notes = (*NOTES, *bold, *seeds_of(runs, context), *threats.notes(runs, context))
     columns = (*map(Column, metrics), Column("weakest"))
     return Table(context.label, context.caption(title), "recipe", columns, tuple(rows), notes)
 
@@ -92,6 +102,11 @@ def _cells(part: pd.DataFrame, metrics: dict) -> tuple[Cell, ...]:
         interval = resampled_interval(right[:, 0], labels, per_run(metric), within)
         cells.append(interval_cell(interval, digits if unit else 4, unit, [part]))
     return tuple(cells)
+
+
+def _the_higher_the_better(name: str, metric: Metric) -> Metric:
+    """A metric, or minus it where the lower is the better one."""
+    return (lambda rates: -metric(rates)) if name in LOWER else metric
 
 
 def _weakest(part: pd.DataFrame, names: Sequence[str]) -> str:

@@ -15,8 +15,8 @@ from robustlens.report.context import Context
 from robustlens.report.table import Table
 from studies.classwise.defence import (
     METRICS,
-    Metric,
     bases,
+    best_entries,
     entry_label,
     level,
     mean_gain,
@@ -48,7 +48,7 @@ def build(context: Context, *, evaluations: list[Path], corrections: list[Path])
             levels = {
                 name: {entry: level(part, metric) for entry, part in parts.items()} for name, metric in METRICS.items()
             }
-            best = {name: best_entries(parts, levels[name], metric) for name, metric in METRICS.items()}
+            best = {name: best_entries(parts, metric) for name, metric in METRICS.items()}
             for entry, base in bases(of_dataset).items():
                 if entry in parts:
                     cells = _cells(entry, parts, parts.get(base), levels, best)
@@ -58,16 +58,6 @@ def build(context: Context, *, evaluations: list[Path], corrections: list[Path])
     bold = [BEST] * any(cell.best for row in rows for cell in row.cells)
     notes = (*NOTES, *bold, *seeds_told(seeds), *strengths, *threats.notes(runs, context))
     return Table(context.label, context.caption(title), "recipe", COLUMNS, tuple(rows), notes)
-
-
-def best_entries(parts: Mapping[str, pd.DataFrame], levels: Mapping[str, Interval], metric: Metric) -> set[str]:
-    """The entries that are the best by a metric, or can't be told apart from it; none with one seed. parts: of the same
-    seeds."""
-    leader = max(levels, key=lambda entry: levels[entry].estimate, default=None)
-    if leader is None or len(parts) < 2 or parts[leader]["seed"].nunique() < 2:
-        return set()
-    leads = {entry: mean_gain([(parts[leader], part)], metric) for entry, part in parts.items() if entry != leader}
-    return {leader, *(entry for entry, lead in leads.items() if lead is not None and lead.low <= 0)}
 
 
 def _cells(

@@ -49,7 +49,7 @@ def build(context: Context, *, evaluations: list[Path], closeness: list[Path], d
             rows.append(Row(context.recipe_label(recipe), (*cells, *gains), group))
         if len(here):
             real = [_cell(here, name, beside, *more) if beside else Cell() for name, _, *more, beside in MEASURES]
-            rows.append(Row("real images", (*real, *(Cell() for _ in budgets), Cell(), Cell()), group))
+            rows.append(Row("real images", (*real, *(Cell() for _ in budgets), Cell(), Cell()), group, of_seeds=False))
     columns = (
         *(Column(f"{name}, %" if unit else name) for name, *_, unit, _, _ in MEASURES),
         *(Column(f"{steps} steps", "ARC") for steps in budgets),

@@ -20,7 +20,7 @@ from studies.classwise.claims import defence as claims
 from studies.classwise.claims import removal as removal_claims
 from studies.classwise.claims.data import ClasswiseData
 from studies.classwise.class_names import of_sheet
-from studies.classwise.defence import bases, entry_label, level, mean_gain, of_shared_seeds, read_defence
+from studies.classwise.defence import bases, best_entries, entry_label, mean_gain, of_shared_seeds, read_defence
 from studies.classwise.figures import removal as removal_figure
 from studies.classwise.figures import trade_off
 from studies.classwise.removal import read_removal, removals
@@ -99,12 +99,17 @@ def test_bold_are_the_best_and_what_the_gain_of_the_best_over_it_does_not_tell_a
         return pd.concat([attacked(seed, *rates).assign(source="f") for seed in (0, 1, 2)])
 
     parts = {"even": runs(0.5, 0.5, 0.5), "like it": runs(0.55, 0.45, 0.5), "uneven": runs(0.9, 0.9, 0.05)}
-    levels = {entry: level(part, worst_class) for entry, part in parts.items()}
     assert mean_gain([(parts["even"], parts["like it"])], worst_class).low <= 0
     assert mean_gain([(parts["even"], parts["uneven"])], worst_class).low > 0
-    assert defence.best_entries(parts, levels, worst_class) == {"even", "like it"}
+    assert best_entries(parts, worst_class) == {"even", "like it"}
+    assert best_entries(parts, lambda rates: -worst_class(rates)) == {"uneven"}
+    assert best_entries(parts | {"more": attacked(7, 1.0, 1.0, 1.0).assign(source="f")}, worst_class) == {
+        "even",
+        "like it",
+    }
+    assert best_entries({"even": parts["even"]}, worst_class) == set()
     single = {entry: part[part["seed"] == 0] for entry, part in parts.items()}
-    assert defence.best_entries(single, levels, worst_class) == set()
+    assert best_entries(single, worst_class) == set()
 
 
 def test_only_seeds_that_all_entries_have_are_compared():
