@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,8 @@ def make_report(folder, studies, *more):
         "caveat": "",
     }
     options = ["--spec", json.dumps(spec), "--log", "log", "--collected", "results/tiny/claims.csv"]
+    (folder / "references.bib").write_text("@misc{robustlens,\n  note = {Software}\n}\n")
+    options += ["--references", "references.bib"]
     options += ["--html", "results/tiny/report.html", "--tex", "results/tiny/report.tex"]
     return run(folder, "make_report", *options, "--certificate", "results/tiny/provenance/report.json", *more)
 
@@ -111,16 +114,16 @@ def test_files_go_to_the_chapter_of_their_study_in_the_order_of_the_specificatio
     page, printed = ((results / f"results/tiny/report.{kind}").read_text() for kind in ("html", "tex"))
     expected = ["Title of dark", "No claims are judged", "Numbers of dark", "Title of light", "Of 1 claim of the light"]
     expected += ["Numbers of light", "Claims of light", "Provenance"]
-    for text in (page[page.index("<main>") :], printed):
+    copied = re.compile("<pre>.*?</pre>", re.DOTALL)
+    for text in (copied.sub("", page[page.index("<main>") :]), printed):
         places = [text.rindex(part) for part in expected]
         assert places == sorted(places)
     certified = json.loads((results / "results/tiny/provenance/report.json").read_text())["inputs"]
     beside = {str(Path(file).with_suffix(f".{kind}")) for file in (*tables, claims[1]) for kind in FORMATS}
     glance = "results/tiny/studies/light/claims.png"
-    assert set(certified) == {*beside, glance, "results/tiny/claims.csv"}
-    assert (
-        page.count("Claims at a glance") == 3 and "studies/light/claims.pdf" in printed
-    )  # in the contents, above, as alt
+    assert set(certified) == {*beside, glance, "results/tiny/claims.csv", "references.bib"}
+    assert page.count("Claims at a glance") == 2 and "studies/light/claims.pdf" in printed  # in the contents, and above
+    assert "note = {Software}" in page
 
 
 def test_a_file_of_a_study_that_the_report_does_not_know_is_an_error(results):
