@@ -17,6 +17,7 @@ from PIL import Image
 from robustlens.atomic import replacing
 
 TEXT_WIDTH = 6.3  # inches: A4 with margins of 2.5 cm; a wider figure would be printed smaller
+HIGHEST = 8.2  # inches: 85 % of the height of the text, which leaves room for the caption
 SMALLEST = 7  # points, of any text in a figure
 STYLE = {
     "font.family": "serif",
