@@ -66,13 +66,14 @@ def drawn(label: str) -> str:
     return label.replace("$", r"\$")
 
 
-def band(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: object) -> None:
-    """The mean over seeds of values (seeds, n) against x (n,), with a band of one standard deviation (n - 1)."""
+def band(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, opacity: float = 0.2, **line: object) -> None:
+    """The mean over seeds of values (seeds, n) against x (n,), with a band of one standard deviation (n - 1), of that
+    opacity: less where many overlap."""
     mean = values.mean(axis=0)
     axes.plot(x, mean, color=colour, **line)
     if len(values) > 1:
         std = values.std(axis=0, ddof=1)
-        axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.2, linewidth=0)
+        axes.fill_between(x, mean - std, mean + std, color=colour, alpha=opacity, linewidth=0)
 
 
 def legible(colour: str) -> str:

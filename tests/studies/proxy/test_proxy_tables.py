@@ -1,11 +1,11 @@
 """Cells of the tables on generators, their rankings, the transfer bound and certificates, and what figures draw of
 them, against numbers by hand."""
 
-from pathlib import re
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import Path
 import pytest
 from scipy import stats
 from synthetic import THREAT, THREATS
