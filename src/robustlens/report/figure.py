@@ -182,8 +182,7 @@ def _options(axes: Axes, label: str, x: float, y: float, colour: str, size: floa
 
 
 def _cost(box: Bbox, crowd: Sequence[Bbox], frame: Bbox) -> float:
-    """What it costs to put a label there, whatever the others do: the points that it covers, and what is out of "
-    "frame."""
+    """What it costs to put a label there, whatever the others do: points that it covers, and what is out of frame."""
     return sum(_shared(box, other) for other in crowd) + 4 * (box.width * box.height - _shared(box, frame))
 
 
