@@ -195,7 +195,7 @@ STUDY = Study(
             "Worst class, average, variance and gap over epochs",
             {"history": HISTORY},
             per=("dataset",),
-            uses=("colours",),
+            uses=("colours", "markers"),
             appendix=True,
         ),
         Figure(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from configured import own
 from every_study import ROOT, STUDIES, all_kinds, builder, made_up, selection
+from matplotlib.text import Text
 
 from robustlens.analysis.claims import CONTRADICTED, SUPPORTED, judge
 from robustlens.configuration import read_yaml
@@ -18,7 +19,7 @@ from robustlens.errors import RobustlensError
 from robustlens.report.builder import named_inputs
 from robustlens.report.context import Context
 from robustlens.report.escape import latex
-from robustlens.report.figure import save
+from robustlens.report.figure import HIGHEST, SMALLEST, TEXT_WIDTH, save
 from robustlens.report.tables import claims as ledger
 from robustlens.study.declaration import Published
 from robustlens.study.selection import Selection
@@ -176,6 +177,10 @@ def test_a_figure_is_drawn_and_moves_where_that_is_declared(results, study, name
         _, drawing = called(study, selected, item, monkeypatch, folder)
         save(drawing, tmp_path / "f.pdf", tmp_path / "f.png")
         assert latex(drawing.title) and latex(drawing.caption)
+        width, height = drawing.figure.get_size_inches()
+        assert width <= TEXT_WIDTH and height <= HIGHEST  # else it is printed smaller than it is drawn
+        said = [text for text in drawing.figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+        assert min((text.get_fontsize() for text in said), default=SMALLEST) >= SMALLEST
     if items[0].declared.animation:
         animate = builder(items[0], "animate")
         given = [[key, *files] for key, files in items[0].files.items() if key in items[0].declared.animation]

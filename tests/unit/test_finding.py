@@ -5,7 +5,7 @@ import math
 import pytest
 
 from robustlens.analysis.statistics import Interval
-from robustlens.report.finding import counted, digits, excludes_zero, listed, printed, short
+from robustlens.report.finding import counted, digits, excludes_zero, extremes, listed, printed, short
 
 
 def interval(estimate, low, high):
@@ -25,7 +25,7 @@ def test_an_interval_that_excludes_zero_is_not_printed_as_if_it_touched_it():
 
 
 def test_the_number_of_one_seed_says_so():
-    assert printed(interval(1.2345, -math.inf, math.inf), "nat") == "1.2 nat (one seed)"
+    assert printed(interval(1.2345, -math.inf, math.inf), "nat") == "1.2 nat, one seed"
 
 
 def test_an_interval_shows_a_sign_if_it_lies_on_one_side_of_zero():
@@ -44,3 +44,12 @@ def test_short_numbers_lists_and_counts():
     assert [short(value) for value in (0.123, 12.3, -1.26)] == ["0.12", "12", "\u22121.3"]
     assert [listed(parts) for parts in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
     assert [counted(n, "seed") for n in ([1], [3, 3], [1, 3])] == ["1 seed", "3 seeds", "1 to 3 seeds"]
+
+
+def test_extremes_are_the_lowest_and_the_highest_with_their_intervals():
+    values = {"A": 3.4, "B": 1.2, "C": 2.0}
+    assert extremes(values, "%") == "lowest under B (1.2 %) and highest under A (3.4 %)"
+    assert extremes({"A": interval(2.0, 1.0, 3.0), "B": interval(-1.0, -2.0, 0.5)}) == (
+        "lowest under B (\u22121.0 [\u22122.0, 0.5]) and highest under A (2.0 [1.0, 3.0])"
+    )
+    assert extremes({"A": 3.4}) == "that of A (3.4)"

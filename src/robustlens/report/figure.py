@@ -11,12 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 from PIL import Image
 
 from robustlens.atomic import replacing
 
 TEXT_WIDTH = 6.3  # inches: A4 with margins of 2.5 cm; a wider figure would be printed smaller
+HIGHEST = 8.2  # inches: 85 % of the height of the text, which leaves room for the caption
 SMALLEST = 7  # points, of any text in a figure
 STYLE = {
     "font.family": "serif",
@@ -65,13 +67,14 @@ def drawn(label: str) -> str:
     return label.replace("$", r"\$")
 
 
-def band(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: object) -> None:
-    """The mean over seeds of values (seeds, n) against x (n,), with a band of one standard deviation (n - 1)."""
+def band(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, opacity: float = 0.2, **line: object) -> None:
+    """The mean over seeds of values (seeds, n) against x (n,), with a band of one standard deviation (n - 1), of that
+    opacity: less where many overlap."""
     mean = values.mean(axis=0)
     axes.plot(x, mean, color=colour, **line)
     if len(values) > 1:
         std = values.std(axis=0, ddof=1)
-        axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.2, linewidth=0)
+        axes.fill_between(x, mean - std, mean + std, color=colour, alpha=opacity, linewidth=0)
 
 
 def legible(colour: str) -> str:
@@ -142,25 +145,48 @@ def label_points(
     spots = [axes.transData.transform(place) for place in (*((x, y) for x, y, _ in points.values()), *others)]
     point = axes.figure.figure.dpi / 72
     crowd = [Bbox.from_extents(x - 4 * point, y - 4 * point, x + 4 * point, y + 4 * point) for x, y in spots]
-    frame, taken = axes.get_window_extent(), []
-    for label, (x, y, colour) in points.items():
-        options = []
-        colour = legible(colour)
-        for right, up, ha, va in SIDES:
-            text = axes.annotate(
-                label, (x, y), xytext=(right, up), textcoords="offset points", ha=ha, va=va, fontsize=size, color=colour
-            )
-            box = text.get_window_extent().padded(1)
-            covered = sum(_shared(box, other) for other in crowd) + 4 * sum(_shared(box, other) for other in taken)
-            covered += 4 * (box.width * box.height - _shared(box, frame))
-            options.append((covered, text, box))
-        best = min(options, key=lambda option: option[0])
-        taken.append(best[2])
-        for option in options:
-            if option is not best:
-                option[1].remove()
+    frame = axes.get_window_extent()
+    options = [_options(axes, label, *place, size) for label, place in points.items()]
+    boxes = [[text.get_window_extent().padded(1) for text in texts] for texts in options]
+    own = [[_cost(box, crowd, frame) for box in of_label] for of_label in boxes]
+    chosen = [0] * len(options)
+    for _ in range(SWEEPS):
+        for label, of_label in enumerate(boxes):
+            others = [boxes[other][side] for other, side in enumerate(chosen) if other != label]
+            costs = [
+                alone + 4 * sum(_shared(box, other) for other in others)
+                for alone, box in zip(own[label], of_label, strict=True)
+            ]
+            chosen[label] = costs.index(min(costs))
+    for texts, side in zip(options, chosen, strict=True):
+        for number, text in enumerate(texts):
+            if number != side:
+                text.remove()
 
 
+def _options(axes: Axes, label: str, x: float, y: float, colour: str, size: float) -> list[Annotation]:
+    """The label on every side of its point."""
+    return [
+        axes.annotate(
+            label,
+            (x, y),
+            xytext=(right, up),
+            textcoords="offset points",
+            ha=ha,
+            va=va,
+            fontsize=size,
+            color=legible(colour),
+        )
+        for right, up, ha, va in SIDES
+    ]
+
+
+def _cost(box: Bbox, crowd: Sequence[Bbox], frame: Bbox) -> float:
+    """What it costs to put a label there, whatever the others do: points that it covers, and what is out of frame."""
+    return sum(_shared(box, other) for other in crowd) + 4 * (box.width * box.height - _shared(box, frame))
+
+
+SWEEPS = 4  # over all labels, each time with the others where they are by then
 # Of a label beside a point: offset in points, and which of its edges is there.
 SIDES = (
     *((5, 0, "left", "center"), (-5, 0, "right", "center"), (0, 4, "center", "bottom"), (0, -4, "center", "top")),

@@ -16,7 +16,7 @@ def printed(interval: Interval, unit: str = "") -> str:
     """Such as "2.1 [1.8, 2.4] nat"; a number without an interval, because it is one seed's, says so."""
     unit = f" {unit}" if unit else ""
     if not math.isfinite(interval.high - interval.low):
-        return f"{number(interval.estimate, digits(interval.estimate))}{unit} (one seed)"
+        return f"{number(interval.estimate, digits(interval.estimate))}{unit}, one seed"
     places = digits((interval.high - interval.low) / 2)
     if excludes_zero(interval):  # neither end is printed as 0
         places = max(places, *(digits(end, 1) for end in (interval.low, interval.high)))

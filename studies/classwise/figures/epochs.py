@@ -11,13 +11,14 @@ from matplotlib.lines import Line2D
 from robustlens.analysis.frames import one_dataset, read_runs
 from robustlens.analysis.statistics import crossed_interval
 from robustlens.report.context import Context
-from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, band, drawn, label_ends, styled
 from robustlens.report.finding import extremes
 from studies.classwise.history import late_epochs, measured
 from studies.classwise.results import span
 
 # Label of a panel -> what it shows, and how
 PANELS = {"accuracy (%)": {"Average": "--", "Worst class": "-"}, "MCD (points)": {"MCD": "-"}, "CV": {"CV": "-"}}
+HEIGHT = 1.75  # inches, of a panel
 
 
 @styled
@@ -26,17 +27,20 @@ def build(context: Context, *, history: list[Path]) -> Drawing:
     runs = read_runs(history, ["epoch", "split", "class_total", "class_robust"])
     runs = runs[runs["split"] == "validation"]
     title, recipes = context.dataset_title(one_dataset(runs)), list(runs["recipe"].unique())
-    figure = Figure(figsize=(TEXT_WIDTH, 0.5 + 1.5 * len(recipes)), layout="constrained")
-    panels = figure.subplots(len(recipes), len(PANELS), sharex=True, sharey="col", squeeze=False)
-    for of_recipe, recipe in zip(panels, recipes, strict=True):
-        for axes, (label, shown) in zip(of_recipe, PANELS.items(), strict=True):
+    figure = Figure(figsize=(TEXT_WIDTH, 0.5 + HEIGHT * len(PANELS)), layout="constrained")
+    panels = figure.subplots(len(PANELS), 1, sharex=True)
+    for axes, (label, shown) in zip(panels, PANELS.items(), strict=True):
+        ends = {}
+        for recipe in recipes:
             for name, style in shown.items():
-                _lines(axes, runs[runs["recipe"] == recipe], name, color=context.colour(recipe), linestyle=style)
-            axes.set_ylabel(label)
-        of_recipe[0].set_title(drawn(context.recipe_label(recipe)), loc="left", pad=2)
-    for axes in panels[-1]:
-        axes.set_xlabel("epoch")
+                look = {"linestyle": style, "marker": context.marker(recipe), "markersize": 3.5}
+                last = _line(axes, runs[runs["recipe"] == recipe], name, context.colour(recipe), **look)
+            ends[drawn(context.recipe_label(recipe))] = (last, context.colour(recipe))
+        axes.set_ylabel(label)
         axes.set_ylim(bottom=0)
+        label_ends(axes, runs["epoch"].max(), ends, HEIGHT - 0.2)
+    panels[-1].set_xlabel("epoch")
+    panels[-1].set_xlim(right=runs["epoch"].max())
     handles = [
         Line2D([], [], color=GREY, linestyle="--", label="average of the classes"),
         Line2D([], [], color=GREY, label="worst class"),
@@ -48,7 +52,7 @@ def build(context: Context, *, history: list[Path]) -> Drawing:
         f"({span(counts)} images per class). Left: "
         "average over the classes (dashed) and the class that is worst at that epoch. Middle: the best class minus the "
         "worst (MCD). Right: the variance over classes of accuracies between 0 and 1 (CV). "
-        + (f"Thin: each of {seeds} seeds; thick: their mean." if seeds > 1 else "One seed.")
+        + (f"Mean and standard deviation over {seeds} seeds." if seeds > 1 else "One seed.")
     )
     return Drawing(figure, "Classes over epochs", context.caption(text))
 
@@ -66,9 +70,8 @@ def _finding(runs: pd.DataFrame, recipes: list[str], context: Context) -> str:
     )
 
 
-def _lines(axes: Axes, runs: pd.DataFrame, name: str, **look: str) -> None:
-    """One of MEASURES, of the runs of a recipe."""
+def _line(axes: Axes, runs: pd.DataFrame, name: str, colour: str, **look: object) -> float:
+    """One of MEASURES, of the runs of a recipe; where the line ends."""
     epochs, lines = np.sort(runs["epoch"].unique()), np.array([measured(run, name) for _, run in runs.groupby("seed")])
-    if len(lines) > 1:
-        axes.plot(epochs, lines.T, linewidth=0.6, alpha=0.5, **look)
-    axes.plot(epochs, lines.mean(axis=0), **look)
+    band(axes, epochs, lines, colour, 0.1, linewidth=1.2, markevery=max(1, len(epochs) // 5), **look)
+    return float(lines[:, -1].mean())

@@ -35,7 +35,7 @@ def build(context: Context, *, evaluations: list[Path], history: list[Path], nam
     dataset = one_dataset(runs)
     named, found = read_class_names(names)[dataset].names, removals(context, runs)
     figure = Figure(figsize=(TEXT_WIDTH, 3.1 * len(found)), layout="constrained")
-    panels = figure.subplots(len(found), 2, squeeze=False, width_ratios=[1, 1.1])
+    panels = figure.subplots(len(found), 2, squeeze=False, width_ratios=[1.2, 1])
     for (left, right), (base, removal) in zip(panels, found.items(), strict=True):
         left.set_title(drawn(context.recipe_label(base)), loc="left")
         _robust_again(left, removal, named)

@@ -12,7 +12,7 @@ from robustlens.analysis.statistics import correlation_interval
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, INK, TEXT_WIDTH, Drawing, drawn, label_points, styled
-from robustlens.report.finding import excludes_zero, printed
+from robustlens.report.finding import counted, excludes_zero, printed
 
 NOT_ROBUST = "standard"
 FEWEST = 4  # pairs that a correlation is given for
@@ -67,7 +67,9 @@ def _finding(means: pd.DataFrame) -> str:
     """means: gap and delta of the recipes that vary no other."""
     x, y = means["gap"].to_numpy(), np.log(means["delta"].to_numpy())
     if len(means) < FEWEST or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return f"Over {len(means)} recipes no correlation is given: at least {FEWEST} that differ are needed."
+        return (
+            f"Over {counted([len(means)], 'recipe')} no correlation is given: at least {FEWEST} that differ are needed."
+        )
     r = correlation_interval(x, y)
     of = f"r = {printed(r)} over {len(means)} recipes"
     if not excludes_zero(r):

@@ -95,7 +95,7 @@ def animate(context: Context, *, energies: list[Path], gif: Path) -> None:
 def _frame(tracked: pd.DataFrame, epoch: int, shade: Normalize, what: str, context: Context) -> np.ndarray:
     """The pixels of one frame, uint8 (H, W, 3). what: the dataset, for its title."""
     recipes = tracked["recipe"].unique()
-    figure = Figure(figsize=(1.6 + 2.8 * len(recipes), 3.6), dpi=120, layout="constrained")
+    figure = Figure(figsize=(1.6 + 2.8 * len(recipes), 3.2), dpi=120, layout="compressed")
     panels = figure.subplots(1, len(recipes), squeeze=False)[0]
     for axes, recipe in zip(panels, recipes, strict=True):
         own = tracked[tracked["recipe"] == recipe]

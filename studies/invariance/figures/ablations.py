@@ -15,7 +15,7 @@ from robustlens.report.cells import number
 from robustlens.report.comparison import not_learned, not_learned_notes
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, RED, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import excludes_zero, listed, printed
+from robustlens.report.finding import counted, excludes_zero, listed, printed
 from studies.invariance.results import CLEAN, REFERENCE, best, read_points, under
 
 SHOWN = {CLEAN: BLUE, REFERENCE: RED}
@@ -83,7 +83,7 @@ def _finding(found: Mapping[str, Interval], pairs: Mapping[str, str], context: C
             most = max(sure, key=lambda recipe: abs(sure[recipe].estimate))
             part += f" (most: {context.recipe_label(most)}, {printed(sure[most], 'points')})"
         parts.append(part)
-    return f"Of {len(found)} changes, by intervals that exclude 0, {listed(parts)}."
+    return f"Of {counted([len(found)], 'change')}, by intervals that exclude 0, {listed(parts)}."
 
 
 def _lines(pairs: Mapping[str, str]) -> list[str]:

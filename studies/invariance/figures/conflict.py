@@ -95,7 +95,7 @@ def _lines(axes: Axes, rows: pd.DataFrame, context: Context) -> None:
         values = by_epoch(of_recipe)
         few = {"marker": context.marker(recipe), "markersize": 3.5, "markevery": max(1, len(values.columns) // 4)}
         look = _look(of_recipe, recipe, context)
-        band(axes, values.columns.to_numpy(), values.to_numpy(), **look, **few, linewidth=1)
+        band(axes, values.columns.to_numpy(), values.to_numpy(), **look, **few, opacity=0.1, linewidth=1)
 
 
 def _look(of_recipe: pd.DataFrame, recipe: str, context: Context) -> dict[str, str]:

@@ -102,5 +102,5 @@ def _lines(axes: Axes, runs: pd.DataFrame, shown: dict[tuple[str, str], str], co
         for recipe, rows in of(runs, which).groupby("recipe", sort=False):
             values = by_epoch(rows)
             few = {"marker": context.marker(recipe), "markersize": 3, "markevery": max(1, len(values.columns) // 4)}
-            look = {"linestyle": style, "linewidth": 1, **few}
+            look = {"linestyle": style, "linewidth": 1, "opacity": 0.1, **few}
             band(axes, values.columns.to_numpy(), values.to_numpy(), context.colour(recipe), **look)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from robustlens.analysis.frames import one_dataset, read_runs
 from robustlens.closeness import gaussian_world
 from robustlens.report.context import Context
-from robustlens.report.figure import BLUE, GREEN, GREY, ORANGE, RED, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.figure import BLUE, GREEN, GREY, LINES, ORANGE, RED, TEXT_WIDTH, Drawing, drawn, styled
 from robustlens.report.finding import short
 from studies.proxy.analytic import CLASSIFIER, MOVES, proxy_world, real_world
 
@@ -62,9 +62,9 @@ def _finding(rows: pd.DataFrame) -> str:
 def _gaps(axes: Axes) -> None:
     here = gaussian_world.robustness(real_world(), CLASSIFIER, "l2")
     axes.plot(SHIFTS, SHIFTS, color=GREY, linewidth=0.8, linestyle="--", label="bound: cwd")
-    for name, colour in COLOURS.items():
+    for (name, colour), line in zip(COLOURS.items(), LINES, strict=False):
         there = [gaussian_world.robustness(proxy_world(name, shift), CLASSIFIER, "l2") for shift in SHIFTS]
-        axes.plot(SHIFTS, np.abs(here - np.array(there)), color=colour, label=name)
+        axes.plot(SHIFTS, np.abs(here - np.array(there)), color=colour, linestyle=line, label=name)
     axes.set_xlabel("cwd, the length of the move")
     axes.set_ylabel("difference of robustness")
     axes.legend(fontsize=7)
@@ -72,12 +72,12 @@ def _gaps(axes: Axes) -> None:
 
 def _arcs(axes: Axes) -> None:
     axes.plot(SHIFTS, SHIFTS, color=GREY, linewidth=0.8, linestyle="--", label="distance")
-    for deviation, colour in ((1.0, BLUE), (0.25, GREEN), (0.1, ORANGE)):
+    for (deviation, colour), line in zip(((1.0, BLUE), (0.25, GREEN), (0.1, ORANGE)), LINES, strict=False):
         found = [
             gaussian_world.least_distance(gaussian_world.arc(np.array([shift, 0.0]), deviation, "l2")) if shift else 0.0
             for shift in SHIFTS
         ]
-        axes.plot(SHIFTS, found, color=colour, label=f"4 ARC, deviation {deviation:g}")
+        axes.plot(SHIFTS, found, color=colour, linestyle=line, label=f"4 ARC, deviation {deviation:g}")
     axes.set_xlabel("distance of two Gaussians")
     axes.set_ylabel("lower bound")
     axes.legend(fontsize=7, loc="upper left")

@@ -41,6 +41,8 @@ def test_bars_are_ordered_by_robustness(tmp_path):
     heights = [bar.get_height() for container in axes.containers[::2] for bar in container]
     assert heights == pytest.approx([80, 100, 90, 20, 60, 90])  # without attack, then under PGD-20
     assert [label.get_text() for label in axes.get_xticklabels()] == [r"b\$e^e", "ant", "cat"]
+    finding = "Under PGD-20 the least robust class is b$e^e (20 %) and the most robust one cat (90 %), on average"
+    assert drawing.caption.startswith(finding) and "; 1 of 1 agree on the least robust one." in drawing.caption
     save(drawing, tmp_path / "f.pdf", tmp_path / "f.png")
 
 
@@ -73,6 +75,11 @@ def test_a_matrix_shows_errors_in_colour_and_robust_accuracy_as_a_number(tmp_pat
     assert [text.get_text() for text in stronger_groups.texts] == ["50", "50", "100"]
     assert [axes.get_title() for axes in (classes, stronger)] == ["PGD-20, 12 images", "AutoAttack, 3 images"]
     assert [axes.get_images()[0].get_clim() for axes in (classes, stronger)] == [(0, 100)] * 2
+    finding = (
+        "The largest error of SAT: 75 % of class ant are taken for b$e^e under PGD-20 and 100 % of class ant are "
+        "taken for b$e^e under AutoAttack."
+    )
+    assert drawing.caption.startswith(finding)
     assert "the first of its four attacks" in drawing.caption and drawing.title.endswith(": SAT")
     save(drawing, tmp_path / "f.pdf", tmp_path / "f.png")
 
@@ -110,9 +117,13 @@ def test_the_heat_map_shows_rank_correlations(tmp_path):
     assert [label.get_text() for label in defences.get_xticklabels()] == ["SAT", "TRADES"]
     shown = defences.get_images()[0].get_array().filled(np.nan)
     assert shown == pytest.approx(np.array([[1, 0.5], [0.5, 1]]))  # the same ranks
+    assert "between defences, PGD-20, at least 0.50 (SAT and TRADES)." in drawing.caption
+    assert drawing.caption.startswith(
+        "The orders of the classes by robustness correlate, between attacks, at least 0.50"
+    )
 
 
-def test_lines_are_each_seed_and_their_mean(tmp_path):
+def test_lines_are_means_over_the_seeds(tmp_path):
     files = []
     for seed, robust in enumerate(([[2, 4], [6, 4]], [[4, 4], [4, 2]])):
         files.append(tmp_path / "digits" / "sat" / f"seed{seed}" / "history.parquet")
@@ -121,12 +132,13 @@ def test_lines_are_each_seed_and_their_mean(tmp_path):
         pd.DataFrame(columns).to_parquet(files[-1])
     drawing = epochs.build(context("epochs"), history=files)
     accuracy, gap, variance = ([line.get_ydata().tolist() for line in axes.lines] for axes in drawing.figure.axes)
-    # Averages of the classes, then worst classes.
-    assert accuracy[:3] == [pytest.approx(line) for line in ([30, 50], [40, 30], [35, 40])]
-    assert accuracy[3:] == [pytest.approx(line) for line in ([20, 40], [40, 20], [30, 30])]
-    assert gap == [pytest.approx(line) for line in ([20, 20], [0, 20], [10, 20])]
-    assert variance == [pytest.approx(line, abs=1e-12) for line in ([0.01, 0.01], [0, 0.01], [0.005, 0.01])]
+    # The average of the classes, 30 and 50 and 40 and 30, then the worst class.
+    assert accuracy == [pytest.approx([35, 40]), pytest.approx([30, 30])]
+    assert gap == [pytest.approx([10, 20])] and variance == [pytest.approx([0.005, 0.01], abs=1e-12)]
+    assert [text.get_text() for axes in drawing.figure.axes for text in axes.texts] == ["SAT"] * 3
     assert "10 images per class" in drawing.caption
+    # 10 points behind in both epochs of the first seed, 0 and 10 of the second: 7.5, with t(1) = 12.7
+    assert "the average of all is that of SAT (8 [\u221224, 39] points)." in drawing.caption
 
 
 def test_drops_are_drawn_against_robustness_with_the_slope_of_the_table(tmp_path):
@@ -157,7 +169,10 @@ def test_drops_are_drawn_against_robustness_with_the_slope_of_the_table(tmp_path
     assert (y0 + y1) / 2 - interval.estimate * (x0 + x1) / 2 == pytest.approx(80 / 6 - interval.estimate * 170 / 3)
     assert axes.get_title(loc="left").startswith("AutoAttack\nslope ")
     assert f"[{number(interval.low, 2)}, {number(interval.high, 2)}]" in axes.get_title(loc="left")
-    assert "images" in drawing.caption
+    said = (
+        "Less robust classes lose" if interval.low > 0 or interval.high < 0 else "It stays open which classes lose more"
+    )
+    assert drawing.caption.startswith(said)
     save(drawing, tmp_path / "f.pdf", tmp_path / "f.png")
 
 

@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from synthetic import write_study
 
 from robustlens.report.escape import latex
-from robustlens.report.figure import SMALLEST, TEXT_WIDTH, save
+from robustlens.report.figure import HIGHEST, SMALLEST, TEXT_WIDTH, save
 from studies.energy.figures import (
     attacks,
     class_distances,
@@ -101,7 +101,7 @@ def test_a_dollar_sign_in_a_label_is_drawn_as_it_is(inputs, tmp_path, name):
 def test_a_figure_fits_a_page_at_its_own_size_and_its_text_can_be_read(inputs, name):
     figure = BUILDERS[name].build(context(), **inputs[name]).figure
     width, height = figure.get_size_inches()
-    assert width <= TEXT_WIDTH and height <= 8.2  # 85 % of the height of the text
+    assert width <= TEXT_WIDTH and height <= HIGHEST
     assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= SMALLEST
 
 

@@ -39,7 +39,7 @@ def test_phases_of_a_short_run_says_that_there_are_none(tmp_path):
     study = write_study(tmp_path, recipes=("sat",), seeds=(0,), epochs=6, images=20)
     drawing = phases.build(context(), history=study.history)
     assert "too few epochs" in drawing.caption and "1 seed," in drawing.caption
-    assert "nat (one seed)" in drawing.caption
+    assert "nat, one seed" in drawing.caption
 
 
 def test_phases_without_sat_says_what_to_do(study):
@@ -198,7 +198,7 @@ def test_correlation_says_a_sign_only_where_the_interval_has_one(tmp_path):
 
 def test_correlation_of_few_runs_is_not_given_and_without_robust_runs_there_is_no_figure(study):
     few = correlation.build(context(), history=study.history[2:4])
-    assert "Over 1 recipes no correlation is given" in few.caption
+    assert "Over 1 recipe no correlation is given" in few.caption
     with pytest.raises(RobustlensError, match="recipes other than standard"):
         correlation.build(context(), history=study.history[:2])
 

@@ -1,6 +1,7 @@
 """Recipes along a curve, what validation images choose of them, and the tables and figures of both."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -234,6 +235,12 @@ def test_the_figure_of_weights_draws_our_curve_and_the_published_one(built, resu
     ):
         np.testing.assert_allclose(axes.lines[0].get_xdata(), [0.15, 0.4, 0.5, 0.75, 0.9])
         np.testing.assert_allclose(axes.lines[0].get_ydata(), values)
+    means = [sum(two) / 2 for two in seeds]  # under PGD-20
+    best = means.index(max(means))
+    said = re.match(r"Accuracy under PGD-20 is highest at (\S+) with DDPM \((\S+) \[", drawing.caption)
+    assert float(said[1]) == [0, 0.4, 0.8, 1][best] and float(said[2]) == pytest.approx(max(means), abs=0.6)
+    gain = re.search(r"%\), (\S+) \[\S+ \S+\] points above real images alone", drawing.caption)
+    assert float(gain[1].replace("\u2212", "-")) == pytest.approx(max(means) - sum(twice) / 2, abs=0.6)
 
 
 ORDER = ("ddpm-alone", "port-ddpm", "port-ddpm-0-8", "sat")
@@ -241,12 +248,16 @@ ORDER = ("ddpm-alone", "port-ddpm", "port-ddpm-0-8", "sat")
 
 def test_the_figure_of_sizes_draws_each_number_of_images(built, results):
     context, files = built("figures", "sizes-digits")
-    panel = sizes_figure.build(context, **files).figure.axes[1]
+    drawing = sizes_figure.build(context, **files)
+    panel = drawing.figure.axes[1]
     np.testing.assert_allclose(panel.lines[0].get_xdata(), [4, 8])
     values = [
         [percent(right(results, name, seed, "pgd20")) for seed in (0, 1)] for name in ("port-ddpm-4", "port-ddpm")
     ]
     np.testing.assert_allclose(panel.lines[0].get_ydata(), [sum(two) / 2 for two in values])
+    said = re.search(r"changes by (\S+) \[.*\] points with DDPM, from 4 to 8 of each class\.", drawing.caption)
+    change = sum(values[1]) / 2 - sum(values[0]) / 2
+    assert float(said[1].replace("\u2212", "-")) == pytest.approx(change, abs=0.6)
 
 
 @pytest.mark.parametrize("module", [weights_figure, sizes_figure])
