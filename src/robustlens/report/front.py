@@ -17,7 +17,7 @@ SHADES = {SUPPORTED: BLUE, CONTRADICTED: ORANGE, OPEN: "white"}
 LETTERS = {SUPPORTED: "white", CONTRADICTED: "black", OPEN: "black"}
 LOOKS = ((BLUE, "o"), (RED, "s"), (GREEN, "D"), (PURPLE, "^"), (ORANGE, "v"), (SKY, "P"), (GREY, "X"))
 TITLE = "What held, and what is robust"
-NARROW = 0.06  # of the longest bar: a shorter part has no room for its number
+NARROW = 0.06  # of the longest bar: a shorter part has no room for its number, which stands above it
 
 
 @dataclass(frozen=True)
@@ -149,9 +149,10 @@ def _bars(axes: Axes, judged: Mapping[str, Counter]) -> str:
         counts = [judged[study][verdict] for study in studies]
         axes.barh(studies, counts, 0.62, starts, color=SHADES[verdict], edgecolor="black", linewidth=0.6, label=verdict)
         for y, (start, count) in enumerate(zip(starts, counts, strict=True)):
-            if count >= NARROW * longest:
-                place = (start + count / 2, y)
-                axes.annotate(str(count), place, ha="center", va="center", fontsize=8, color=LETTERS[verdict])
+            if count:
+                inside = count >= NARROW * longest
+                place, colour = (start + count / 2, y if inside else y - 0.42), LETTERS[verdict] if inside else "black"
+                axes.annotate(str(count), place, ha="center", va="center", fontsize=8, color=colour)
         starts = [start + count for start, count in zip(starts, counts, strict=True)]
     axes.set(xlabel="claims", ylim=(len(studies) - 0.4, -0.6))
     axes.tick_params(axis="y", length=0)
@@ -179,8 +180,8 @@ def _draw_plane(axes: Axes, made: Plane) -> str:
     on = f" on {made.dataset}" if made.dataset else ""
     few = f" Open marks: fewer than {most} seeds." if any(recipe.seeds < most for recipe in made.all) else ""
     return (
-        f"Accuracy under {made.attack} against accuracy without attack of all recipes{on}; named are those than which "
-        f"no other one is better at both.{few}"
+        f"Accuracy under {made.attack} against accuracy without attack of the recipes that have both{on}; named are "
+        f"those than which no other one is better at both.{few}"
     )
 
 
