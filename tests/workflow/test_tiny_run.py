@@ -67,6 +67,7 @@ def test_every_promised_file_is_there(results):
         *(f"studies/energy/claims.{suffix}" for suffix in ("pdf", "png")),
         "report.html",
         "report.tex",
+        *("front.pdf", "front.png"),
         "provenance/configuration.json",
     ]
     promised += ["report.pdf"] if LATEX else []
@@ -180,7 +181,7 @@ def test_the_pdf_has_pages_with_the_warning_every_table_and_every_figure(results
     assert WARNING in text and "100 to train, 50 to validate" in text
     for number in range(1, len(TABLES) + 1):
         assert f"Table {number}: " in text
-    for number in range(1, len(FIGURES) + 2):  # one more: the claims at a glance
+    for number in range(1, len(FIGURES) + 3):  # two more: of the front, and the claims at a glance
         assert f"Figure {number}: " in text
     assert "??" not in text
 
@@ -201,7 +202,7 @@ def test_the_html_is_one_file_that_asks_for_no_other(results):
     text = (results / "report.html").read_text()
     asked = Page(text).asked
     pictures = ("data:image/png;base64,", "data:image/gif;base64,")
-    assert sum(address.startswith(pictures[0]) for address in asked) == len(FIGURES) + 1  # and the claims at a glance
+    assert sum(address.startswith(pictures[0]) for address in asked) == len(FIGURES) + 2  # of the front, claims at a glance
     assert sum(address.startswith(pictures[1]) for address in asked) == len(ANIMATIONS)
     assert [address for address in asked if not address.startswith((*pictures, "#"))] == []
     assert "@import" not in text and "url(" not in text
@@ -223,7 +224,7 @@ def test_a_real_browser_shows_every_table_and_every_figure_of_the_html(results, 
     for recipe in ("SAT", "TRADES", "WEAT-adv"):
         assert recipe in text
     images = subprocess.run(["pdfimages", "-list", printed], capture_output=True, check=True, text=True).stdout
-    assert len(re.findall(r"^ +\d+ +\d+ image ", images, re.MULTILINE)) == len(FIGURES) + len(ANIMATIONS) + 1
+    assert len(re.findall(r"^ +\d+ +\d+ image ", images, re.MULTILINE)) == len(FIGURES) + len(ANIMATIONS) + 2
 
 
 def _run_and_say_when_the_scheduler_is_to_be_woken(folder: Path, *arguments: str) -> None:
