@@ -202,7 +202,7 @@ def test_the_html_is_one_file_that_asks_for_no_other(results):
     text = (results / "report.html").read_text()
     asked = Page(text).asked
     pictures = ("data:image/png;base64,", "data:image/gif;base64,")
-    assert sum(address.startswith(pictures[0]) for address in asked) == len(FIGURES) + 2  # of the front, claims at a glance
+    assert sum(address.startswith(pictures[0]) for address in asked) == len(FIGURES) + 2  # front, claims at a glance
     assert sum(address.startswith(pictures[1]) for address in asked) == len(ANIMATIONS)
     assert [address for address in asked if not address.startswith((*pictures, "#"))] == []
     assert "@import" not in text and "url(" not in text
