@@ -73,8 +73,8 @@ def test_the_sentences_name_the_most_robust_recipe_and_the_clearest_claims(chapt
     """a: its interval is 2 points wide, and 2 above its bound; c: 18 wide, and 1 above."""
     lowest = "\u22129.0 [\u221210.0, \u22128.0] points, where the bound is -1"
     assert sentences(chapters) == [
-        "On Digits, TRADES is the most robust of 4 recipes with 3 seeds: 45.0 ± 1.0 % under AutoAttack and "
-        "85.0 ± 1.0 % without attack; the least robust is Standard: 0.0 ± 1.0 % and 99.0 ± 1.0 %.",
+        "Of 4 recipes with 3 seeds on Digits, TRADES has the highest accuracy under AutoAttack: 45.0 ± 1.0 %, and "
+        "85.0 ± 1.0 % without attack; Standard has the lowest: 0.0 ± 1.0 %, and 99.0 ± 1.0 %.",
         "The results support most clearly: \u201ca.\u201d (one): 3.0 [2.0, 4.0] points.",
         f"The results contradict most clearly: \u201cb.\u201d (one): {lowest}.",
     ]

@@ -113,15 +113,15 @@ def _robust(made: Plane) -> str:
     found = made.most_seeds
     best, worst = max(found, key=made.robust), min(found, key=made.robust)
     seeds = "one seed" if best.seeds == 1 else f"{best.seeds} seeds"
-    on = f"On {made.dataset}, " if made.dataset else ""
+    on = f" on {made.dataset}" if made.dataset else ""
     first = (
-        f"{on}{best.label} is the most robust of {len(found)} recipes with {seeds}: {best.accuracies[made.attack]} % "
-        f"under {made.attack} and {best.accuracies['clean']} % without attack"
+        f"Of {len(found)} recipes with {seeds}{on}, {best.label} has the highest accuracy under {made.attack}: "
+        f"{best.accuracies[made.attack]} %, and {best.accuracies['clean']} % without attack"
     )
     if len(found) == 1:
         return f"{first}."
-    last = f"{worst.accuracies[made.attack]} % and {worst.accuracies['clean']} %"
-    return f"{first}; the least robust is {worst.label}: {last}."
+    last = f"{worst.accuracies[made.attack]} %, and {worst.accuracies['clean']} %"
+    return f"{first}; {worst.label} has the lowest: {last}."
 
 
 def _clearest(rows: Sequence[tuple[str, Mapping[str, str]]], verdict: str, verb: str) -> str:
