@@ -71,7 +71,7 @@ def test_named_are_recipes_than_which_no_other_one_of_as_many_seeds_is_better_at
 
 def test_the_sentences_name_the_most_robust_recipe_and_the_clearest_claims(chapters):
     """a: its interval is 2 points wide, and 2 above its bound; c: 18 wide, and 1 above."""
-    lowest = "\u22129.0 [\u221210.0, \u22128.0] points, where the bound is -1"
+    lowest = "\u22129.0 [\u221210.0, \u22128.0] points, where the bound is \u22121"
     assert sentences(chapters) == [
         "Of 4 recipes with 3 seeds on Digits, TRADES has the highest accuracy under AutoAttack: 45.0 ± 1.0 %, and "
         "85.0 ± 1.0 % without attack; Standard has the lowest: 0.0 ± 1.0 %, and 99.0 ± 1.0 %.",

@@ -11,7 +11,7 @@ from robustlens.analysis.claims import CONTRADICTED, OPEN, SUPPORTED, VERDICTS
 from robustlens.report.chapter import Chapter
 from robustlens.report.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, TEXT_WIDTH, Drawing, drawn, styled
 from robustlens.report.headlines import Recipe, accuracies, strongest
-from robustlens.report.ledger import with_unit
+from robustlens.report.ledger import bound, with_unit
 
 SHADES = {SUPPORTED: BLUE, CONTRADICTED: ORANGE, OPEN: "white"}
 LETTERS = {SUPPORTED: "white", CONTRADICTED: "black", OPEN: "black"}
@@ -130,16 +130,16 @@ def _clearest(rows: Sequence[tuple[str, Mapping[str, str]]], verdict: str, verb:
         return f"The results {verb} no claim."
     study, row = max(of_verdict, key=lambda one: _distance(one[1]))
     on = f", on {row['dataset']}" if row["dataset"] else ""
-    bound = f", where the bound is {row['bound']}" if row["bound"] not in ("", "0") else ""
-    return f"The results {verb} most clearly: \u201c{row['statement']}\u201d ({study}{on}): {with_unit(row)}{bound}."
+    than = f", where the bound is {bound(row)}" if row["bound"] not in ("", "0") else ""
+    return f"The results {verb} most clearly: \u201c{row['statement']}\u201d ({study}{on}): {with_unit(row)}{than}."
 
 
 def _distance(row: Mapping[str, str]) -> float:
     """Widths of the interval between it and the bound; 0 where it has no ends, or no width."""
     if not all(row[key] for key in ("low", "high", "bound")):
         return 0.0
-    low, high, bound = (float(row[key]) for key in ("low", "high", "bound"))
-    return max(low - bound, bound - high) / (high - low) if high > low else 0.0
+    low, high, limit = (float(row[key]) for key in ("low", "high", "bound"))
+    return max(low - limit, limit - high) / (high - low) if high > low else 0.0
 
 
 def _bars(axes: Axes, judged: Mapping[str, Counter]) -> str:
