@@ -8,6 +8,7 @@ seconds, and entries of certificates.
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ import pandas as pd
 TIMES = ("logs", "benchmarks", "state", "plan.txt", "plan.json")  # at the top of the results of a scale
 SECONDS = {"timing.parquet": ["seconds", "images_per_second"], "grid.parquet": ["seconds"]}
 OF_A_JOB = ("wall_seconds",)  # of a certificate
+# The report says how long its jobs took and where, in lines marked so; the PDF is those of report.tex, typeset.
+MEASURED = re.compile(r"<tr class=.measured.>|% measured$")
+REPORT = ("report.html", "report.tex", "report.pdf")
 
 
 def compared(folder: Path) -> dict[str, Path]:
@@ -39,6 +43,9 @@ def difference(one: Path, other: Path) -> str | None:
     """How a file differs from another of the same name; None when it is the same but for its times."""
     if one.name in SECONDS:
         return None if timeless(one).equals(timeless(other)) else "differs beyond its seconds"
+    if one.name in REPORT:
+        same = one.suffix == ".pdf" or unmeasured(one) == unmeasured(other)
+        return None if same else "differs"
     if one.suffix == ".json" and "provenance" in one.parts:
         return None if certificate(one) == certificate(other) else _entries(certificate(one), certificate(other))
     return None if one.read_bytes() == other.read_bytes() else "differs"
@@ -49,13 +56,21 @@ def timeless(table: Path) -> pd.DataFrame:
     return pd.read_parquet(table).drop(columns=SECONDS[table.name])
 
 
+def unmeasured(report: Path) -> list[str]:
+    """The lines of a report without those that tell of times and machines."""
+    return [line for line in report.read_text().splitlines() if not MEASURED.search(line)]
+
+
 def certificate(path: Path) -> dict:
     """A certificate without its time, the number of the GPU that it had and the digests of files that hold times, and
     with the files of the checkout by their names alone: their paths depend on the folder of the run."""
     record = {key: value for key, value in json.loads(path.read_text()).items() if key not in OF_A_JOB}
     record["device"] = {key: value for key, value in record.get("device", {}).items() if key != "visible"}
     for role in ("inputs", "outputs"):
-        files = {name: None if Path(name).name in SECONDS else digest for name, digest in record.get(role, {}).items()}
+        files = {
+            name: None if Path(name).name in (*SECONDS, *REPORT) else digest
+            for name, digest in record.get(role, {}).items()
+        }
         record[role] = {_place(name): digest for name, digest in files.items()}
     return record
 
@@ -75,7 +90,7 @@ def main() -> int:
     args = parser.parse_args()
     found = list(differences(args.one, args.other))
     names = compared(args.one)
-    timed = sum(path.name in SECONDS or name.startswith("provenance/") for name, path in names.items())
+    timed = sum(path.name in (*SECONDS, *REPORT) or name.startswith("provenance/") for name, path in names.items())
     print("\n".join(found) or f"The same: {len(names)} files, {timed} of them but for their times.")
     return 1 if found or not names else 0
 

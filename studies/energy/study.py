@@ -47,9 +47,10 @@ STUDY = Study(
     venue="European Conference on Computer Vision (ECCV) 2024",
     arxiv="2407.06315",
     definitions={
-        "E(x)": "−log Σ_k exp f_k(x) from logits f(x): the marginal energy of an image, in nat",
-        "E(x, y)": "−f_y(x): its joint energy with its label, in nat; cross-entropy = E(x, y) − E(x)",
-        "ΔE(x), ΔE(x, y)": "energy of the natural image minus that of the attacked one; negative where an attack raises the energy",
+        "E(x)": "\u2212log Σ_k exp f_k(x) from logits f(x): the marginal energy of an image, in nat",
+        "E(x, y)": "\u2212f_y(x): its joint energy with its label, in nat; cross-entropy = E(x, y) \u2212 E(x)",
+        "ΔE(x), ΔE(x, y)": "energy of the natural image minus that of the attacked one, in nat; "
+        "negative where an attack raises the energy",
         "robust overfitting": "robust accuracy of the best checkpoint minus that of the last one, in points",
     },
     cohorts=COHORTS,

@@ -51,8 +51,10 @@ STUDY = Study(
     venue="International Conference on Learning Representations (ICLR) 2025",
     arxiv="2402.14648",
     definitions={
-        "z, z′": "features of an image and of the attacked image; drift is ‖z′ − z‖",
-        "gradient conflict": "cosine between the gradients of the classification losses and of the invariance loss; a negative one is a conflict. Weights in conflict: the share of weights where the two have opposite signs, in %",
+        "z, z\u2032": "features of an image and of the attacked image; drift is ‖z\u2032 \u2212 z‖",
+        "gradient conflict": "a negative cosine between the gradients of the classification losses and of the "
+        "invariance loss",
+        "weights in conflict": "the share of weights where the two gradients have opposite signs, in %",
         "mixture": "how far the statistics of clean and of adversarial inputs of a BatchNorm are apart",
         "sum": "clean accuracy plus accuracy under AutoAttack, in points",
     },

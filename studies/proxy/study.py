@@ -59,8 +59,9 @@ STUDY = Study(
     venue="International Conference on Learning Representations (ICLR) 2022",
     arxiv="2104.09425",
     definitions={
-        "γ": "weight of the real images of a step; the generated ones have 1 − γ",
-        "ARC": "area between the curve of a discriminator’s balanced accuracy against the radius of the perturbation and chance",
+        "\u03b3": "weight of the real images of a step; the generated ones have 1 \u2212 \u03b3",
+        "ARC": "area, above chance, under the balanced accuracy of discriminators of real and generated images "
+        "against the radius of the perturbation",
         "gain": "accuracy minus that of training on real images alone, in points",
         "certified accuracy": "part of the test images that randomised smoothing certifies at a radius, in %",
     },

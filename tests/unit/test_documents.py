@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pandas as pd
 import pytest
+from compare_results import MEASURED
 from matplotlib.figure import Figure
 from PIL import Image
 from tabulated import by_claim, ledger_of
@@ -17,11 +18,12 @@ from tabulated import by_claim, ledger_of
 from robustlens.errors import RobustlensError
 from robustlens.report import latex
 from robustlens.report.cells import Cell, Column, Row
-from robustlens.report.chapter import Chapter
+from robustlens.report.chapter import Chapter, Fact
 from robustlens.report.context import Context
 from robustlens.report.document import Document
 from robustlens.report.escape import latex as latex_text
 from robustlens.report.figure import Drawing, save
+from robustlens.report.jobs import Jobs
 from robustlens.report.latex import compile_pdf, render_tex
 from robustlens.report.ledger import LEDGER_HEADER
 from robustlens.report.table import Table
@@ -101,20 +103,47 @@ def document(tmp_path_factory):
     )
 
 
-def test_introduction_says_what_the_data_are_and_counts_the_verdicts_of_all_studies(document):
-    text = " ".join(document.introduction)
-    assert "200 to train, 150 to validate and select checkpoints, 1397 to test" in text
-    assert "Of 5 claims of 2 papers, these results support 2, contradict 1 and leave 2 open." in text
-    assert "the paper" not in text
+def test_the_front_says_what_was_run_and_leaves_out_what_is_not_known(document):
+    facts = {fact.label: fact.lines for fact in document.facts}
+    assert list(facts) == ["Scale", "Data"]
+    assert "200 to train, 150 to validate and select checkpoints, 1397 to test" in facts["Data"][0]
+    jobs = Jobs(1200, 98, 1014, 2722.0, ("EPYC",), ())
+    full = dataclasses.replace(document, seeds=(0, 1), arithmetic="portable", jobs=jobs, commit="0123")
+    assert [(fact.label, *fact.lines) for fact in full.facts[2:] if not fact.measured] == [
+        ("Seeds", "0, 1"),
+        ("Runs", "98 classifiers trained; 1,014 evaluations, each of one checkpoint by one attack"),
+        ("Arithmetic", "portable"),
+    ]
+    assert [(fact.label, *fact.lines) for fact in full.facts if fact.measured] == [
+        ("Hardware", "EPYC; no GPU"),
+        ("Time", "45 min: 1,200 jobs, added up"),
+        ("Code", "commit 0123"),
+    ]
+
+
+def test_what_was_measured_of_a_run_stands_in_lines_of_its_own(document, tmp_path):
+    """So that two runs can be compared without them."""
+    told = dataclasses.replace(document, jobs=Jobs(1, 1, 1, 60.0, ("EPYC",), ()), commit="0123")
+    other = dataclasses.replace(document, jobs=Jobs(1, 1, 1, 99.0, ("Xeon",), ("H200",)), commit="4567")
+    pages = [render_html(each) for each in (told, other)]
+    prints = [render_tex(each, tmp_path) for each in (told, other)]
+    for one, two in (pages, prints):
+        assert one != two
+        kept = [[line for line in text.splitlines() if not MEASURED.search(line)] for text in (one, two)]
+        assert kept[0] == kept[1] and len(kept[0]) == len(one.splitlines()) - 3
+
+
+def test_the_front_counts_the_verdicts_of_all_studies(document):
+    assert document.findings[0] == "Of 5 claims of 2 papers, these results support 2, contradict 1 and leave 2 open."
 
 
 def test_the_claims_of_a_single_study_are_those_of_its_paper(document, tmp_path):
     claims = tmp_path / "claims.csv"
     collect(claims, [{"study": "dark", "id": "dims", "verdict": "open"}])
     one = dataclasses.replace(document, claims=claims)
-    assert "Of 1 claim of the dark paper, these results support 0" in one.introduction[-1]
+    assert "Of 1 claim of the dark paper, these results support 0" in one.findings[0]
     collect(claims, [])
-    assert len(one.introduction) == 2  # what it is, and its dataset
+    assert "claims of" not in one.findings[0]
 
 
 def test_a_chapter_counts_its_own_verdicts_and_names_what_is_contradicted(document):
@@ -162,15 +191,16 @@ def test_three_runs_of_pdflatex_give_what_latexmk_gives(document, tmp_path, monk
 
 def test_print_has_contents_and_a_chapter_per_study_with_its_parts_in_order(document, tmp_path):
     text = render_tex(document, tmp_path)
-    parts = [line for line in text.splitlines() if line.startswith((r"\section", r"\subsection", r"\tableofcontents"))]
-    brief, *others = (rf"\subsection{{{part}}}" for part in ("Results in brief", "Tables", "Figures", "Claims"))
+    parts = [line for line in text.splitlines() if line.startswith((r"\section", r"\subsection", r"\appendix"))]
     light, dark = (rf"\section{{{latex.latex(chapter.heading)}}}" for chapter in document.chapters[:2])
+    claims = r"\subsection{Claims, one by one}"
     assert parts == [
-        *(r"\tableofcontents", r"\section{What this is}", light, brief, *others, dark, brief, *others),
-        *(r"\section{free}", brief, r"\section{Provenance}"),
+        *(light, claims, dark, claims, r"\section{free}", r"\appendix"),
+        *(r"\section{Appendix to light}", r"\section{Appendix to dark}", r"\section{Provenance}"),
     ]
+    assert text.index(r"\tableofcontents") < text.index(light)
     labels = re.findall(r"\\label\{([^}]*)\}", text)
-    assert len(labels) == 2 * (1 + 1 + 1 + 1) == len(set(labels))
+    assert len(labels) == 2 * (1 + 1 + 1) == len(set(labels))
     assert {"fig:light-phases-digits", "fig:dark-phases-digits", "tab:light-headlines"} <= set(labels)
 
 
@@ -265,14 +295,16 @@ def test_page_is_one_whole_file(document):
 
 def test_the_contents_of_the_page_lead_to_the_chapters_and_to_all_that_is_in_them(document):
     links = page_of(html(document).split("</nav>")[0]).links
-    parts = ("headlines", "robustness", "phases-digits", "claims")
+    parts = ("headlines", "claims", "robustness", "phases-digits")
     chapters = [[study, *(f"{study}-{part}" for part in parts)] for study in ("light", "dark")]
-    wanted = ["about", *chapters[0], *chapters[1], "free", "provenance"]
+    appendices = [[f"{study}-appendix", f"{study}-ledger"] for study in ("light", "dark")]
+    wanted = ["about", *chapters[0], *chapters[1], "free", *appendices[0], *appendices[1], "provenance"]
     assert links == [f"#{anchor}" for anchor in wanted]
 
 
-def test_the_page_tells_each_study_first_what_came_out_and_last_its_claims(document):
+def test_the_page_tells_of_each_study_what_came_out_and_at_the_end_how_it_was_judged(document):
     text = html(document)
+    text = text[text.index("<main>") :]
     places = [
         text.index(part)
         for study in ("light", "dark")
@@ -280,11 +312,13 @@ def test_the_page_tells_each_study_first_what_came_out_and_last_its_claims(docum
             f'<section id="{study}">',
             f"of the {study} paper, these results",
             f'id="{study}-headlines"',
+            f'<section id="{study}-claims">',
             f'<section id="{study}-tables">',
             f'<section id="{study}-figures">',
-            f'<section id="{study}-claims">',
         )
     ]
+    for study in ("light", "dark"):
+        places += [text.index(f'<section id="{study}-appendix">'), text.index(f'id="{study}-ledger"')]
     assert places == sorted(places)
     assert text.index('<section id="provenance">') > places[-1]
 
@@ -326,9 +360,39 @@ def test_what_to_know_of_the_scale_is_said_on_every_page_and_not_in_every_captio
     document = Document("A report", "small", caveat, [], [chapter], tmp_path / "claims.csv")
     printed, page = render_tex(document, tmp_path), re.sub("<pre>.*?</pre>", "", html(document), flags=re.DOTALL)
     assert caveat in table.to_html().replace("&quot;", '"').replace("&amp;", "&")  # it travels alone
-    # In a head line, and at the beginning; what is copied from the page travels alone.
-    assert printed.count(latex_text(caveat)) == 2 and page.count("Small scale") == 2
+    # In a head line, at the beginning and, in print, in the metadata; what is copied from the page travels alone.
+    assert printed.count(latex_text(caveat)) == 3 and page.count("Small scale") == 2
     assert "A table." in printed and "A figure." in printed and "A table." in page and "A figure." in page
+
+
+def test_a_chapter_begins_with_how_its_results_were_made_and_leaves_the_rest_to_the_appendix(document, tmp_path):
+    folder = document.chapters[0].tables[0].parent
+    table, figure = write(robustness("more"), tmp_path, "more"), draw(tmp_path, "further", "Further")
+    setup = [Fact("Paper", ["A & B. arXiv:1."]), Fact("Attacks", ["one: PGD", "two: FGSM"])]
+    chapter = dataclasses.replace(
+        document.chapters[0], setup=setup, further_tables=[table], further_figures=[figure], animations=[]
+    )
+    told = dataclasses.replace(document, chapters=[chapter])
+    page, printed = render_html(told), render_tex(told, folder)
+    assert '<th scope="row">Paper</th><td class="wide">A &amp; B. arXiv:1.</td>' in page
+    assert "one: PGD<br>two: FGSM" in page and r"one: PGD \newline two: FGSM" in printed
+    assert r"Paper & A \& B. arXiv:1." in printed
+    for text, parts in (
+        (page[page.index("<main>") :], ("arXiv:1.", 'id="light-robustness"', 'id="light-appendix"', 'id="light-more"')),
+        (page[page.index("<main>") :], ('id="light-appendix"', 'id="light-further"', 'id="provenance"')),
+        (printed, ("arXiv:1.", "tab:light-robustness", r"\appendix", "tab:more-robustness", "fig:light-further")),
+    ):
+        places = [text.index(part) for part in parts]
+        assert places == sorted(places), parts
+
+
+@needs_latex
+@pytest.mark.skipif(shutil.which("pdfinfo") is None, reason="poppler-utils are not installed")
+def test_the_pdf_is_called_as_the_report(document, tmp_path):
+    (tmp_path / "report.tex").write_text(render_tex(dataclasses.replace(document, title="Two & more"), tmp_path))
+    compile_pdf(tmp_path / "report.tex", tmp_path / "report.pdf")
+    told = subprocess.run(["pdfinfo", tmp_path / "report.pdf"], capture_output=True, check=True, text=True).stdout
+    assert re.search("^Title: +Two & more$", told, re.MULTILINE)
 
 
 def draw_with(folder: Path, caption: str) -> Path:

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from tabulated import ledger_of
 
+from robustlens.data.prepared import checksum
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.figure import Drawing, save
 from robustlens.report.ledger import LEDGER_HEADER
@@ -87,7 +88,7 @@ def results(tmp_path):
 
 
 def make_report(folder, studies, *more):
-    told = {"robustness": None}
+    told = {"robustness": None, "setup": [["Paper", ["By hand."]]], "appendix": {"tables": ["later"], "figures": []}}
     facts = {study: {"title": f"Title of {study}", "paper": f"the {study} paper", **told} for study in studies}
     spec = {
         "title": "robustlens",
@@ -96,11 +97,14 @@ def make_report(folder, studies, *more):
         "datasets": [],
         "studies": facts,
         "caveat": "",
+        "seeds": [0],
+        "arithmetic": "native",
     }
     options = ["--spec", json.dumps(spec), "--log", "log", "--collected", "results/tiny/claims.csv"]
     (folder / "references.bib").write_text("@misc{robustlens,\n  note = {Software}\n}\n")
     options += ["--references", "references.bib"]
     options += ["--html", "results/tiny/report.html", "--tex", "results/tiny/report.tex"]
+    options += ["--provenance", "results/tiny/provenance", "--picture", "results/tiny/front.png"]
     return run(folder, "make_report", *options, "--certificate", "results/tiny/provenance/report.json", *more)
 
 
@@ -113,7 +117,7 @@ def test_files_go_to_the_chapter_of_their_study_in_the_order_of_the_specificatio
     assert done.returncode == 0, done.stderr
     page, printed = ((results / f"results/tiny/report.{kind}").read_text() for kind in ("html", "tex"))
     expected = ["Title of dark", "No claims are judged", "Numbers of dark", "Title of light", "Of 1 claim of the light"]
-    expected += ["Numbers of light", "Claims of light", "Provenance"]
+    expected += ["Numbers of light", "Claims of light", "certificate of each file"]
     copied = re.compile("<pre>.*?</pre>", re.DOTALL)
     for text in (copied.sub("", page[page.index("<main>") :]), printed):
         places = [text.rindex(part) for part in expected]
@@ -124,6 +128,38 @@ def test_files_go_to_the_chapter_of_their_study_in_the_order_of_the_specificatio
     assert set(certified) == {*beside, glance, "results/tiny/claims.csv", "references.bib"}
     assert page.count("Claims at a glance") == 2 and "studies/light/claims.pdf" in printed  # in the contents, and above
     assert "note = {Software}" in page
+
+
+def test_the_front_tells_of_the_jobs_behind_the_report_and_has_its_figure(results):
+    """One training, one evaluation of it, the claims and their collection: as their certificates say; another
+    evaluation is not behind them."""
+    claims, evaluated = "results/tiny/studies/light/claims.csv", "results/tiny/evaluations/d/sat/seed0/near/brief.json"
+    attacks = [{"name": "clean", "samples": None, "best_only": False}]
+    suite = {"inputs": {"run": ""}, "parameters": {"attacks": attacks, "checkpoints": [["best", "best"]]}}
+    evaluations = "evaluations/d/sat/seed0/near"
+    for place, more in (
+        ("studies/light/claims", {"outputs": {claims: checksum(results / claims)}, "inputs": {evaluated: ""}}),
+        (f"{evaluations}/brief", {"outputs": {evaluated: ""}, **suite}),
+        (f"{evaluations}/other", {"outputs": {"other": ""}, **suite}),
+        ("runs/d/sat/seed0", {"outputs": {"run": ""}, "device": {"processor": "EPYC", "accelerator": None}}),
+    ):
+        file = results / f"results/tiny/provenance/{place}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"wall_seconds": 60, **more}))
+    assert make_report(results, ["light"], "--claims", claims).returncode == 0
+    page = (results / "results/tiny/report.html").read_text()
+    assert "1 classifier trained; 1 evaluation, " in page and "EPYC; no GPU" in page and "3 min: 4 jobs" in page
+    assert (results / "results/tiny/front.png").exists() and (results / "results/tiny/front.pdf").exists()
+
+
+def test_tables_of_the_appendix_follow_all_chapters(results):
+    table = Table("x", "Later numbers.", "recipe", (Column("value"),), (Row("SAT", (Cell(value=1.0),)),))
+    table.write(**{kind: results / f"results/tiny/studies/dark/tables/later.{kind}" for kind in FORMATS})
+    names = [f"results/tiny/studies/dark/tables/{name}.tex" for name in ("later", "numbers")]
+    assert make_report(results, ["dark", "light"], "--tables", *names).returncode == 0
+    text = (results / "results/tiny/report.tex").read_text()
+    places = [text.index(part) for part in ("Numbers of dark", "Title of light", r"\appendix", "Later numbers")]
+    assert places == sorted(places)
 
 
 def test_a_file_of_a_study_that_the_report_does_not_know_is_an_error(results):

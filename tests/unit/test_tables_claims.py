@@ -8,7 +8,7 @@ from synthetic import context
 
 from robustlens.analysis.claims import Claim, NotMeasured, Outcome
 from robustlens.errors import RobustlensError
-from robustlens.report.ledger import read_ledger
+from robustlens.report.ledger import one_line_each, read_ledger
 from robustlens.report.tables import claims
 
 
@@ -102,12 +102,22 @@ def test_notes_of_the_data_are_printed_once():
     assert table.notes[1:] == ("Same.", "Other.")
 
 
-def test_verdict_and_estimate_stand_below_the_claim_in_print():
-    latex = build(svhn=Data(1.0)).to_latex()
-    assert r"claim, verdict, estimate & statement & rule and measurement \\" in latex
-    assert r"rises \newline \textbf{supported} \newline 1.00 [0.50, 1.50] & It rises. (section 1) & Above 0." in latex
-    spec = latex.split(r"\begin{xltabular}{\linewidth}{")[1].split("\n")[0]
-    assert spec.count("X") == 2 and "l" not in spec.replace("linewidth", "").split("X")[-1]
+def test_print_has_a_paragraph_per_claim_below_the_name_of_its_dataset():
+    latex = build(svhn=Data(1.0), digits=Data(math.nan)).to_latex()
+    said = r"\textbf{rises}: It rises. (section 1): \textbf{supported}, 1.00 [0.50, 1.50] points. Above 0. Measured"
+    assert said in latex and latex.index(r"\textit{SVHN}") < latex.index(said) < latex.index(r"\textit{digits}")
+    assert r"\textbf{open}. Above 0. " in latex and latex.count(r"\textit{") == 2
+    assert "A claim says that a number is above a bound" in latex
+
+
+def test_one_line_per_claim_has_estimate_bound_verdict_and_why_it_is_open(tmp_path):
+    build(svhn=Data(1.0), digits=Data(0.25)).write(*(tmp_path / f"claims.{kind}" for kind in ("tex", "csv", "html")))
+    table = one_line_each(read_ledger(tmp_path / "claims.csv"), "each", "Each.")
+    assert [(row.group, row.label, *map(str, row.cells)) for row in table.rows[::2]] == [
+        ("SVHN", "rises", "It rises.", "1.00 [0.50, 1.50] points", "0", "supported"),
+        ("digits", "rises", "It rises.", "0.25 [\u22120.25, 0.75] points", "0", "open (underpowered)"),
+    ]
+    assert table.rows[1].label == "rises there" and table.rows[2].cells[3].verdict == "open"
 
 
 def test_in_html_they_have_columns_of_their_own():

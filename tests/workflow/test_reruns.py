@@ -307,6 +307,7 @@ def test_another_caption_makes_its_table_and_the_report_again_and_leaves_every_o
     changed = {str(name) for name in after if after[name] != before[name]}
     made = [f"studies/energy/tables/energies.{suffix}" for suffix in ("tex", "csv", "html")]
     made += [f"report.{suffix}" for suffix in ("tex", "html", "pdf")][: len(REPORT) + 1]
+    made += ["front.pdf", "front.png"]
     kept_apart = ("provenance/", "logs/", "benchmarks/")
     assert {name for name in changed if not name.startswith(kept_apart)} == set(made)
     for name in (

@@ -69,6 +69,7 @@ def test_every_promised_file_is_there(results):
         *(f"studies/energy/claims.{suffix}" for suffix in ("pdf", "png")),
         "report.html",
         "report.tex",
+        *("front.pdf", "front.png"),
         "provenance/configuration.json",
     ]
     promised += ["report.pdf"] if LATEX else []
@@ -182,7 +183,7 @@ def test_the_pdf_has_pages_with_the_warning_every_table_and_every_figure(results
     assert WARNING in text and "100 to train, 50 to validate" in text
     for number in range(1, len(TABLES) + 1):
         assert f"Table {number}: " in text
-    for number in range(1, len(FIGURES) + 2):  # one more: the claims at a glance
+    for number in range(1, len(FIGURES) + 3):  # two more: of the front, and the claims at a glance
         assert f"Figure {number}: " in text
     assert "??" not in text
 
@@ -203,7 +204,7 @@ def test_the_html_is_one_file_that_asks_for_no_other(results):
     text = (results / "report.html").read_text()
     asked = Page(text).asked
     pictures = ("data:image/png;base64,", "data:image/gif;base64,")
-    assert sum(address.startswith(pictures[0]) for address in asked) == len(FIGURES) + 1  # and the claims at a glance
+    assert sum(address.startswith(pictures[0]) for address in asked) == len(FIGURES) + 2  # front, claims at a glance
     assert sum(address.startswith(pictures[1]) for address in asked) == len(ANIMATIONS)
     # What is behind each part is linked, and nothing of it is asked for before it is followed.
     linked = {address for address in asked if not address.startswith((*pictures, "#"))}
@@ -266,7 +267,7 @@ def test_a_real_browser_prints_every_table_whole_and_every_figure_of_the_html(re
             assert {*pieces(told.removesuffix(WARNING))} <= seen, (table, told)
     images = subprocess.run(["pdfimages", "-list", printed], capture_output=True, check=True, text=True).stdout
     # An animation is not printed; its still is.
-    assert len(re.findall(r"^ +\d+ +\d+ image ", images, re.MULTILINE)) == len(FIGURES) + 1
+    assert len(re.findall(r"^ +\d+ +\d+ image ", images, re.MULTILINE)) == len(FIGURES) + 2
 
 
 @needs_latex
@@ -277,7 +278,7 @@ def test_tables_and_figures_have_the_same_numbers_in_both_reports(results):
     captions = re.findall(r'<figcaption><span class="number">(Table \d+)</span>: (.*?)</figcaption>', page)
     drawn = r'<span class="number">(Figure \d+)</span>: .*?<figcaption>(.*?)</figcaption>'
     figures = re.findall(drawn, page, re.DOTALL)
-    assert len(captions) == len(TABLES) + 2 and len(figures) == len(FIGURES) + 1
+    assert len(captions) == len(TABLES) + 3 and len(figures) == len(FIGURES) + 2
     for number, caption in (*captions, *figures):
         beginning = re.match("[A-Za-z0-9 -]*", " ".join(html.unescape(caption).split()[:3]))[0].strip()
         assert f"{number}: {beginning}" in text

@@ -47,10 +47,14 @@ class Document:
             Fact("Scale", [self.scale]),
             Fact("Data", [_dataset_sentence(sheet) for sheet in self.datasets]),
             Fact("Seeds", [", ".join(map(str, self.seeds))]),
-            Fact("Runs", [_runs(jobs)] if jobs else []),
+            Fact("Runs", [jobs.runs] if jobs else []),
             Fact("Arithmetic", [self.arithmetic]),
             Fact("Hardware", [jobs.hardware] if jobs else [], measured=True),
-            Fact("Time", [f"{jobs.time}: {jobs.count} jobs, added up"] if jobs and jobs.count else [], measured=True),
+            Fact(
+                "Time",
+                [jobs.time] if jobs else [],
+                measured=True,
+            ),
             Fact("Code", [f"commit {self.commit}"] if self.commit else [], measured=True),
         ]
         return [fact for fact in told if any(fact.lines)]
@@ -86,14 +90,6 @@ def environment(**settings: object) -> Environment:
         keep_trailing_newline=True,
         **settings,
     )
-
-
-def _runs(jobs: Jobs) -> str:
-    """Empty where no certificate tells of any."""
-    if not jobs.trainings:
-        return ""
-    evaluated = f"{jobs.evaluations:,} evaluations, each of one checkpoint by one attack"
-    return f"{jobs.trainings:,} classifiers trained; {evaluated}"
 
 
 def _dataset_sentence(sheet: dict) -> str:

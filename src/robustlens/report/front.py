@@ -11,13 +11,13 @@ from robustlens.analysis.claims import CONTRADICTED, OPEN, SUPPORTED, VERDICTS
 from robustlens.report.chapter import Chapter
 from robustlens.report.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, TEXT_WIDTH, Drawing, drawn, styled
 from robustlens.report.headlines import Recipe, accuracies, strongest
-from robustlens.report.ledger import with_unit
+from robustlens.report.ledger import bound, with_unit
 
 SHADES = {SUPPORTED: BLUE, CONTRADICTED: ORANGE, OPEN: "white"}
 LETTERS = {SUPPORTED: "white", CONTRADICTED: "black", OPEN: "black"}
 LOOKS = ((BLUE, "o"), (RED, "s"), (GREEN, "D"), (PURPLE, "^"), (ORANGE, "v"), (SKY, "P"), (GREY, "X"))
 TITLE = "What held, and what is robust"
-NARROW = 0.06  # of the longest bar: a shorter part has no room for its number
+NARROW = 0.06  # of the longest bar: a shorter part has no room for its number, which stands above it
 
 
 @dataclass(frozen=True)
@@ -113,15 +113,15 @@ def _robust(made: Plane) -> str:
     found = made.most_seeds
     best, worst = max(found, key=made.robust), min(found, key=made.robust)
     seeds = "one seed" if best.seeds == 1 else f"{best.seeds} seeds"
-    on = f"On {made.dataset}, " if made.dataset else ""
+    on = f" on {made.dataset}" if made.dataset else ""
     first = (
-        f"{on}{best.label} is the most robust of {len(found)} recipes with {seeds}: {best.accuracies[made.attack]} % "
-        f"under {made.attack} and {best.accuracies['clean']} % without attack"
+        f"Of {len(found)} recipes with {seeds}{on}, {best.label} has the highest accuracy under {made.attack}: "
+        f"{best.accuracies[made.attack]} %, and {best.accuracies['clean']} % without attack"
     )
     if len(found) == 1:
         return f"{first}."
-    last = f"{worst.accuracies[made.attack]} % and {worst.accuracies['clean']} %"
-    return f"{first}; the least robust is {worst.label}: {last}."
+    last = f"{worst.accuracies[made.attack]} %, and {worst.accuracies['clean']} %"
+    return f"{first}; {worst.label} has the lowest: {last}."
 
 
 def _clearest(rows: Sequence[tuple[str, Mapping[str, str]]], verdict: str, verb: str) -> str:
@@ -130,16 +130,16 @@ def _clearest(rows: Sequence[tuple[str, Mapping[str, str]]], verdict: str, verb:
         return f"The results {verb} no claim."
     study, row = max(of_verdict, key=lambda one: _distance(one[1]))
     on = f", on {row['dataset']}" if row["dataset"] else ""
-    bound = f", where the bound is {row['bound']}" if row["bound"] not in ("", "0") else ""
-    return f"The results {verb} most clearly: \u201c{row['statement']}\u201d ({study}{on}): {with_unit(row)}{bound}."
+    than = f", where the bound is {bound(row)}" if row["bound"] not in ("", "0") else ""
+    return f"The results {verb} most clearly: \u201c{row['statement']}\u201d ({study}{on}): {with_unit(row)}{than}."
 
 
 def _distance(row: Mapping[str, str]) -> float:
     """Widths of the interval between it and the bound; 0 where it has no ends, or no width."""
     if not all(row[key] for key in ("low", "high", "bound")):
         return 0.0
-    low, high, bound = (float(row[key]) for key in ("low", "high", "bound"))
-    return max(low - bound, bound - high) / (high - low) if high > low else 0.0
+    low, high, limit = (float(row[key]) for key in ("low", "high", "bound"))
+    return max(low - limit, limit - high) / (high - low) if high > low else 0.0
 
 
 def _bars(axes: Axes, judged: Mapping[str, Counter]) -> str:
@@ -149,9 +149,10 @@ def _bars(axes: Axes, judged: Mapping[str, Counter]) -> str:
         counts = [judged[study][verdict] for study in studies]
         axes.barh(studies, counts, 0.62, starts, color=SHADES[verdict], edgecolor="black", linewidth=0.6, label=verdict)
         for y, (start, count) in enumerate(zip(starts, counts, strict=True)):
-            if count >= NARROW * longest:
-                place = (start + count / 2, y)
-                axes.annotate(str(count), place, ha="center", va="center", fontsize=8, color=LETTERS[verdict])
+            if count:
+                inside = count >= NARROW * longest
+                place, colour = (start + count / 2, y if inside else y - 0.42), LETTERS[verdict] if inside else "black"
+                axes.annotate(str(count), place, ha="center", va="center", fontsize=8, color=colour)
         starts = [start + count for start, count in zip(starts, counts, strict=True)]
     axes.set(xlabel="claims", ylim=(len(studies) - 0.4, -0.6))
     axes.tick_params(axis="y", length=0)
@@ -179,8 +180,8 @@ def _draw_plane(axes: Axes, made: Plane) -> str:
     on = f" on {made.dataset}" if made.dataset else ""
     few = f" Open marks: fewer than {most} seeds." if any(recipe.seeds < most for recipe in made.all) else ""
     return (
-        f"Accuracy under {made.attack} against accuracy without attack of all recipes{on}; named are those than which "
-        f"no other one is better at both.{few}"
+        f"Accuracy under {made.attack} against accuracy without attack of the recipes that have both{on}; named are "
+        f"those than which no other one is better at both.{few}"
     )
 
 

@@ -31,9 +31,17 @@ class Jobs:
         return "; ".join([*self.processors, *(self.accelerators or ["no GPU"])]) if self.processors else ""
 
     @property
+    def runs(self) -> str:
+        """What was trained and evaluated; empty where no certificate tells of a training."""
+        evaluated = f"{_several(self.evaluations, 'evaluation')}, each of one checkpoint by one attack"
+        return f"{_several(self.trainings, 'classifier')} trained; {evaluated}" if self.trainings else ""
+
+    @property
     def time(self) -> str:
-        hours, minutes = divmod(round(self.seconds / 60), 60)
-        return f"{hours} h {minutes} min" if hours else f"{max(minutes, 1)} min"
+        """Of all jobs; empty where there is no certificate."""
+        hours, minutes = divmod(max(round(self.seconds / 60), 1), 60)
+        taken = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+        return f"{taken}: {_several(self.count, 'job')}, added up" if self.count else ""
 
 
 def jobs_behind(results: Iterable[Path], provenance: Path) -> Jobs:
@@ -95,6 +103,10 @@ def _evaluated(place: Path, certificate: Certificate) -> Iterator[tuple]:
         for checkpoint, _ in parameters["checkpoints"]:
             if checkpoint in BEST or not attack["best_only"]:
                 yield place.parent, checkpoint, attack["name"], attack["samples"]
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _names(devices: Iterable[Mapping[str, Any]], key: str) -> tuple[str, ...]:

@@ -121,19 +121,19 @@ def _paragraph(claim: Claim, outcome: Outcome) -> str:
 
 
 def _line(row: Mapping[str, str]) -> Row:
-    bound = number(float(row["bound"]), _decimals(row["bound"])) if row["bound"] else MISSING
     why = f" ({row['why_open']})" if row["why_open"] else ""
     cells = (
         Cell(text=row["statement"]),
         Cell(text=with_unit(row)),
-        Cell(text=bound),
+        Cell(text=bound(row)),
         Cell(text=f"{row['verdict']}{why}", verdict=row["verdict"]),
     )
     return Row(row["id"].replace("-", " "), cells, row["dataset"])
 
 
-def _decimals(printed: str) -> int:
-    return len(printed.partition(".")[2])
+def bound(row: Mapping[str, str]) -> str:
+    """What the estimate of a claim has to be above, with the decimals of its rule."""
+    return number(float(row["bound"]), len(row["bound"].partition(".")[2])) if row["bound"] else MISSING
 
 
 def _fields(dataset: str, claim: Claim, outcome: Outcome) -> Iterator[str]:
