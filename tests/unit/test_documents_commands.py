@@ -136,9 +136,10 @@ def test_the_front_tells_of_the_jobs_behind_the_report_and_has_its_figure(result
     claims, evaluated = "results/tiny/studies/light/claims.csv", "results/tiny/evaluations/d/sat/seed0/near/brief.json"
     attacks = [{"name": "clean", "samples": None, "best_only": False}]
     suite = {"inputs": {"run": ""}, "parameters": {"attacks": attacks, "checkpoints": [["best", "best"]]}}
+    made = {"parameters": {"builder": "studies.light.claims", "code": "0123"}}
     evaluations = "evaluations/d/sat/seed0/near"
     for place, more in (
-        ("studies/light/claims", {"outputs": {claims: checksum(results / claims)}, "inputs": {evaluated: ""}}),
+        ("studies/light/claims", {"outputs": {claims: checksum(results / claims)}, "inputs": {evaluated: ""}, **made}),
         (f"{evaluations}/brief", {"outputs": {evaluated: ""}, **suite}),
         (f"{evaluations}/other", {"outputs": {"other": ""}, **suite}),
         ("runs/d/sat/seed0", {"outputs": {"run": ""}, "device": {"processor": "EPYC", "accelerator": None}}),
