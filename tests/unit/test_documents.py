@@ -125,7 +125,7 @@ def test_what_was_measured_of_a_run_stands_in_lines_of_its_own(document, tmp_pat
     """So that two runs can be compared without them."""
     told = dataclasses.replace(document, jobs=Jobs(1, 1, 1, 60.0, ("EPYC",), ()), commit="0123")
     other = dataclasses.replace(document, jobs=Jobs(1, 1, 1, 99.0, ("Xeon",), ("H200",)), commit="4567")
-    pages = [render_html(each) for each in (told, other)]
+    pages = [html(each) for each in (told, other)]
     prints = [render_tex(each, tmp_path) for each in (told, other)]
     for one, two in (pages, prints):
         assert one != two
@@ -373,7 +373,7 @@ def test_a_chapter_begins_with_how_its_results_were_made_and_leaves_the_rest_to_
         document.chapters[0], setup=setup, further_tables=[table], further_figures=[figure], animations=[]
     )
     told = dataclasses.replace(document, chapters=[chapter])
-    page, printed = render_html(told), render_tex(told, folder)
+    page, printed = html(told), render_tex(told, folder)
     assert '<th scope="row">Paper</th><td class="wide">A &amp; B. arXiv:1.</td>' in page
     assert "one: PGD<br>two: FGSM" in page and r"one: PGD \newline two: FGSM" in printed
     assert r"Paper & A \& B. arXiv:1." in printed

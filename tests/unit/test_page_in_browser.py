@@ -39,7 +39,7 @@ def narrow() -> Table:
 
 def wide() -> Table:
     columns = tuple(Column(f"column{i:02d}", f"group {i // 6}") for i in range(WIDE))
-    cells = [tuple(Cell(1000 * row + i + 0.25, digits=2, std=10.25) for i in range(WIDE)) for row in range(40)]
+    cells = [tuple(Cell(1000 * row + i + 0.25, digits=2, std=0.12) for i in range(WIDE)) for row in range(40)]
     rows = tuple(Row(f"a recipe of a long name, number {row}", each) for row, each in enumerate(cells))
     return Table("light-wide", "All of it.", "recipe", columns, rows)
 

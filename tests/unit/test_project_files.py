@@ -78,7 +78,7 @@ def test_the_container_has_the_latex_of_continuous_integration_and_the_environme
     container = (REPOSITORY / "Containerfile").read_text()
     tested = installed((REPOSITORY / ".ci/run").read_text())
     bare = installed((REPOSITORY / ".github/workflows/ci.yml").read_text())
-    latex = {name for name in tested if name.startswith(("texlive", "latexmk", "lmodern"))}
+    latex = {name for name in tested if name.startswith(("texlive", "latexmk", "lmodern", "tex-gyre"))}
     assert len(latex) >= 5
     assert installed(container) == latex | {"ca-certificates", "git", "make"} and bare >= {"git", "make"}
     assert "\nRUN make environment\n" in container and "(UV) sync --locked" in (REPOSITORY / "Makefile").read_text()

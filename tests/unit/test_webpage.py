@@ -95,9 +95,10 @@ def test_tables_and_figures_are_numbered_as_in_the_pdf_through_all_chapters(resu
         printed = re.findall(pattern, tex, re.DOTALL)
         caption = r"(Captioned[ \w]*)" if kind == "Table" else r".*?<figcaption>(Captioned[ \w]*)"
         shown = re.findall(rf'<span class="number">{kind} (\d+)</span>: {caption}', page, re.DOTALL)
-        assert shown == [(str(number), caption) for number, caption in enumerate(printed, 1)] and len(printed) == 6
+        assert shown == [(str(number), caption) for number, caption in enumerate(printed, 1)]
+        assert len(printed) == {"Table": 4, "Figure": 6}[kind]  # the lists of claims have no number
     contents = page.split("</nav>")[0]
-    assert '<span class="number">Table 4</span> A</a>' in contents
+    assert '<span class="number">Table 3</span> A</a>' in contents
     assert '<span class="number">Figure 6</span> Title of d</a>' in contents
 
 
