@@ -20,6 +20,7 @@ SECONDS = {"timing.parquet": ["seconds", "images_per_second"], "grid.parquet": [
 OF_A_JOB = ("wall_seconds",)  # of a certificate
 # The report says how long its jobs took and where, in lines marked so; the PDF is those of report.tex, typeset.
 MEASURED = re.compile(r"<tr class=.measured.>|% measured$")
+SCRIPT = re.compile(r'<a href="(?:\.\./)+(?:src|studies)/[^"]*">([^<]*)</a>')  # where the results are in a checkout
 REPORT = ("report.html", "report.tex", "report.pdf")
 
 
@@ -57,8 +58,8 @@ def timeless(table: Path) -> pd.DataFrame:
 
 
 def unmeasured(report: Path) -> list[str]:
-    """The lines of a report without those that tell of times and machines."""
-    return [line for line in report.read_text().splitlines() if not MEASURED.search(line)]
+    """The lines of a report without those that tell of times and machines, and without links to the checkout."""
+    return [SCRIPT.sub(r"\1", line) for line in report.read_text().splitlines() if not MEASURED.search(line)]
 
 
 def certificate(path: Path) -> dict:

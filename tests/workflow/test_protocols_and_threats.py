@@ -148,7 +148,10 @@ def test_headline_numbers_and_the_readme_s_say_it_too(made):
     assert "scikit-learn digits, L∞, ε = 1/16: most robust" in headlines
     readme = folder / "short.md"
     readme.write_text("<!-- numbers: begin -->\n<!-- numbers: end -->\n")
+    recorded = {"commit": "a commit", "arithmetic": "native", "studies": {"own": {"jobs": 1, "parameters": "digest"}}}
+    (folder / "origin.json").write_text(json.dumps(recorded))
     command = [sys.executable, "scripts/update_readme.py", "--results", str(RESULTS), "--readme", readme.name]
+    command += ["--origin", "origin.json"]
     environment = os.environ | {"PYTHONPATH": str(folder / "src")}
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
     assert readme.read_text().count(SAID) == 1

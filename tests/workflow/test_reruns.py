@@ -162,7 +162,7 @@ CHANGES = {
     "the code of the scores": (f"{LIBRARY}/generation/quality.py", "KERNEL_SUBSETS = 100", "KERNEL_SUBSETS = 99",
                                {*of("score", "trades"), "score/digits/real-images", *tables("generation"), *CLAIMS,
                                 *of("generate_grid", "trades", seeds=("seed0",)), *tables("generation-grid"),
-                                *figures("class-distances-digits", "grid-digits-trades"), *REPORT}),
+                                *figures("class-distances-digits", "grid-digits-trades", "samples-digits"), *REPORT}),
     "the report's template": (f"{LIBRARY}/report/templates/report.html", "<h1>", '<h1 class="title">', REPORT),
     "a published number": (f"{STUDY}/published.yaml", "mail-trades: [53.09", "mail-trades: [53.90",
                            tables("robustness", "differences", "generation") | REPORT),

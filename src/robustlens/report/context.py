@@ -8,6 +8,7 @@ from typing import Any
 from robustlens.errors import RobustlensError
 
 BLACK = "#000000"
+NORMS = {"linf": "L∞", "l2": "L2"}  # as a reader sees them
 ORDERED = ("datasets", "recipes", "attacks", "threats", "architectures", "certifications")
 
 

@@ -75,7 +75,7 @@ def _behind(results: Iterable[str], provenance: Path) -> Iterator[tuple[Path, Ce
     """Certificates, each once, with their paths within their folder."""
     made: dict[str, Path] = {}
     certificates: dict[Path, Certificate] = {}
-    for path in sorted(provenance.rglob("*.json")):
+    for path in sorted(provenance.rglob("[!.]*.json")):  # not what a job is about to write
         try:
             record = json.loads(path.read_bytes())
         except ValueError as error:

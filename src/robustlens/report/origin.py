@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+REPOSITORY = Path(__file__).resolve().parents[3]
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -37,11 +39,19 @@ def _script(module: str) -> str:
     return path if module.startswith("studies.") else f"src/{path}"
 
 
+def _place(path: Path, root: Path) -> Path:
+    """Relative to the results or, of a file of the repository, to that: it may be run in another folder."""
+    if path.is_relative_to(root):
+        return path.relative_to(root)
+    whole = path.resolve()
+    return whole.relative_to(REPOSITORY) if whole.is_relative_to(REPOSITORY) else path
+
+
 def _kinds(files: Iterable[str], root: Path) -> list[str]:
     """Files by name where there is one of a kind, else how many, as in 24 of runs/…/history.parquet. A kind
     has a name and a folder of the results."""
     paths = [Path(file) for file in sorted(files)]
-    places = [path.relative_to(root) if path.is_relative_to(root) else path for path in paths]
+    places = [_place(path, root) for path in paths]
     kinds = Counter((place.parts[0], place.name) for place in places)
     only = {(place.parts[0], place.name): place.as_posix() for place in places}
     return [

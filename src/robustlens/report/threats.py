@@ -6,11 +6,8 @@ from collections.abc import Iterable, Iterator
 import pandas as pd
 
 from robustlens.parameters import fraction
-from robustlens.report.context import Context
+from robustlens.report.context import NORMS, Context
 from robustlens.report.published import USUAL, Ball
-
-NORMS = {"linf": "L∞", "l2": "L2"}
-
 
 EVALUATED = re.compile(r"/evaluations/(?P<dataset>[^/]+)/(?P<recipe>[^/]+)/seed\d+/(?P<threat>[^/]+)/")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from robustlens.configuration import Config, title
-from robustlens.report.threats import NORMS
+from robustlens.report.context import NORMS
 from robustlens.study.declaration import Study
 
 # A label, and the lines beside it.

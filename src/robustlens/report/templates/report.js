@@ -130,7 +130,8 @@ function copyButtons(figure, name) {
 
 for (const figure of document.querySelectorAll("figure.table")) {
   const table = figure.querySelector("table");
-  const name = figure.querySelector(".number").textContent;
+  const number = figure.querySelector(".number"); // the lists of claims have none
+  const name = (number ?? figure.querySelector("figcaption")).textContent;
   const rows = table.tBodies[0].querySelectorAll("tr:not(.group)").length;
   const tools = element("div", { className: "tools" });
   if (rows >= FEWEST_TO_SORT) makeSortable(table);
