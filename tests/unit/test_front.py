@@ -71,11 +71,12 @@ def test_named_are_recipes_than_which_no_other_one_of_as_many_seeds_is_better_at
 
 def test_the_sentences_name_the_most_robust_recipe_and_the_clearest_claims(chapters):
     """a: its interval is 2 points wide, and 2 above its bound; c: 18 wide, and 1 above."""
-    lowest = "\u22129.0 [\u221210.0, \u22128.0] points, where the bound is \u22121"
+    lowest = "the number that its rule wants above \u22121 is \u22129.0 [\u221210.0, \u22128.0] points"
     assert sentences(chapters) == [
-        "Of 4 recipes with 3 seeds on Digits, TRADES has the highest accuracy under AutoAttack: 45.0 ± 1.0 %, and "
+        "Of 4 recipes with 3 seeds on Digits, TRADES has the highest mean accuracy under AutoAttack: 45.0 ± 1.0 %, and "
         "85.0 ± 1.0 % without attack; Standard has the lowest: 0.0 ± 1.0 %, and 99.0 ± 1.0 %.",
-        "The results support most clearly: \u201ca.\u201d (one): 3.0 [2.0, 4.0] points.",
+        "The results support most clearly: \u201ca.\u201d (one): the number that its rule wants above 0 is "
+        "3.0 [2.0, 4.0] points.",
         f"The results contradict most clearly: \u201cb.\u201d (one): {lowest}.",
     ]
 

@@ -71,7 +71,9 @@ class Document:
         papers = {chapter.study: chapter.paper for chapter in self.chapters}
         if not studies:
             return []
-        return [count(rows, papers[studies[0]] if len(studies) == 1 else f"{len(studies)} papers")]
+        paper = papers[studies[0]] if len(studies) == 1 else f"{len(studies)} papers"
+        each = len({(row["study"], row["id"]) for row in rows}) < len(rows)
+        return [count(rows, f"{paper}, counted once for every dataset that they are judged on" if each else paper)]
 
 
 def without(text: str, caveat: str) -> str:

@@ -115,7 +115,7 @@ def _robust(made: Plane) -> str:
     seeds = "one seed" if best.seeds == 1 else f"{best.seeds} seeds"
     on = f" on {made.dataset}" if made.dataset else ""
     first = (
-        f"Of {len(found)} recipes with {seeds}{on}, {best.label} has the highest accuracy under {made.attack}: "
+        f"Of {len(found)} recipes with {seeds}{on}, {best.label} has the highest mean accuracy under {made.attack}: "
         f"{best.accuracies[made.attack]} %, and {best.accuracies['clean']} % without attack"
     )
     if len(found) == 1:
@@ -130,8 +130,11 @@ def _clearest(rows: Sequence[tuple[str, Mapping[str, str]]], verdict: str, verb:
         return f"The results {verb} no claim."
     study, row = max(of_verdict, key=lambda one: _distance(one[1]))
     on = f", on {row['dataset']}" if row["dataset"] else ""
-    than = f", where the bound is {bound(row)}" if row["bound"] not in ("", "0") else ""
-    return f"The results {verb} most clearly: \u201c{row['statement']}\u201d ({study}{on}): {with_unit(row)}{than}."
+    said = f"\u201c{row['statement']}\u201d ({study}{on})"
+    number = f"the number that its rule wants above {bound(row)} is {with_unit(row)}"
+    others = [f"{other['id']} ({name})" for name, other in of_verdict if other is not row]
+    also = f" Also contradicted: {', '.join(others)}." if verdict == CONTRADICTED and others else ""
+    return f"The results {verb} most clearly: {said}: {number}.{also}"
 
 
 def _distance(row: Mapping[str, str]) -> float:
@@ -181,7 +184,7 @@ def _draw_plane(axes: Axes, made: Plane) -> str:
     few = f" Open marks: fewer than {most} seeds." if any(recipe.seeds < most for recipe in made.all) else ""
     return (
         f"Accuracy under {made.attack} against accuracy without attack of the recipes that have both{on}; named are "
-        f"those than which no other one is better at both.{few}"
+        f"those that no other one beats at both.{few}"
     )
 
 

@@ -29,6 +29,8 @@ BOLD = 1.15  # times as wide
 HEADING = 14  # characters of a line of a column's label
 LINE, SPACE = 72, 3  # characters: of a line beside a table's labels and sentences, and between two columns
 WRAPPED = r">{\raggedright\arraybackslash}"
+# longtable forgets what floats above it take of the page: a document that has floats defines this to tell LaTeX again.
+ROOM_LEFT = r"\par\ifdefined\roomleft\roomleft\fi"
 
 
 def latex_table(name: str, caption: str, corner: str, layout: Layout) -> str:
@@ -76,7 +78,7 @@ def _long(title: str, corner: str, panels: list[Layout], notes: list[str]) -> li
             rf"\begin{{longtable}}{{l{'r' * len(panel.columns)}}}",
             *([title + r" \\"] if number == 0 else []),
             *(*head, r"\endfirsthead", *head, r"\endhead", *_body(panel), r"\bottomrule"),
-            *(r"\end{longtable}", r"\endgroup"),
+            *(r"\end{longtable}", r"\endgroup", ROOM_LEFT),
         ]
     return [*lines, r"\footnotesize\setlength{\parskip}{0pt}", *notes, r"\par\endgroup"]
 
@@ -188,7 +190,7 @@ def _breakable(title: str, corner: str, layout: Layout, notes: list[str]) -> lis
         *([r"\setlength{\tabcolsep}{3pt}"] if dense else []),
         *(rf"\begin{{xltabular}}{{\linewidth}}{{{spec}}}", title + r" \\"),
         *(*head, r"\endfirsthead", *head, r"\endhead", *body, r"\bottomrule"),
-        *(r"\end{xltabular}", r"\setlength{\parskip}{0pt}", *notes, r"\par\endgroup"),
+        *(r"\end{xltabular}", r"\setlength{\parskip}{0pt}", *notes, r"\par\endgroup", ROOM_LEFT),
     ]
 
 
