@@ -31,7 +31,10 @@ def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
     files = sorted(RESULTS.glob("benchmarks/**/*.tsv"))
     if quick or not files:
         raise Skipped(f"there is no finished run of the embedded scale in {RESULTS}: `make reproduce` makes one")
-    return profile(files)
+    found = profile(files)
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    draw(found).savefig(PICTURE, dpi=150, metadata={"Software": None})
+    return found
 
 
 def profile(files: Iterable[Path]) -> dict:
@@ -86,7 +89,6 @@ def covered(times: list[tuple[float, float]]) -> float:
 
 
 def table(found: dict) -> str:
-    draw(found).savefig(PICTURE, dpi=150, metadata={"Software": None})
     total = sum(found["seconds"].values())
     peak, job = found["peak_mb"]
     lines = [

@@ -6,8 +6,8 @@ import pytest
 from matplotlib.colors import same_color
 
 from robustlens.analysis.claims import CONTRADICTED, NOT_MEASURED, OPEN, SINGLE_SEED, SUPPORTED, Claim, Outcome
-from robustlens.report.figure import TEXT_WIDTH, save
-from robustlens.report.forest import HIGHEST, LOOKS, counted, forest
+from robustlens.report.figure import HIGHEST, TEXT_WIDTH, save
+from robustlens.report.forest import LOOKS, counted, forest
 
 
 def entry(name: str, *numbers: float, unit: str = "points", verdict: str = SUPPORTED, **more: object) -> tuple:

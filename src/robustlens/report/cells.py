@@ -68,13 +68,11 @@ class Cell:
 @dataclass(frozen=True)
 class Column:
     """A column; neighbours of the same non-empty `group` share a header. wide: holds sentences that wrap, and gets
-    that part of the line beside the other wide ones. below: in print, beside wide columns, its cells stand below the
-    row's label."""
+    that part of the line beside the other wide ones."""
 
     label: str
     group: str = ""
     wide: float = 0.0
-    below: bool = False
 
 
 @dataclass(frozen=True)

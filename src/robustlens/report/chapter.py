@@ -32,8 +32,7 @@ class Chapter:
     study: its name. title, paper: as it declares them. animations: .gif files; the figure of the same name is its
     still, and stands in for it in print. claims: None where the study judges none. robustness: what the table of that
     name was told; None where there is no such table. forest: the figure of the claims. setup: how the results were
-    made. further_tables, further_figures: those of the
-    appendix, which also has the rules of the claims.
+    made. further_tables, further_figures: those of the appendix, which also has the rules of the claims.
     """
 
     study: str
@@ -86,11 +85,9 @@ class Chapter:
         if self.claims is None:
             return ["No claims are judged in this study."]
         rows = self.judged
-        datasets = {row["dataset"] for row in rows}
-        each = ", counted once for every dataset that they are judged on" if len(datasets) > 1 else ""
         refuted = [_name(row) for row in rows if row["verdict"] == CONTRADICTED]
         found = [f"Contradicted by these results: {', '.join(refuted)}."] if refuted else []
-        return [count(rows, f"{self.paper}{each}"), *found]
+        return [count(rows, self.paper), *found]
 
 
 def count(rows: Iterable[Mapping[str, str]], paper: str) -> str:
@@ -99,10 +96,12 @@ def count(rows: Iterable[Mapping[str, str]], paper: str) -> str:
     verdicts = Counter(row["verdict"] for row in rows)
     claims = "1 claim" if verdicts.total() == 1 else f"{verdicts.total()} claims"
     missing = sum(row["why_open"] == NOT_MEASURED for row in rows)
+    several = len({(row.get("study"), row["id"]) for row in rows}) < len(rows)
+    each = ", counted once for every dataset that they are judged on" if several else ""
     said = f", {missing} of them because nothing here measures what they say" if missing else ""
     return (
-        f"Of {claims} of {paper}, these results support {verdicts[SUPPORTED]}, contradict {verdicts[CONTRADICTED]} and "
-        f"leave {verdicts[OPEN]} open{said}."
+        f"Of {claims} of {paper}{each}, these results support {verdicts[SUPPORTED]}, contradict "
+        f"{verdicts[CONTRADICTED]} and leave {verdicts[OPEN]} open{said}."
     )
 
 

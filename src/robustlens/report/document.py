@@ -50,11 +50,7 @@ class Document:
             Fact("Runs", [jobs.runs] if jobs else []),
             Fact("Arithmetic", [self.arithmetic]),
             Fact("Hardware", [jobs.hardware] if jobs else [], measured=True),
-            Fact(
-                "Time",
-                [jobs.time] if jobs else [],
-                measured=True,
-            ),
+            Fact("Time", [jobs.time] if jobs else [], measured=True),
             Fact("Code", [f"commit {self.commit}"] if self.commit else [], measured=True),
         ]
         return [fact for fact in told if any(fact.lines)]
@@ -71,9 +67,7 @@ class Document:
         papers = {chapter.study: chapter.paper for chapter in self.chapters}
         if not studies:
             return []
-        paper = papers[studies[0]] if len(studies) == 1 else f"{len(studies)} papers"
-        each = len({(row["study"], row["id"]) for row in rows}) < len(rows)
-        return [count(rows, f"{paper}, counted once for every dataset that they are judged on" if each else paper)]
+        return [count(rows, papers[studies[0]] if len(studies) == 1 else f"{len(studies)} papers")]
 
 
 def without(text: str, caveat: str) -> str:

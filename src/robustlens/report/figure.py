@@ -201,6 +201,17 @@ def _shared(one: Bbox, other: Bbox) -> float:
     return both.width * both.height if both else 0.0
 
 
+def side_by_side(images: np.ndarray) -> np.ndarray:
+    """(H, W', C): images (N, C, H, W) beside each other, with white lines between."""
+    channels, height, width = images.shape[1:]
+    line = max(1, width // 16)
+    strip = np.ones((height, len(images) * (width + line) - line, channels), dtype=np.float32)
+    for column, image in enumerate(images):
+        left = column * (width + line)
+        strip[:, left : left + width] = image.transpose(1, 2, 0)
+    return strip
+
+
 @styled
 def save(drawing: Drawing, pdf: Path, png: Path) -> None:
     """Write the figure as PDF and PNG, by rename and without a date, with title and caption in their metadata."""

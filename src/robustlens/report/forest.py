@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from robustlens.analysis.claims import CONTRADICTED, OPEN, SINGLE_SEED, SUPPORTED, Claim, Outcome
-from robustlens.report.figure import BLUE, GREY, RED, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.figure import BLUE, GREY, HIGHEST, RED, TEXT_WIDTH, Drawing, drawn, styled
 
 # The dataset (empty where there is one alone), the claim, what the numbers say of it.
 Entry = tuple[str, Claim, Outcome]
@@ -19,7 +19,6 @@ LOOKS = {
     OPEN: {"color": GREY, "marker": "o", "markerfacecolor": "white"},
 }
 ROW, AROUND = 0.19, 0.62  # inches: of a claim, and of what a panel has above and below
-HIGHEST = 8.2  # inches: of a page beside the caption; with more claims, their lines move together
 TITLE = 56  # characters: of all titles of datasets in one line beside each other
 TICKS = 12  # at most, of all panels beside each other
 NO_UNIT = "no unit"
@@ -59,7 +58,7 @@ def forest(entries: Sequence[Entry], title: str, caption: str) -> Drawing:
 
 
 def _heights(claims: Sequence[int]) -> list[float]:
-    """Inches of each row of panels, by how many claims it has."""
+    """Inches of each row of panels, by how many claims it has; where a page has no room, lines move together."""
     room = HIGHEST - AROUND * len(claims)
     line = min(ROW, room / max(sum(claims), 1))
     return [AROUND + line * count for count in claims]

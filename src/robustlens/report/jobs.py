@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from robustlens.errors import RobustlensError
+from robustlens.evaluation.kept import BEST
 
 Certificate = Mapping[str, Any]
-BEST = ("best", "published")  # where an attack is run that a suite runs on the best checkpoint alone
 
 
 @dataclass(frozen=True)

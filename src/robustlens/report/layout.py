@@ -26,13 +26,12 @@ class Text:
 
 @dataclass(frozen=True)
 class Line:
-    """A printed row. opens: the name of the group that begins with it, or "". below: cells that stand below the label
-    instead of beside it. apart: whether it is the first one of those of one seed, of a group that has others."""
+    """A printed row. opens: the name of the group that begins with it, or "". apart: whether it is the first one of
+    those of one seed, of a group that has others."""
 
     opens: str
     label: str
     texts: list[Text]
-    below: tuple[Text, ...] = ()
     apart: bool = False
 
 
@@ -179,8 +178,8 @@ def _with_unit(column: Column, unit: str, shared: bool) -> Column:
 
 
 def _told(column: Column, unit: str) -> bool:
-    """Whether there is no unit to be said, or the header says it. That of cells below a label has no room for it."""
-    return not unit or column.below or _says(f"{column.group} {column.label}", unit)
+    """Whether there is no unit to be said, or the header says it."""
+    return not unit or _says(f"{column.group} {column.label}", unit)
 
 
 def _unit(cells: Iterator[Cell]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from robustlens.analysis.claims import Claim, Outcome
 from robustlens.errors import RobustlensError
-from robustlens.report.cells import MISSING, Cell, Column, Row, number
+from robustlens.report.cells import MISSING, Cell, Column, Row, decimals_of_interval, number
 from robustlens.report.escape import latex
 from robustlens.report.table import Table
 
@@ -98,11 +98,8 @@ def estimate(row: Mapping[str, str]) -> Cell:
 
 
 def digits(low: float, high: float) -> int:
-    """Decimals that show two digits of the half width of an interval, between 0 and 4."""
-    width = (high - low) / 2
-    if not math.isfinite(width) or width <= 0:
-        return 2
-    return min(max(1 - math.floor(math.log10(width)), 0), 4)
+    """Decimals that show two digits of the half width of an interval, between 0 and 4; 2 where it has no width."""
+    return decimals_of_interval(low, high, 4 if low < high and math.isfinite(high - low) else 2)
 
 
 def with_unit(row: Mapping[str, str]) -> str:

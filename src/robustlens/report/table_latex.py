@@ -174,17 +174,14 @@ def _part(layout: Layout, columns: slice) -> Layout:
 def _breakable(title: str, corner: str, layout: Layout, notes: list[str]) -> list[str]:
     """No float: those that wait for their place come first, so that numbers and places keep one order (by placeins,
     where the document uses it)."""
-    beside = [column for column in layout.columns if not column.below]
-    below = [column.label for column in layout.columns if column.below]
-    columns = "".join(_wrapped(column.wide) if column.wide else "l" for column in beside)
-    spec = rf"{WRAPPED}p{{{0.24 if below else 0.13}\linewidth}}{columns}"
-    lines = [_stacked(line, layout.columns) for line in layout.lines]
-    dense = _width(beside, lines) > LINE
+    columns = "".join(_wrapped(column.wide) if column.wide else "l" for column in layout.columns)
+    spec = rf"{WRAPPED}p{{0.13\linewidth}}{columns}"
+    dense = _width(layout.columns, layout.lines) > LINE
     if dense:
-        lines = [replace(line, texts=[_folded(text) for text in line.texts]) for line in lines]
-    inner = Layout(beside, lines, layout.notes, [False] * len(beside))
-    head = _head(", ".join([corner, *below]), inner)
-    body = [f"{line} \\addlinespace" for line in _body(inner)]
+        lines = [replace(line, texts=[_folded(text) for text in line.texts]) for line in layout.lines]
+        layout = replace(layout, lines=lines)
+    head = _head(corner, layout)
+    body = [f"{line} \\addlinespace" for line in _body(layout)]
     return [
         *(r"\ifdefined\FloatBarrier\FloatBarrier\fi", r"\begingroup", r"\footnotesize"),
         *([r"\setlength{\tabcolsep}{3pt}"] if dense else []),
@@ -192,13 +189,6 @@ def _breakable(title: str, corner: str, layout: Layout, notes: list[str]) -> lis
         *(*head, r"\endfirsthead", *head, r"\endhead", *body, r"\bottomrule"),
         *(r"\end{xltabular}", r"\setlength{\parskip}{0pt}", *notes, r"\par\endgroup", ROOM_LEFT),
     ]
-
-
-def _stacked(line: Line, columns: list[Column]) -> Line:
-    """With the cells of the columns that stand below the label."""
-    pairs = list(zip(columns, line.texts, strict=True))
-    below = tuple(text for column, text in pairs if column.below)
-    return replace(line, texts=[text for column, text in pairs if not column.below], below=below)
 
 
 def _width(columns: list[Column], lines: list[Line]) -> int:
@@ -272,8 +262,7 @@ def _row(layout: Layout, i: int) -> list[str]:
         lines.append(rf"\multicolumn{{{len(layout.columns) + 1}}}{{l}}{{\itshape {latex(line.opens)}}} \\*")
     elif line.apart:
         lines.append(r"\addlinespace")
-    label = r" \newline ".join([latex(line.label), *map(_printed, line.below)])
-    return [*lines, " & ".join([label, *map(_printed, line.texts)]) + r" \\"]
+    return [*lines, " & ".join([latex(line.label), *map(_printed, line.texts)]) + r" \\"]
 
 
 def _printed(text: Text) -> str:

@@ -74,4 +74,7 @@ def _finding(means: pd.DataFrame) -> str:
     of = f"r = {printed(r)} over {len(means)} recipes"
     if not excludes_zero(r):
         return f"Whether recipes that overfit more end with a larger energy gap stays open: {of}."
-    return f"Recipes that overfit more end with a {'larger' if r.estimate > 0 else 'smaller'} energy gap: {of}."
+    return (
+        f"Recipes that overfit more end with a {'larger' if r.estimate > 0 else 'smaller'} energy gap by Pearson's "
+        f"correlation with its logarithm, {of}; the claim is judged by the gap itself and by ranks."
+    )

@@ -15,9 +15,19 @@ from matplotlib.ticker import FuncFormatter
 from robustlens.analysis.frames import one_dataset, one_recipe, read_runs
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
-from robustlens.report.figure import BLACK, BLUE, GREY, LINES, ORANGE, TEXT_WIDTH, Drawing, label_ends, styled
+from robustlens.report.figure import (
+    BLACK,
+    BLUE,
+    GREY,
+    LINES,
+    ORANGE,
+    TEXT_WIDTH,
+    Drawing,
+    label_ends,
+    side_by_side,
+    styled,
+)
 from robustlens.report.finding import digits, short
-from studies.energy.figures.samples import strip
 
 INITS = {"noise": ("noise", GREY), "gaussian": ("class Gaussian", ORANGE), "pca": ("class PCA", BLUE)}
 SETTING = ["init", "retained_variance", "sigma", "step_size", "momentum", "noise"]  # all but how many steps
@@ -140,7 +150,11 @@ def _heat_map(axes: Axes, table: pd.DataFrame, name: str) -> None:
 def _strip(axes: Axes, images: np.ndarray, label: str) -> None:
     """images (classes, a few, C, H, W) side by side, the label to the left."""
     axes.imshow(
-        strip(images.reshape(-1, *images.shape[2:])).squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest"
+        side_by_side(images.reshape(-1, *images.shape[2:])).squeeze(),
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
     )
     axes.set_anchor("E")
     axes.text(-0.02, 0.5, label, transform=axes.transAxes, ha="right", va="center", fontsize=7.5, linespacing=1.05)

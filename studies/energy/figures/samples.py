@@ -9,7 +9,7 @@ from robustlens.analysis.frames import read_scores, run_of
 from robustlens.data.prepared import Split, load
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
-from robustlens.report.figure import INK, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.figure import INK, TEXT_WIDTH, Drawing, drawn, side_by_side, styled
 from robustlens.report.finding import listed, short
 
 MOST_CLASSES, COLUMNS = 10, 20  # classes that are shown, and images side by side
@@ -89,7 +89,7 @@ def nearest(train: Split, image: np.ndarray, label: int) -> int:
 
 def _drawn(rows: dict[str, np.ndarray]) -> Figure:
     """A strip of images for each label; real images and each recipe, with what it is nearest to, stand apart."""
-    strips = {label: strip(images) for label, images in rows.items()}
+    strips = {label: side_by_side(images) for label, images in rows.items()}
     height, width = next(iter(strips.values())).shape[:2]
     inch = (TEXT_WIDTH - LABELS) / width * height
     tops, top = [], 0.0
@@ -110,14 +110,3 @@ def _drawn(rows: dict[str, np.ndarray]) -> Figure:
             -0.01, 0.5, drawn(text), transform=axes.transAxes, ha="right", va="center", color=shade, fontsize=size
         )
     return figure
-
-
-def strip(images: np.ndarray) -> np.ndarray:
-    """(H, W', C): images (N, C, H, W) side by side, white lines between."""
-    channels, height, width = images.shape[1:]
-    line = max(1, width // 16)
-    found = np.ones((height, len(images) * (width + line) - line, channels), dtype=np.float32)
-    for column, image in enumerate(images):
-        left = column * (width + line)
-        found[:, left : left + width] = image.transpose(1, 2, 0)
-    return found

@@ -61,20 +61,23 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_xlabel("difference of accuracies (points)")
     axes.legend(loc="best", frameon=True, edgecolor=GREY, framealpha=1)
+    without_learning = not_learned(runs, pairs)
+    learned = {recipe: base for recipe, base in pairs.items() if recipe not in without_learning}
     text = (
-        f"{_finding(_differences(under(runs, REFERENCE), pairs), pairs, context)} What each change does to accuracy "
+        f"{_finding(_differences(under(runs, REFERENCE), learned), context)} What each change does to accuracy "
         f"on {context.dataset_title(dataset)}, without an attack and "
         "under PGD-20: the changed recipe minus the one that it changes, best checkpoints, with 95 % intervals paired "
         "by seed and image (over images alone where one seed is compared). Bars are cut at "
         f"{FARTHEST:g} points, and have their number there."
     )
-    failed = [context.recipe_label(recipe) for recipe in not_learned(runs, pairs)]
+    failed = [context.recipe_label(recipe) for recipe in without_learning]
     notes = [*not_learned_notes(failed), *threats.notes(runs, context)]
     return Drawing(figure, "What each part of a method does", context.caption(" ".join([text, *notes])))
 
 
-def _finding(found: Mapping[str, Interval], pairs: Mapping[str, str], context: Context) -> str:
-    """How many changes lower, and how many raise, accuracy under PGD-20, and which one does the most of either."""
+def _finding(found: Mapping[str, Interval], context: Context) -> str:
+    """Of trainings that learned: how many changes lower, and how many raise, accuracy under PGD-20, and which one does
+    the most of either."""
     parts = []
     for verb, sign in (("lower", -1), ("raise", 1)):
         sure = {recipe: i for recipe, i in found.items() if excludes_zero(i) and i.estimate * sign > 0}

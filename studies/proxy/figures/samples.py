@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from robustlens.data.pool import load_pool
 from robustlens.data.prepared import PreparedDataset, Split, load
 from robustlens.report.context import Context
-from robustlens.report.figure import TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.figure import TEXT_WIDTH, Drawing, drawn, side_by_side, styled
 from robustlens.report.finding import extremes
 
 MOST_CLASSES, COLUMNS = 10, 20  # classes that are shown, and images side by side
@@ -27,7 +27,7 @@ def build(context: Context, *, pools: list[Path], data: list[Path]) -> Drawing:
     each = max(1, COLUMNS // len(classes))
     labels = _labels(context)
     distances: dict[str, float] = {}
-    rows = {"training images": [_strip(train, _first(train, classes, each))]}
+    rows = {"training images": [side_by_side(train.pixels(_first(train, classes, each)))]}
     for path in pools:
         pool = load_pool(path.parent, prepared)
         shown = _first(pool, classes, each)
@@ -35,7 +35,7 @@ def build(context: Context, *, pools: list[Path], data: list[Path]) -> Drawing:
         label = labels.get(path.parent.name, path.parent.name)
         apart = np.square(pool.pixels(shown) - train.pixels(nearest)).sum(axis=(1, 2, 3))
         distances[label] = float(np.median(np.sqrt(apart)))
-        rows[label] = [_strip(pool, shown), _strip(train, nearest)]
+        rows[label] = [side_by_side(pool.pixels(shown)), side_by_side(train.pixels(nearest))]
     title = context.dataset_title(next(iter(context.datasets), prepared.sheet["name"]))
     fewer = "" if len(classes) == prepared.classes else f", the first {len(classes)} of {prepared.classes}"
     text = (
@@ -76,18 +76,6 @@ def _nearest(train: Split, pool: Split, position: int) -> int:
         for start in range(0, len(own), size)
     ]
     return int(own[np.concatenate(squares).argmin()])
-
-
-def _strip(split: Split, positions: np.ndarray) -> np.ndarray:
-    """(H, W', C): images side by side, white lines between."""
-    images = split.pixels(positions)
-    channels, height, width = images.shape[1:]
-    line = max(1, width // 16)
-    strip = np.ones((height, len(images) * (width + line) - line, channels), dtype=np.float32)
-    for column, image in enumerate(images):
-        left = column * (width + line)
-        strip[:, left : left + width] = image.transpose(1, 2, 0)
-    return strip
 
 
 def _drawn(rows: dict[str, list[np.ndarray]], prepared: PreparedDataset) -> Figure:

@@ -82,7 +82,12 @@ def _finding(context: Context, runs: pd.DataFrame, curves: list[Curve]) -> str:
         if more.size:
             part += f", {printed(crossed_interval(more), 'points')} above {MATCHED}"
         parts.append(part)
-    return f"Accuracy under {attack} is highest {listed(parts)}." if parts else f"No accuracy under {attack} is known."
+    picked = "picked by these accuracies, so rather too high"
+    return (
+        f"Accuracy under {attack} is highest {listed(parts)} ({picked})."
+        if parts
+        else f"No accuracy under {attack} is known."
+    )
 
 
 def _caption(context: Context, runs: pd.DataFrame, dataset: str) -> str:

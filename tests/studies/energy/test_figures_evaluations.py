@@ -170,6 +170,17 @@ def test_violins_stand_in_the_order_of_robust_accuracy_and_show_the_middle_of_th
     assert [line.get_segments()[0][0][0] for line in own.collections if hasattr(line, "get_segments")]
 
 
+def test_the_finding_of_violins_compares_classifiers_with_the_most_seeds(study, tmp_path):
+    """One that is never fooled is drawn, and with one seed it is not called the most robust."""
+    frame = evaluations_of(study.robustness[2])
+    lucky = write_evaluations(tmp_path, "mail-at", 0, frame.assign(prediction_adversarial=frame["label"]))
+    drawing = violins.build(context(), evaluations=[*study.robustness, lucky])
+    shown = [label.get_text() for axes in drawing.figure.axes for label in axes.get_yticklabels()]
+    assert "MAIL-AT" in shown
+    named = drawing.caption.split("for the most robust classifier, ")[1].split(" (95 %")[0]
+    assert named in set(shown) - {"MAIL-AT"}
+
+
 def test_violins_without_autoattack_everywhere_go_by_pgd_and_say_so(study, tmp_path):
     frame = evaluations_of(study.robustness[4]).query("attack in ('clean', 'pgd20')")
     brief = write_evaluations(tmp_path / "brief", "gairat", 0, frame, suite="brief")

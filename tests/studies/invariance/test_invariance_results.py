@@ -190,7 +190,9 @@ def test_the_caption_of_ablations_names_what_has_not_learned(tmp_path):
 
     sat = write_evaluations(tmp_path, answers({"clean": images("111100"), "pgd20": images("111000")}), "sat", 0)
     assert "Not learned: NAIVE. Without an attack" in drawn_with(1)
+    assert drawn_with(1).startswith("Of 0 changes,")  # a training that failed is no finding about the change
     assert "Not learned" not in drawn_with(2)  # half of 4
+    assert drawn_with(2).startswith("Of 1 change,")
 
 
 # Features -----------------------------------------------------------------------------------------------------------

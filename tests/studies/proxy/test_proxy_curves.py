@@ -241,6 +241,7 @@ def test_the_figure_of_weights_draws_our_curve_and_the_published_one(built, resu
     assert float(said[1]) == [0, 0.4, 0.8, 1][best] and float(said[2]) == pytest.approx(max(means), abs=0.6)
     gain = re.search(r"%\), (\S+) \[\S+ \S+\] points above real images alone", drawing.caption)
     assert float(gain[1].replace("\u2212", "-")) == pytest.approx(max(means) - sum(twice) / 2, abs=0.6)
+    assert "(picked by these accuracies, so rather too high)." in drawing.caption
 
 
 ORDER = ("ddpm-alone", "port-ddpm", "port-ddpm-0-8", "sat")

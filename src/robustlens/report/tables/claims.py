@@ -14,8 +14,8 @@ from robustlens.report.ledger import Ledger, digits, measurement
 
 COLUMNS = (
     Column("statement", wide=0.75),
-    Column("verdict", below=True),
-    Column("estimate", below=True),
+    Column("verdict"),
+    Column("estimate"),
     Column("rule and measurement", wide=1.25),
 )
 NOTE = (
