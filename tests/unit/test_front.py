@@ -81,6 +81,13 @@ def test_the_sentences_name_the_most_robust_recipe_and_the_clearest_claims(chapt
     ]
 
 
+def test_all_other_contradicted_claims_are_named(tmp_path):
+    told = [("a", "contradicted", -3.0, -4.0, -2.0, 0), ("b-c", "contradicted", -3.0, -5.0, -1.0, 0)]
+    one = Chapter("one", "one", "one", claims=claims(tmp_path, "one", told))
+    assert sentences([one])[1].startswith("The results contradict most clearly: \u201ca.\u201d (one): ")
+    assert sentences([one])[1].endswith(" Also contradicted: b-c (one).")
+
+
 def test_where_no_claim_is_contradicted_and_nothing_was_attacked_the_sentences_say_so(tmp_path):
     one = Chapter("one", "one", "one", claims=claims(tmp_path, "one", [("a", "supported", 3.0, 2.0, 4.0, 0)]))
     assert sentences([one])[1] == "The results contradict no claim." and len(sentences([one])) == 2

@@ -217,7 +217,10 @@ def test_suites_that_repeat_an_attack_on_a_run_are_known():
     config = copy.deepcopy(CONFIG)
     config["suites"] |= {"both": both, "again": both}
     config["studies"]["mine"]["cohorts"] |= cohorts
-    chosen = selection(config=config)
+    # The same suite once more, in another study, is the same job.
+    config["studies"]["other"] = {"cohorts": {"main": config["studies"]["mine"]["cohorts"]["main"]}}
+    studies = {name: Study("Title", "the paper", COHORTS, name=name) for name in ("mine", "other")}
+    chosen = Selection(config, studies, KINDS)
     # On `fewer`, another threat shares nothing with `both`, but `other` has an attack of `again` under the same one.
     again = ["digits/trades/seed0/near/both", "digits/fewer/seed0/far/again"]
     assert chosen.further_suites == {f"results/small/evaluations/{place}.json" for place in again}
