@@ -277,13 +277,13 @@ class Selection:
         found = set()
         for study in self.studies.values():
             for run in self.runs(study, Files(EVALUATIONS, *self._cohorts(study))):
-                if run.suite is None:
+                earlier = seen.setdefault(run[:4], {})
+                if run.suite is None or run.suite in earlier:
                     continue
                 attacks = set(self.config["suites"][run.suite]["attacks"])
-                earlier = seen.setdefault(run[:4], {})
-                if any(attacks & others for suite, others in earlier.items() if suite != run.suite):
+                if any(attacks & others for others in earlier.values()):
                     found.add(self.path(EVALUATIONS, run))
-                earlier.setdefault(run.suite, attacks)
+                earlier[run.suite] = attacks
         return found
 
     # What builders are told -----------------------------------------------------------------------------------------
