@@ -21,7 +21,7 @@ endif
 # Bare `make` prints what there is to make.
 .DEFAULT_GOAL := help
 
-.PHONY: help targets reproduce evaluate compare status accept test benchmark environment readme clean-state
+.PHONY: help targets reproduce evaluate compare status accept test check lint benchmark environment readme clean-state
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -58,12 +58,19 @@ accept: environment ## take over finished results of earlier code (docs/migratio
 reproduce status accept: export ROBUSTLENS_COMMAND = make reproduce$(if $(SNAKEMAKE), SNAKEMAKE="$(SNAKEMAKE)")
 evaluate: export ROBUSTLENS_COMMAND = make evaluate$(foreach name,$(OF_EVALUATE),$(if $($(name)), $(name)="$($(name))"))
 
-test: environment ## linters and all tests; PYTEST="-k name" adds arguments
+PARALLEL_PYTEST = $(UV) run --locked pytest --dist loadscope --no-loadscope-reorder --numprocesses
+
+test: environment lint ## linters and all tests; PYTEST="-k name" adds arguments
+	$(PARALLEL_PYTEST) 3 $(PYTEST)
+
+check: environment lint ## linters and unit tests, within three minutes; PYTEST="-k name" adds arguments
+	$(PARALLEL_PYTEST) 2 tests/unit $(PYTEST)
+
+lint: environment
 	$(UV) run --locked ruff check .
 	$(UV) run --locked ruff format --check .
 	$(UV) run --locked snakefmt --check Snakefile rules studies
 	$(UV) run --locked snakemake --lint
-	$(UV) run --locked pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder $(PYTEST)
 
 benchmark: environment ## speed and memory against peers (docs/benchmarks.md); BENCHMARK="--quick" adds arguments
 	$(UV) run --locked python tests/benchmark $(BENCHMARK)

@@ -14,14 +14,17 @@ from pyautoattack.fab_pt import FABAttack_PT
 from pyautoattack.square import SquareAttack
 from torch import Tensor, nn
 
+from robustlens.attacks import fab_targets
 from robustlens.attacks.apgd import APGD
 from robustlens.attacks.apgd_t import APGDTargeted
 from robustlens.attacks.autoattack import COMPONENTS, AutoAttack
 from robustlens.attacks.cw import CW
 from robustlens.attacks.fab import FAB
+from robustlens.attacks.fab_targets import FABOnTargets
 from robustlens.attacks.library import isolated_randomness
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.square import Square
+from robustlens.attacks.square_patches import SquareOnPatches
 from robustlens.attacks.threat import Threat
 from robustlens.data.prepared import Split
 from robustlens.errors import RobustlensError
@@ -175,6 +178,51 @@ def test_an_attack_is_that_of_the_library(attack, library, settings, norm, undef
     assert not torch.equal(ours, x)
 
 
+@pytest.mark.parametrize("norm", THREATS)
+def test_fab_s_targets_in_one_batch_or_one_after_another_give_the_same(norm, undefended, monkeypatch):
+    model, x, y = undefended
+    batches = []
+    original = FABOnTargets.nearest
+
+    def nearest(self, images, labels, targets):
+        batches.append(len(images))
+        return original(self, images, labels, targets)
+
+    monkeypatch.setattr(FABOnTargets, "nearest", nearest)
+    attack, threat, found = FAB(steps=8, targeted=True), Threat(norm, THREATS[norm].epsilon / 6, 0.01), []
+    for together in (1, 40, 1000):
+        monkeypatch.setattr(fab_targets, "TOGETHER", together)
+        batches.append("more")
+        found.append(attack(model, x, y, threat, seeded()))
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+    one, some, every = (part.strip(",").split(",") for part in ",".join(map(str, batches)).split("more")[1:])
+    assert len(one) == 4 and len(some) == 2 and every == ["68"]  # 17 images are classified rightly
+    assert 0 < (found[0] != x).flatten(1).any(1).sum() < 17
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 9), (3, 8, 8)])
+def test_square_s_queries_are_those_of_the_library_on_images_that_leave_the_search_at_different_times(shape):
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 6)).requires_grad_(False)
+    x = torch.rand(30, *shape)
+    y = model(x).argmax(1)
+    threat = Threat("linf", 0.06, 0.01)
+    with torch.random.fork_rng():
+        library = SquareAttack(model, norm="Linf", eps=0.06, n_queries=300, seed=library_seed(), resc_schedule=False)
+        library.device = "cpu"
+        library.init_hyperparam(x)
+        torch.manual_seed(library_seed())
+        queries, expected = library.attack_single_run(x, y)
+    assert len(queries.unique()) > 5 and queries.max() == 301  # some are never fooled
+    with torch.random.fork_rng():
+        ours = SquareOnPatches(model, norm="Linf", eps=0.06, n_queries=300, seed=0, resc_schedule=False, device="cpu")
+        ours.init_hyperparam(x)
+        torch.manual_seed(library_seed())
+        assert torch.equal(ours.attack_single_run(x, y)[1], expected)
+    robust = model(Square(queries=300)(model, x, y, threat, seeded())).argmax(1) == y
+    assert torch.equal(robust, model(expected).argmax(1) == y)
+
+
 # AutoAttack -------------------------------------------------------------------------------------------------------
 
 
@@ -325,7 +373,7 @@ def test_other_attacks_work_with_two_and_three_classes(name, classes):
 @pytest.mark.parametrize(("classes", "targets"), [(4, 3), (5, 4), (10, 9), (12, 9)])
 def test_targeted_attacks_try_all_other_classes_up_to_nine(classes, targets, monkeypatch, short_budget):
     tried = []
-    for library in (APGDAttack_targeted, FABAttack_PT):
+    for library in (APGDAttack_targeted, FABOnTargets):
         original = library.perturb
 
         def perturb(self, *rest, original=original):

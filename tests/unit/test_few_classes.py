@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from robustlens.attacks.apgd import APGD
 from robustlens.attacks.apgd_t import APGDTargeted
 from robustlens.attacks.fab import FAB
+from robustlens.attacks.fab_targets import FABOnTargets
 from robustlens.attacks.square import Square
 from robustlens.attacks.threat import Threat
 from robustlens.configuration import suite_attacks
@@ -163,20 +164,20 @@ def test_with_few_classes_an_attack_is_that_of_the_library_with_the_targets_that
 @pytest.mark.parametrize(("classes", "targeted"), [(2, False), (3, False), (4, True)])
 def test_every_other_class_is_a_target_once(classes, targeted, monkeypatch):
     """Of images that nothing fools, so that no target is left out. CelebA's four classes leave three targets."""
+    model, x, y = example(classes)
     tried: dict[str, list[Tensor]] = defaultdict(list)
-    apgd, fab = APGDAttack_targeted.attack_single_run, FABAttack_PT.get_diff_logits_grads_batch_targeted
+    apgd, fab = APGDAttack_targeted.attack_single_run, FABOnTargets.boundary
 
     def apgd_run(self, x, y, *rest):
         tried["apgd-t"].append(self.y_target.clone())
         return apgd(self, x, y, *rest)
 
     def fab_step(self, images, labels, targets):
-        tried["fab-t"].append(targets.clone())
+        tried["fab-t"] += targets.view(-1, len(x))  # all targets in one batch
         return fab(self, images, labels, targets)
 
     monkeypatch.setattr(APGDAttack_targeted, "attack_single_run", apgd_run)
-    monkeypatch.setattr(FABAttack_PT, "get_diff_logits_grads_batch_targeted", fab_step)
-    model, x, y = example(classes)
+    monkeypatch.setattr(FABOnTargets, "boundary", fab_step)
     nowhere = Threat("linf", 1e-6, 1e-7)
     FAB(steps=1, targeted=True)(model, x, y, nowhere, seeded())
     if targeted:

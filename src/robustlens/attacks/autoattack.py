@@ -8,6 +8,7 @@ import torch
 from pyautoattack.checks import check_square_sr
 from torch import Tensor
 
+from robustlens.attacks.fab_targets import FABOnTargets
 from robustlens.attacks.library import (
     isolated_randomness,
     library_seed,
@@ -17,6 +18,7 @@ from robustlens.attacks.library import (
     target_classes,
 )
 from robustlens.attacks.pgd import Model
+from robustlens.attacks.square_patches import SquareOnPatches
 from robustlens.attacks.threat import Threat
 
 COMPONENTS = ("apgd-ce", "apgd-t", "fab-t", "square")
@@ -42,10 +44,7 @@ class AutoAttack:
             logits = model(x)
         classes = logits.shape[1]
         require_classes(classes, 4, "AutoAttack")
-        attack = pyautoattack.AutoAttack(
-            model, norm=norm_name(threat), eps=radius(threat), seed=library_seed(generator), device=x.device
-        )
-        attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = target_classes(classes)
+        attack = standard(model, classes, threat, library_seed(generator), x.device)
 
         x_adv = x.clone()
         robust = logits.argmax(1) == y
@@ -66,3 +65,13 @@ class AutoAttack:
             accuracies[component] = float(robust.float().mean())
         check_square_sr(accuracies, logger=attack.logger)  # warns of masked gradients; it needs all the components
         return x_adv, list(broken_by)
+
+
+def standard(model: Model, classes: int, threat: Threat, seed: int, device: torch.device) -> pyautoattack.AutoAttack:
+    """The library's standard version, with FAB and Square in fewer operations."""
+    own = {"norm": norm_name(threat), "eps": radius(threat), "seed": seed, "device": device}
+    attack = pyautoattack.AutoAttack(model, **own)
+    attack.apgd_targeted.n_target_classes = targets = target_classes(classes)
+    attack.fab = FABOnTargets(model, n_restarts=1, n_iter=attack.fab.n_iter, n_target_classes=targets, **own)
+    attack.square = SquareOnPatches(model, n_queries=attack.square.n_queries, resc_schedule=False, **own)
+    return attack

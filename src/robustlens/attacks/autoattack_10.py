@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import torch
 from pyautoattack.autopgd_base import APGDAttack, APGDAttack_targeted
-from pyautoattack.fab_pt import FABAttack_PT
-from pyautoattack.square import SquareAttack
 from torch import Tensor
 
+from robustlens.attacks.fab_targets import FABOnTargets
 from robustlens.attacks.library import isolated_randomness, library_seed, norm_name, radius, require_classes
 from robustlens.attacks.pgd import Model
+from robustlens.attacks.square_patches import SquareOnPatches
 from robustlens.attacks.threat import Threat
 
 ITERATIONS, QUERIES = 10, 5000
@@ -71,7 +71,7 @@ def components(
     attacks = (
         APGDAttack(model, n_iter=ITERATIONS, loss="ce", **settings()),
         APGDAttack_targeted(model, n_iter=ITERATIONS, **targets, **settings()),
-        FABAttack_PT(model, n_iter=ITERATIONS, targeted=True, **targets, **settings()),
-        SquareAttack(model, n_queries=QUERIES, resc_schedule=True, **settings()),
+        FABOnTargets(model, n_iter=ITERATIONS, targeted=True, **targets, **settings()),
+        SquareOnPatches(model, n_queries=QUERIES, resc_schedule=True, **settings()),
     )
     return {component: attack.perturb for component, attack in zip(COMPONENTS, attacks, strict=True)}

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from pyautoattack.fab_pt import FABAttack_PT
 from torch import Tensor
 
+from robustlens.attacks.fab_targets import FABOnTargets
 from robustlens.attacks.library import isolated_randomness, library_seed, norm_name, radius, target_classes
 from robustlens.attacks.pgd import Model
 from robustlens.attacks.threat import Threat
@@ -24,7 +24,7 @@ class FAB:
     targeted: Flag = False
 
     def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, generator: torch.Generator) -> Tensor:
-        attack = FABAttack_PT(
+        attack = FABOnTargets(
             model,
             norm=norm_name(threat),
             n_iter=self.steps,

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from pyautoattack.square import SquareAttack
 from torch import Tensor
 
 from robustlens.attacks.library import isolated_randomness, library_seed, norm_name, radius
 from robustlens.attacks.pgd import Model
+from robustlens.attacks.square_patches import SquareOnPatches
 from robustlens.attacks.threat import Threat
 from robustlens.parameters import PositiveInt
 
@@ -19,7 +19,7 @@ class Square:
     queries: PositiveInt = 5000
 
     def __call__(self, model: Model, x: Tensor, y: Tensor, threat: Threat, generator: torch.Generator) -> Tensor:
-        attack = SquareAttack(
+        attack = SquareOnPatches(
             model,
             norm=norm_name(threat),
             n_queries=self.queries,
