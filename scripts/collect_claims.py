@@ -4,6 +4,7 @@ import csv
 import html
 from pathlib import Path
 
+import robustlens.quick_start  # noqa: F401
 from robustlens.atomic import replacing
 from robustlens.console import job, parser
 from robustlens.provenance import Certificate

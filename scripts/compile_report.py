@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import robustlens.quick_start  # noqa: F401
 from robustlens.console import job, parser
 from robustlens.provenance import Certificate
 from robustlens.report.latex import compile_pdf

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+import robustlens.quick_start  # noqa: F401
 from robustlens import arithmetic
 from robustlens.atomic import replacing
 from robustlens.attacks.pgd import PGD

@@ -7,6 +7,7 @@ would delete a download that can be resumed, or what a user has put there by han
 import json
 from pathlib import Path
 
+import robustlens.quick_start  # noqa: F401
 from robustlens.atomic import replacing
 from robustlens.console import job, parser
 from robustlens.data.download import count_images, fetch, receipt

@@ -5,6 +5,7 @@ import json
 import time
 from pathlib import Path
 
+import robustlens.quick_start  # noqa: F401
 from robustlens import arithmetic
 from robustlens.console import Progress, job, parser, stop_on_signals
 from robustlens.data.prepared import load

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import robustlens.quick_start  # noqa: F401
 from robustlens.console import job, parser
 from robustlens.data.prepared import load
 from robustlens.data.verification import verify

@@ -3,6 +3,7 @@
 import importlib
 from pathlib import Path
 
+import robustlens.quick_start  # noqa: F401
 from robustlens.console import Progress, job, parser
 from robustlens.data.pool import FILES
 from robustlens.data.prepared import load

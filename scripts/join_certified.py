@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+import robustlens.quick_start  # noqa: F401
 from robustlens.atomic import replacing
 from robustlens.certification.joining import joined
 from robustlens.console import job, parser

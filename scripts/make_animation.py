@@ -3,6 +3,7 @@
 import importlib
 from pathlib import Path
 
+import robustlens.quick_start  # noqa: F401
 from robustlens.console import job, parser
 from robustlens.provenance import Certificate
 from robustlens.report.builder import add_inputs, named_files, named_inputs

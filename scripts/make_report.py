@@ -4,6 +4,7 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
+import robustlens.quick_start  # noqa: F401
 from robustlens.atomic import replacing
 from robustlens.console import job, parser
 from robustlens.errors import RobustlensError

@@ -4,6 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import robustlens.quick_start  # noqa: F401
 from robustlens.atomic import replacing
 from robustlens.console import job, parser
 from robustlens.planning.dry_run import dry_run

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import robustlens.quick_start  # noqa: F401
 from robustlens.console import Progress, job, parser
 from robustlens.data.prepared import array_names
 from robustlens.data.source import split_positions, with_classes, write_prepared

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import robustlens.quick_start  # noqa: F401
 from robustlens import arithmetic
 from robustlens.atomic import replacing
 from robustlens.console import job, parser

@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import robustlens.quick_start  # noqa: F401
 from robustlens import arithmetic
 from robustlens.console import Progress, job, parser, stop_on_signals
 from robustlens.data.pool import FILES, load_pool

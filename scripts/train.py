@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+import robustlens.quick_start  # noqa: F401
 from robustlens import arithmetic
 from robustlens.console import Progress, job, parser, stop_on_signals
 from robustlens.data.prepared import load

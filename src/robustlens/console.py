@@ -124,7 +124,12 @@ class Spec(dict[str, Any]):
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """The command line that every script shares: --spec (a `Spec`) and --log."""
+    """The command line that every script shares: --spec (a `Spec`) and --log.
+
+    Modules are imported by now. What they are made of lives as long as the process: no search for garbage looks at it.
+    """
+    gc.freeze()
+    gc.enable()
     arguments = argparse.ArgumentParser(description=description)
     arguments.add_argument(
         "--spec",

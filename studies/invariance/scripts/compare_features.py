@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import robustlens.quick_start  # noqa: F401
 from robustlens import arithmetic
 from robustlens.atomic import replacing
 from robustlens.attacks.threat import Threat

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+import robustlens.quick_start  # noqa: F401
 from robustlens import arithmetic
 from robustlens.atomic import replacing
 from robustlens.console import Progress, job, parser, stop_on_signals

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+import robustlens.quick_start  # noqa: F401
 from robustlens import arithmetic
 from robustlens.atomic import replacing
 from robustlens.closeness.drawing import subsample
