@@ -2,13 +2,14 @@
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from robustlens.analysis.claims import CONTRADICTED, OPEN, SINGLE_SEED, SUPPORTED, Claim, Outcome
+from robustlens.analysis.claims import CODE, CONTRADICTED, OPEN, SINGLE_SEED, SUPPORTED, Claim, Outcome
 from robustlens.report.figure import BLUE, GREY, HIGHEST, RED, TEXT_WIDTH, Drawing, drawn, styled
 
 # The dataset (empty where there is one alone), the claim, what the numbers say of it.
@@ -106,7 +107,10 @@ def _name(entry: Entry) -> str:
 
 
 def counted(entries: Sequence[Entry]) -> str:
-    """How many claims there are of each verdict, as the first sentence of the caption."""
-    by_verdict = {verdict: [e for e in entries if e[2].verdict == verdict] for verdict in LOOKS}
-    parts = [f"{len(of)} {verdict}" for verdict, of in by_verdict.items()]
-    return f"Of {len(entries)} claims {', '.join(parts[:-1])} and {parts[-1]}."
+    """How many claims there are of each verdict, as the first sentence of the caption, without what only checks the
+    code."""
+    counts = Counter(outcome.verdict for _, claim, outcome in entries if claim.about != CODE)
+    parts = [f"{counts[verdict]} {verdict}" for verdict in LOOKS]
+    checks = [_name(entry) for entry in entries if entry[1].about == CODE]
+    apart = f" Not counted, because it only checks the code: {'; '.join(checks)}." if checks else ""
+    return f"Of {counts.total()} claims, {', '.join(parts[:-1])} and {parts[-1]}.{apart}"

@@ -57,12 +57,12 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     seeds = runs[runs["attack"] == REFERENCE].groupby("recipe")["seed"].nunique()
     text = (
         f"{_finding(slopes, context)} From {reference} to stronger attacks on {context.dataset_title(dataset)}: each "
-        "point is a class of a recipe, "
-        "with its accuracy and what the other attack takes from it on the same images, means over the seeds, best "
-        "checkpoints. Line: the slope, averaged over the recipes, through the mean of the points, with its 95 % "
-        f"interval over {over_what(seeds)}, which allows for bias, so that the line need not be inside. It takes "
-        "accuracies from one half of each class's images and drops from the other half, both ways: chance tilts the "
-        "points themselves upwards. A falling line: less robust classes lose more."
+        "point is a class of a recipe: its accuracy under the one, and what the other attack takes from it on the "
+        "same images; means over the seeds, best checkpoints. The line has the slope, averaged over the recipes, and "
+        "goes through the mean of the points; where it falls, less robust classes lose more. The band is the slope's "
+        f"95 % interval over {over_what(seeds)}; it allows for bias, so that the line need not be inside. The slope "
+        "takes accuracies from one half of each class's images and drops from the other half, and the other way "
+        "round, because chance tilts the points themselves upwards."
     )
     images = {attack: min(part["index"].nunique() for _, part in pairs.values()) for attack, pairs in found.items()}
     if fewer := [attack for attack, count in images.items() if count < max(images.values())]:

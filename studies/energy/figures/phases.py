@@ -49,8 +49,8 @@ def build(context: Context, *, history: list[Path]) -> Drawing:
     found = _draw_bends(epochs, delta, phases, (error, energy))
     text = (
         f"{_finding(runs, shown, phases, context)} Robust error under PGD and mean ΔE(x) = E(x) \u2212 E(x*) on "
-        f"{title} during training; mean and standard deviation over {counted([len(delta)], 'seed')}, in brackets 95 "
-        f"% intervals. {found}"
+        f"{title} during training: mean and standard deviation over {counted([len(delta)], 'seed')}; in brackets 95 % "
+        f"intervals. {found}"
     )
     return Drawing(figure, "Phases of adversarial training", context.caption(text))
 
