@@ -5,7 +5,8 @@ import math
 import pytest
 
 from robustlens.analysis.statistics import Interval
-from robustlens.report.finding import counted, digits, excludes_zero, extremes, listed, printed, short
+from robustlens.report.finding import counted, digits, excludes_zero, extremes, printed, short
+from robustlens.report.lists import listed
 
 
 def interval(estimate, low, high):

@@ -131,7 +131,7 @@ def test_a_claim_that_only_checks_the_code_says_so_in_its_line_and_does_not_coun
     assert [str(row.cells[3]) for row in table.rows] == ["supported", *["supported (checks the code)"] * 2]
     assert count(rows, "the paper") == (
         "Of 1 claim of the paper, these results support 1, contradict 0 and leave 0 open. Not counted, because it is "
-        "proven and so only checks the code: proven (2 times supported)."
+        "proven and only checks the code: proven (2 supported)."
     )
 
 

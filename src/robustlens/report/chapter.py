@@ -110,11 +110,13 @@ def _not_counted(checks: Sequence[Mapping[str, str]]) -> str:
     """A sentence on the claims that are not about the paper, with their verdicts; empty where there are none."""
     if not checks:
         return ""
-    told = Counter((row["id"], row["verdict"]) for row in checks)
+    told: dict[str, Counter] = {}
+    for row in checks:
+        told.setdefault(row["id"], Counter())[row["verdict"]] += 1
     parts = [
-        f"{name} ({f'{number} times ' if number > 1 else ''}{verdict})" for (name, verdict), number in told.items()
+        f"{name} ({', '.join(f'{n} {verdict}' for verdict, n in verdicts.items())})" for name, verdicts in told.items()
     ]
-    return f" Not counted, because it is proven and so only checks the code: {', '.join(parts)}."
+    return f" Not counted, because it is proven and only checks the code: {'; '.join(parts)}."
 
 
 def study_of(path: Path) -> str:

@@ -1,17 +1,16 @@
 """What a builder knows besides its files: how what occurs in them is called and drawn."""
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from robustlens.errors import RobustlensError
+from robustlens.report.lists import listed
 
 BLACK = "#000000"
 NORMS = {"linf": "L∞", "l2": "L2"}  # as a reader sees them
 ORDERED = ("datasets", "recipes", "attacks", "threats", "architectures", "certifications")
-BRACKETED = re.compile(r"\[[^\[\]]*\]|\([^()]*\)")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Context:
 
     def datasets_titles(self, names: Iterable[str]) -> str:
         """Several, as a list in a sentence."""
-        return separated([self.dataset_title(name) for name in names])
+        return listed([self.dataset_title(name) for name in names])
 
     def recipe_label(self, name: str) -> str:
         return self.recipes[name].label if name in self.recipes else name
@@ -152,14 +151,3 @@ class Context:
         ordered = {name: dict(facts[name]) for name in ORDERED}
         recipes = {name: Recipe(**recipe) for name, recipe in ordered["recipes"].items()}
         return cls(**{**facts, **ordered, "recipes": recipes, "uses": tuple(facts["uses"])})
-
-
-def separated(parts: Iterable[str]) -> str:
-    """ "a, b", or "a, b; c" where a part has a comma of its own, as a name like "PGD-20, margin" has."""
-    parts = list(parts)
-    return f"{separator(parts)} ".join(parts)
-
-
-def separator(parts: Iterable[str]) -> str:
-    """What stands between the parts of a list: a semicolon if there is a comma within one, outside of its brackets."""
-    return ";" if any("," in BRACKETED.sub("", part) for part in parts) else ","

@@ -70,8 +70,7 @@ class Document:
     def _times(self) -> list[str]:
         """That of each study, in a line, where there are several."""
         parts = [f"{study} {jobs.taken}" for study, jobs in self.of_studies.items() if jobs.count]
-        shared = "jobs that several studies rest on count for each of them"
-        return [f"by study: {', '.join(parts)} ({shared})"] if len(parts) > 1 else []
+        return [f"by study, shared jobs counted for each: {', '.join(parts)}"] if len(parts) > 1 else []
 
     def _verdicts(self) -> list[str]:
         """Over all studies."""
@@ -115,14 +114,14 @@ def _few(lines: Sequence[str], what: str) -> str:
 
 
 def _seeds(chapter: Chapter) -> str:
-    """Such as "7 recipes with 3 seeds, 11 with 1"."""
+    """Such as "main table: 7 recipes with 3 seeds, 11 with 1"."""
     if not (chapter.accuracies and chapter.robustness):
         return ""
     _, of_datasets = accuracies(chapter.accuracies, chapter.robustness)
     seeds = [recipe.seeds for recipes in of_datasets.values() for recipe in recipes]
     first, *others = sorted(Counter(seeds).items(), reverse=True)
     told = [f"{first[1]} recipe{'s' * (first[1] > 1)} with {first[0]} seed{'s' * (first[0] > 1)}"]
-    return ", ".join([*told, *(f"{count} with {n}" for n, count in others)])
+    return "main table: " + ", ".join([*told, *(f"{count} with {n}" for n, count in others)])
 
 
 def _dataset_sentence(sheet: dict) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 
 from robustlens.analysis.statistics import Interval
 from robustlens.report.cells import number
-from robustlens.report.context import separator
 
 
 def excludes_zero(interval: Interval) -> bool:
@@ -35,15 +34,6 @@ def digits(size: float, significant: int = 2) -> int:
 def short(value: float, significant: int = 2) -> str:
     """A number in so many significant digits."""
     return number(value, digits(value, significant))
-
-
-def listed(parts: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"; with semicolons where a part has commas of its own: "a, b; c; and d"."""
-    if len(parts) == 1:
-        return parts[0]
-    between = separator(parts)
-    last = "; and" if between == ";" else " and"
-    return f"{f'{between} '.join(parts[:-1])}{last} {parts[-1]}"
 
 
 def counted(values: Sequence[float], what: str) -> str:

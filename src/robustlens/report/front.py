@@ -10,16 +10,17 @@ from matplotlib.figure import Figure
 from robustlens.analysis.claims import CONTRADICTED, OPEN, SUPPORTED, VERDICTS
 from robustlens.report.chapter import Chapter
 from robustlens.report.figure import BLUE, ORANGE, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import listed
 from robustlens.report.headlines import Recipe, accuracies, strongest
 from robustlens.report.ledger import bound, of_paper, with_unit
+from robustlens.report.lists import listed
 
 SHADES = {SUPPORTED: BLUE, CONTRADICTED: ORANGE, OPEN: "white"}
 LETTERS = {SUPPORTED: "white", CONTRADICTED: "black", OPEN: "black"}
 TITLE = "What held, and what is robust"
 NARROW = 0.06  # of the longest bar: a shorter part has no room for its number, which stands above it
 MOST_ROWS = 12  # of recipes; where there would be more, each study has one
-ROW, AROUND, LOWEST = 0.38, 0.75, 2.7  # inches: of a row of recipes, above and below all of them, and of the figure
+ROOM = 25  # %, to the left of a mark, that its name needs
+ROW, AROUND, LOWEST = 0.36, 0.7, 2.5  # inches: of a row of recipes, above and below all of them, and of the figure
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,18 @@ def _bars(axes: Axes, judged: Mapping[str, Counter]) -> str:
     )
 
 
+def _name_ends(axes: Axes, y: int, row: Compared) -> None:
+    """The least robust recipe to the left of all marks, or above its own where there is no room, the most robust one to
+    the right of them."""
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # in front of the line
+    look = {"textcoords": "offset points", "fontsize": 7.5, "bbox": white}
+    low, high = row.robust(row.worst), row.robust(row.best)
+    axes.annotate(drawn(row.best.label), (high, y), (5, 0), ha="left", va="center", **look)
+    if row.worst is not row.best:
+        place = {"xytext": (-5, 0), "ha": "right", "va": "center"} if low > ROOM else {"xytext": (-3, 4), "ha": "left"}
+        axes.annotate(drawn(row.worst.label), (low, y), **place, **look)
+
+
 def _recipes(axes: Axes, rows: Sequence[Compared]) -> str:
     """A line per study and dataset, a mark per recipe; the best and the worst one have their names."""
     look = {"linestyle": "none", "marker": "o", "markersize": 4.5, "color": BLUE, "markeredgewidth": 0.9}
@@ -202,28 +215,25 @@ def _recipes(axes: Axes, rows: Sequence[Compared]) -> str:
         for near, fill in ((False, "white"), (True, BLUE)):
             values = [row.robust(recipe) for recipe in row.recipes if row.near_best(recipe) == near]
             axes.plot(values, [y] * len(values), markerfacecolor=fill, **look)
-        for recipe, side in {row.worst.label: (row.worst, "left"), row.best.label: (row.best, "right")}.values():
-            style = {"xytext": (3 if side == "left" else -3, 4), "textcoords": "offset points", "ha": side}
-            axes.annotate(drawn(recipe.label), (row.robust(recipe), y), **style, fontsize=7.5)
+        _name_ends(axes, y, row)
     several = Counter(row.study for row in rows)
-    attacks = list(dict.fromkeys(row.attack for row in rows))
-    labels = [
-        "\n".join([row.study, *[row.dataset] * (several[row.study] > 1), *[row.attack] * (len(attacks) > 1)])
+    attack = rows[0].attack
+    apart = [
+        " ".join([*[row.dataset] * (several[row.study] > 1), *[f"({row.attack})"] * (row.attack != attack)])
         for row in rows
     ]
-    axes.set_yticks(range(len(rows)), map(drawn, labels))
-    axes.set_ylim(len(rows) - 0.5, -0.8)
+    labels = ["\n".join(filter(None, (row.study, more))) for row, more in zip(rows, apart, strict=True)]
+    axes.set_yticks(range(len(rows)), map(drawn, labels), fontsize=7.5)
+    axes.set(xlim=(-3, 103), ylim=(len(rows) - 0.5, -0.7))
+    axes.set_xlabel(f"mean accuracy under {drawn(attack)}, %")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    under = drawn(attacks[0]) if len(attacks) == 1 else "attack"
-    axes.set_xlabel(f"mean accuracy under {under}, %")
     told = any(row.near_best(recipe) for row in rows for recipe in row.recipes)
     filled = (
-        " Filled: the most robust recipe of a line, and those that paired 95 % intervals don't tell apart from it."
-        if told
-        else ""
+        " Filled: the most robust one, and those that paired 95 % intervals don't tell apart from it." if told else ""
     )
+    others = " (or the attack in brackets)" if any(row.attack != attack for row in rows) else ""
     return (
-        "Right: a mark for each recipe with the most seeds of its study, on the study's dataset; the most and the "
-        f"least robust one are named.{filled} Lines of different datasets or threats are not to be compared."
+        f"Right: accuracy under {attack}{others} of the recipes with the most seeds; the least and the most robust one "
+        f"are named.{filled} Compare only lines of one dataset and threat."
     )

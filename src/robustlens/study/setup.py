@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from robustlens.configuration import Config, title
-from robustlens.report.context import NORMS, separated
+from robustlens.report.context import NORMS
+from robustlens.report.lists import separated
 from robustlens.study.declaration import Study
 
 # A label, and the lines beside it.

@@ -16,7 +16,7 @@ from robustlens.report import threats
 from robustlens.report.cells import number
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import listed
+from robustlens.report.lists import listed
 from studies.classwise.class_names import read_class_names
 from studies.classwise.errors import ATTACKS, CASCADE, groups_of, mean_rates
 from studies.classwise.results import best_runs

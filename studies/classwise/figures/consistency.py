@@ -17,7 +17,7 @@ from robustlens.report.cells import number
 from robustlens.report.comparison import attacks_shown
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import listed
+from robustlens.report.lists import listed
 from studies.classwise.consistency import matrix, mean_defined
 from studies.classwise.results import CLEAN, REFERENCE, best_runs, by_recipe
 

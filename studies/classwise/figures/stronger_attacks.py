@@ -16,7 +16,8 @@ from robustlens.report import threats
 from robustlens.report.cells import number
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import excludes_zero, listed
+from robustlens.report.finding import excludes_zero
+from robustlens.report.lists import listed
 from studies.classwise.drops import class_drops, drop_slope_interval
 from studies.classwise.results import REFERENCE, WEAKER, best_runs, by_recipe, over_what
 
@@ -84,8 +85,7 @@ def _finding(slopes: dict[str, Interval | None], context: Context) -> str:
         *([f"less robust classes lose less under {listed(rising)}"] if rising else []),
         *([f"it stays open which classes lose more under {listed(open_ones)}"] if open_ones else []),
     ]
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts)
 
 
 def _pairs(runs: pd.DataFrame) -> dict[str, Pairs]:

@@ -17,7 +17,8 @@ from robustlens.analysis.statistics import Interval, crossed_interval
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import listed, short
+from robustlens.report.finding import short
+from robustlens.report.lists import listed
 from studies.classwise.results import over_what
 from studies.classwise.temperature import broken_by_any, compared, inverse_temperature, read_sweeps, swept
 

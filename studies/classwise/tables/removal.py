@@ -5,7 +5,8 @@ from pathlib import Path
 from robustlens.analysis.class_removal import KINDS, Comparison, difference_interval, fates
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
-from robustlens.report.context import Context, separated
+from robustlens.report.context import Context
+from robustlens.report.lists import separated
 from robustlens.report.table import Table
 from studies.classwise.class_names import read_class_names
 from studies.classwise.removal import RULE, Removal, read_removal, removals

@@ -17,7 +17,8 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import ADVERSARIAL, BLACK, TEXT_WIDTH, Drawing, drawn, legible, styled
-from robustlens.report.finding import counted, listed, printed
+from robustlens.report.finding import counted, printed
+from robustlens.report.lists import listed
 
 ENERGIES = {"marginal": "$E(x)$ (nat)", "joint": "$E(x, y)$ (nat)"}
 GRID = 241  # points

@@ -11,7 +11,8 @@ from robustlens.analysis.frames import one_dataset, read_scores
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import counted, listed, short
+from robustlens.report.finding import counted, short
+from robustlens.report.lists import listed
 from studies.energy.class_distances import class_distances
 
 WHY_NOT = (

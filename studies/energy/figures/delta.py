@@ -17,7 +17,7 @@ from robustlens.report.figure import BLACK, GREY, LINES, TEXT_WIDTH, Drawing, ba
 from robustlens.report.finding import counted, extremes
 
 COLUMNS = 4
-PANEL, LOWER = 1.55, 2.4  # inches: of a panel of the main recipes, and of that of the others
+PANEL, LOWER = 1.3, 1.95  # inches: of a panel of the main recipes, and of that of the others
 TITLE_WIDTH = 22  # characters
 SPLITS = {"train": ("training images", "-"), "validation": ("validation images", (0, (3, 1.5)))}
 LINEAR = 0.1  # nat: up to here the vertical axis is linear, beyond it is logarithmic

@@ -18,7 +18,8 @@ from robustlens.atomic import replacing
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import counted, listed, printed
+from robustlens.report.finding import counted, printed
+from robustlens.report.lists import listed
 from studies.energy.phases import three_phases
 
 COLOURS = "viridis"

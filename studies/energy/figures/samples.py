@@ -10,7 +10,8 @@ from robustlens.data.prepared import Split, load
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import INK, TEXT_WIDTH, Drawing, drawn, side_by_side, styled
-from robustlens.report.finding import listed, short
+from robustlens.report.finding import short
+from robustlens.report.lists import listed
 
 MOST_CLASSES, COLUMNS = 10, 20  # classes that are shown, and images side by side
 VALUES = 2**24  # of training images that are compared at a time, at most

@@ -13,7 +13,8 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, INK, ORANGE, RED, SKY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import excludes_zero, listed, printed
+from robustlens.report.finding import excludes_zero, printed
+from robustlens.report.lists import listed
 from studies.energy.subsets import baseline
 
 PAPER_THRESHOLDS = (-11.47, -3.87)  # low: at most the first; high: above the second

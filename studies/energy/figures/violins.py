@@ -14,7 +14,8 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, INK, ORANGE, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import counted, listed, printed
+from robustlens.report.finding import counted, printed
+from robustlens.report.lists import listed
 
 ATTACK = "pgd20"
 OURS = "best"  # third-party models have one checkpoint, `published`

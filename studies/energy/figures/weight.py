@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from robustlens.analysis.frames import last_epoch, one_dataset, read_runs
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, INK, LINES, TEXT_WIDTH, Drawing, drawn, legible, styled
-from robustlens.report.finding import counted, listed, short
+from robustlens.report.finding import counted, short
+from robustlens.report.lists import listed
 
 BINS = 32
 

@@ -9,7 +9,8 @@ from robustlens.analysis.frames import RUN, read_evaluations, read_runs
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.comparison import INTERVALS, difference_cell, seeds_notes
-from robustlens.report.context import Context, separated
+from robustlens.report.context import Context
+from robustlens.report.lists import separated
 from robustlens.report.summary import over_seeds
 from robustlens.report.table import Table
 from studies.energy.subsets import RANDOM, baseline, whole

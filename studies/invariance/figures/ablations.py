@@ -15,7 +15,8 @@ from robustlens.report.cells import number
 from robustlens.report.comparison import not_learned, not_learned_notes
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, RED, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import counted, excludes_zero, listed, printed
+from robustlens.report.finding import counted, excludes_zero, printed
+from robustlens.report.lists import listed
 from studies.invariance.results import CLEAN, REFERENCE, best, read_points, under
 
 SHOWN = {CLEAN: BLUE, REFERENCE: RED}

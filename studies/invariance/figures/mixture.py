@@ -11,7 +11,8 @@ from robustlens.analysis.frames import one_dataset
 from robustlens.analysis.statistics import crossed_interval
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, band, drawn, styled
-from robustlens.report.finding import extremes, listed, printed
+from robustlens.report.finding import extremes, printed
+from robustlens.report.lists import listed
 from studies.invariance.training import (
     CHANGED_ADVERSARIAL,
     CHANGED_NATURAL,
@@ -107,7 +108,12 @@ def _uncorrected(runs: pd.DataFrame) -> str:
         values = differences(one, late(of(runs[runs["recipe"] == SPLIT], which)))
         if values.size:
             parts.append(f"{printed(crossed_interval(values))} for the {name} one")
-    return f" (without it, the shared mean minus that of one of two is {listed(parts)})" if parts else ""
+    if not parts:
+        return ""
+    return (
+        ". Without that factor, the movement of the shared BatchNorm's means minus that of one of two is "
+        f"{listed(parts)}, and an interval that holds 0 would leave its claim open"
+    )
 
 
 def _lines(axes: Axes, runs: pd.DataFrame, shown: dict[tuple[str, str], str], context: Context) -> None:

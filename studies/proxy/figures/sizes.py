@@ -12,7 +12,8 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import listed, printed
+from robustlens.report.finding import printed
+from robustlens.report.lists import listed
 from studies.proxy.curves import Curve, of_shared_seeds, size_curves
 from studies.proxy.drawing import COLOURS, accuracies, legend, matched_line
 from studies.proxy.results import CLEAN, REFERENCE, of_attack, read_points

@@ -12,7 +12,8 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLUE, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import listed, printed
+from robustlens.report.finding import printed
+from robustlens.report.lists import listed
 from robustlens.report.published import PublishedNumbers
 from studies.proxy.curves import MATCHED, Curve, weight_curves
 from studies.proxy.drawing import COLOURS, accuracies, interval, legend, matched_line

@@ -472,7 +472,7 @@ def test_the_caption_of_the_mixture_has_what_split_batchnorm_would_be_judged_by_
             files.append(observations(tmp_path, {(1, 1): 90.0, (2, 2): value}.items(), which, recipe, seed=seed))
     caption = mixture_figure.build(context("f"), statistics=files).caption
     # Differences 1 and -1: a mean of 0, and a t interval of 12.7 times sqrt(2) / sqrt(2).
-    assert "minus that of one of two is 0 [\u221213, 13] for the adversarial one)" in caption
+    assert "minus that of one of two is 0 [\u221213, 13] for the adversarial one, and" in caption
 
 
 def test_the_difference_of_two_batchnorms_is_natural_minus_adversarial(tmp_path):
