@@ -19,7 +19,7 @@ LETTERS = {SUPPORTED: "white", CONTRADICTED: "black", OPEN: "black"}
 TITLE = "What held, and what is robust"
 NARROW = 0.06  # of the longest bar: a shorter part has no room for its number, which stands above it
 MOST_ROWS = 12  # of recipes; where there would be more, each study has one
-ROOM = 25  # %, to the left of a mark, that its name needs
+LETTER = 2.5  # %, on the axis of accuracies, that a letter of a name takes
 ROW, AROUND, LOWEST = 0.36, 0.7, 2.5  # inches: of a row of recipes, above and below all of them, and of the figure
 
 
@@ -203,7 +203,10 @@ def _name_ends(axes: Axes, y: int, row: Compared) -> None:
     low, high = row.robust(row.worst), row.robust(row.best)
     axes.annotate(drawn(row.best.label), (high, y), (5, 0), ha="left", va="center", **look)
     if row.worst is not row.best:
-        place = {"xytext": (-5, 0), "ha": "right", "va": "center"} if low > ROOM else {"xytext": (-3, 4), "ha": "left"}
+        if low > LETTER * len(row.worst.label):
+            place = {"xytext": (-5, 0), "ha": "right", "va": "center"}
+        else:
+            place = {"xytext": (0, 4), "ha": "right" if low > 50 else "left"}
         axes.annotate(drawn(row.worst.label), (low, y), **place, **look)
 
 
