@@ -206,8 +206,8 @@ def _name_ends(axes: Axes, y: int, row: Compared) -> None:
         if low > LETTER * len(row.worst.label):
             place = {"xytext": (-5, 0), "ha": "right", "va": "center"}
         else:
-            place = {"xytext": (0, 4), "ha": "right" if low > 50 else "left"}
-        axes.annotate(drawn(row.worst.label), (low, y), **place, **look)
+            place = {"xytext": (0, 6), "ha": "center" if low > 50 else "left", "bbox": None}
+        axes.annotate(drawn(row.worst.label), (low, y), **look | place)
 
 
 def _recipes(axes: Axes, rows: Sequence[Compared]) -> str:
