@@ -67,8 +67,8 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     )
     images = {attack: min(part["index"].nunique() for _, part in pairs.values()) for attack, pairs in found.items()}
     if fewer := [attack for attack, count in images.items() if count < max(images.values())]:
-        smaller = "; ".join(f"{context.attack_label(attack)} {images[attack]}" for attack in fewer)
-        text += f" Test images: {max(images.values())}, but {smaller}."
+        smaller = "; ".join(f"{context.attack_label(attack)}: {images[attack]}" for attack in fewer)
+        text += f" Test images: {max(images.values())}, with these exceptions: {smaller}."
     caption = context.caption(" ".join([text, *threats.notes(runs, context)]))
     return Drawing(figure, "What stronger attacks take from each class", caption)
 

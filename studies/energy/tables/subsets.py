@@ -25,7 +25,7 @@ SELECTION = (
     "misclassified ones of the highest loss (all of them where they are fewer than that part). Where a row names a "
     "bound, all images beyond it are left out, whatever their class. To train on fewer images makes a difference by "
     "itself. Therefore differences are to the training without random images, where there is one. It lacks as many "
-    "images as the others, but for rows whose number of images differs: there this matters, too."
+    "images as the other rows; where a row has another number of images, this matters, too."
 )
 ONE_SEED = (
     "With one seed the intervals are over test images: they say nothing about how much the accuracy would change if "
