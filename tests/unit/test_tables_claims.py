@@ -47,7 +47,9 @@ def test_a_verdict_follows_from_the_data_of_its_dataset():
         for group, verdict in (("SVHN", "supported"), ("digits", "contradicted"), ("stl10", "open"))
         for name in ("rises", "rises-there")
     ]
-    assert table.caption.startswith("Claims of another paper and what the results on SVHN, digits and stl10 say of them.")
+    assert table.caption.startswith(
+        "Claims of another paper and what the results on SVHN, digits and stl10 say of them."
+    )
     assert table.name == "other-claims"
 
 
