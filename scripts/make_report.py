@@ -14,7 +14,7 @@ from robustlens.report.context import Context
 from robustlens.report.document import Document
 from robustlens.report.figure import save
 from robustlens.report.front import picture
-from robustlens.report.jobs import commit, jobs_behind
+from robustlens.report.jobs import commit, jobs_behind, read_certificates
 from robustlens.report.latex import render_tex
 from robustlens.report.webpage import render_html
 
@@ -80,6 +80,11 @@ with job("report", args.log):
         )
         for study, facts in spec["studies"].items()
     ]
+    certificates = read_certificates(args.provenance)
+
+    def files_of(study: str) -> list[Path]:
+        return [path for by_study in of_studies.values() for path in by_study.get(study, [])]
+
     cited = zip(spec["datasets"], args.sheets, strict=True)
     provenance = {"configuration": spec["configuration"], "scale": spec["scale"]}
     save(picture(chapters), args.picture.with_suffix(".pdf"), args.picture)
@@ -93,7 +98,8 @@ with job("report", args.log):
         provenance=provenance | {name: version(name) for name in LIBRARIES},
         seeds=tuple(spec["seeds"]),
         arithmetic=spec["arithmetic"],
-        jobs=jobs_behind(certificate.inputs, args.provenance),
+        jobs=jobs_behind(certificate.inputs, certificates),
+        of_studies={study: jobs_behind(files_of(study), certificates) for study in spec["studies"]},
         commit=commit(Path(__file__).resolve().parents[1]),
         picture=args.picture,
         references=args.references.read_text(),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from robustlens.analysis.claims import NOT_MEASURED
+from robustlens.analysis.claims import CODE, NOT_MEASURED
 from robustlens.report import threats
 from robustlens.report.context import Context
 
@@ -101,11 +101,14 @@ def verdicts(file: Path) -> list[str]:
     """How many of the paper's claims are supported, contradicted and open; nothing for a study that judges none."""
     if not file.exists():
         return []
-    claims = pd.read_csv(file)
+    everything = pd.read_csv(file)
+    claims, checks = (everything[everything["about"].eq(CODE) == code] for code in (False, True))
     found = claims["verdict"].value_counts()
     counts = ", ".join(f"{count} {verdict}" for verdict, count in found.items())
     if missing := int((claims["why_open"] == NOT_MEASURED).sum()):
         counts += f"; {missing} of the open ones {'is' if missing == 1 else 'are'} not measured at this scale"
+    if len(checks):
+        counts += f"; not counted, because it only checks the code: {', '.join(checks['id'].unique())}"
     return ["", f"Claims of the paper: {counts} (`{file}` says which, by which rule)."]
 
 

@@ -17,9 +17,9 @@ from studies.classwise import results
 
 READ = [*results.READ, "prediction_natural"]
 RULE = (
-    "B: the class that most images of A are attacked into by PGD-20, of those that are classified correctly without an "
-    "attack. C: of the removed classes other than A and B, the one that fewest are attacked into, as a control. Of "
-    "equal ones the lowest number counts."
+    "B: the class that PGD-20 turns most images of A into, of the images that are classified correctly without an "
+    "attack. C, a control: of the removed classes other than A and B, the one that fewest of these images are turned "
+    "into. Of classes with equally many, that with the lowest number is taken."
 )
 
 

@@ -66,7 +66,7 @@ def seeds_told(counts: Mapping[str, Sequence[int]]) -> list[str]:
     """A sentence on how many seeds there are, or none. counts: label of an attack -> that of each recipe."""
     spans = {label: span(of_attack) for label, of_attack in counts.items() if len(of_attack)}
     if len(set(spans.values())) > 1:
-        return [f"Seeds of each recipe: {'; '.join(f'{label} {seeds}' for label, seeds in spans.items())}."]
+        return [f"Seeds of each recipe: {'; '.join(f'{label}: {seeds}' for label, seeds in spans.items())}."]
     return [f"Seeds of each recipe: {seeds}." for seeds in set(spans.values())]
 
 

@@ -60,9 +60,6 @@ STUDY = Study(
         autoattack(Files("evaluations", "main")),
         Table("phases", "Phases of training and overfitting", {"history": HISTORY, "evaluations": EVALUATIONS}),
         Table(
-            "energies", "Energies at the last epoch", {"history": HISTORY, "evaluations": EVALUATIONS}, appendix=True
-        ),
-        Table(
             "attack-energies",
             "Energies before and after each attack",
             {"evaluations": ATTACKED},
@@ -90,6 +87,9 @@ STUDY = Study(
             },
             uses=("changes",),
             appendix=True,
+        ),
+        Table(
+            "energies", "Energies at the last epoch", {"history": HISTORY, "evaluations": EVALUATIONS}, appendix=True
         ),
         Table("generation-grid", "Settings of the sampler", {"grid": Files("grid", "generation-grid")}, appendix=True),
     ],

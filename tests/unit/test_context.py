@@ -42,7 +42,7 @@ def test_what_is_listed_has_its_label():
         *("handwritten digits", "SAT", "PGD-20"),
     )
     assert (FULL.colour("sat"), FULL.marker("sat")) == ("#D55E00", "o")
-    assert FULL.datasets_titles(["svhn", "digits", "other"]) == "SVHN, handwritten digits, other"
+    assert FULL.datasets_titles(["svhn", "digits", "other"]) == "SVHN, handwritten digits and other"
     assert FULL.label == "energy-plane-digits-sat"
 
 

@@ -105,11 +105,15 @@ def document(tmp_path_factory):
 
 def test_the_front_says_what_was_run_and_leaves_out_what_is_not_known(document):
     facts = {fact.label: fact.lines for fact in document.facts}
-    assert list(facts) == ["Scale", "Data"]
+    assert list(facts) == ["Scale", "Data", "Studies"]
+    assert facts["Studies"] == [
+        "light: main table: 2 recipes with 3 seeds",
+        "dark: main table: 2 recipes with 3 seeds",
+    ]
     assert "200 to train, 150 to validate and select checkpoints, 1397 to test" in facts["Data"][0]
     jobs = Jobs(1200, 98, 1014, 2722.0, ("EPYC",), ())
     full = dataclasses.replace(document, seeds=(0, 1), arithmetic="portable", jobs=jobs, commit="0123")
-    assert [(fact.label, *fact.lines) for fact in full.facts[2:] if not fact.measured] == [
+    assert [(fact.label, *fact.lines) for fact in full.facts[3:] if not fact.measured] == [
         ("Seeds", "0, 1"),
         ("Runs", "98 classifiers trained; 1,014 evaluations, each of one checkpoint by one attack"),
         ("Arithmetic", "portable"),
@@ -119,6 +123,17 @@ def test_the_front_says_what_was_run_and_leaves_out_what_is_not_known(document):
         ("Time", "45 min: 1,200 jobs, added up"),
         ("Code", "commit 0123"),
     ]
+    told = dataclasses.replace(full, of_studies={"light": jobs, "dark": dataclasses.replace(jobs, seconds=60.0)})
+    (time,) = [fact for fact in told.facts if fact.label == "Time"]
+    assert time.lines[1] == "by study, shared jobs counted for each: light 45 min, dark 1 min"
+
+
+def test_the_front_has_a_line_for_each_study_with_its_network_and_threat(document):
+    setup = [Fact("Network", ["resnet, width 8"]), Fact("Threat", ["a: near", "b: far", "c: farther"])]
+    one, *others = document.chapters
+    told = dataclasses.replace(document, chapters=[dataclasses.replace(one, setup=setup), *others])
+    (studies,) = [fact for fact in told.facts if fact.label == "Studies"]
+    assert studies.lines[0] == "light: resnet, width 8; 3 threats (see its chapter); main table: 2 recipes with 3 seeds"
 
 
 def test_what_was_measured_of_a_run_stands_in_lines_of_its_own(document, tmp_path):
@@ -198,7 +213,7 @@ def test_print_has_contents_and_a_chapter_per_study_with_its_parts_in_order(docu
         *(light, claims, dark, claims, r"\section{free}", r"\appendix"),
         *(r"\section{Appendix to light}", r"\section{Appendix to dark}", r"\section{Provenance}"),
     ]
-    assert text.index(r"\tableofcontents") < text.index(light)
+    assert text.index(r"\@starttoc{toc}") < text.index(light)
     labels = re.findall(r"\\label\{([^}]*)\}", text)
     assert len(labels) == 2 * (1 + 1 + 1) == len(set(labels))
     assert {"fig:light-phases-digits", "fig:dark-phases-digits", "tab:light-headlines"} <= set(labels)
@@ -359,7 +374,8 @@ def test_what_to_know_of_the_scale_is_said_on_every_page_and_not_in_every_captio
     chapter = Chapter("light", "Light", "the light paper", [write(table, tmp_path, "t")], [figure], forest=figure)
     document = Document("A report", "small", caveat, [], [chapter], tmp_path / "claims.csv")
     printed, page = render_tex(document, tmp_path), re.sub("<pre>.*?</pre>", "", html(document), flags=re.DOTALL)
-    assert caveat in table.to_html().replace("&quot;", '"').replace("&amp;", "&")  # it travels alone
+    page_of_table = table.to_html().replace("&quot;", '"').replace("&amp;", "&").replace("\u00a0", " ")
+    assert caveat in page_of_table  # it travels alone
     # In a head line, at the beginning and, in print, in the metadata; what is copied from the page travels alone.
     assert printed.count(latex_text(caveat)) == 3 and page.count("Small scale") == 2
     assert "A table." in printed and "A figure." in printed and "A table." in page and "A figure." in page

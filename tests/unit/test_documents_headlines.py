@@ -6,7 +6,7 @@ from robustlens.report.chapter import Chapter
 from robustlens.report.context import Context, Recipe
 from robustlens.report.headlines import headlines
 
-HEADER = "group,row,column,value,std,n_seeds,n_images,unit,files"
+HEADER = "group,row,column,value,std,n_seeds,n_images,unit,files,best"
 
 
 def context(caveat, threat="near"):
@@ -22,7 +22,7 @@ def table(folder, rows):
     lines = [",".join([HEADER])]
     for group, recipe, column, *numbers in rows:
         files = ";".join(f"results/x/evaluations/digits/{recipe}/seed{seed}/near/best/a.parquet" for seed in (0, 1))
-        lines.append(",".join([group, recipe, column, *map(str, numbers), "%", files]))
+        lines.append(",".join([group, recipe, column, *map(str, numbers), "%", files, ""]))
     path.write_text("\n".join(lines) + "\n")
     return path
 

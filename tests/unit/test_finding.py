@@ -5,7 +5,8 @@ import math
 import pytest
 
 from robustlens.analysis.statistics import Interval
-from robustlens.report.finding import counted, digits, excludes_zero, extremes, listed, printed, short
+from robustlens.report.finding import counted, digits, excludes_zero, extremes, printed, short
+from robustlens.report.lists import listed
 
 
 def interval(estimate, low, high):
@@ -43,13 +44,28 @@ def test_digits(size, places):
 def test_short_numbers_lists_and_counts():
     assert [short(value) for value in (0.123, 12.3, -1.26)] == ["0.12", "12", "\u22121.3"]
     assert [listed(parts) for parts in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert listed(["PGD", "PGD, margin", "CW"]) == "PGD; PGD, margin; and CW"
+    assert listed(["PGD, margin", "CW"]) == "PGD, margin; and CW"
+    assert listed(["1 [0, 2] nat", "3 (a, b)"]) == "1 [0, 2] nat and 3 (a, b)"
     assert [counted(n, "seed") for n in ([1], [3, 3], [1, 3])] == ["1 seed", "3 seeds", "1 to 3 seeds"]
 
 
 def test_extremes_are_the_lowest_and_the_highest_with_their_intervals():
     values = {"A": 3.4, "B": 1.2, "C": 2.0}
-    assert extremes(values, "%") == "lowest under B (1.2 %) and highest under A (3.4 %)"
+    assert extremes(values, "%") == "between 1.2 % (B) and 3.4 % (A)"
     assert extremes({"A": interval(2.0, 1.0, 3.0), "B": interval(-1.0, -2.0, 0.5)}) == (
-        "lowest under B (\u22121.0 [\u22122.0, 0.5]) and highest under A (2.0 [1.0, 3.0])"
+        "between \u22121.0 [\u22122.0, 0.5] (B) and 2.0 [1.0, 3.0] (A)"
     )
-    assert extremes({"A": 3.4}) == "that of A (3.4)"
+    assert extremes({"A": 3.4}) == "3.4 (A)"
+
+
+def test_extremes_say_where_intervals_do_not_tell_them_apart():
+    overlapping = extremes({"A": interval(2.0, 1.0, 3.0), "B": interval(1.0, 0.5, 1.5)})
+    assert (
+        overlapping
+        == "between 1.00 [0.50, 1.50] (B) and 2.0 [1.0, 3.0] (A), whose intervals overlap: they show no order"
+    )
+    once = interval(1.0, -math.inf, math.inf)
+    assert extremes({"A": interval(2.0, 1.0, 3.0), "B": once}).endswith(
+        "(B) and 2.0 [1.0, 3.0] (A): one seed shows no order"
+    )

@@ -1,11 +1,12 @@
 """The claims at a glance: a panel per unit, a line per claim."""
 
+import dataclasses
 import math
 
 import pytest
 from matplotlib.colors import same_color
 
-from robustlens.analysis.claims import CONTRADICTED, NOT_MEASURED, OPEN, SINGLE_SEED, SUPPORTED, Claim, Outcome
+from robustlens.analysis.claims import CODE, CONTRADICTED, NOT_MEASURED, OPEN, SINGLE_SEED, SUPPORTED, Claim, Outcome
 from robustlens.report.figure import HIGHEST, TEXT_WIDTH, save
 from robustlens.report.forest import LOOKS, counted, forest
 
@@ -68,9 +69,16 @@ def test_verdicts_differ_in_colour_and_mark_and_one_seed_is_dotted(panels):
     assert len(set(looks)) == 3  # told apart in grey, too
 
 
+def test_what_only_checks_the_code_is_named_and_not_counted():
+    (dataset, claim, outcome), *others = ENTRIES
+    assert counted([(dataset, dataclasses.replace(claim, about=CODE), outcome), *others]) == (
+        "Of 4 claims, 0 supported, 1 contradicted and 3 open. Not counted, because it only checks the code: it rises."
+    )
+
+
 def test_the_caption_counts_verdicts_and_names_what_was_not_measured():
     assert forest(ENTRIES, "Claims", counted(ENTRIES)).caption == (
-        "Of 5 claims 1 supported, 1 contradicted and 3 open. Not measured: never."
+        "Of 5 claims, 1 supported, 1 contradicted and 3 open. Not measured: never."
     )
 
 

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from robustlens.errors import RobustlensError
-from robustlens.report.jobs import Jobs, commit, jobs_behind
+from robustlens.report.jobs import Jobs, commit, jobs_behind, read_certificates
 
 BEST_AND_LAST = [["best", "best"], ["last", "last"]]
 
@@ -39,21 +39,21 @@ def provenance(tmp_path):
 
 def test_jobs_are_followed_back_from_the_results_and_counted_once(provenance):
     """Behind a.csv: the table, two suites with three evaluations in common, one training, the data."""
-    found = jobs_behind(["a.csv", "a.tex"], provenance)
+    found = jobs_behind(["a.csv", "a.tex"], read_certificates(provenance))
     assert found == Jobs(5, 1, 3, 150.0, ("EPYC",), ())
-    both = jobs_behind(["a.csv", "b.csv"], provenance)
+    both = jobs_behind(["a.csv", "b.csv"], read_certificates(provenance))
     assert (both.count, both.trainings, both.processors, both.accelerators) == (7, 2, ("EPYC", "Xeon"), ("H200",))
 
 
 def test_what_no_certificate_tells_is_left_out(provenance):
-    found = jobs_behind(["unknown.csv"], provenance)
+    found = jobs_behind(["unknown.csv"], read_certificates(provenance))
     assert (found.count, found.runs, found.time, found.hardware) == (0, "", "", "")
 
 
 def test_a_damaged_certificate_is_named(provenance):
     (provenance / "data/digits.json").write_text("{")
     with pytest.raises(RobustlensError, match=r"data/digits\.json: damaged"):
-        jobs_behind(["a.csv"], provenance)
+        jobs_behind(["a.csv"], read_certificates(provenance))
 
 
 @pytest.mark.parametrize(

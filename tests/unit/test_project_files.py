@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 
 import pytest
 import yaml
@@ -25,6 +26,16 @@ def test_citation_names_the_papers_of_the_studies():
     assert sorted(ARXIV.search(reference["url"])[1] for reference in citation["references"]) == sorted(
         papers().values()
     )
+
+
+def test_citation_has_the_version_of_the_package_and_the_date_of_its_release():
+    """A release is a section of the changelog such as "## 0.1.0 (2027-01-31)"; without one there is no date."""
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    changelog = (REPOSITORY / "CHANGELOG.md").read_text()
+    released = re.search(rf"^## {re.escape(version)} \((\d{{4}}-\d\d-\d\d)\)$", changelog, re.MULTILINE)
+    assert citation["version"] == version
+    assert str(citation.get("date-released", "")) == (released[1] if released else "")
 
 
 def test_the_bibliography_has_this_software_as_it_is_to_be_cited():

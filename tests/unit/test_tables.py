@@ -6,7 +6,7 @@ from tabulated import cells
 
 from robustlens.errors import RobustlensError
 from robustlens.report.cells import Cell, Column, Row, number
-from robustlens.report.escape import latex
+from robustlens.report.escape import latex, tied
 from robustlens.report.published import Published
 from robustlens.report.table import Table
 
@@ -36,10 +36,10 @@ def small_table():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a_b & 50 % #1 $x$ {y}", r"a\_b \& 50 \% \#1 \$x\$ \{y\}"),
+        ("a_b & 50 % #1 $x$ {y}", r"a\_b \& 50~\% \#1 \$x\$ \{y\}"),
         ("~ ^ \\", r"\textasciitilde{} \textasciicircum{} \textbackslash{}"),
         ("--config scale=x", r"-{}-config scale=x"),
-        ("−3 ± 1 – 5 × 2", r"$-$3 $\pm$ 1 \textendash{} 5 $\times$ 2"),  # noqa: RUF001
+        ("−3 ± 1 – 5 × 2", r"$-$3~$\pm$~1 \textendash{} 5 $\times$ 2"),  # noqa: RUF001
         ("mean ΔE(x*, y) < 0", r"mean $\Delta E(x^*, y)$ \textless{} 0"),
         ("\\input{/etc/passwd}", r"\textbackslash{}input\{/etc/passwd\}"),
         ("Fréchet", "Fréchet"),
@@ -47,6 +47,11 @@ def small_table():
 )
 def test_escape(text, expected):
     assert latex(text) == expected
+
+
+def test_no_line_ends_before_a_percent_sign_or_within_a_number_with_its_deviation():
+    assert tied("3.1 ± 0.4 % of 12 %, in %") == "3.1\u00a0±\u00a00.4\u00a0% of 12\u00a0%, in %"
+    assert latex("12 % and 3") == r"12~\% and 3"
 
 
 @pytest.mark.parametrize("text", ["模型", "zero\u200bwidth", "bell\a", "Ŧ"])
@@ -110,7 +115,7 @@ def test_latex_of_a_table():
     assert r" & \multicolumn{3}{c}{Best} & \multicolumn{1}{c}{} \\" in text
     assert r"\cmidrule(lr){2-4}" in text
     assert r"recipe & clean, \% & AA & published & $\Delta E(x)$ \\" in text
-    assert r"A\_1 & 83.1 $\pm$ 0.4 & 50.0 & 49.0 (a) & 0.0 \\" in text
+    assert r"A\_1 & 83.1~$\pm$~0.4 & 50.0 & 49.0 (a) & 0.0 \\" in text
     assert r"\multicolumn{5}{l}{\itshape group \textless{}2\textgreater{}} \\*" in text
     assert r"B & \textendash{} & \textendash{} & \textendash{} & 1.3 [1.1, 1.4] \\" in text
     assert "third-party summary; steps unknown" in text
@@ -131,7 +136,7 @@ def test_a_published_deviation_stands_behind_its_number():
     paper = Published(49.03, "Some paper, table 2", "its own page", std=0.46)
     row = Row("A", (Cell(50.0, 2, published=paper), Cell(1.0, 1)))
     table = Table("t", "c", "recipe", (Column("AA"), Column("other")), (row,))
-    assert r"A & 50.00 & 49.03 $\pm$ 0.46 (a) & 1.0 \\" in table.to_latex()
+    assert r"A & 50.00 & 49.03~$\pm$~0.46 (a) & 1.0 \\" in table.to_latex()
     assert "49.03 ± 0.46 (a)" in table.to_html()
     found = cells(table)
     assert (found["A", "AA"]["published"], found["A", "AA"]["published_std"]) == ("49.03", "0.46")
@@ -193,7 +198,7 @@ def breakable(columns):
 
 def test_numbers_that_would_be_wider_than_the_page_stand_above_their_uncertainty():
     wide, narrow = breakable(8), breakable(3)
-    assert r"\begin{tabular}[t]{@{}l@{}}12.35 \\ $\pm$ 0.12\end{tabular}" in wide
+    assert r"\begin{tabular}[t]{@{}l@{}}12.35 \\ $\pm$~0.12\end{tabular}" in wide
     assert r"\begin{tabular}[t]{@{}l@{}}1.50 \\ {[}1.25, 2.00]\end{tabular}" in wide
     assert r"\tabcolsep" in wide and r"\tabcolsep" not in narrow
-    assert r"x & 12.35 $\pm$ 0.12 & 1.50 [1.25, 2.00] & 12.35 $\pm$ 0.12 & Some words. \\" in narrow
+    assert r"x & 12.35~$\pm$~0.12 & 1.50 [1.25, 2.00] & 12.35~$\pm$~0.12 & Some words. \\" in narrow

@@ -62,7 +62,7 @@ def test_equal_rows_are_equally_good():
     assert best_of(parts) == {"a", "b"}
 
 
-def test_bold_in_print_and_on_a_page_but_not_in_the_csv(tmp_path):
+def test_bold_in_print_and_on_a_page_and_a_column_of_the_csv(tmp_path):
     def right(count):
         return {("best", "pgd20"): {i: i < count for i in range(300)}}
 
@@ -73,9 +73,10 @@ def test_bold_in_print_and_on_a_page_but_not_in_the_csv(tmp_path):
     ]
     table = robustness.build(context(), evaluations=files)
     assert [row.cells[0].best for row in table.rows] == [True, False, False]
-    assert r"SAT & {\boldmath\textbf{67.0 $\pm$ 0.3}} \\" in table.to_latex()
+    assert r"SAT & {\boldmath\textbf{67.0~$\pm$~0.3}} \\" in table.to_latex()
     assert "<strong>67.0 ± 0.3</strong>" in table.to_html() and table.to_html().count("<strong>") == 1
     assert BEST in table.notes and "strong" not in table.to_csv()
+    assert [row["best"] for row in cells(table).values()] == ["yes", "", ""]
     assert float(cells(table)["SAT", "Best checkpoint: PGD-20"]["value"]) == pytest.approx(67.0)
     alone = robustness.build(context(), evaluations=files[:3])
     assert BEST not in alone.notes and not alone.rows[0].cells[0].best

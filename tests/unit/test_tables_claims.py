@@ -8,7 +8,8 @@ from synthetic import context
 
 from robustlens.analysis.claims import Claim, NotMeasured, Outcome
 from robustlens.errors import RobustlensError
-from robustlens.report.ledger import one_line_each, read_ledger
+from robustlens.report.chapter import count
+from robustlens.report.ledger import LEDGER_HEADER, one_line_each, read_ledger
 from robustlens.report.tables import claims
 
 
@@ -46,7 +47,9 @@ def test_a_verdict_follows_from_the_data_of_its_dataset():
         for group, verdict in (("SVHN", "supported"), ("digits", "contradicted"), ("stl10", "open"))
         for name in ("rises", "rises-there")
     ]
-    assert table.caption.startswith("Claims of another paper and what the results on SVHN, digits, stl10 say of them.")
+    assert table.caption.startswith(
+        "Claims of another paper and what the results on SVHN, digits and stl10 say of them."
+    )
     assert table.name == "other-claims"
 
 
@@ -70,8 +73,9 @@ def test_what_was_not_measured_is_said_in_place_of_a_number():
 def test_the_csv_has_one_row_per_claim():
     assert rows(build(svhn=Data(1.0), cifar10=Data(-1.0)))[:2] == [
         {
-            **{"dataset": "SVHN", "id": name, "statement": statement, "source": source, "verdict": "supported"},
+            **{"dataset": "SVHN", "id": name, "statement": statement, "source": source, "about": "paper"},
             **{
+                "verdict": "supported",
                 "why_open": "",
                 "estimate": "1",
                 "low": "0.5",
@@ -118,6 +122,19 @@ def test_one_line_per_claim_has_estimate_bound_verdict_and_why_it_is_open(tmp_pa
         ("digits", "rises", "It rises.", "0.25 [\u22120.25, 0.75] points", "0", "open (underpowered)"),
     ]
     assert table.rows[1].label == "rises there" and table.rows[2].cells[3].verdict == "open"
+
+
+def test_a_claim_that_only_checks_the_code_says_so_in_its_line_and_does_not_count():
+    rows = [
+        dict.fromkeys(LEDGER_HEADER, "") | {"id": name, "verdict": "supported", "about": about, "bound": "0"}
+        for name, about in (("rises", "paper"), ("proven", "code"), ("proven", "code"))
+    ]
+    table = one_line_each(rows, "each", "Each.")
+    assert [str(row.cells[3]) for row in table.rows] == ["supported", *["supported (checks the code)"] * 2]
+    assert count(rows, "the paper") == (
+        "Of 1 claim of the paper, these results support 1, contradict 0 and leave 0 open. Not counted, because it is "
+        "proven and only checks the code: proven (2 supported)."
+    )
 
 
 def test_in_html_they_have_columns_of_their_own():

@@ -62,7 +62,7 @@ def test_differences_over_several_seeds_are_wider_than_over_their_images(study):
     assert float(sat["value"]) == pytest.approx(sum(rates) / 3)
     assert sat["n_seeds"] == "3" and float(sat["low"]) < min(rates) < max(rates) < float(sat["high"])
     assert not any("One seed" in note for note in table.notes)
-    assert "Test images per seed: clean 40; PGD-20 40; AutoAttack 20." in table.notes
+    assert "Test images per seed: clean: 40; PGD-20: 40; AutoAttack: 20." in table.notes
 
 
 def test_variants_are_compared_with_what_they_change_on_the_same_seeds(tmp_path):

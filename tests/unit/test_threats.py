@@ -11,7 +11,7 @@ CONTEXT = Context(
     "s",
     "paper",
     "",
-    {"digits": "Digits"},
+    {"digits": "Digits", "digits-l2": "Digits in L2"},
     {
         "sat": Recipe("SAT", threats={"digits": THREAT, "svhn": THREAT}),
         "sat-l2": Recipe("SAT, L2", threats={"digits": OTHER_THREAT}),
@@ -64,6 +64,10 @@ def test_a_threat_that_is_not_listed_keeps_its_name():
         (
             [("digits", "sat", THREAT), ("svhn", "sat", THREAT), ("digits", "sat", OTHER_THREAT)],
             {"Digits, L∞, ε = 3/16": 1, "Digits, L2, ε = 0.5": 1, "svhn, L∞, ε = 3/16": 1},
+        ),
+        (
+            [("digits-l2", "sat", OTHER_THREAT), ("digits", "sat", THREAT)],  # a title that says the norm
+            {"Digits in L2, ε = 0.5": 1, "Digits, L∞, ε = 3/16": 1},
         ),
     ],
 )

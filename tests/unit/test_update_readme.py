@@ -44,7 +44,8 @@ def update(tmp_path):
             if study in differences:
                 (folder / "differences.csv").write_text("")
             if study in claims:
-                rows = ["id,verdict,why_open", "a,supported,", "b,open,one seed", "c,open,not measured"]
+                rows = ["id,about,verdict,why_open", "a,paper,supported,", "b,paper,open,one seed"]
+                rows += ["c,paper,open,not measured", "proven,code,supported,"]
                 (folder.parent / "claims.csv").write_text("\n".join(rows) + "\n")
         done = subprocess.run([sys.executable, SCRIPT], cwd=tmp_path, capture_output=True, text=True)
         return done, (tmp_path / "README.md").read_text()
@@ -72,8 +73,8 @@ def test_one_study_lists_the_recipes_with_the_most_seeds_and_names_where_the_oth
             f"1 further recipe with one seed is in `{folder}/tables/robustness.csv` and, compared on the same seed "
             f"with what they change or with a baseline, in `{folder}/tables/differences.csv`.",
             "",
-            "Claims of the paper: 2 open, 1 supported; 1 of the open ones is not measured at this scale "
-            f"(`{folder}/claims.csv` says which, by which rule).",
+            "Claims of the paper: 2 open, 1 supported; 1 of the open ones is not measured at this scale; not counted, "
+            f"because it only checks the code: proven (`{folder}/claims.csv` says which, by which rule).",
             "",
             "Behind them: 7 jobs, whose parameters have the digest `456789ab`.",
             END,

@@ -13,6 +13,7 @@ SUPPORTED, CONTRADICTED, OPEN = "supported", "contradicted", "open"
 VERDICTS = (SUPPORTED, CONTRADICTED, OPEN)
 # Why a claim is open.
 NOT_MEASURED, SINGLE_SEED, UNDERPOWERED, NOT_LEARNED = "not measured", "one seed", "underpowered", "not learned"
+PAPER, CODE = "paper", "code"  # what a claim is about
 ONE_SEED_PAIRS = "pairs of settings of one seed, which are not independent of each other"
 ONE_SEED = ("images only", ONE_SEED_PAIRS)  # how the factors of an interval begin that knows no second training run
 
@@ -54,7 +55,8 @@ class Outcome:
 class Claim:
     """statement: what is claimed; source: where in the paper; rule: how it is decided, in words;
     evaluate: the rule as code, (data) -> Outcome; datasets: those of the paper that the statement is about, empty for
-    all of them.
+    all of them. about: CODE for what is proven, so that numbers can only show a mistake of ours: it has a verdict like
+    the others, but does not count among the claims of the paper.
     """
 
     id: str
@@ -63,14 +65,17 @@ class Claim:
     rule: str
     evaluate: Callable[[Any], Outcome]
     datasets: tuple[str, ...] = ()
+    about: str = PAPER
 
 
 def collector(claims: list[Claim]) -> Callable:
     """A decorator of rules, with the texts of a claim as arguments, that appends the claim to `claims`."""
 
-    def claim(name: str, statement: str, source: str, rule: str, datasets: tuple[str, ...] = ()) -> Callable:
+    def claim(
+        name: str, statement: str, source: str, rule: str, datasets: tuple[str, ...] = (), about: str = PAPER
+    ) -> Callable:
         def register(evaluate: Callable[[Any], Outcome]) -> Callable[[Any], Outcome]:
-            claims.append(Claim(name, statement, source, rule, evaluate, datasets))
+            claims.append(Claim(name, statement, source, rule, evaluate, datasets, about))
             return evaluate
 
         return register

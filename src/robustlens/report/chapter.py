@@ -1,16 +1,16 @@
 """One study's part of a report, and what its ledger of claims comes to."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from robustlens.analysis.claims import CONTRADICTED, NOT_MEASURED, OPEN, SUPPORTED
+from robustlens.analysis.claims import CODE, CONTRADICTED, NOT_MEASURED, OPEN, SUPPORTED
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.headlines import headlines
-from robustlens.report.ledger import one_line_each, read_ledger
+from robustlens.report.ledger import of_paper, one_line_each, read_ledger
 from robustlens.report.table import Table
 
 HEADLINES = "robustness"  # the table, of those that every study may have, that the headline numbers are from
@@ -90,9 +90,10 @@ class Chapter:
         return [count(rows, self.paper), *found]
 
 
-def count(rows: Iterable[Mapping[str, str]], paper: str) -> str:
-    """A sentence that counts the verdicts of `rows`; paper: whose claims they are, such as "the energy paper"."""
-    rows = list(rows)
+def count(rows: Sequence[Mapping[str, str]], paper: str) -> str:
+    """Sentences that count the verdicts of `rows`, and name what only checks the code; paper: whose claims they are,
+    such as "the energy paper"."""
+    checks, rows = [row for row in rows if row["about"] == CODE], of_paper(rows)
     verdicts = Counter(row["verdict"] for row in rows)
     claims = "1 claim" if verdicts.total() == 1 else f"{verdicts.total()} claims"
     missing = sum(row["why_open"] == NOT_MEASURED for row in rows)
@@ -101,8 +102,21 @@ def count(rows: Iterable[Mapping[str, str]], paper: str) -> str:
     said = f", {missing} of them because nothing here measures what they say" if missing else ""
     return (
         f"Of {claims} of {paper}{each}, these results support {verdicts[SUPPORTED]}, contradict "
-        f"{verdicts[CONTRADICTED]} and leave {verdicts[OPEN]} open{said}."
+        f"{verdicts[CONTRADICTED]} and leave {verdicts[OPEN]} open{said}.{_not_counted(checks)}"
     )
+
+
+def _not_counted(checks: Sequence[Mapping[str, str]]) -> str:
+    """A sentence on the claims that are not about the paper, with their verdicts; empty where there are none."""
+    if not checks:
+        return ""
+    told: dict[str, Counter] = {}
+    for row in checks:
+        told.setdefault(row["id"], Counter())[row["verdict"]] += 1
+    parts = [
+        f"{name} ({', '.join(f'{n} {verdict}' for verdict, n in verdicts.items())})" for name, verdicts in told.items()
+    ]
+    return f" Not counted, because it is proven and only checks the code: {'; '.join(parts)}."
 
 
 def study_of(path: Path) -> str:

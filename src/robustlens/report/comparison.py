@@ -19,7 +19,8 @@ INTERVALS = (
 BEST = (
     "Bold: of the rows with the most seeds (two or more), the best of a column, and those that can't be told apart "
     "from it: the 95 % interval of the difference, paired by seed and test image, holds 0. It is not adjusted for the "
-    "number of rows."
+    "number of rows. The more a row varies from seed to seed, the wider is that interval: a row may be bold because it "
+    "varies much, and not because it is good."
 )
 
 

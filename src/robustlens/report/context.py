@@ -6,6 +6,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from robustlens.errors import RobustlensError
+from robustlens.report.lists import listed
 
 BLACK = "#000000"
 NORMS = {"linf": "L∞", "l2": "L2"}  # as a reader sees them
@@ -81,7 +82,7 @@ class Context:
 
     def datasets_titles(self, names: Iterable[str]) -> str:
         """Several, as a list in a sentence."""
-        return ", ".join(map(self.dataset_title, names))
+        return listed([self.dataset_title(name) for name in names])
 
     def recipe_label(self, name: str) -> str:
         return self.recipes[name].label if name in self.recipes else name

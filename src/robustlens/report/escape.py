@@ -1,4 +1,4 @@
-"""Plain Unicode text as LaTeX."""
+"""Plain Unicode text as LaTeX, and what keeps together where a line ends."""
 
 import re
 import unicodedata
@@ -36,6 +36,7 @@ SPECIAL = {
     "‡": r"\textdaggerdbl{}",
     "™": r"\texttrademark{}",
     "€": r"\texteuro{}",
+    "\u00a0": "~",
     "\u2009": r"\,",
     "\u202f": r"\,",
 }
@@ -103,17 +104,23 @@ SYMBOLS = {
 SPECIAL |= {character: f"${command}$" for character, command in (GREEK | SYMBOLS).items()}
 NORMS = {"L∞": r"$\ell_\infty$", "L2": r"$\ell_2$"}
 FORMULA = re.compile(rf"Δ?E\(x\*?(?:, ?y)?\)|(?<!\w)(?:{'|'.join(NORMS)})(?!\w)")  # energies and norms
+APART = re.compile(r"(?<=\d) (?=[%±])|(?<=±) (?=\d)")
 LAST_LATIN = "\u017e"  # T1 fonts hold Latin-1 and Latin Extended-A, but for these letters
 NOT_IN_T1 = "ĦħĸĿŀŉŦŧ"
 
 
+def tied(text: str) -> str:
+    """With spaces at which no line ends before % and around ± in numbers."""
+    return APART.sub("\u00a0", text)
+
+
 def latex(text: str) -> str:
     """`text` for LaTeX's text mode: every special character escaped, energies such as ΔE(x*, y) and the norms L∞
-    and L2 set as formulas.
+    and L2 set as formulas, numbers `tied`.
 
     Raises RobustlensError for a character that pdfTeX's standard fonts do not have.
     """
-    text = unicodedata.normalize("NFC", text)  # macOS writes an accent as a character of its own
+    text = tied(unicodedata.normalize("NFC", text))  # macOS writes an accent as a character of its own
     pieces, position = [], 0
     for match in FORMULA.finditer(text):
         pieces.append(_plain(text[position : match.start()]))

@@ -36,11 +36,6 @@ def short(value: float, significant: int = 2) -> str:
     return number(value, digits(value, significant))
 
 
-def listed(parts: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
 def counted(values: Sequence[float], what: str) -> str:
     """How many there are of something, which may differ: "3 seeds", "1 to 3 seeds", "1 seed"."""
     low, high = min(values), max(values)
@@ -49,10 +44,20 @@ def counted(values: Sequence[float], what: str) -> str:
 
 
 def extremes(values: Mapping[str, float | Interval], unit: str = "") -> str:
-    """What is lowest and what is highest, to go behind "is": "lowest under A (1.2 %) and highest under B (3.4 %)"."""
+    """What values span, to go behind "is": "between 1.2 % (A) and 3.4 % (B)". Intervals that don't tell the two ends
+    apart say so."""
     order = sorted(values, key=lambda name: _estimate(values[name]))
-    told = [f"{name} ({_told(values[name], unit)})" for name in (order[0], order[-1])]
-    return f"lowest under {told[0]} and highest under {told[1]}" if len(order) > 1 else f"that of {told[0]}"
+    low, high = order[0], order[-1]
+    told = [f"{_told(values[name], unit)} ({name})" for name in dict.fromkeys((low, high))]
+    return f"between {told[0]} and {told[1]}{_order(values[low], values[high])}" if len(told) > 1 else told[0]
+
+
+def _order(low: float | Interval, high: float | Interval) -> str:
+    if not isinstance(low, Interval) or not isinstance(high, Interval) or low.high < high.low:
+        return ""
+    if math.isfinite(low.high - low.low) and math.isfinite(high.high - high.low):
+        return ", whose intervals overlap: they show no order"
+    return ": one seed shows no order"
 
 
 def _estimate(value: float | Interval) -> float:

@@ -2,13 +2,14 @@
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from robustlens.analysis.claims import CONTRADICTED, OPEN, SINGLE_SEED, SUPPORTED, Claim, Outcome
+from robustlens.analysis.claims import CODE, CONTRADICTED, OPEN, SINGLE_SEED, SUPPORTED, Claim, Outcome
 from robustlens.report.figure import BLUE, GREY, HIGHEST, RED, TEXT_WIDTH, Drawing, drawn, styled
 
 # The dataset (empty where there is one alone), the claim, what the numbers say of it.
@@ -52,8 +53,11 @@ def forest(entries: Sequence[Entry], title: str, caption: str) -> Drawing:
                 fontsize=8,
             )
         _legend(figure, [outcome.verdict for _, _, outcome in measured])
-    missing = [_name(entry) for entry in entries if math.isnan(entry[2].estimate)]
-    said = f" Not measured: {', '.join(missing)}." if missing else ""
+    missing: dict[str, list[str]] = {}
+    for dataset, claim, outcome in entries:
+        if math.isnan(outcome.estimate):
+            missing.setdefault(f" on {dataset}" if dataset else "", []).append(claim.id.replace("-", " "))
+    said = "".join(f" Not measured{on}: {', '.join(names)}." for on, names in missing.items())
     return Drawing(figure, title, f"{caption}{said}")
 
 
@@ -100,13 +104,11 @@ def _legend(figure: Figure, verdicts: Sequence[str]) -> None:
     figure.legend(handles=[*handles, bound], loc="outside upper center", ncols=len(handles) + 1)
 
 
-def _name(entry: Entry) -> str:
-    dataset, claim, _ = entry
-    return claim.id.replace("-", " ") + (f" ({dataset})" if dataset else "")
-
-
 def counted(entries: Sequence[Entry]) -> str:
-    """How many claims there are of each verdict, as the first sentence of the caption."""
-    by_verdict = {verdict: [e for e in entries if e[2].verdict == verdict] for verdict in LOOKS}
-    parts = [f"{len(of)} {verdict}" for verdict, of in by_verdict.items()]
-    return f"Of {len(entries)} claims {', '.join(parts[:-1])} and {parts[-1]}."
+    """How many claims there are of each verdict, as the first sentence of the caption, without what only checks the
+    code."""
+    counts = Counter(outcome.verdict for _, claim, outcome in entries if claim.about != CODE)
+    parts = [f"{counts[verdict]} {verdict}" for verdict in LOOKS]
+    checks = dict.fromkeys(claim.id.replace("-", " ") for _, claim, _ in entries if claim.about == CODE)
+    apart = f" Not counted, because it only checks the code: {', '.join(checks)}." if checks else ""
+    return f"Of {counts.total()} claims, {', '.join(parts[:-1])} and {parts[-1]}.{apart}"

@@ -9,119 +9,147 @@ from matplotlib.figure import Figure
 
 from robustlens.analysis.claims import CONTRADICTED, OPEN, SUPPORTED, VERDICTS
 from robustlens.report.chapter import Chapter
-from robustlens.report.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.figure import BLUE, ORANGE, TEXT_WIDTH, Drawing, drawn, styled
 from robustlens.report.headlines import Recipe, accuracies, strongest
-from robustlens.report.ledger import bound, with_unit
+from robustlens.report.ledger import bound, of_paper, with_unit
+from robustlens.report.lists import listed
 
 SHADES = {SUPPORTED: BLUE, CONTRADICTED: ORANGE, OPEN: "white"}
 LETTERS = {SUPPORTED: "white", CONTRADICTED: "black", OPEN: "black"}
-LOOKS = ((BLUE, "o"), (RED, "s"), (GREEN, "D"), (PURPLE, "^"), (ORANGE, "v"), (SKY, "P"), (GREY, "X"))
 TITLE = "What held, and what is robust"
 NARROW = 0.06  # of the longest bar: a shorter part has no room for its number, which stands above it
+MOST_ROWS = 12  # of recipes; where there would be more, each study has one
+LETTER = 2.5  # %, on the axis of accuracies, that a letter of a name takes
+ROW, AROUND, LOWEST = 0.36, 0.7, 2.5  # inches: of a row of recipes, above and below all of them, and of the figure
 
 
 @dataclass(frozen=True)
-class Plane:
-    """The recipes of all studies on one dataset that were measured without attack and under the same attack: each study
-    has those that no study before it has."""
+class Compared:
+    """The recipes of one study on one dataset that its headlines compare under an attack: those with the most seeds,
+    because a single run is more often far above or below its mean."""
 
+    study: str
     dataset: str
     attack: str
-    recipes: Mapping[str, list[Recipe]]
+    recipes: Sequence[Recipe]
 
     @property
-    def all(self) -> list[Recipe]:
-        return [recipe for of_study in self.recipes.values() for recipe in of_study]
+    def seeds(self) -> int:
+        return self.recipes[0].seeds
+
+    @property
+    def best(self) -> Recipe:
+        return max(self.recipes, key=self.robust)
+
+    @property
+    def worst(self) -> Recipe:
+        return min(self.recipes, key=self.robust)
 
     def robust(self, recipe: Recipe) -> float:
         return recipe.accuracies[self.attack].value
 
-    def clean(self, recipe: Recipe) -> float:
-        return recipe.accuracies["clean"].value
-
-    @property
-    def most_seeds(self) -> list[Recipe]:
-        """Those that are compared: a single run is more often far above or below its mean."""
-        most = max(recipe.seeds for recipe in self.all)
-        return [recipe for recipe in self.all if recipe.seeds == most]
-
-    @property
-    def undominated(self) -> list[Recipe]:
-        """Of these, those than which no other one is better without attack and under it."""
-        found = self.most_seeds
-        return [one for one in found if not any(self._better(other, one) for other in found)]
-
-    def _better(self, one: Recipe, other: Recipe) -> bool:
-        ours, theirs = ((self.clean(recipe), self.robust(recipe)) for recipe in (one, other))
-        return ours != theirs and ours[0] >= theirs[0] and ours[1] >= theirs[1]
+    def near_best(self, recipe: Recipe) -> bool:
+        """Whether it is the best one, or can't be told apart from it, as the study's table has found."""
+        return recipe.accuracies[self.attack].best
 
 
-def plane(chapters: Sequence[Chapter]) -> Plane | None:
-    """Of the dataset with the most recipes, under the attack that its first study compares them by; None where nothing
-    was attacked."""
-    found: dict[str, dict[str, list[Recipe]]] = {}
+def compared(chapters: Sequence[Chapter]) -> list[Compared]:
+    """Of each study and dataset, as far as anything was attacked."""
+    found = []
     for chapter in chapters:
-        if chapter.accuracies and chapter.robustness:
-            for dataset, recipes in accuracies(chapter.accuracies, chapter.robustness)[1].items():
-                found.setdefault(dataset, {})[chapter.study] = recipes
-    planes = [made for dataset, studies in found.items() if (made := _plane(dataset, studies))]
-    return max(planes, key=lambda made: len(made.all), default=None)
+        if not (chapter.accuracies and chapter.robustness):
+            continue
+        for dataset, recipes in accuracies(chapter.accuracies, chapter.robustness)[1].items():
+            if attack := strongest(recipes):
+                attacked = [recipe for recipe in recipes if attack in recipe.accuracies]
+                most = max(recipe.seeds for recipe in attacked)
+                kept = [recipe for recipe in attacked if recipe.seeds == most]
+                found.append(Compared(chapter.study, dataset, attack, kept))
+    return found
 
 
 def sentences(chapters: Sequence[Chapter]) -> list[str]:
     """The most and the least robust recipe, and of all claims that which its numbers support, and that which they
     contradict, most clearly: with the most widths of its interval between the interval and the bound."""
-    made = plane(chapters)
-    rows = [(chapter.study, row) for chapter in chapters for row in chapter.judged]
+    found = compared(chapters)
+    rows = [(chapter.study, row) for chapter in chapters for row in of_paper(chapter.judged)]
     clearest = [_clearest(rows, SUPPORTED, "support"), _clearest(rows, CONTRADICTED, "contradict")] if rows else []
-    return [*([_robust(made)] if made else []), *clearest]
+    return [*([_robust(found)] if found else []), *clearest]
 
 
 @styled
 def picture(chapters: Sequence[Chapter]) -> Drawing:
-    """How many claims of each study are supported, contradicted and open, beside robust against clean accuracy of all
-    recipes; what there is not is left out."""
-    with_claims = [chapter for chapter in chapters if chapter.judged]
-    judged = {chapter.study: Counter(row["verdict"] for row in chapter.judged) for chapter in with_claims}
-    made = plane(chapters)
+    """How many claims of each study are supported, contradicted and open, beside the robust accuracy of its recipes;
+    what there is not is left out."""
+    judged = {c.study: Counter(row["verdict"] for row in of_paper(c.judged)) for c in chapters if of_paper(c.judged)}
+    rows = _rows(compared(chapters))
     parts: list[Callable[[Axes], str]] = []
     if judged:
         parts.append(lambda axes: _bars(axes, judged))
-    if made:
-        parts.append(lambda axes: _draw_plane(axes, made))
-    figure = Figure(figsize=(TEXT_WIDTH, 2.7 if parts else 0.5), layout="constrained")
-    panels = figure.subplots(1, len(parts), squeeze=False)[0] if parts else []
+    if rows:
+        parts.append(lambda axes: _recipes(axes, rows))
+    height = max(LOWEST, AROUND + ROW * len(rows)) if parts else 0.5
+    figure = Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
+    widths = (1, 1.25) if len(parts) > 1 else None
+    panels = figure.subplots(1, len(parts), squeeze=False, width_ratios=widths)[0] if parts else []
     said = [part(axes) for part, axes in zip(parts, panels, strict=True)]
     return Drawing(figure, TITLE, " ".join(said) or "No claims are judged, and nothing was attacked.")
 
 
-def _plane(dataset: str, studies: Mapping[str, list[Recipe]]) -> Plane | None:
-    attack = next((attack for recipes in studies.values() if (attack := strongest(recipes))), None)
-    if attack is None:
-        return None
-    seen: set[str] = set()
-    kept: dict[str, list[Recipe]] = {}
-    for study, recipes in studies.items():
-        own = [r for r in recipes if {attack, "clean"} <= r.accuracies.keys() and r.label not in seen]
-        seen |= {recipe.label for recipe in own}
-        if own:
-            kept[study] = own
-    return Plane(dataset, attack, kept) if kept else None
+def _rows(found: Sequence[Compared]) -> list[Compared]:
+    """All, or of each study that with the most recipes where all would be too many."""
+    if len(found) <= MOST_ROWS:
+        return list(found)
+    studies = dict.fromkeys(row.study for row in found)
+    return [max((row for row in found if row.study == s), key=lambda row: len(row.recipes)) for s in studies]
 
 
-def _robust(made: Plane) -> str:
-    found = made.most_seeds
-    best, worst = max(found, key=made.robust), min(found, key=made.robust)
-    seeds = "one seed" if best.seeds == 1 else f"{best.seeds} seeds"
-    on = f" on {made.dataset}" if made.dataset else ""
+def _robust(found: Sequence[Compared]) -> str:
+    """Of the dataset and attack with the most recipes of all studies together."""
+    planes: dict[tuple[str, str], list[Compared]] = {}
+    for row in found:
+        planes.setdefault((row.dataset, row.attack), []).append(row)
+    rows = max(planes.values(), key=lambda rows: len(_labels(rows)))
+    most = max(row.seeds for row in rows)
+    rows = [row for row in rows if row.seeds == most]
+    recipes = {recipe.label: recipe for row in reversed(rows) for recipe in row.recipes}
+    attack, dataset = rows[0].attack, rows[0].dataset
+    best, worst = (pick(recipes.values(), key=rows[0].robust) for pick in (max, min))
+    seeds = "one seed" if most == 1 else f"{most} seeds"
     first = (
-        f"Of {len(found)} recipes with {seeds}{on}, {best.label} has the highest mean accuracy under {made.attack}: "
-        f"{best.accuracies[made.attack]} %, and {best.accuracies['clean']} % without attack"
+        f"Of {len(_labels(rows))} recipes with {seeds}{f' on {dataset}' if dataset else ''}, {best.label} has the "
+        f"highest mean accuracy under {attack}: {_both(best, attack, ' without attack')}"
     )
-    if len(found) == 1:
+    if len(recipes) == 1:
         return f"{first}."
-    last = f"{worst.accuracies[made.attack]} %, and {worst.accuracies['clean']} %"
-    return f"{first}; {worst.label} has the lowest: {last}."
+    return f"{first}. {_near(rows, best.label, most)} {worst.label} has the lowest mean: {_both(worst, attack)}."
+
+
+def _labels(rows: Sequence[Compared]) -> list[str]:
+    return list(dict.fromkeys(recipe.label for row in rows for recipe in row.recipes))
+
+
+def _both(recipe: Recipe, attack: str, without: str = "") -> str:
+    """Its accuracy under the attack and, where that was measured, without one."""
+    clean = recipe.accuracies.get("clean")
+    return f"{recipe.accuracies[attack]} %" + (f", and {clean} %{without}" if clean else "")
+
+
+def _near(rows: Sequence[Compared], best: str, seeds: int) -> str:
+    """Which recipes can't be told apart from the best one, and which were not compared with it: a table compares its
+    own rows."""
+    if seeds == 1:
+        return "One seed can't tell it apart from others."
+    own = [row for row in rows if best in _labels([row])]
+    near = [r.label for row in own for r in row.recipes if row.near_best(r) and r.label != best]
+    others = [label for label in _labels(rows) if label not in _labels(own)]
+    told = (
+        f"{listed(list(dict.fromkeys(near)))} can't be told apart from it by paired 95 % intervals"
+        if near
+        else "Paired 95 % intervals tell it apart from all that it was compared with"
+    )
+    apart = f"; not compared with it, because no table has both: {listed(others)}" if others else ""
+    return f"{told}{apart}."
 
 
 def _clearest(rows: Sequence[tuple[str, Mapping[str, str]]], verdict: str, verb: str) -> str:
@@ -167,26 +195,48 @@ def _bars(axes: Axes, judged: Mapping[str, Counter]) -> str:
     )
 
 
-def _draw_plane(axes: Axes, made: Plane) -> str:
-    most = max(recipe.seeds for recipe in made.all)
-    for (study, recipes), (colour, marker) in zip(made.recipes.items(), _looks(len(made.recipes)), strict=True):
-        for seeds, fill in ((True, colour), (False, "white")):
-            own = [recipe for recipe in recipes if (recipe.seeds == most) == seeds]
-            x, y = [made.clean(recipe) for recipe in own], [made.robust(recipe) for recipe in own]
-            look = {"linestyle": "none", "marker": marker, "markersize": 4, "color": colour, "markeredgewidth": 0.8}
-            axes.plot(x, y, markerfacecolor=fill, label=drawn(study) if seeds else None, **look)
-    for recipe in made.undominated:
-        place = (made.clean(recipe), made.robust(recipe))
-        axes.annotate(drawn(recipe.label), place, (-4, 3), textcoords="offset points", fontsize=8, ha="right")
-    axes.set(xlabel="accuracy without attack, %", ylabel=drawn(f"under {made.attack}, %"))
-    axes.legend(loc="lower left", handletextpad=0.2)
-    on = f" on {made.dataset}" if made.dataset else ""
-    few = f" Open marks: fewer than {most} seeds." if any(recipe.seeds < most for recipe in made.all) else ""
-    return (
-        f"Accuracy under {made.attack} against accuracy without attack of the recipes that have both{on}; named are "
-        f"those that no other one beats at both.{few}"
+def _name_ends(axes: Axes, y: int, row: Compared) -> None:
+    """The least robust recipe to the left of all marks, or above its own where there is no room, the most robust one to
+    the right of them."""
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # in front of the line
+    look = {"textcoords": "offset points", "fontsize": 7.5, "bbox": white}
+    low, high = row.robust(row.worst), row.robust(row.best)
+    axes.annotate(drawn(row.best.label), (high, y), (5, 0), ha="left", va="center", **look)
+    if row.worst is not row.best:
+        if low > LETTER * len(row.worst.label):
+            place = {"xytext": (-5, 0), "ha": "right", "va": "center"}
+        else:
+            place = {"xytext": (0, 6), "ha": "center" if low > 50 else "left", "bbox": None}
+        axes.annotate(drawn(row.worst.label), (low, y), **look | place)
+
+
+def _recipes(axes: Axes, rows: Sequence[Compared]) -> str:
+    """A line per study and dataset, a mark per recipe; the best and the worst one have their names."""
+    look = {"linestyle": "none", "marker": "o", "markersize": 4.5, "color": BLUE, "markeredgewidth": 0.9}
+    for y, row in enumerate(rows):
+        axes.axhline(y, color="#D0D0D0", linewidth=0.6, zorder=0)
+        for near, fill in ((False, "white"), (True, BLUE)):
+            values = [row.robust(recipe) for recipe in row.recipes if row.near_best(recipe) == near]
+            axes.plot(values, [y] * len(values), markerfacecolor=fill, **look)
+        _name_ends(axes, y, row)
+    several = Counter(row.study for row in rows)
+    attack = rows[0].attack
+    apart = [
+        " ".join([*[row.dataset] * (several[row.study] > 1), *[f"({row.attack})"] * (row.attack != attack)])
+        for row in rows
+    ]
+    labels = ["\n".join(filter(None, (row.study, more))) for row, more in zip(rows, apart, strict=True)]
+    axes.set_yticks(range(len(rows)), map(drawn, labels), fontsize=7.5)
+    axes.set(xlim=(-3, 103), ylim=(len(rows) - 0.5, -0.7))
+    axes.set_xlabel(f"mean accuracy under {drawn(attack)}, %")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    told = any(row.near_best(recipe) for row in rows for recipe in row.recipes)
+    filled = (
+        " Filled: the most robust one, and those that paired 95 % intervals don't tell apart from it." if told else ""
     )
-
-
-def _looks(count: int) -> list[tuple[str, str]]:
-    return [LOOKS[i % len(LOOKS)] for i in range(count)]
+    others = " (or the attack in brackets)" if any(row.attack != attack for row in rows) else ""
+    return (
+        f"Right: accuracy under {attack}{others} of the recipes with the most seeds; the least and the most robust one "
+        f"are named.{filled} Compare only lines of one dataset and threat."
+    )

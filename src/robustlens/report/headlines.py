@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robustlens.report import threats
@@ -50,7 +50,7 @@ def headlines(robustness: Path, context: Context) -> Table | None:
     attacks = [*dict.fromkeys(compared.values()), "clean"]
     columns = tuple(Column("without attack" if attack == "clean" else attack) for attack in attacks)
     rows = tuple(
-        Row(recipe.label, tuple(recipe.accuracies.get(attack, Cell()) for attack in attacks), why)
+        Row(recipe.label, tuple(replace(recipe.accuracies.get(attack, Cell()), best=False) for attack in attacks), why)
         for why, recipe in rows
     )
     if any(recipe.seeds > 1 for recipes in datasets.values() for recipe in recipes):
@@ -97,6 +97,7 @@ def _cell(row: Mapping[str, str]) -> Cell:
         n_seeds=int(row["n_seeds"] or 1),
         n_images=images,
         sources=tuple(row["files"].split(";")),
+        best=row["best"] == "yes",
     )
 
 

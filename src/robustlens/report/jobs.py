@@ -11,6 +11,7 @@ from robustlens.errors import RobustlensError
 from robustlens.evaluation.kept import BEST
 
 Certificate = Mapping[str, Any]
+Certificates = Mapping[Path, Certificate]
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,19 @@ class Jobs:
     @property
     def time(self) -> str:
         """Of all jobs; empty where there is no certificate."""
+        return f"{self.taken}: {_several(self.count, 'job')}, added up" if self.count else ""
+
+    @property
+    def taken(self) -> str:
+        """The time alone."""
         hours, minutes = divmod(max(round(self.seconds / 60), 1), 60)
-        taken = f"{hours} h {minutes} min" if hours else f"{minutes} min"
-        return f"{taken}: {_several(self.count, 'job')}, added up" if self.count else ""
+        return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def jobs_behind(results: Iterable[Path], provenance: Path) -> Jobs:
-    """Of the jobs that made these files, that made what those read, and so on. provenance: the folder of the
-    certificates of a scale. A file without a certificate counts for nothing."""
-    found = list(_behind(map(str, results), provenance))
+def jobs_behind(results: Iterable[Path], certificates: Certificates) -> Jobs:
+    """Of the jobs that made these files, that made what those read, and so on. A file without a certificate counts for
+    nothing."""
+    found = list(_behind(map(str, results), certificates))
     devices = [certificate.get("device", {}) for _, certificate in found]
     return Jobs(
         count=len(found),
@@ -71,9 +76,8 @@ def commit(repository: Path) -> str:
     return f"{head[:12]}, with changes" if changed else head[:12]
 
 
-def _behind(results: Iterable[str], provenance: Path) -> Iterator[tuple[Path, Certificate]]:
-    """Certificates, each once, with their paths within their folder."""
-    made: dict[str, Path] = {}
+def read_certificates(provenance: Path) -> Certificates:
+    """By their paths within the folder of the certificates of a scale. Raises RobustlensError for a damaged one."""
     certificates: dict[Path, Certificate] = {}
     for path in sorted(provenance.rglob("[!.]*.json")):  # not what a job is about to write
         try:
@@ -83,15 +87,20 @@ def _behind(results: Iterable[str], provenance: Path) -> Iterator[tuple[Path, Ce
                 f"{path}: damaged ({error}); delete it with the files that it is of and run the same command again"
             ) from error
         if "outputs" in record:  # the saved configuration lies there, too
-            certificates[path] = record
-            made |= dict.fromkeys(record["outputs"], path)
+            certificates[path.relative_to(provenance)] = record
+    return certificates
+
+
+def _behind(results: Iterable[str], certificates: Certificates) -> Iterator[tuple[Path, Certificate]]:
+    """Each once, with its path."""
+    made = {file: path for path, record in certificates.items() for file in record["outputs"]}
     waiting, seen = list(results), set()
     while waiting:
         path = made.get(waiting.pop())
         if path and path not in seen:
             seen.add(path)
             waiting += certificates[path].get("inputs", {})
-            yield path.relative_to(provenance), certificates[path]
+            yield path, certificates[path]
 
 
 def _evaluated(place: Path, certificate: Certificate) -> Iterator[tuple]:

@@ -10,7 +10,11 @@ from robustlens.report.cells import MISSING, Cell, Column, Row, is_number, numbe
 from robustlens.report.published import Published
 
 DAGGER = "†"
-ONE_SEED = f"{DAGGER} One seed, where other rows have several: no spread over seeds can be given."
+ONE_SEED = (
+    f"{DAGGER} One seed, where other rows have several: no spread over seeds can be given, and a single run is more "
+    "often far from its mean. Do not compare it with the rows above: the table of differences, where a study has one, "
+    "compares recipes on the seeds that both have."
+)
 
 
 @dataclass(frozen=True)

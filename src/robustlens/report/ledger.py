@@ -3,11 +3,11 @@
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from robustlens.analysis.claims import Claim, Outcome
+from robustlens.analysis.claims import CODE, Claim, Outcome
 from robustlens.errors import RobustlensError
 from robustlens.report.cells import MISSING, Cell, Column, Row, decimals_of_interval, number
 from robustlens.report.escape import latex
@@ -19,6 +19,7 @@ LEDGER_HEADER = (
         "id",
         "statement",
         "source",
+        "about",
         "verdict",
         "why_open",
         "estimate",
@@ -30,6 +31,9 @@ LEDGER_HEADER = (
     ),
     *("rule", "measurement", "files"),
 )
+
+
+CHECK = "checks the code"  # of a claim that is not about the paper
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,9 @@ class Ledger(Table):
     def to_csv(self) -> str:
         """One row per claim; what is missing is empty, and files are separated by semicolons.
 
-        why_open: as `analysis.claims` names the reasons. times_n: of an underpowered one, how many times as many of
-        what the interval is over (seeds, images, points) would do, if estimate and spread stayed as they are.
+        about: "paper", or "code" (see Claim). why_open: as `analysis.claims` names the reasons. times_n: of an
+        underpowered one, how many times as many of what the interval is over (seeds, images, points) would do, if
+        estimate and spread stayed as they are.
         """
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
@@ -83,6 +88,11 @@ def read_ledger(file: Path) -> list[dict[str, str]]:
         if columns != LEDGER_HEADER:
             raise RobustlensError(f"{file}: not the columns of a ledger; delete it and run the same command again")
         return list(reader)
+
+
+def of_paper(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """The rows that count: without what only checks our code."""
+    return [row for row in rows if row["about"] != CODE]
 
 
 def one_line_each(rows: Sequence[Mapping[str, str]], name: str, caption: str) -> Table:
@@ -118,7 +128,7 @@ def _paragraph(claim: Claim, outcome: Outcome) -> str:
 
 
 def _line(row: Mapping[str, str]) -> Row:
-    why = f" ({row['why_open']})" if row["why_open"] else ""
+    why = "".join(f" ({told})" for told in (row["why_open"], CHECK if row["about"] == CODE else "") if told)
     cells = (
         Cell(text=row["statement"]),
         Cell(text=with_unit(row)),
@@ -134,7 +144,7 @@ def bound(row: Mapping[str, str]) -> str:
 
 
 def _fields(dataset: str, claim: Claim, outcome: Outcome) -> Iterator[str]:
-    yield from (dataset, claim.id, claim.statement, claim.source, outcome.verdict, outcome.why_open)
+    yield from (dataset, claim.id, claim.statement, claim.source, claim.about, outcome.verdict, outcome.why_open)
     bound = math.nan if math.isnan(outcome.estimate) else outcome.bound
     yield from map(_printed, (outcome.estimate, outcome.low, outcome.high, bound))
     yield from (outcome.unit, _printed(outcome.times_n), claim.rule, measurement(outcome), ";".join(outcome.sources))

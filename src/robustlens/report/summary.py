@@ -47,14 +47,15 @@ def accuracy_digits(images: int | None) -> int:
 def resolution_note(what: str, images: int, accuracy: float) -> str:
     """How many images stand behind a column and what difference they can show. accuracy: 0..1, typical."""
     return (
-        f"{what}: {images} test images per seed. At 95 % confidence they tell two accuracies near "
-        f"{100 * accuracy:.0f} % apart that differ by {resolvable_difference(images, accuracy):.1f} points or more."
+        f"{what}: {images} test images per seed. Two accuracies near {100 * accuracy:.0f} % must differ by "
+        f"{resolvable_difference(images, accuracy):.1f} points or more to be told apart at 95 % confidence."
     )
 
 
 RESOLUTION = (
-    "Smallest difference told apart: 196 sqrt(2 p (1 \u2212 p) / n) points for n images near accuracy p, the answers "
-    "of the two models taken as independent and without the variation over seeds; the claims use paired intervals."
+    "The smallest difference that is told apart is 196 sqrt(2 p (1 \u2212 p) / n) points for n images and accuracies "
+    "near p. This takes the answers of the two models as independent and leaves out the variation over seeds; the "
+    "claims use paired intervals."
 )
 
 

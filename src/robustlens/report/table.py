@@ -15,7 +15,7 @@ from robustlens.report.table_latex import latex_table
 CSV_HEADER = (
     *("group", "row", "column", "value", "std", "n_seeds", "n_images", "unit"),
     *("published", "published_std", "published_source", "files", "low", "high", "text"),
-    *("minus_published", "minus_published_low", "minus_published_high", "reproduction"),
+    *("minus_published", "minus_published_low", "minus_published_high", "reproduction", "best"),
 )
 
 
@@ -46,7 +46,8 @@ class Table:
         return html_table(self.name, self.caption, self.corner, lay_out(self.columns, self.rows, self.notes))
 
     def to_csv(self) -> str:
-        """One row per cell; what is missing is empty, and files are separated by semicolons."""
+        """One row per cell; what is missing is empty, and files are separated by semicolons. best: yes where the cell
+        is bold in print."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(CSV_HEADER)
@@ -77,6 +78,7 @@ def _csv_fields(cell: Cell) -> list[str]:
         *interval,
         cell.text,
         *_compared(cell.reproduction),
+        "yes" if cell.best else "",
     ]
 
 

@@ -3,6 +3,7 @@
 from html import escape
 
 from robustlens.report.cells import Column
+from robustlens.report.escape import tied
 from robustlens.report.layout import Layout, Line, Text
 
 
@@ -15,10 +16,10 @@ def html_table(name: str, caption: str, corner: str, layout: Layout) -> str:
             width = len(layout.columns) + 1
             body.append(f'<tr class="group"><th colspan="{width}" scope="rowgroup">{escape(line.opens)}</th></tr>')
         body.append(_row(line, layout.columns))
-    notes = [f"<li>{escape(note)}</li>" for note in layout.notes]
+    notes = [f"<li>{escape(tied(note))}</li>" for note in layout.notes]
     prose = ' class="prose"' if any(column.wide for column in layout.columns) else ""
     lines = [
-        *(f'<figure class="table" id="{name}">', f"<figcaption>{escape(caption)}</figcaption>"),
+        *(f'<figure class="table" id="{name}">', f"<figcaption>{escape(tied(caption))}</figcaption>"),
         *(f'<div class="scroll"><table{prose}>', "<thead>", *_header(corner, layout), "</thead>"),
         *("<tbody>", *body, "</tbody>", "</table></div>"),
         *(["<ul>", *notes, "</ul>"] if notes else []),
@@ -47,5 +48,6 @@ def _cell(text: Text, column: Column) -> str:
     attributes = f' class="{classes}"' if classes else ""
     if text.value is not None:
         attributes += f' data-value="{text.value:.10g}"'
-    content = f"<strong>{escape(text.text)}</strong>" if text.best else escape(text.text)
+    printed = escape(tied(text.text) if column.wide else text.text)  # a page ties numbers where they fit
+    content = f"<strong>{printed}</strong>" if text.best else printed
     return f'<td{attributes} data-label="{escape(column.label)}">{content}</td>'

@@ -1,7 +1,7 @@
 """What tables and figures say of the threats that their evaluations were made under."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
@@ -52,7 +52,15 @@ def groups(evaluations: pd.DataFrame, context: Context) -> Iterator[tuple[str, p
         rows = evaluations[evaluations["dataset"] == dataset]
         for threat in rows["threat"].unique():
             parts = [context.dataset_title(dataset)] * (len(datasets) > 1) + [told_apart[dataset, threat]]
-            yield ", ".join(filter(None, parts)), rows[rows["threat"] == threat]
+            yield ", ".join(filter(None, _once(parts))), rows[rows["threat"] == threat]
+
+
+def _once(parts: Sequence[str]) -> list[str]:
+    """A dataset's title and the label of a threat, without its norm where the title says it."""
+    *title, threat = parts
+    norm, _, radius = threat.partition(", ")
+    said = any(re.search(rf"(?<!\w){re.escape(norm)}(?!\w)", name) for name in title)
+    return [*title, radius if said and radius else threat]
 
 
 def notes(evaluations: pd.DataFrame, context: Context) -> list[str]:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from robustlens.report.chapter import Chapter
 from robustlens.report.citations import entries_for
 from robustlens.report.document import TEMPLATES, Document, environment, without
+from robustlens.report.escape import tied
 from robustlens.report.figure import title_and_caption
 from robustlens.report.origin import origin_of
 from robustlens.report.table import Table
@@ -35,19 +36,17 @@ def render_html(document: Document, folder: Path) -> str:
     page = _Page(folder, document.caveat)
     about, provenance = page.anchor("about"), page.anchor("provenance")
     picture = _figure(document.picture, None, "front", page) if document.picture else None
-    return (
-        environment(autoescape=True)
-        .get_template("report.html")
-        .render(
-            document=document,
-            style=Markup((TEMPLATES / "report.css").read_text()),
-            script=Markup((TEMPLATES / "report.js").read_text()),
-            about=about,
-            provenance=provenance,
-            picture=picture,
-            number=page.number,
-            chapters=[_chapter(chapter, page, document.references) for chapter in document.chapters],
-        )
+    templates = environment(autoescape=True)
+    templates.filters["tied"] = tied
+    return templates.get_template("report.html").render(
+        document=document,
+        style=Markup((TEMPLATES / "report.css").read_text()),
+        script=Markup((TEMPLATES / "report.js").read_text()),
+        about=about,
+        provenance=provenance,
+        picture=picture,
+        number=page.number,
+        chapters=[_chapter(chapter, page, document.references) for chapter in document.chapters],
     )
 
 
@@ -143,7 +142,7 @@ def _table(name: str, html: str, tex: str, numbers: str, anchor: str, file: Path
     html, tex, numbers: the three ways in which it is printed. file: any of its files, or of those of the table that it
     is taken from.
     """
-    caption, body = TABLE.search(without(html, escape(page.caveat))).groups()
+    caption, body = TABLE.search(without(html, escape(tied(page.caveat)))).groups()
     body, across = _fitted(body)
     scroll = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">'
     return {
@@ -194,6 +193,7 @@ def _figure(png: Path, gif: Path | None, anchor: str, page: _Page) -> dict:
     title, caption = title_and_caption(png)
     caption = without(caption, page.caveat)
     said = _first_sentence(caption)
+    caption = tied(caption)
     return {
         "anchor": page.anchor(anchor),
         "title": title,

@@ -5,6 +5,7 @@ from typing import Any
 
 from robustlens.configuration import Config, title
 from robustlens.report.context import NORMS
+from robustlens.report.lists import separated
 from robustlens.study.declaration import Study
 
 # A label, and the lines beside it.
@@ -22,7 +23,7 @@ def setup(config: Config, study: Study) -> list[Entry]:
     found = {
         "Paper": _paper(study),
         "Definitions": [f"{name}: {said}." for name, said in study.definitions.items()],
-        "Data": [", ".join(dict.fromkeys(titles.values()))] if titles else [],
+        "Data": [separated(dict.fromkeys(titles.values()))] if titles else [],
         "Threat": _of_each({name: _threat(threat) for name, threat in threats.items()}, titles),
         "Network": _of_each({name: _network(protocol["architecture"]) for name, protocol in protocols.items()}, titles),
         "Training": _of_each({name: _training(protocol["training"]) for name, protocol in protocols.items()}, titles),
@@ -45,7 +46,7 @@ def _of_each(texts: Mapping[str, str], titles: Mapping[str, str]) -> list[str]:
         said.setdefault(text, []).append(titles[name])
     if len(said) == 1:
         return list(said)
-    return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in said.items()]
+    return [f"{separated(dict.fromkeys(names))}: {text}" for text, names in said.items()]
 
 
 def _threat(threat: Mapping[str, Any]) -> str:
@@ -78,13 +79,13 @@ def _cohort(config: Config, name: str, cohort: Mapping[str, Any]) -> str:
     recipes = [config["recipes"][recipe].get("label", recipe) for recipe in cohort["recipes"]]
     models = [config["models"][model].get("title", model) for model in cohort["models"]]
     seeds = f"seed{'s' if len(cohort['seeds']) > 1 else ''} {', '.join(map(str, cohort['seeds']))}"
-    return f"{name} ({seeds}): {', '.join([*recipes, *models])}"
+    return f"{name} ({seeds}): {separated([*recipes, *models])}"
 
 
 def _attacks(config: Config, cohorts: Iterable[Mapping[str, Any]]) -> list[str]:
     """Of each suite that a cohort is evaluated by."""
     suites = dict.fromkeys(cohort["suite"] for cohort in cohorts if cohort.get("suite"))
-    return [f"{name}: {', '.join(_attack(config, name, attack) for attack in _names(config, name))}" for name in suites]
+    return [f"{name}: {separated(_attack(config, name, attack) for attack in _names(config, name))}" for name in suites]
 
 
 def _names(config: Config, suite: str) -> list[str]:

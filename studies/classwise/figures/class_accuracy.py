@@ -10,11 +10,12 @@ from matplotlib.patches import Patch
 
 from robustlens.analysis.classwise import accuracy_interval
 from robustlens.analysis.frames import one_dataset, seeds_by_images
+from robustlens.analysis.statistics import Interval, crossed_interval
 from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import short
+from robustlens.report.finding import extremes
 from studies.classwise.class_names import read_class_names
 from studies.classwise.results import CLEAN, REFERENCE, best_runs, by_recipe, over_what
 
@@ -58,7 +59,7 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
         f"{context.dataset_title(dataset)} without attack and under "
         f"{context.attack_label(REFERENCE)}, best checkpoints, with 95 % intervals over "
         f"{over_what(seeds)}. Classes are ordered by their mean robust accuracy over "
-        "all recipes: where defences agree, accuracies rise from left to right in every panel."
+        "all recipes: where recipes agree on the order, accuracies rise from left to right in every panel."
     )
     if len(order) > BARS:
         text += " Light points are without attack; the band has the intervals under attack."
@@ -66,17 +67,26 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
 
 
 def _finding(attacked: pd.DataFrame, order: list[int], named: tuple[str, ...], context: Context) -> str:
-    """Which class is the least and which the most robust, and how many recipes agree on the least robust one."""
+    """How robust the first and the last class are, on average over the recipes, and how many of these are the least
+    accurate on the first one."""
     rates = _rates(attacked)
-    means, lowest = rates.groupby("label").mean(), rates.groupby("recipe").min()
+    lowest = rates.groupby("recipe").min()
     agreed = sum(
         rates[recipe, order[0]] == lowest[recipe] for recipe in lowest.index if (recipe, order[0]) in rates.index
     )
-    least, most = (f"{named[c]} ({short(100 * means[c])} %)" for c in (order[0], order[-1]))
+    ends = {f"class {named[c]}": _over_recipes(attacked, c) for c in (order[0], order[-1])}
     return (
-        f"Under {context.attack_label(REFERENCE)} the least robust class is {least} and the most robust one {most}, on "
-        f"average over the recipes; {agreed} of {len(lowest)} agree on the least robust one."
+        f"Under {context.attack_label(REFERENCE)} the accuracy of a class, on average over the recipes, is "
+        f"{extremes(ends, '%')}; {agreed} of {len(lowest)} recipes are the least accurate on class {named[order[0]]}."
     )
+
+
+def _over_recipes(attacked: pd.DataFrame, label: int) -> Interval:
+    """Of one class, in %, over the seeds and images that all recipes have."""
+    rows = attacked[attacked["label"] == label]
+    right = rows.assign(right=100.0 * (rows["prediction_adversarial"] == rows["label"]))
+    tables = [seeds_by_images(part, "right") for _, part in right.groupby("recipe")]
+    return crossed_interval((sum(tables) / len(tables)).dropna(how="all").dropna(axis=1).to_numpy())
 
 
 def _rates(attacked: pd.DataFrame) -> pd.Series:

@@ -16,7 +16,7 @@ from robustlens.report import threats
 from robustlens.report.cells import number
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import listed
+from robustlens.report.lists import listed
 from studies.classwise.class_names import read_class_names
 from studies.classwise.errors import ATTACKS, CASCADE, groups_of, mean_rates
 from studies.classwise.results import best_runs
@@ -63,13 +63,13 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
         _panels(next(blocks), between, labels)
     text = (
         f"{_finding(rates, named.names, label)} Predictions of {label} on attacked test images of "
-        f"{context.dataset_title(dataset)}, best checkpoint: in % of "
-        "the images of the true class (row), mean over the seeds. Colours show errors only."
+        f"{context.dataset_title(dataset)}, best checkpoint, in % of the images of the true class (row): mean over the "
+        "seeds. Only errors are coloured."
     )
     if len({part["index"].nunique() for part in parts.values()}) > 1:
-        text += " The fewer images are some of the others."
+        text += " Where an attack has fewer images, these are among those of the other attacks."
     if min(classes, len(groups)) <= NUMBERED:
-        text += " Numbers on the diagonal are robust accuracies or, of groups, what stays inside."
+        text += " The diagonal has robust accuracies or, of groups of classes, the share that stays in its group."
     if several and named.superclasses:
         text += f" {'Lines and the lower' if classes <= MOST else 'The'} panels show superclasses."
     elif several:
@@ -90,7 +90,7 @@ def _finding(rates: dict[str, np.ndarray], named: Sequence[str], label: str) -> 
         parts.append(
             f"{share} % of class {named[true]} are taken for {named[prediction]} under {title.rpartition(', ')[0]}"
         )
-    return f"The largest error of {label}: {listed(parts)}."
+    return f"The largest error of {label}, picked as the largest and so rather too high: {listed(parts)}."
 
 
 def _title(context: Context, attack: str, part: pd.DataFrame) -> str:

@@ -17,9 +17,9 @@ from robustlens.report.cells import number
 from robustlens.report.comparison import attacks_shown
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import listed
+from robustlens.report.lists import listed
 from studies.classwise.consistency import matrix, mean_defined
-from studies.classwise.results import REFERENCE, best_runs, by_recipe
+from studies.classwise.results import CLEAN, REFERENCE, best_runs, by_recipe
 
 COLOURS = "RdBu"  # red: opposite orders; blue: the same
 
@@ -30,10 +30,10 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     runs = best_runs(context, evaluations)
     dataset = one_dataset(runs)
     recipes = by_recipe(runs, REFERENCE)
-    attacks = attacks_shown(runs, context)
+    attacks = [attack for attack in attacks_shown(runs, context) if attack != CLEAN]
     between = {"between attacks": (_of_attacks(runs, attacks), [context.attack_label(attack) for attack in attacks])}
     defences = matrix(recipes, spearman) if len(recipes) > 1 else None
-    title = f"between defences, {context.attack_label(REFERENCE)}"
+    title = f"between defences under {context.attack_label(REFERENCE)}"
     between[title] = (defences, [context.recipe_label(recipe) for recipe in recipes])
     shown = {name: found for name, found in between.items() if found[0] is not None}
     if not shown:
@@ -46,26 +46,26 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
         axes.set_title(drawn(name))
     figure.colorbar(image, ax=panels, shrink=0.7, aspect=30, label="Spearman's correlation")
     text = (
-        f"{_finding(shown)} Rank correlation, over the classes of {context.dataset_title(dataset)}, of accuracies "
-        "that are averaged over "
-        "the seeds, best checkpoints. Between attacks: on the images that all attacks were tried on, mean over the "
-        f"recipes. Between defences: of the accuracy under {context.attack_label(REFERENCE)}."
+        f"{_finding(shown)} Spearman's correlation, over the classes of "
+        f"{context.dataset_title(dataset)}, of their accuracies, which are averaged over the seeds; best checkpoints. "
+        "Between attacks: mean over the recipes, on the images that all attacks were tried on. Between defences: "
+        f"of the accuracy under {context.attack_label(REFERENCE)}. The table of this name has intervals."
     )
     text = " ".join([text, *threats.notes(runs, context)])
     return Drawing(figure, "Consistency of class robustness", context.caption(text))
 
 
 def _finding(shown: dict[str, tuple[np.ndarray, Sequence[str]]]) -> str:
-    """Which two agree the least, of the attacks and of the defences. shown: title -> matrix and labels."""
+    """The smallest correlation between two attacks, and between two defences. shown: title -> matrix and labels."""
     parts = []
     for title, (correlations, labels) in shown.items():
         between = np.where(np.eye(len(labels), dtype=bool), np.nan, correlations)
         if np.isfinite(between).any():
             one, other = np.unravel_index(np.nanargmin(between), between.shape)
-            parts.append(f"{title}, at least {number(between[one, other], 2)} ({labels[one]} and {labels[other]})")
+            parts.append(f"{number(between[one, other], 2)} {title} ({labels[one]}; {labels[other]})")
     if not parts:
-        return "No correlation of the order of the classes is defined."
-    return f"The orders of the classes by robustness correlate, {listed(parts)}."
+        return "No correlation of the robustness of the classes is defined."
+    return f"The smallest rank correlation of the robustness of the classes is {listed(parts)}."
 
 
 def _of_attacks(runs: pd.DataFrame, attacks: Sequence[str]) -> np.ndarray | None:

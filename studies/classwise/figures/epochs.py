@@ -49,10 +49,9 @@ def build(context: Context, *, history: list[Path]) -> Drawing:
     counts, seeds = np.array(runs["class_total"].iloc[0]), runs["seed"].nunique()
     text = (
         f"{_finding(runs, recipes, context)} Robust accuracy on validation images of {title} during training "
-        f"({span(counts)} images per class). Left: "
-        "average over the classes (dashed) and the class that is worst at that epoch. Middle: the best class minus the "
-        "worst (MCD). Right: the variance over classes of accuracies between 0 and 1 (CV). "
-        + (f"Mean and standard deviation over {seeds} seeds." if seeds > 1 else "One seed.")
+        f"({span(counts)} images per class). Above: average over the classes (dashed) and the class that is worst at "
+        "that epoch. Middle: the best class minus the worst (MCD). Below: the variance over classes of accuracies "
+        "between 0 and 1 (CV). " + (f"Mean and standard deviation over {seeds} seeds." if seeds > 1 else "One seed.")
     )
     return Drawing(figure, "Classes over epochs", context.caption(text))
 

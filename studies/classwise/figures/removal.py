@@ -15,10 +15,12 @@ from robustlens.analysis.class_removal import (
     share_interval,
 )
 from robustlens.analysis.frames import one_dataset
+from robustlens.analysis.statistics import crossed_interval
 from robustlens.report import threats
 from robustlens.report.cells import number
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, ORANGE, TEXT_WIDTH, Drawing, drawn, styled
+from robustlens.report.finding import printed, short
 from studies.classwise.class_names import read_class_names
 from studies.classwise.removal import RULE, Removal, read_removal, removals
 from studies.classwise.results import REFERENCE
@@ -43,27 +45,33 @@ def build(context: Context, *, evaluations: list[Path], history: list[Path], nam
     attack = context.attack_label(REFERENCE)
     text = "".join(_context_effect(context, base, removal) for base, removal in found.items())
     text += (
-        f"Training without one class of {context.dataset_title(dataset)}. Left: of the images of class A that are "
-        f"attacked into B by {attack} (their number below), the share that is robust when B, or the control C, is not "
-        "trained on; with 95 % intervals. Right: by how many points the robust accuracy of each class changes when "
-        f"another one is not trained on; a frame is around its B. {RULE}"
+        f"Training without one class of {context.dataset_title(dataset)}. Left: the images of class A that {attack} "
+        "turns into B (their number is below), and the share of them that is robust when B, or the control C, is not "
+        "trained on; with 95 % intervals. Right: by how many points the robust accuracy of each class (row) changes "
+        f"when another one (column) is not trained on; the frame marks its B. {RULE}"
     )
     caption = context.caption(" ".join([text, *threats.notes(runs, context)]))
     return Drawing(figure, "Training without one class", caption)
 
 
 def _context_effect(context: Context, base: str, removal: Removal) -> str:
-    """The mean of the framed numbers, and that of the others in the same rows."""
-    compared, changes = removal.compared(), accuracy_changes(removal.answers, removal.classes)
+    """The mean of the framed numbers, and that of the others in the same rows, with intervals over the rows."""
+    compared, changes = removal.compared(), 100 * accuracy_changes(removal.answers, removal.classes)
     if not compared:
         return ""
     confusers = [changes[one.attacked, one.confuser] for one in compared]
     others = [np.nanmean(np.delete(changes[one.attacked], one.confuser)) for one in compared]
-    without_b, without_others = (number(100 * float(np.mean(part)), 1) for part in (confusers, others))
+    without_b, without_others = (_mean(part) for part in (confusers, others))
     return (
-        f"On average over the classes A, their robust accuracy with {context.recipe_label(base)} changes by "
-        f"{without_b} points without B, and by {without_others} without another class. "
+        f"When {context.recipe_label(base)} is not trained on the class B that a class A is mostly taken for, the "
+        f"robust accuracy of A changes by {without_b}; when it is not trained on another class, by {without_others} "
+        "(means over the classes A, with 95 % intervals over these). "
     )
+
+
+def _mean(points: list[float]) -> str:
+    """Over classes, with its interval where there are several."""
+    return printed(crossed_interval(np.array([points])), "points") if len(points) > 1 else f"{short(points[0])} points"
 
 
 def _robust_again(axes: Axes, removal: Removal, named: tuple[str, ...]) -> None:

@@ -16,7 +16,8 @@ from robustlens.report import threats
 from robustlens.report.cells import number
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import excludes_zero, listed
+from robustlens.report.finding import excludes_zero
+from robustlens.report.lists import listed
 from studies.classwise.drops import class_drops, drop_slope_interval
 from studies.classwise.results import REFERENCE, WEAKER, best_runs, by_recipe, over_what
 
@@ -57,17 +58,17 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     seeds = runs[runs["attack"] == REFERENCE].groupby("recipe")["seed"].nunique()
     text = (
         f"{_finding(slopes, context)} From {reference} to stronger attacks on {context.dataset_title(dataset)}: each "
-        "point is a class of a recipe, "
-        "with its accuracy and what the other attack takes from it on the same images, means over the seeds, best "
-        "checkpoints. Line: the slope, averaged over the recipes, through the mean of the points, with its 95 % "
-        f"interval over {over_what(seeds)}, which allows for bias, so that the line need not be inside. It takes "
-        "accuracies from one half of each class's images and drops from the other half, both ways: chance tilts the "
-        "points themselves upwards. A falling line: less robust classes lose more."
+        "point is a class of a recipe: its accuracy under the one, and what the other attack takes from it on the "
+        "same images; means over the seeds, best checkpoints. The line has the slope, averaged over the recipes, and "
+        "goes through the mean of the points; where it falls, less robust classes lose more. The band is the slope's "
+        f"95 % interval over {over_what(seeds)}; it allows for bias, so that the line need not be inside. The slope "
+        "takes accuracies from one half of each class's images and drops from the other half, and the other way "
+        "round, because chance tilts the points themselves upwards."
     )
     images = {attack: min(part["index"].nunique() for _, part in pairs.values()) for attack, pairs in found.items()}
     if fewer := [attack for attack, count in images.items() if count < max(images.values())]:
-        smaller = "; ".join(f"{context.attack_label(attack)} {images[attack]}" for attack in fewer)
-        text += f" Test images: {max(images.values())}, but {smaller}."
+        smaller = "; ".join(f"{context.attack_label(attack)}: {images[attack]}" for attack in fewer)
+        text += f" Test images: {max(images.values())}, with these exceptions: {smaller}."
     caption = context.caption(" ".join([text, *threats.notes(runs, context)]))
     return Drawing(figure, "What stronger attacks take from each class", caption)
 
@@ -84,8 +85,7 @@ def _finding(slopes: dict[str, Interval | None], context: Context) -> str:
         *([f"less robust classes lose less under {listed(rising)}"] if rising else []),
         *([f"it stays open which classes lose more under {listed(open_ones)}"] if open_ones else []),
     ]
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts)
 
 
 def _pairs(runs: pd.DataFrame) -> dict[str, Pairs]:

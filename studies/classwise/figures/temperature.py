@@ -11,12 +11,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from robustlens.analysis.classwise import per_run, resampled_interval, shared_answers, worst_class
-from robustlens.analysis.frames import one_dataset
-from robustlens.analysis.statistics import Interval
+from robustlens.analysis.evaluations import with_points
+from robustlens.analysis.frames import one_dataset, paired
+from robustlens.analysis.statistics import Interval, crossed_interval
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import listed, short
+from robustlens.report.finding import short
+from robustlens.report.lists import listed
 from studies.classwise.results import over_what
 from studies.classwise.temperature import broken_by_any, compared, inverse_temperature, read_sweeps, swept
 
@@ -65,26 +67,30 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
 
 
 def _finding(runs: pd.DataFrame, context: Context) -> str:
-    """Of each recipe, under the first threat, the 1/T under which it is least accurate on average."""
+    """Of each recipe, under the first threat, the 1/T under which it is least accurate, and those that paired intervals
+    don't tell apart from it."""
     first, parts = runs["threat"].iloc[0], []
-    for recipe, rows in runs[runs["threat"] == first].groupby("recipe", sort=False):
-        rates = {
-            value: part["prediction_adversarial"].eq(part["label"]).groupby([part["seed"], part["label"]]).mean().mean()
-            for attack, value in swept(rows["attack"].unique()).items()
-            if len(part := rows[rows["attack"] == attack])
-        }
-        if rates:
-            worst = min(rates, key=rates.get)
-            parts.append(f"{worst:g} under {context.recipe_label(recipe)} ({short(100 * rates[worst])} %)")
-    return f"The 1/T at which a recipe is least accurate on average: {listed(parts)}."
+    for recipe, rows in with_points(runs[runs["threat"] == first]).groupby("recipe", sort=False):
+        found = {value: rows[rows["attack"] == attack] for attack, value in swept(rows["attack"].unique()).items()}
+        if not found:
+            continue
+        worst = min(found, key=lambda value: found[value]["points"].mean())
+        differences = {value: paired(part, found[worst], "points") for value, part in found.items()}
+        near = [f"{value:g}" for value, of in differences.items() if of.size and crossed_interval(of).low <= 0]
+        lowest = f"{short(found[worst]['points'].mean(), 3)} % at {worst:g}"
+        parts.append(f"{listed(near)} for {context.recipe_label(recipe)} ({lowest})")
+    return (
+        "The accuracy is lowest, or by paired 95 % intervals can't be told apart from the lowest, at 1/T = "
+        f"{'; '.join(parts)}."
+    )
 
 
 def _text(runs: pd.DataFrame, title: str) -> str:
     seeds = runs.groupby(["threat", "recipe"])["seed"].nunique()
     return (
         f"Accuracy on {title} under Temperature-PGD with 20 steps, average and worst class, against 1/T, with 95 % "
-        f"intervals over {over_what(seeds)}, best checkpoints. Right: other attacks with 20 "
-        "steps, and the images that no 1/T breaks, which takes all of its steps together."
+        f"intervals over {over_what(seeds)}, best checkpoints. Right: other attacks with 20 steps, and the share of "
+        "images that no 1/T breaks: an attack with as many steps as all of them together."
     )
 
 

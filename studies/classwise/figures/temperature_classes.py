@@ -73,14 +73,15 @@ def build(context: Context, *, evaluations: list[Path], names: list[Path]) -> Dr
 
 
 def _finding(lines: Mapping[tuple[str, str], pd.DataFrame], named: Sequence[str], context: Context) -> str:
-    """The class whose accuracy depends on 1/T the most. lines: (threat, recipe) -> accuracies."""
+    """The class whose accuracies over 1/T are furthest apart. lines: (threat, recipe) -> accuracies."""
     spans = {key: rates.max() - rates.min() for key, rates in lines.items()}
     threat, recipe = max(spans, key=lambda key: spans[key].max())
     rates = lines[threat, recipe][spans[threat, recipe].idxmax()].dropna()
     most, least = rates.idxmax(), rates.idxmin()
     return (
-        f"1/T matters most to class {named[int(rates.name)]} under {context.recipe_label(recipe)}: its accuracy is "
-        f"{short(rates[most])} % at 1/T = {most:g} and {short(rates[least])} % at {least:g}."
+        f"The largest span of a class over 1/T is that of class {named[int(rates.name)]} with "
+        f"{context.recipe_label(recipe)}, from {short(rates[least])} % at 1/T = {least:g} to {short(rates[most])} % at "
+        f"{most:g}; it has no interval, and the largest of many is rather too large."
     )
 
 

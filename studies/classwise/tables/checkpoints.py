@@ -40,9 +40,10 @@ MEASURES = {
     "MCD": (class_gap, "points", (0, 1)),
 }
 NOTES = (
-    "Computed from the accuracies of the classes at each checkpoint, and averaged over the seeds; late epochs are also "
-    "averaged over their checkpoints, whose worst classes may be others. CV is the variance over classes (divisor C) "
-    "of accuracies between 0 and 1; MCD the best class minus the worst. Checkpoints are chosen on validation images.",
+    "Computed from the accuracies of the classes at each checkpoint, and averaged over the seeds. For late epochs "
+    "there is also the mean over their checkpoints, each of which may have another worst class. CV is the variance "
+    "over classes (divisor C) of accuracies between 0 and 1; MCD the best class minus the worst. Checkpoints are "
+    "chosen on validation images.",
     RESAMPLED,
 )
 

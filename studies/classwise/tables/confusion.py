@@ -35,12 +35,13 @@ COLUMNS = (
     Column("if spread evenly", WRONG),
 )
 NOTES = (
-    "Of each run's confusion matrix m (shares of the images of the true class), averaged over the seeds; best "
-    "checkpoints.",
-    "symmetry: 1 minus the sum of |m_ij \u2212 m_ji| over the sum of m_ij + m_ji, over all pairs of classes, an index "
-    "of ours: 1 where i is taken for j as often as j for i, 0 where only one of each pair is taken for the other.",
-    f"Errors to the {LARGEST} largest: those to the {LARGEST} wrong classes that take most images of the true class, "
-    "chosen on one half of its images and measured on the other, both ways.",
+    "Computed from each run's confusion matrix m (shares of the images of the true class) and averaged over the seeds; "
+    "best checkpoints.",
+    "symmetry, an index of ours: 1 minus the sum of |m_ij \u2212 m_ji| divided by the sum of m_ij + m_ji, both over "
+    "all pairs of classes. It is 1 where i is taken for j as often as j for i, and 0 where only one of each pair is "
+    "taken for the other.",
+    f"Errors to the {LARGEST} largest: those to the {LARGEST} wrong classes that take most images of the true class. "
+    "These classes are chosen on one half of its images and the errors are measured on the other half, both ways.",
     f"Where a class has fewer than {ENOUGH} test images for each class of the dataset, chance empties most of the "
     "matrix and makes it lopsided: there is no symmetry then, and no interval of the errors to the largest.",
     RESAMPLED,

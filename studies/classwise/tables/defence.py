@@ -27,9 +27,9 @@ from studies.classwise.results import RESAMPLED, by_dataset, group_title, interv
 
 COLUMNS = tuple(Column(name, metric) for metric in METRICS for name in ("%", "gain, points"))
 NOTES = (
-    "Of the accuracies of the classes in each run, averaged over the seeds that all rows under an attack have; best "
-    "checkpoints. gain: over the row that this one changes (SAT or TRADES), with the same seeds and images. The worst "
-    "class of a run need not be that of the other.",
+    "Computed from the accuracies of the classes in each run, and averaged over the seeds that all rows have under "
+    "that attack; best checkpoints. gain: over the row that this one changes (SAT or TRADES), on the same seeds and "
+    "images. The worst class of one run may be another one than that of the other run.",
     RESAMPLED,
 )
 

@@ -6,6 +6,7 @@ from robustlens.analysis.class_removal import KINDS, Comparison, difference_inte
 from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.context import Context
+from robustlens.report.lists import separated
 from robustlens.report.table import Table
 from studies.classwise.class_names import read_class_names
 from studies.classwise.removal import RULE, Removal, read_removal, removals
@@ -20,10 +21,10 @@ COLUMNS = (
     Column("difference"),
 )
 NOTES = (
-    "images: those of class A that are classified correctly without an attack, and as B under PGD-20, when all classes "
-    "are trained on; over all seeds. Of these the shares that are robust, or attacked into a class other than A and B, "
-    "when B or C is not trained on; the rest is attacked into B again. difference: robust without B minus robust "
-    "without C, in points. Best checkpoints.",
+    "images: those of class A that are classified correctly without an attack and as B under PGD-20, when all classes "
+    "are trained on; over all seeds. The other columns say what becomes of them when B, or C, is not trained on: the "
+    "share that is robust, and the share that PGD-20 turns into a class other than A and B; the rest is turned into B "
+    "again. difference: robust without B minus robust without C, in points. Best checkpoints.",
     RULE,
     "The last row is of all images, each counted once. In brackets 95 % intervals by drawing test images within each "
     "class, and seeds, with replacement (images only where there is one seed), with B and C as they are; none for "
@@ -44,7 +45,7 @@ def build(context: Context, *, evaluations: list[Path], history: list[Path], nam
             rows += [Row(label, cells, group) for label, cells in _rows(removal, named[dataset].names)]
     seeds = seeds_told({"": [removal.seeds for of_dataset in found.values() for removal in of_dataset.values()]})
     bases = dict.fromkeys(context.recipe_label(base) for of_dataset in found.values() for base in of_dataset)
-    title = f"{', '.join(bases)} on {context.datasets_titles(datasets)}, trained without one of the classes."
+    title = f"{separated(bases)} on {context.datasets_titles(datasets)}, trained without one of the classes."
     notes = (*NOTES, *seeds, *threats.notes(runs, context))
     return Table(context.label, context.caption(title), "A", COLUMNS, tuple(rows), notes)
 

@@ -27,9 +27,10 @@ from studies.classwise.results import (
 NOTES = (
     "drop: accuracy under PGD-20 minus that under the stronger attack on the same images, in points, with an interval "
     "over seeds and images, both taken as random.",
-    "slope: of the least-squares line, over classes, of the drop against the accuracy under PGD-20, points for points. "
-    "Below 0: less robust classes lose more. The accuracy is that of one half of each class's images, the drop that of "
-    "the other half, both ways: on the same images chance alone would tilt the line upwards.",
+    "slope: of the least-squares line, over classes, of the drop against the accuracy under PGD-20, in points per "
+    "point. Below 0: less robust classes lose more. The accuracy is measured on one half of each class's images and "
+    "the drop on the other half, then the other way round, and the two slopes are averaged: on the same images chance "
+    "alone would tilt the line upwards.",
     RESAMPLED,
 )
 

@@ -17,7 +17,8 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import ADVERSARIAL, BLACK, TEXT_WIDTH, Drawing, drawn, legible, styled
-from robustlens.report.finding import counted, listed, printed
+from robustlens.report.finding import counted, printed
+from robustlens.report.lists import listed
 
 ENERGIES = {"marginal": "$E(x)$ (nat)", "joint": "$E(x, y)$ (nat)"}
 GRID = 241  # points
@@ -57,10 +58,10 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     checkpoints = listed([CHECKPOINTS[name] for name in frame["checkpoint"].unique()])
     text = (
         f"{_finding(frame, recipes, attacks, context)} Test images of {title}, {checkpoints}: "
-        f"{counted(sizes.to_list(), 'image')} and {counted(seeds.to_list(), 'seed')} together; densities by a Gaussian "
-        "kernel, each pair drawn equally high, over the middle 99 % of a panel's energies. y is the true "
-        "label; CW is not bounded by ε; where an attack other than the three PGDs fails, the image is left as it is. "
-        "Brackets are 95 % intervals."
+        f"{counted(sizes.to_list(), 'image')} and {counted(seeds.to_list(), 'seed')} together. Densities by a "
+        "Gaussian kernel over the middle 99 % of a panel's energies; the two of a pair are in one scale, and all "
+        "pairs are equally high. y is the true label. CW is not bounded by ε. An attack that fails leaves the image "
+        "as it is, except for the three PGDs. In brackets 95 % intervals."
     )
     text = " ".join([text, *threats.notes(frame, context)])
     return Drawing(figure, "Energies under attack", context.caption(text))
@@ -122,15 +123,15 @@ def _handles() -> list:
 
 
 def _finding(frame: pd.DataFrame, recipes: list[str], attacks: list[str], context: Context) -> str:
-    """By the attacks that move mean E(x) furthest down and furthest up, how far."""
+    """How far mean E(x) moves: under the attack that lowers it most, and under that which raises it most."""
     parts = []
     for recipe in recipes:
         rows = frame[frame["recipe"] == recipe]
         moves = {attack: _moved(rows[rows["attack"] == attack]) for attack in attacks if attack in set(rows["attack"])}
         order = sorted(moves, key=lambda attack: moves[attack].estimate)
         ends = [f"{printed(moves[a], 'nat')} ({context.attack_label(a)})" for a in dict.fromkeys((order[0], order[-1]))]
-        parts.append(f"by {' to '.join(ends)} under {context.recipe_label(recipe)}")
-    return f"Attacks move mean E(x) {listed(parts)}."
+        parts.append(f"{' to '.join(ends)} for {context.recipe_label(recipe)}")
+    return f"Attacks move mean E(x) by {listed(parts)}."
 
 
 def _moved(rows: pd.DataFrame) -> Interval:

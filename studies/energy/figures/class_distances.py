@@ -11,7 +11,8 @@ from robustlens.analysis.frames import one_dataset, read_scores
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import counted, listed, short
+from robustlens.report.finding import counted, short
+from robustlens.report.lists import listed
 from studies.energy.class_distances import class_distances
 
 WHY_NOT = (
@@ -67,13 +68,13 @@ def build(context: Context, *, scores: list[Path]) -> Drawing:
 
 
 def _finding(known: pd.DataFrame, context: Context) -> str:
-    """Of each recipe the class that is furthest from the real images, and the median class."""
+    """Of each recipe the class with the largest distance to the real images, and the median class."""
     parts = []
     for recipe in known["recipe"].unique():
         means = pd.DataFrame(list(known[known["recipe"] == recipe]["distances"])).mean()
-        worst = f"class {means.idxmax()} ({short(means.max())}, the median class {short(means.median())})"
-        parts.append(f"{worst} under {context.recipe_label(recipe)}")
-    return f"Furthest from the real images is {listed(parts)}."
+        worst = f"{short(means.max())} (class {means.idxmax()}; the median class has {short(means.median())})"
+        parts.append(f"{worst} for {context.recipe_label(recipe)}")
+    return f"The largest mean distance is {listed(parts)}; the largest of several is rather too high."
 
 
 def _draw(axes: Axes, runs: pd.DataFrame, context: Context, recipe: str, dodge: float) -> None:

@@ -26,7 +26,7 @@ def build(context: Context, *, history: list[Path]) -> Drawing:
     points = _points(runs[runs["recipe"] != NOT_ROBUST])
     if points.empty:
         raise RobustlensError(f"no adversarially trained run on {title}; add recipes other than {NOT_ROBUST}")
-    figure = Figure(figsize=(TEXT_WIDTH, 4.3), layout="constrained")
+    figure = Figure(figsize=(TEXT_WIDTH, 3.1), layout="constrained")
     axes = figure.subplots()
     means = points.groupby("recipe", sort=False)[["gap", "delta"]].mean()
     axes.scatter(points["gap"], points["delta"], s=5, color=[context.colour(r) for r in points["recipe"]], linewidths=0)

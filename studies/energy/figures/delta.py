@@ -11,13 +11,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from robustlens.analysis.frames import last_epoch, one_dataset, read_runs
-from robustlens.analysis.statistics import Interval, crossed_interval
+from robustlens.analysis.statistics import crossed_interval
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, LINES, TEXT_WIDTH, Drawing, band, drawn, label_ends, styled
-from robustlens.report.finding import counted, printed
+from robustlens.report.finding import counted, extremes
 
 COLUMNS = 4
-PANEL, LOWER = 1.55, 2.4  # inches: of a panel of the main recipes, and of that of the others
+PANEL, LOWER = 1.3, 1.95  # inches: of a panel of the main recipes, and of that of the others
 TITLE_WIDTH = 22  # characters
 SPLITS = {"train": ("training images", "-"), "validation": ("validation images", (0, (3, 1.5)))}
 LINEAR = 0.1  # nat: up to here the vertical axis is linear, beyond it is logarithmic
@@ -64,21 +64,13 @@ def build(context: Context, *, main: list[Path], further: list[Path]) -> Drawing
 
 
 def _finding(runs: pd.DataFrame, recipes: list[str], context: Context) -> str:
-    """Which recipe ends with the smallest gap, and which with the largest, with how they differ over the seeds."""
+    """The smallest and the largest gap that a recipe ends with."""
     last = last_epoch(runs[runs["split"] == "train"])
-    found = {recipe: last[last["recipe"] == recipe].set_index("seed")["delta_marginal"].abs() for recipe in recipes}
-    order = sorted(found, key=lambda recipe: found[recipe].mean())
-    ends = [f"{context.recipe_label(r)} ({printed(_over_seeds(found[r]), 'nat')})" for r in (order[0], order[-1])]
-    if len(order) == 1:
-        return f"At the last epoch the mean gap |ΔE(x)| of training images is that of {ends[0]}."
-    return (
-        f"At the last epoch the mean gap |ΔE(x)| of training images is smallest under {ends[0]} and largest under "
-        f"{ends[1]}."
-    )
-
-
-def _over_seeds(values: pd.Series) -> Interval:
-    return crossed_interval(values.to_numpy()[:, None])
+    gaps = {
+        context.recipe_label(recipe): crossed_interval(of_recipe["delta_marginal"].abs().to_numpy()[:, None])
+        for recipe, of_recipe in last[last["recipe"].isin(recipes)].groupby("recipe", sort=False)
+    }
+    return f"At the last epoch the mean gap |ΔE(x)| of training images is {extremes(gaps, 'nat')}."
 
 
 def _curves(runs: pd.DataFrame, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -70,16 +70,15 @@ def build(context: Context, *, grid: list[Path], chains: list[Path], samples: li
     recipe, seed = context.recipe_label(one_recipe(settings)), settings["seed"].iloc[0]
     best, worst = settings.loc[order[0]], settings.loc[order[-1]]
     text = (
-        f"The best of {len(settings)} settings of the sampler for {recipe} starts from {_start(best)}, takes "
-        f"{best['steps']:g} steps with momentum {best['momentum']:g} and ends at a {name} of {_distance(best)}; the "
-        f"worst, from {_start(worst)}, ends at {_distance(worst)}. {title}, seed {seed}, {best['n_generated']} "
-        "images; after "
-        "\u00b1 how much the distances of two halves differ. Above: each starting point (\u03c3 in standard "
-        "deviations of the "
-        "class, and the variance that a PCA retains) and each momentum and number of steps. Between: the images of the "
-        f"best and of the worst settings, the first {images.shape[2]} of each of {images.shape[1]} classes, not "
+        f"Of {len(settings)} settings of the sampler for {recipe}, the one with the smallest {name}, "
+        f"{_distance(best)}, starts from {_start(best)} and takes {best['steps']:g} steps with momentum "
+        f"{best['momentum']:g}; the one with the largest, {_distance(worst)}, starts from {_start(worst)}. {title}, "
+        f"seed {seed}, {best['n_generated']} images; behind \u00b1, how much the distances of two halves of them "
+        "differ. Above: the distance for each starting point (row; \u03c3 is in standard deviations of the class, and "
+        "the percentage is the variance that the PCA retains), momentum and number of steps (column). Between: images "
+        f"of the best and of the worst settings, the first {images.shape[2]} of each of {images.shape[1]} classes, not "
         "chosen. Below: mean joint energy after each step; of settings that differ only in the number of steps, the "
-        "longest chain."
+        "longest chain is drawn."
     )
     return Drawing(figure, f"Settings of the sampler: {recipe}", context.caption(text))
 

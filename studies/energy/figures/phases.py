@@ -12,7 +12,8 @@ from robustlens.analysis.statistics import Interval, crossed_interval
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import GREY, INK, LINES, TEXT_WIDTH, Drawing, band, drawn, label_ends, styled
-from robustlens.report.finding import counted, excludes_zero, listed, printed
+from robustlens.report.finding import counted, excludes_zero, printed
+from robustlens.report.lists import listed
 from studies.energy.phases import Phases, three_phases
 
 RECIPES = ("sat", "trades")
@@ -49,8 +50,8 @@ def build(context: Context, *, history: list[Path]) -> Drawing:
     found = _draw_bends(epochs, delta, phases, (error, energy))
     text = (
         f"{_finding(runs, shown, phases, context)} Robust error under PGD and mean ΔE(x) = E(x) \u2212 E(x*) on "
-        f"{title} during training; mean and standard deviation over {counted([len(delta)], 'seed')}, in brackets 95 "
-        f"% intervals. {found}"
+        f"{title} during training: mean and standard deviation over {counted([len(delta)], 'seed')}; in brackets 95 % "
+        f"intervals. {found}"
     )
     return Drawing(figure, "Phases of adversarial training", context.caption(text))
 
@@ -71,8 +72,9 @@ def _finding(runs: pd.DataFrame, shown: list[str], phases: Phases | None, contex
         end = int(epochs[-1])
         change = np.abs(delta[:, -1]) - np.abs(delta[:, np.searchsorted(epochs, start)])
         growths[context.recipe_label(recipe)] = crossed_interval(change[:, None])
-    parts = [f"{name} {_changes(growth)}" for name, growth in growths.items()]
-    return f"From epoch {start} to epoch {end} the gap |ΔE(x)| of {listed(parts)}."
+    (first, grown), *others = growths.items()
+    parts = [f"the gap |ΔE(x)| of {first} {_changes(grown)}", *(f"that of {name} {_changes(g)}" for name, g in others)]
+    return f"From epoch {start} to epoch {end} {listed(parts)}."
 
 
 def _changes(growth: Interval) -> str:

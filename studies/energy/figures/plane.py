@@ -18,7 +18,8 @@ from robustlens.atomic import replacing
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, GREY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import counted, listed, printed
+from robustlens.report.finding import counted, printed
+from robustlens.report.lists import listed
 from studies.energy.phases import three_phases
 
 COLOURS = "viridis"
@@ -60,11 +61,11 @@ def build(context: Context, *, energies: list[Path], history: list[Path]) -> Dra
     figure.colorbar(ScalarMappable(shade, COLOURS), ax=panels, label=LOSS, extend="max", pad=0.02, aspect=30)
     images = rows.groupby(["recipe", "epoch"])["index"].nunique()
     text = (
-        f"{_finding(rows, recipes, max(shown), context)} {counted(images.to_list(), 'natural training image')} of "
-        f"{title} in each panel, seed {tracked['seed'].iloc[0]}: marginal against joint energy, both in one scale, "
-        "coloured by "
-        "the cross-entropy of the same image under PGD. Arrows lead from the natural to the attacked image, for "
-        f"{min(ARROWS, int(images.min()))} of them. On the dashed line the cross-entropy E(x, y) \u2212 E(x) is 0. "
+        f"{_finding(rows, recipes, max(shown), context)} Marginal against joint energy, in one scale, of "
+        f"{counted(images.to_list(), 'natural training image')} of {title} in each panel, seed "
+        f"{tracked['seed'].iloc[0]}; the colour is the cross-entropy of the same image under PGD. For "
+        f"{min(ARROWS, int(images.min()))} of them an arrow leads to the attacked image. On the dashed line the "
+        "cross-entropy E(x, y) \u2212 E(x) is 0. "
         f"{phases}"
     )
     return Drawing(figure, "Energies image by image", context.caption(text))

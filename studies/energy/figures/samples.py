@@ -10,7 +10,8 @@ from robustlens.data.prepared import Split, load
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.figure import INK, TEXT_WIDTH, Drawing, drawn, side_by_side, styled
-from robustlens.report.finding import listed, short
+from robustlens.report.finding import short
+from robustlens.report.lists import listed
 
 MOST_CLASSES, COLUMNS = 10, 20  # classes that are shown, and images side by side
 VALUES = 2**24  # of training images that are compared at a time, at most
@@ -49,9 +50,9 @@ def build(context: Context, *, samples: list[Path], scores: list[Path], data: li
         )
     fewer = "" if len(classes) == prepared.classes else f", the first {len(classes)} of {prepared.classes}"
     text = (
-        f"{_finding(scores, context)} Images generated from each classifier trained on {title}, the first {each} of "
-        f"each class{fewer}, not chosen; above them real training images, and below each row, for every image of it, "
-        "the training image of its class that is nearest in L2. Where the two look alike, an image is a copy."
+        f"{_finding(scores, context)} Top row: real training images of {title}. Below: images generated from each "
+        f"classifier, the first {each} of each class{fewer}, not chosen, and under each image the training image of "
+        "its class that is nearest in L2. Where the two look alike, the generated image is a copy."
     )
     return Drawing(_drawn(rows), "Generated images", context.caption(text))
 
@@ -63,10 +64,10 @@ def _finding(scores: list[Path], context: Context) -> str:
     if known.empty:
         return "How far the generated images are from the training images was not measured."
     middle = known.groupby("recipe", sort=False)["nearest_training_distance_median"].median()
-    parts = [f"{short(value, 3)} under {context.recipe_label(recipe)}" for recipe, value in middle.items()]
+    parts = [f"{short(value, 3)} for {context.recipe_label(recipe)}" for recipe, value in middle.items()]
     return (
-        f"Half of the generated images are further than {listed(parts)} from the nearest training image (L2, pixel "
-        "range)."
+        f"The median distance of a generated image to the nearest training image is {listed(parts)} (L2, pixels from 0 "
+        "to 1)."
     )
 
 

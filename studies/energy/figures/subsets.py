@@ -13,7 +13,8 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, INK, ORANGE, RED, SKY, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import excludes_zero, listed, printed
+from robustlens.report.finding import excludes_zero, printed
+from robustlens.report.lists import listed
 from studies.energy.subsets import baseline
 
 PAPER_THRESHOLDS = (-11.47, -3.87)  # low: at most the first; high: above the second
@@ -59,13 +60,11 @@ def build(context: Context, *, energies: list[Path], evaluations: list[Path]) ->
     factors = dict.fromkeys(interval.factors for of_recipe in found.values() for interval in of_recipe.values())
     seeds = measured["seed"].nunique()
     text = (
-        f"{_finding(found, others, context)} Above: marginal energies of the training images of {title} "
-        "under each classifier by which images are "
-        f"chosen, {seeds} seed{'s' * (seeds > 1)}; dashed, thresholds of low and of high energy that a summary of "
-        "the paper gives, for a classifier that it does not name. Below: training without some of the images minus "
-        f"\u201c{others}\u201d, differences paired over seeds and test images with 95 % intervals over "
-        f"{' or '.join(factors)}, "
-        "sorted."
+        f"{_finding(found, others, context)} Above: marginal energies of the training images of {title}, as measured "
+        f"by the classifier that decides which are left out, {seeds} seed{'s' * (seeds > 1)}. Dashed: the thresholds "
+        "of low and of high energy in a summary of the paper, which does not say by which classifier. Below: training "
+        f"without some of the images minus \u201c{others}\u201d, paired by seed and test image, with 95 % intervals "
+        f"over {' or '.join(factors)}; sorted."
     )
     text = " ".join([text, *threats.notes(runs, context)])
     return Drawing(figure, "Training without some of the images", context.caption(text))
@@ -117,16 +116,16 @@ def _histogram(axes: Axes, measured: pd.DataFrame) -> None:
 
 
 def _finding(found: dict[str, dict[str, Interval]], others: str, context: Context) -> str:
-    """Of the recipe with the largest difference in accuracy under attack, and how many differences show a sign."""
+    """How many trainings differ, by intervals that exclude 0, and which of these the most."""
     parts = []
     for measure, what in ((ATTACK, f"accuracy under {context.attack_label(ATTACK)}"), ("overfitting", "overfitting")):
-        most = max(found, key=lambda recipe: abs(found[recipe][measure].estimate))
-        signs = sum(excludes_zero(of_recipe[measure]) for of_recipe in found.values())
-        parts.append(
-            f"in {what}, {signs} of {len(found)} differ from \u201c{others}\u201d, most “{_label(most, context)}” by "
-            f"{printed(found[most][measure], 'points')}"
-        )
-    return f"{parts[0][0].upper()}{'; '.join(parts)[1:]}."
+        sure = {recipe: of[measure] for recipe, of in found.items() if excludes_zero(of[measure])}
+        part = f"{what} differs for {len(sure)} of {len(found)} trainings"
+        if sure:
+            most = max(sure, key=lambda recipe: abs(sure[recipe].estimate))
+            part += f" (the largest difference: {printed(sure[most], 'points')}, \u201c{_label(most, context)}\u201d)"
+        parts.append(part)
+    return f"Compared with \u201c{others}\u201d, by intervals that exclude 0, {listed(parts)}."
 
 
 def _differences(part: SubFigure, found: dict[str, dict[str, Interval]], context: Context) -> None:

@@ -14,7 +14,8 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, INK, ORANGE, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import counted, listed, printed
+from robustlens.report.finding import counted, printed
+from robustlens.report.lists import listed
 
 ATTACK = "pgd20"
 OURS = "best"  # third-party models have one checkpoint, `published`
@@ -56,15 +57,14 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     figure.legend(handles=handles, loc="outside upper center", ncols=2)
     images, seeds = deltas.groupby("recipe")["index"].nunique(), deltas.groupby("recipe")["seed"].nunique()
     text = (
-        f"{_finding(deltas, ranking, context)} ΔE(x) = E(x) \u2212 E(x*) and ΔE(x, y) of the test images of "
-        f"{title} under {attack}, best "
-        f"checkpoint (or the published one): {counted(images.to_list(), 'image')} and "
-        f"{counted(seeds.to_list(), 'seed')} together, the middle 99 % of the values; short lines are medians. "
-        f"Ordered by, and beside each, the accuracy (%) under {accuracy}, the mean over the seeds of each."
+        f"{_finding(deltas, ranking, context)} ΔE(x) = E(x) \u2212 E(x*) and ΔE(x, y) of the test images of {title} "
+        f"under {attack}, best checkpoint (or the published one): {counted(images.to_list(), 'image')} and "
+        f"{counted(seeds.to_list(), 'seed')} together, the middle 99 % of the values; short lines are medians. Rows "
+        f"are in the order of the accuracy under {accuracy}, the mean over the seeds, which stands beside each."
     )
     first = [context.recipe_label(panel[0]) for panel in panels[:-1]]
     if first:
-        text += f" Off the scale of the others, and on axes of their own: {'; '.join(first)}."
+        text += f" On axes of their own, because they are off the scale of the others: {'; '.join(first)}."
     if runs["threat"].nunique() > 1:
         text += " Threats differ: each classifier is attacked under that of its training, unless stated otherwise."
     text = " ".join([text, *threats.notes(runs, context)])
@@ -72,14 +72,14 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
 
 
 def _finding(deltas: pd.DataFrame, ranking: pd.Series, context: Context) -> str:
-    """How far PGD moves E(x) of the least and of the most robust classifier, of those with the most seeds: one seed
-    is more often far above or below its mean."""
+    """How far PGD moves E(x) of the classifiers with the lowest and with the highest robust accuracy, of those with the
+    most seeds: one seed is more often far above or below its mean."""
     seeds = deltas.groupby("recipe")["seed"].nunique()[ranking.index]
     order, parts = ranking[seeds == seeds.max()].sort_values().index, []
-    for recipe, which in ((order[0], "least"), (order[-1], "most")):
+    for recipe, which in ((order[0], "lowest"), (order[-1], "highest")):
         moved = crossed_interval(seeds_by_images(deltas[deltas["recipe"] == recipe], "delta_marginal").to_numpy())
-        parts.append(f"{printed(moved, 'nat')} for the {which} robust classifier, {context.recipe_label(recipe)}")
-    return f"Mean ΔE(x) is {listed(parts if len(order) > 1 else parts[:1])} (95 % intervals)."
+        parts.append(f"{printed(moved, 'nat')} for {context.recipe_label(recipe)} (the {which} mean robust accuracy)")
+    return f"Mean ΔE(x), with its 95 % interval, is {listed(parts if len(order) > 1 else parts[:1])}."
 
 
 def _robustness(runs: pd.DataFrame, recipes: set[str], context: Context) -> tuple[pd.Series, str]:

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from robustlens.analysis.frames import last_epoch, one_dataset, read_runs
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, INK, LINES, TEXT_WIDTH, Drawing, drawn, legible, styled
-from robustlens.report.finding import counted, listed, short
+from robustlens.report.finding import counted, short
+from robustlens.report.lists import listed
 
 BINS = 32
 
@@ -54,9 +55,9 @@ def build(context: Context, *, energies: list[Path]) -> Drawing:
     histogram.set_xlim(grid[0], grid[-1])
     seeds = rows.groupby("recipe")["seed"].nunique().to_list()
     text = (
-        f"{_finding(values, context)} Above: the weight of an image against its energy; thick, where 90 % of the "
-        f"training images of {title} lie. Below: their energies, epoch {_epochs(rows)}, {counted(seeds, 'seed')} "
-        "together."
+        f"{_finding(values, context)} Above: the weight of an image against its energy; the thick parts are the range "
+        f"of 90 % of the training images of {title}. Below: the energies of these images, epoch {_epochs(rows)}, "
+        f"{counted(seeds, 'seed')} together."
     )
     return Drawing(figure, "The weights of WEAT", context.caption(text))
 
@@ -66,7 +67,7 @@ def _finding(values: dict[str, np.ndarray], context: Context) -> str:
     for recipe, energies in values.items():
         weights = weight(energies)
         low, high = (short(end) for end in np.quantile(weights, (0.05, 0.95)))
-        parts.append(f"{low} to {high} under {context.recipe_label(recipe)} (mean {short(weights.mean(), 3)})")
+        parts.append(f"{low} to {high} for {context.recipe_label(recipe)} (mean {short(weights.mean(), 3)})")
     return f"90 % of the training images have weights of {listed(parts)}."
 
 

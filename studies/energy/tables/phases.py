@@ -25,12 +25,12 @@ COLUMNS = (
     Column("best \u2212 last", TEST),
 )
 NOTES = (
-    "Bends: where the continuous line of three straight pieces (I, II, III; each at least 15 % of the epochs) that "
-    "fits the mean ΔE(x) of the training images best (least squares) bends, seed by seed; mean, and in brackets the "
-    "smallest and the largest of the seeds.",
-    "best: the highest robust accuracy of all epochs on the validation images. The epoch is chosen on the images that "
-    "it is judged on, so that best \u2212 last there is never below 0; on test images, none of which was used to "
-    "choose, it compares the best with the last checkpoint.",
+    "Bends: a continuous line of three straight pieces (I, II, III; each at least 15 % of the epochs) is fitted to the "
+    "mean ΔE(x) of the training images by least squares, seed by seed; these are the epochs where it bends. Mean, and "
+    "in brackets the smallest and the largest over the seeds.",
+    "best: the highest robust accuracy of all epochs on the validation images. The epoch is chosen on the same images "
+    "that it is judged on, so that best \u2212 last is never below 0 there. On test images, none of which was used to "
+    "choose, it is the best checkpoint minus the last one.",
     "train \u2212 val.: robust accuracy on tracked training images minus that on validation images, last epoch.",
 )
 

@@ -10,6 +10,7 @@ from robustlens.report import threats
 from robustlens.report.cells import Cell, Column, Row
 from robustlens.report.comparison import INTERVALS, difference_cell, seeds_notes
 from robustlens.report.context import Context
+from robustlens.report.lists import separated
 from robustlens.report.summary import over_seeds
 from robustlens.report.table import Table
 from studies.energy.subsets import RANDOM, baseline, whole
@@ -19,11 +20,12 @@ FALL = "PGD-20, best \u2212 last"
 MEASURES = ("clean, best", "PGD-20, best", "PGD-20, last", FALL)
 SELECTION = (
     "images: number of training images. The best checkpoint of another run of the same seed decides which are left "
-    "out: a fixed part of every class, which is the images of the highest or of the lowest E(x), those around the "
-    "median E(x) of the class, those of the highest E(x) among the correctly classified ones, random ones, or the "
-    "misclassified ones of the highest loss (all of them where they are fewer). Where a row names a bound, all images "
-    "beyond it are left out, whatever their class. Fewer images alone make a difference, so that differences are to as "
-    "many random ones left out, where such a row is there; where the numbers of images differ, so does that."
+    "out. It is a fixed part of every class: the images of the highest or of the lowest E(x), those around the median "
+    "E(x) of the class, those of the highest E(x) among the correctly classified ones, random ones, or the "
+    "misclassified ones of the highest loss (all of them where they are fewer than that part). Where a row names a "
+    "bound, all images beyond it are left out, whatever their class. To train on fewer images makes a difference by "
+    "itself. Therefore differences are to the training without random images, where there is one. It lacks as many "
+    "images as the other rows; where a row has another number of images, this matters, too."
 )
 ONE_SEED = (
     "With one seed the intervals are over test images: they say nothing about how much the accuracy would change if "
@@ -60,7 +62,7 @@ def build(context: Context, *, evaluations: list[Path], history: list[Path]) -> 
         columns += [Column("points" if label == FALL else "%", label), Column("difference", label)]
     datasets = context.datasets_titles(tested["dataset"].unique())
     title = (
-        f"{', '.join(map(context.recipe_label, wholes))} on {datasets}, trained without some of the images: "
+        f"{separated(map(context.recipe_label, wholes))} on {datasets}, trained without some of the images: "
         f"accuracy on test images, and its difference, in points, to training {_compared_with(recipes, context)}."
     )
     one_seed = [ONE_SEED] * any(cell.low is not None and cell.n_seeds == 1 for row in rows for cell in row.cells[1:])

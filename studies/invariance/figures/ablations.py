@@ -15,7 +15,8 @@ from robustlens.report.cells import number
 from robustlens.report.comparison import not_learned, not_learned_notes
 from robustlens.report.context import Context
 from robustlens.report.figure import BLACK, BLUE, GREY, RED, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import counted, excludes_zero, listed, printed
+from robustlens.report.finding import counted, excludes_zero, printed
+from robustlens.report.lists import listed
 from studies.invariance.results import CLEAN, REFERENCE, best, read_points, under
 
 SHOWN = {CLEAN: BLUE, REFERENCE: RED}
@@ -64,11 +65,10 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     without_learning = not_learned(runs, pairs)
     learned = {recipe: base for recipe, base in pairs.items() if recipe not in without_learning}
     text = (
-        f"{_finding(_differences(under(runs, REFERENCE), learned), context)} What each change does to accuracy "
-        f"on {context.dataset_title(dataset)}, without an attack and "
-        "under PGD-20: the changed recipe minus the one that it changes, best checkpoints, with 95 % intervals paired "
-        "by seed and image (over images alone where one seed is compared). Bars are cut at "
-        f"{FARTHEST:g} points, and have their number there."
+        f"{_finding(_differences(under(runs, REFERENCE), learned), context)} Accuracy of a changed recipe minus that "
+        f"of the one that it changes, on {context.dataset_title(dataset)}, without an attack and under PGD-20: best "
+        "checkpoints, with 95 % intervals paired by seed and image (over images alone where one seed is compared). A "
+        f"bar of more than {FARTHEST:g} points is cut, and has its number in it."
     )
     failed = [context.recipe_label(recipe) for recipe in without_learning]
     notes = [*not_learned_notes(failed), *threats.notes(runs, context)]

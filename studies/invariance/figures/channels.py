@@ -43,12 +43,12 @@ def build(context: Context, *, channels: list[Path]) -> Drawing:
     bar.set_ticks(np.unique(np.linspace(1, rows["depth"].max(), 6).round()))
     seeds = sorted(rows["seed"].unique())
     text = (
-        f"{_finding(rows, context)} Means and variances of what BatchNorm is given on {title}: each point is a "
-        "channel, of natural test images "
-        "and of those attacked by PGD-20, each kind through the BatchNorms that it is trained with; best checkpoints, "
-        "in eval mode. Numbers: how far natural and adversarial images are apart, as the squared difference of means "
-        "divided by the mean of the two variances, and as the absolute logarithm of the ratio of variances, mean over "
-        "channels and then BatchNorms; and in the same way how far what is stored for either kind is from its images. "
+        f"{_finding(rows, context)} Means and variances of the inputs of BatchNorm on {title}. Each point is a "
+        "channel: its value on natural test images, and on these attacked by PGD-20, each kind through the BatchNorms "
+        "that it is trained with; best checkpoints, in eval mode. Numbers in the panels: how far natural and "
+        "adversarial images are apart, and how far each kind is from what BatchNorm has stored for it. Means (left) "
+        "are compared by their squared difference divided by the mean of the two variances; variances (right) by the "
+        "absolute logarithm of their ratio; averaged over channels, then over BatchNorms. "
         f"{'Seed' if len(seeds) == 1 else 'Seeds'} {', '.join(map(str, seeds))}."
     )
     return Drawing(figure, "Channels of natural and of adversarial images", context.caption(text))

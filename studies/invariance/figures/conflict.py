@@ -70,9 +70,8 @@ def build(context: Context, *, statistics: list[Path]) -> Drawing:
     panels[len(shown)].legend(handles=handles, loc="center left")
     text = (
         f"{_finding(runs, shown, context)} Gradients and features in training on {title}, epoch by epoch: means over "
-        "the steps that were observed in an "
-        "epoch, and over seeds, with a band of one standard deviation (dashed: one seed). Gradients are those of "
-        "both cross-entropies together and of the invariance loss."
+        "the observed steps of an epoch and over seeds, with a band of one standard deviation (dashed: one seed). The "
+        "two gradients that are compared are that of both cross-entropies together and that of the invariance loss."
     )
     return Drawing(figure, "Gradients and features over training", context.caption(text))
 

@@ -43,6 +43,6 @@ def build(context: Context, *, statistics: list[Path]) -> Drawing:
         "Share of the weights of each layer whose gradients of classification and of invariance have opposite signs, "
         f"in training on {title}: means over the steps that were observed in the second half of the epochs, and over "
         "seeds. "
-        "Weights that the invariance loss does not reach count as not in conflict."
+        "A weight that the invariance loss does not reach counts as not in conflict."
     )
     return Drawing(figure, "Weights in conflict, layer by layer", context.caption(text))

@@ -56,8 +56,8 @@ def build(context: Context, *, evaluations: list[Path], averaged: Sequence[Path]
         f"{_finding(runs, attacks[0], context)} Accuracy under attack against clean accuracy on "
         f"{context.dataset_title(dataset)}, best "
         f"checkpoints{of_averaged}, with 95 % intervals over images and seeds (over images where a recipe has one "
-        "seed). Up and to the right is better; along a grey line the sum of both is the same, and from one to the next "
-        f"it grows by {SUMS_EVERY} points."
+        "seed). Up and to the right is better. Along a grey line the sum of both accuracies is the same; from one line "
+        f"to the next it grows by {SUMS_EVERY} points."
     )
     return Drawing(
         figure,

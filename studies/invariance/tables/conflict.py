@@ -18,12 +18,13 @@ COLUMNS = {
     Column("drift per epoch", FEATURES): Shown(DRIFT, 3),
 }
 NOTE = (
-    "Means over the observed steps (drift: over the epochs) of the second half of training, on its batches. Gradients: "
-    "with respect to the weights of convolutions and linear layers of the classifier, of both cross-entropies together "
-    "and of the weighted invariance loss (LBGAT with one network: of the teacher's cross-entropy and of the distance "
-    "of logits); in conflict: entries of opposite signs; norm: with respect to all parameters. Features: of the layers "
-    "that are regularised, after ReLU and the mean over positions; distance: ||z' \u2212 z||; drift: how far "
-    "adversarial features of fixed training images move from one epoch to the next, relative to their norm."
+    "Means over the observed steps (drift: over the epochs) of the second half of training, on its batches. Two "
+    "gradients are compared: that of both cross-entropies together and that of the weighted invariance loss (LBGAT "
+    "with one network: that of the teacher's cross-entropy and that of the distance of logits), with respect to the "
+    "weights of the classifier's convolutions and linear layers. In conflict: the share of entries of opposite signs. "
+    "Norm: with respect to all parameters. Features: of the regularised layers, after ReLU and the mean over "
+    "positions. Distance: ||z' \u2212 z||. Drift: how far adversarial features of fixed training images move from one "
+    "epoch to the next, relative to their norm."
 )
 
 

@@ -15,9 +15,9 @@ from studies.invariance.results import by_dataset
 
 COLUMNS = (Column("cosine"), Column("distance"), Column("relative"))
 NOTE = (
-    "Of what the last layer is given: z' for the image that PGD-20 finds, z for the test image itself. Means over all "
-    "test images of cos(z', z), of ||z' \u2212 z|| and of ||z' \u2212 z|| / ||z||; best checkpoints (the "
-    "paper's are its last ones). The distance depends on how large features are."
+    "z is the input of the last layer for a test image, z' that for the image that PGD-20 finds. Means over all test "
+    "images of cos(z', z), of ||z' \u2212 z|| and of ||z' \u2212 z|| / ||z||; best checkpoints (the paper's are its "
+    "last ones). The distance depends on how large features are."
 )
 
 

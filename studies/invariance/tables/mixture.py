@@ -30,13 +30,14 @@ COLUMNS = {
     Column("natural", VARYING): Shown(CHANGED_NATURAL, 4),
 }
 NOTE = (
-    "Means over the BatchNorms of the network and over the observed steps of the second half of training. Means: mean "
-    "over the channels of the squared difference of the channel's means, divided by the mean of its two variances. "
-    "Variances: of the absolute logarithm of their ratio. Movement of running means: root mean square over the "
-    "channels of how far one is from where it was at the step observed before, in running standard deviations; of "
-    "running variances: mean over the channels of the absolute logarithm of the ratio to what it was then. Of the one "
-    "BatchNorm, or of either of two. One BatchNorm for both kinds of images is updated twice a step, which alone makes "
-    "it move 1.4 to 1.5 times as far as each of two."
+    "Means over the BatchNorms of the network and over the observed steps of the second half of training. Inputs, "
+    "means: the squared difference of a channel's mean over natural and over adversarial images, divided by the mean "
+    "of its two variances. Inputs, variances: the absolute logarithm of their ratio. Both are averaged over the "
+    "channels. Movement of running means: how far a channel's is from where it was at the observed step before, in "
+    "running standard deviations, as root mean square over the channels. Movement of running variances: the absolute "
+    "logarithm of the ratio to what it was then, as mean over the channels. shared: of the one BatchNorm; "
+    "adversarial, natural: of either of two. A shared one is updated twice a step, which alone makes it move 1.4 to "
+    "1.5 times as far as each of two."
 )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from robustlens.analysis.claims import OPEN, UNDERPOWERED, Claim, NotMeasured, Outcome, collector, decide
+from robustlens.analysis.claims import CODE, OPEN, UNDERPOWERED, Claim, NotMeasured, Outcome, collector, decide
 from robustlens.analysis.classwise import spearman
 from robustlens.analysis.evaluations import sources
 from robustlens.analysis.frames import paired
@@ -64,6 +64,7 @@ def arc_ranks_better_than_frechet(data: ProxyData) -> Outcome:
     "For a linear classifier, whose distances are exact, the conditional Wasserstein distance of real test images and "
     "generated ones minus the difference of the mean distances to a wrong class on the same images is above 0, for "
     "every generator, norm and draw of images. Since this is a theorem, it checks the code, and not the paper.",
+    about=CODE,
 )
 def transfer_bound_holds(data: ProxyData) -> Outcome:
     rows = of(data.closeness, measure="wasserstein").set_index(["recipe", "seed", "norm", "draw"])

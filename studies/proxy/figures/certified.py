@@ -41,11 +41,11 @@ def build(context: Context, *, certified: list[Path]) -> Drawing:
     above.spines["top"].set_visible(True)
     above.set_xlabel("implied radius (L\u221e)")
     text = (
-        f"{_finding(proven, context)} Share of test images of {context.dataset_title(dataset)} that smoothed "
-        "classifiers are proven to be right "
-        "about within a radius: means over seeds, with a band of one standard deviation. The drop at the end is the "
-        "largest radius that so many draws of noise can certify. Above, the radius of the L\u221e ball within the "
-        f"L2 ball, smaller by the square root of the {values:,} values of an image. {settings(proven)}"
+        f"{_finding(proven, context)} Share of test images of {context.dataset_title(dataset)} on which a smoothed "
+        "classifier is proven to be right within a radius: means over seeds, with a band of one standard deviation. "
+        "The drop at the end is at the largest radius that the number of draws of noise can certify. Upper axis: the "
+        f"radius of the L\u221e ball within the L2 ball, which is smaller by the square root of the {values:,} values "
+        f"of an image. {settings(proven)}"
     )
     return Drawing(figure, "Certified accuracy", context.caption(text))
 

@@ -32,12 +32,11 @@ def build(context: Context, *, discrimination: list[Path]) -> Drawing:
     panels[0].set_ylabel("balanced accuracy (%)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     text = (
-        f"{_finding(arcs, budgets[-1], context)} "
-        "Balanced accuracy of adversarially trained discriminators of real test images and generated ones of "
-        f"{context.dataset_title(dataset)}, on images that may be moved by the radius in {norm}; at each radius the "
-        "discriminator that is best on validation images. In brackets the areas above chance (ARC) of the panels. "
-        "A generator whose "
-        "images are close to real ones, copies included, falls soonest."
+        f"{_finding(arcs, budgets[-1], context)} Balanced accuracy of discriminators that are adversarially trained "
+        f"to tell real test images of {context.dataset_title(dataset)} from generated ones, on images that are moved "
+        f"by up to the radius in {norm}; at each radius that of the discriminator that is best on validation images. "
+        "In brackets the area above chance (ARC) of each panel. The closer generated images are to real ones, copies "
+        "included, the sooner a curve falls."
     )
     return Drawing(figure, "Telling real from generated images", context.caption(text))
 

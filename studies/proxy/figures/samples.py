@@ -39,10 +39,9 @@ def build(context: Context, *, pools: list[Path], data: list[Path]) -> Drawing:
     title = context.dataset_title(next(iter(context.datasets), prepared.sheet["name"]))
     fewer = "" if len(classes) == prepared.classes else f", the first {len(classes)} of {prepared.classes}"
     text = (
-        f"{_finding(distances)}Images of {title}, {each} of each class{fewer}; the first of each, not chosen. Of "
-        "each generator: above "
-        "what it generated, below for each of these the training image of its class that is nearest in L2. Where the "
-        "two look alike, the generator copies."
+        f"{_finding(distances)}Images of {title}: the first {each} of each class{fewer}, not chosen. Of each "
+        "generator, above: what it generated; below each image: the training image of its class that is nearest in "
+        "L2. Where the two look alike, the generator copies."
     )
     return Drawing(_drawn(rows, prepared), "Generated images and what they are nearest to", context.caption(text))
 

@@ -12,7 +12,8 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import listed, printed
+from robustlens.report.finding import printed
+from robustlens.report.lists import listed
 from studies.proxy.curves import Curve, of_shared_seeds, size_curves
 from studies.proxy.drawing import COLOURS, accuracies, legend, matched_line
 from studies.proxy.results import CLEAN, REFERENCE, of_attack, read_points
@@ -42,10 +43,9 @@ def build(context: Context, *, evaluations: list[Path]) -> Drawing:
     figure.legend(*legend(panels[0]), loc="outside lower center", ncols=3)
     text = (
         f"{_finding(context, runs, curves)} Clean accuracy and accuracy under {context.attack_label(REFERENCE)} on "
-        f"{context.dataset_title(dataset)} "
-        "against the number of images of each class that the generator gave, best checkpoints, with 95 % intervals "
-        "over images and, where there are several, seeds; of the seeds that all points have. The line across is of "
-        "real images alone, as many a step and as many steps."
+        f"{context.dataset_title(dataset)} against the number of generated images of each class, best checkpoints, on "
+        "the seeds that all points have, with 95 % intervals over images and, where there are several, seeds. The line "
+        "across: real images alone, as many a step and as many steps."
     )
     caption = context.caption(" ".join([text, *threats.notes(runs, context)]))
     return Drawing(figure, "How many images are generated", caption)

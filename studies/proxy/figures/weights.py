@@ -12,7 +12,8 @@ from robustlens.errors import RobustlensError
 from robustlens.report import threats
 from robustlens.report.context import Context
 from robustlens.report.figure import BLUE, TEXT_WIDTH, Drawing, drawn, styled
-from robustlens.report.finding import listed, printed
+from robustlens.report.finding import printed
+from robustlens.report.lists import listed
 from robustlens.report.published import PublishedNumbers
 from studies.proxy.curves import MATCHED, Curve, weight_curves
 from studies.proxy.drawing import COLOURS, accuracies, interval, legend, matched_line
@@ -64,8 +65,8 @@ def _published(axes: Axes, numbers: PublishedNumbers, metric: str) -> None:
 
 
 def _finding(context: Context, runs: pd.DataFrame, curves: list[Curve]) -> str:
-    """Of each curve, the weight with the highest accuracy under attack, and how it compares with matched real "
-    "images."""
+    """Of each curve, the weights whose accuracy under attack is the highest, or can't be told apart from it by paired
+    intervals, and how the highest compares with matched real images."""
     parts, attack = [], context.attack_label(REFERENCE)
     for curve in curves:
         levels = {
@@ -76,17 +77,20 @@ def _finding(context: Context, runs: pd.DataFrame, curves: list[Curve]) -> str:
         if not levels:
             continue
         best = max(levels, key=lambda weight: levels[weight].estimate)
-        part = f"at {best:g} with {curve.label} ({printed(levels[best], '%')})"
+        top = of_attack(runs, curve.recipes[best], REFERENCE)
+        less = {weight: paired(top, of_attack(runs, curve.recipes[weight], REFERENCE), "points") for weight in levels}
+        near = [f"{weight:g}" for weight, values in less.items() if values.size and crossed_interval(values).low <= 0]
+        part = f"{listed(near)} with {curve.label} ({printed(levels[best], '%')} at {best:g}"
         matched = of_attack(runs, curve.matched, REFERENCE) if curve.matched else runs.iloc[:0]
-        more = paired(of_attack(runs, curve.recipes[best], REFERENCE), matched, "points") if len(matched) else matched
+        more = paired(top, matched, "points") if len(matched) else matched
         if more.size:
-            part += f", {printed(crossed_interval(more), 'points')} above {MATCHED}"
-        parts.append(part)
-    picked = "picked by these accuracies, so rather too high"
+            part += f"; minus {MATCHED}: {printed(crossed_interval(more), 'points')}"
+        parts.append(f"{part})")
+    if not parts:
+        return f"No accuracy under {attack} is known."
     return (
-        f"Accuracy under {attack} is highest {listed(parts)} ({picked})."
-        if parts
-        else f"No accuracy under {attack} is known."
+        f"Accuracy under {attack} is highest, or by paired 95 % intervals can't be told apart from the highest, at "
+        f"weights of {'; '.join(parts)}. The highest is picked by these numbers, and so rather too high."
     )
 
 
@@ -94,10 +98,11 @@ def _caption(context: Context, runs: pd.DataFrame, dataset: str) -> str:
     text = (
         f"Left: clean accuracy and accuracy under {context.attack_label(REFERENCE)} on "
         f"{context.dataset_title(dataset)} against the weight gamma of the real images in the loss, best checkpoints, "
-        "with 95 % intervals over seeds and images, which are too wide to compare points of one curve by: the images "
-        "are the same ones. 0: generated images alone; 1: real ones alone, both with half as many images a step as "
-        "between. The line across is of real images alone, as many a step and as many steps as a mixture has, with its "
-        "interval. Right: what the authors reported to their reviewers (one run each, another dataset and network), on "
-        "axes of their own; which attack is not said there."
+        "with 95 % intervals over seeds and images. Do not compare two points of a curve by these intervals: both "
+        "points are of the same images, and their difference is known better. Weight 0: generated images alone; "
+        "weight 1: real ones alone; both with half as many images a step as the mixtures between. The line across: "
+        "real images alone, as many a step and as many steps as a mixture has, with its interval. Right: what the "
+        "authors reported to their reviewers (one run each, another dataset and network; the attack is not named), on "
+        "axes of their own."
     )
     return " ".join([text, *threats.notes(runs, context)])

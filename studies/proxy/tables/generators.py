@@ -23,14 +23,15 @@ MEASURES = (
     ("labels agree", "agreement", "", 100, "%", 1, "agreement-real"),
 )
 NOTE = (
-    "Gain: robust training on real and generated images minus that on as many real images a step and as many steps, "
-    "best checkpoints, paired by seed and image. Fréchet distance and score as in the other studies; W1: conditional "
-    "Wasserstein distance of pixels, for real images that of other real images. Copy ratio: median distance to the "
-    "nearest training image of the class by that of real test images; near copies: generated images that are nearer "
-    "than the nearest 1 % of test images. Labels agree: with an SVM of one half of the test images, and for real "
-    "images on the other half. ARC: area, above chance, under the accuracy of discriminators of real and generated "
-    "images, against the radius that these may be moved by; for discriminators of so many training steps at each "
-    "radius, because it has not converged; L2, in accuracy (0 to 1) times distance. It sees neither labels nor copies."
+    "Gain: accuracy of robust training on real and generated images minus that on as many real images a step and as "
+    "many steps; best checkpoints, paired by seed and image. Fréchet distance and score: as in the other studies. W1: "
+    "conditional Wasserstein distance of pixels to real images; the row of real images has that of other real images. "
+    "Copy ratio: median distance to the nearest training image of the class, divided by that of real test images. "
+    "Near copies: share of generated images that are nearer than the nearest 1 % of test images. Labels agree: share "
+    "whose label is that of an SVM trained on one half of the test images; the row of real images is of the other "
+    "half. ARC: area, above chance, under the accuracy (0 to 1) of discriminators of real and generated images "
+    "against the L2 radius that the images may be moved by. It is given for several numbers of training steps at each "
+    "radius, because it has not converged, and it sees neither labels nor copies."
 )
 
 

@@ -28,12 +28,12 @@ FEWEST = 3  # generators that are ranked
 BLOG = ("cifar10", "any")
 ROBUST_OF_BLOG, OF_BLOG = "robust-by-generator", {"ARC": "arc-by-generator", "Fréchet distance": "frechet-by-generator"}
 NOTE = (
-    "Spearman's correlation of a measure, the sign such that 1 is the order of the gains, with the gain in accuracy "
-    "over as many real images a step, over the generators, with 95 % intervals by drawing seeds and images; the "
-    "generators are these, and few. Discriminators, radius 0: their balanced accuracy without perturbations, at the "
-    "most steps. Blog post: the same of the {generators} generators of CIFAR-10 in the first author's post of 25 April "
-    "2022, which is no table of the paper, with the robust accuracy by training on generated images alone; computed "
-    "here from its numbers."
+    "Spearman's correlation, over the generators, of a measure with the gain in accuracy over as many real images a "
+    "step. Its sign is such that 1 means the order of the gains. 95 % intervals by drawing seeds and images; they are "
+    "about these few generators, and not about others. Discriminators, radius 0: their balanced accuracy without "
+    "perturbations, at the most steps. Blog post: the same for the {generators} generators of CIFAR-10 in the first "
+    "author's post of 25 April 2022, which is no table of the paper; there the gain is the robust accuracy by training "
+    "on generated images alone. Computed here from its numbers."
 )
 
 

@@ -14,9 +14,9 @@ from studies.proxy.curves import MATCHED, Curve, accuracy_cell, of_shared_seeds,
 from studies.proxy.results import CLEAN, REFERENCE, of_attack, read_points
 
 NOTE = (
-    "Images that one generator gave for each class, of which training draws as many in each step as there are real "
-    "ones: fewer of them come again more often. Only seeds that all rows have. Matched: twice as many real images a "
-    "step, and as many steps."
+    "The number is that of images that one generator gave for each class. In each step, training draws as many of them "
+    "as real ones, so that the fewer there are, the more often each is drawn. Only seeds that all rows have. Matched: "
+    "twice as many real images a step, and as many steps."
 )
 
 

@@ -24,13 +24,14 @@ TERMS = {
     "robustness": "real",
 }
 NOTE = (
-    "Robustness: the mean distance of images to those that a linear classifier gets wrong, 0 for one that it gets "
-    "wrong itself; exact. A classifier of the training images on real test images and on generated ones; the "
-    "difference can't be above the bound, the conditional Wasserstein distance of the same images. Floor: that "
-    "distance between real and other real images. Terms: of a classifier that learns from generated images, its "
-    "robustness on those, how far that on other generated images is from it (unseen), how far that on real images is "
-    "from the latter (shift), and that itself (real), which is at least the first minus the two penalties. Means over "
-    "draws of images."
+    "Robustness: the mean distance of an image to the nearest point that a linear classifier gets wrong, which is 0 "
+    "for an image that it gets wrong; exact. One classifier: it learns from the training images; its robustness on "
+    "real test images (real), on generated ones (generated) and their difference, which can't be above the bound, the "
+    "conditional Wasserstein distance of the same images. A bound above both robustnesses says nothing. Floor: that "
+    "distance between real and other real images. Terms: the classifier learns from generated images; its robustness "
+    "on these (seen), how far its robustness on other generated images is from that (unseen), how far its robustness "
+    "on real images is from the latter (shift), and its robustness on real images (real), which is at least the first "
+    "minus the two penalties. Means over draws of images."
 )
 
 # Of the analytic world: how far classes are moved; points of each class that a classifier learns from; how many learn.

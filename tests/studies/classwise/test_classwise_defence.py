@@ -278,7 +278,9 @@ def test_the_figure_of_class_removal_shows_the_shares_of_the_table_and_the_conte
     assert shares == {"without B": [100], "without C": [0]}
     changes = np.ma.filled(right.get_images()[0].get_array().astype(float), np.nan)
     np.testing.assert_array_equal(changes, [[50, 0], [np.nan, 0], [0, np.nan]])
-    assert "changes by 50.0 points without B, and by 0.0 without another class" in drawing.caption
+    assert (
+        "the robust accuracy of A changes by 50 points; when it is not trained on another class, by" in drawing.caption
+    )
 
 
 def test_several_removed_classes_are_refused(tmp_path):

@@ -249,7 +249,7 @@ def test_a_span_is_one_number_or_two():
 def test_seeds_are_told_once_where_all_attacks_have_as_many():
     assert seeds_told({"clean": [3, 3], "PGD-20": [3]}) == ["Seeds of each recipe: 3."]
     assert seeds_told({"clean": [3, 3], "PGD-20": [2, 3], "none": []}) == [
-        "Seeds of each recipe: clean 3; PGD-20 2 to 3."
+        "Seeds of each recipe: clean: 3; PGD-20: 2 to 3."
     ]
     assert seeds_told({}) == seeds_told({"none": []}) == []
 

@@ -88,7 +88,7 @@ def test_a_table_says_how_many_seeds_there_are(evaluations, names, tmp_path):
     frames += [right("sat", 0, FIRST, attack="autoattack")]
     fewer = write(tmp_path / "fewer", frames)
     table = classes.build(context("classes"), evaluations=fewer, names=names, published=PUBLISHED)
-    assert "Seeds of each recipe: PGD-20 1 to 3; AutoAttack 1." in table.notes
+    assert "Seeds of each recipe: PGD-20: 1 to 3; AutoAttack: 1." in table.notes
 
 
 def test_numbers_of_follow_ups_stand_beside_those_of_cifar10_alone(tmp_path, names):

@@ -34,7 +34,10 @@ def test_samples_stand_beside_real_images_and_above_the_nearest_of_their_class(t
     assert shown[1] == pytest.approx([0.25, 0.41, 0.7, 0.35])
     assert shown[2] == pytest.approx([0.2, 0.4, 0.6, 0.6], abs=1e-2)
     assert all(np.all(strip[:, 2::3] == 1) for strip in strips)
-    assert drawing.caption.startswith("Half of the generated images are further than 1.25 under SAT from the nearest")
+    assert drawing.caption.startswith(
+        "The median distance of a generated image to the nearest training image is 1.25 for SAT (L2, pixels from 0 to "
+        "1)."
+    )
 
 
 def test_samples_smaller_than_the_prepared_images_are_compared_with_their_centres(tmp_path):
@@ -116,8 +119,8 @@ def test_grid_has_the_distance_of_every_setting_and_marks_the_best(tmp_path):
         ("class Gaussian", "5 steps\nζ 0.8"): "2.00",
     }
     assert best == [("class PCA 95 %, \u03c3 0.5", "5 steps\nζ 0.8")]
-    assert "starts from class PCA 95 %, \u03c3 0.5, takes 5 steps with momentum 0.8" in drawing.caption
-    assert "of 1.25 ± 0.2; the worst, from noise, ends at 9.00 ± 0.2." in drawing.caption
+    assert "1.25 ± 0.2, starts from class PCA 95 %, \u03c3 0.5 and takes 5 steps with momentum 0.8;" in drawing.caption
+    assert "the one with the largest, 9.00 ± 0.2, starts from noise." in drawing.caption
 
 
 def test_grid_of_no_steps_has_no_momentum(tmp_path):

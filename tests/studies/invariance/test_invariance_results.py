@@ -159,7 +159,7 @@ def test_an_evaluator_is_compared_on_the_images_that_both_have(tmp_path):
 def test_the_figure_of_the_trade_off_has_each_recipe_s_accuracies(evaluations):
     drawing = trade_off.build(context("f", ("sat", None), ("naive", None)), evaluations=evaluations)
     under_autoattack, under_pgd = drawing.figure.axes
-    assert re.match(r"Accuracy under \S+ is lowest under NAIVE \(33 .* and highest under SAT \(67 ", drawing.caption)
+    assert re.match(r"Accuracy under \S+ is between 33 .*% \(NAIVE\) and 67 .*% \(SAT\)", drawing.caption)
     points = [line.get_xydata()[0] for line in under_autoattack.lines if line.get_marker() == "o"]
     assert points[0] == pytest.approx([(100 * 5 / 6 + 100) / 2, 100 * 2 / 3])
     assert points[1] == pytest.approx([50, 100 / 3])
@@ -337,7 +337,7 @@ def test_the_figure_of_channels_shows_each_of_them_and_how_far_they_are_apart(tm
         np.testing.assert_allclose(axes.collections[0].get_offsets(), np.transpose([natural, adversarial]))
         assert axes.texts[0].get_text().startswith(f"natural to adversarial: {apart}\nstored to natural: ")
     assert "Seed 0." in drawing.caption
-    assert "natural and adversarial means is lowest under SAT (0.60) and highest under NAIVE (0.60)." in drawing.caption
+    assert "natural and adversarial means is between 0.60 (SAT) and 0.60 (NAIVE)." in drawing.caption
 
 
 def test_a_network_without_batchnorm_has_no_channels_to_draw(tmp_path):
@@ -394,11 +394,11 @@ def test_conflict_by_layer_is_the_mean_of_late_steps_and_seeds():
     assert training.conflict_by_layer(whole).empty
 
 
-def observations(folder, values, which, seed=0):
+def observations(folder, values, which, recipe="sat", seed=0):
     """The file of a run that saw these values of a statistic. values: by (epoch, step)."""
     observer, statistic = which
     seen = [{"epoch": e, "step": s, "observer": observer, "statistic": statistic, "value": v} for (e, s), v in values]
-    path = folder / "runs" / "digits" / "sat" / f"seed{seed}" / "statistics.parquet"
+    path = folder / "runs" / "digits" / recipe / f"seed{seed}" / "statistics.parquet"
     path.parent.mkdir(parents=True)
     pd.DataFrame(seen).to_parquet(path, index=False)
     return path
@@ -459,6 +459,20 @@ def test_a_panel_of_the_mixture_has_the_means_of_seeds_epoch_by_epoch(panel, whi
     assert drawn.keys() == {panel}
     (line,) = drawn[panel]
     assert line.get_xydata().tolist() == [[1.0, 3.0], [2.0, 7.0]] and line.get_linestyle() == style
+
+
+def test_the_caption_of_the_mixture_has_what_split_batchnorm_would_be_judged_by_without_the_factor(tmp_path):
+    """Of the second half of two epochs: 5 and 7 of the shared one, 4 and 8 of the adversarial one of two."""
+    files = []
+    for seed, (shared, split) in enumerate(((5.0, 4.0), (7.0, 8.0))):
+        for recipe, which, value in (
+            ("arat-shared-batchnorm", training.MOVED_SHARED, shared),
+            ("arat", training.MOVED_ADVERSARIAL, split),
+        ):
+            files.append(observations(tmp_path, {(1, 1): 90.0, (2, 2): value}.items(), which, recipe, seed=seed))
+    caption = mixture_figure.build(context("f"), statistics=files).caption
+    # Differences 1 and -1: a mean of 0, and a t interval of 12.7 times sqrt(2) / sqrt(2).
+    assert "minus that of one of two is 0 [\u221213, 13] for the adversarial one, and" in caption
 
 
 def test_the_difference_of_two_batchnorms_is_natural_minus_adversarial(tmp_path):

@@ -237,11 +237,13 @@ def test_the_figure_of_weights_draws_our_curve_and_the_published_one(built, resu
         np.testing.assert_allclose(axes.lines[0].get_ydata(), values)
     means = [sum(two) / 2 for two in seeds]  # under PGD-20
     best = means.index(max(means))
-    said = re.match(r"Accuracy under PGD-20 is highest at (\S+) with DDPM \((\S+) \[", drawing.caption)
-    assert float(said[1]) == [0, 0.4, 0.8, 1][best] and float(said[2]) == pytest.approx(max(means), abs=0.6)
-    gain = re.search(r"%\), (\S+) \[\S+ \S+\] points above real images alone", drawing.caption)
+    said = re.search(r"with DDPM \((\S+) \[\S+ \S+\] % at (\S+); minus", drawing.caption)
+    assert float(said[2]) == [0, 0.4, 0.8, 1][best] and float(said[1]) == pytest.approx(max(means), abs=0.6)
+    near = re.search(r"told apart from the highest, at weights of (.*?) with DDPM", drawing.caption)[1]
+    assert said[2] in re.findall(r"[\d.]+", near)
+    gain = re.search(r"minus real images alone, matched: (\S+) \[\S+ \S+\] points\)", drawing.caption)
     assert float(gain[1].replace("\u2212", "-")) == pytest.approx(max(means) - sum(twice) / 2, abs=0.6)
-    assert "(picked by these accuracies, so rather too high)." in drawing.caption
+    assert "The highest is picked by these numbers, and so rather too high." in drawing.caption
 
 
 ORDER = ("ddpm-alone", "port-ddpm", "port-ddpm-0-8", "sat")

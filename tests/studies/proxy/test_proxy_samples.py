@@ -74,7 +74,7 @@ def test_only_the_first_classes_are_shown_where_there_are_many(folder, monkeypat
     monkeypatch.setattr(samples, "MOST_CLASSES", 2)
     monkeypatch.setattr(samples, "COLUMNS", 4)
     drawing = samples.build(CONTEXT, **inputs(folder, "ddpm"))
-    assert "2 of each class, the first 2 of 3;" in drawing.caption
+    assert "the first 2 of each class, the first 2 of 3, not chosen." in drawing.caption
     train, labels = (np.load(folder / "data" / "digits" / f"train_{part}.npy") for part in ("images", "labels"))
     shown = panels(drawing)["training images"]
     first = [np.flatnonzero(labels == label)[:2] for label in (0, 1)]

@@ -42,7 +42,7 @@ def build(context: Context, *, evaluations: list[Path]) -> Table:
                 for by_recipe, of_column in zip(columns_of, best, strict=True)
             ]
             rows.append(Row(context.recipe_label(recipe), tuple(cells), group))
-        prefix, robust = f"{group}, " if group else "", (of_group["broken_by"] == "").mean()
+        prefix, robust = f"{group}: " if group else "", (of_group["broken_by"] == "").mean()
         notes += [prefix + note for note in seeds_notes(of_group["seed"], of_group["recipe"], context)]
         notes.append(resolution_note(f"{prefix}AutoAttack", images, robust))
     datasets = context.datasets_titles((attacked if len(attacked) else runs)["dataset"].unique())

@@ -119,7 +119,7 @@ def _notes(
         runs.groupby(["attack", "dataset", "recipe", "seed", "threat"]).size().groupby("attack").agg(["min", "max"])
     )
     spans = [
-        f"{context.attack_label(attack)} {low}" + (f" to {high}" if high > low else "")
+        f"{context.attack_label(attack)}: {low}" + (f" to {high}" if high > low else "")
         for attack, (low, high) in images.reindex(attacks).iterrows()
     ]
     return [*notes, f"Test images per seed: {'; '.join(spans)}."]

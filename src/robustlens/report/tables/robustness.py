@@ -47,10 +47,10 @@ def build(context: Context, *, evaluations: list[Path], published: Path | None =
                 for pair in measured
             )
             rows.append(Row(context.recipe_label(recipe), cells, group))
-        notes += _notes(rates, attacks, f"{group}, " if group else "", context)
+        notes += _notes(rates, attacks, f"{group}: " if group else "", context)
     notes.append(
-        "Best checkpoint: highest robust accuracy on the validation split; of recipes that are not trained on attacked "
-        "images, highest accuracy there."
+        "Best checkpoint: that with the highest robust accuracy on the validation split or, for a recipe that is not "
+        "trained on attacked images, with the highest accuracy there."
     )
     if "published" in set(runs["checkpoint"]):
         notes.append("Third-party models stand there as they were published.")
@@ -92,6 +92,7 @@ def _notes(rates: pd.DataFrame, attacks: Sequence[str], prefix: str, context: Co
     if None not in counts.values() and counts["autoattack"] < counts["pgd20"]:
         strong, weak = context.attack_label("autoattack"), context.attack_label("pgd20")
         notes.append(
-            f"{prefix}{strong} and {weak} are of different images: table autoattack has both on the same ones."
+            f"{prefix}{strong} and {weak} are measured on different images; the table autoattack has both on the same "
+            "ones."
         )
     return notes
