@@ -160,6 +160,7 @@ class Ours:
         method: str = "sat",
         parameters: dict | None = None,
         perturbed: bool = False,
+        learning_rate: float = SGD["lr"],
     ):
         from robustlens.data.prepared import PreparedDataset, Split
         from robustlens.device import use_device
@@ -169,6 +170,7 @@ class Ours:
 
         spec = specification(width, batch, method, parameters or {})
         spec["training"] |= {
+            "learning_rate": learning_rate,
             "precision": precision,
             "memory_format": memory_format,
             "compile": "on" if compile else "off",
@@ -224,7 +226,6 @@ def specification(width: int, batch: int, method: str, parameters: dict) -> dict
         "training": {
             "epochs": 1_000_000,
             "batch_size": batch,
-            "learning_rate": SGD["lr"],
             "momentum": SGD["momentum"],
             "nesterov": False,
             "weight_decay": SGD["weight_decay"],

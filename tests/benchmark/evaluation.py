@@ -55,10 +55,9 @@ class Size:
     epsilon: float = EPSILON
 
 
-SIZES = {"cpu": Size(16, 64, 128, 16, 120), "cuda": Size(64, 256, 1024, 256, 200)}
-QUICK = Size(
-    4, 8, 8, 4, 2, epsilon=0.5
-)  # no image is robust to that, so that AutoAttack is done after its first attack
+SIZES = {"cpu": Size(16, 64, 128, 24, 60), "cuda": Size(64, 256, 1024, 256, 100)}
+# No image is robust to such an epsilon, so that AutoAttack ends with its first component.
+QUICK = Size(4, 8, 8, 4, 2, epsilon=0.5)
 
 
 def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
@@ -87,7 +86,7 @@ def train(folder: Path, size: Size, device: torch.device) -> None:
         images, labels = patterns(count, number)
         np.save(place / "images.npy", images)
         np.save(place / "labels.npy", labels)
-    training = Ours(size.width, size.batch, folder / "train", device)
+    training = Ours(size.width, size.batch, folder / "train", device, learning_rate=0.05)
     training.reset(4)
     for _ in range(size.steps):
         training.step()
@@ -99,7 +98,7 @@ def patterns(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     some images and next to nothing in others, so that some are robust and others are not."""
     coarse = np.random.default_rng(2).choice([-1.0, 1.0], (CLASSES, 3, 8, 8))
     random, labels = np.random.default_rng(seed), np.arange(count) % CLASSES
-    strength = random.uniform(0.0, 0.15, (count, 1, 1, 1))
+    strength = random.uniform(0.0, 0.4, (count, 1, 1, 1))
     images = (
         0.5 + strength * coarse[labels].repeat(4, 2).repeat(4, 3) + 0.1 * random.standard_normal((count, 3, 32, 32))
     )

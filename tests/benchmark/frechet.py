@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from contest import OURS, contest, contest_table, rounds_of, timed
+from contest import OURS, contest, notes, rounds_of, seconds_of, timed, times
 from workers import Failed, Skipped
 
 from robustlens.generation.scores import frechet_distance, moments
 
 PEER = "pytorch-fid"
 SIZES = {  # features of each set, and their dimensions
-    "Inception's features": (5000, 2048),
-    "the embedded scale's features": (2000, 16),
+    "2,048 dimensions": (5000, 2048),  # Inception's
+    "16 dimensions": (2000, 16),  # those of the embedded scale's classifier
 }
 FROM_FEATURES = ", moments included"
 CLOSE = 1e-6  # relative
@@ -67,9 +67,20 @@ def features(n: int, d: int, seed: int) -> np.ndarray:
 
 
 def table(found: dict) -> str:
-    tables = []
-    for name, one in found.items():
-        title = f"Fréchet distance, {name}: {one['n']} of {one['dimensions']} dimensions, float64, equal to "
-        title += f"{one['apart']:.1g}: {rounds_of(one)}\n\n"
-        tables.append(title + contest_table(one, {"ms": lambda _, seconds: f"{1e3 * seconds:.3g}"}))
-    return "\n".join(tables)
+    lines = [
+        "Fréchet distance, float64",
+        "",
+        f"| features | from | {OURS}, ms | {PEER}, ms | times as fast {OURS} is | they differ by | rounds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in (one for one in found.values() if one["rounds"]):
+        for more, start in (("", "moments"), (FROM_FEATURES, "features")):
+            names = (OURS + more, PEER + more)
+            cells = [
+                f"{one['n']} x {one['dimensions']}",
+                start,
+                *(f"{1e3 * seconds_of(one, name):.3g}" for name in names),
+            ]
+            cells += [f"{times(one, *names):.2f}", f"{one['apart']:.1g}", rounds_of(one)]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *(note for one in found.values() for note in notes(one))])

@@ -148,7 +148,9 @@ def _scale_goals(found: dict) -> list[dict]:
 
 def _compared(goal: Comparison, parts: dict[str, dict]) -> dict:
     words = f"{goal.what}: at least {goal.least} times {goal.peer}"
-    return _at_least(words, goal.measured(parts), goal.least) | _bar(goal.what, goal.peer)
+    return _at_least(words, goal.measured(parts), goal.least) | _bar(
+        goal.what, goal.peer.removesuffix(frechet.FROM_FEATURES)
+    )
 
 
 def _bar(what: str, peer: str) -> dict:

@@ -70,8 +70,8 @@ def attacked(contestant: Ours | UsualTrades, steps: int) -> tuple[np.ndarray, fl
 
 
 class Operations(TorchDispatchMode):
-    """Counts floating-point operations, two a multiply-add. PyTorch's own FlopCounterMode also asks in which module they
-    are, for which gradients by `autograd.grad` are not made."""
+    """Counts floating-point operations, two a multiply-add. PyTorch's own FlopCounterMode breaks on the gradients that
+    an attack takes, because it also asks which module they are in."""
 
     total = 0
 
