@@ -2,14 +2,19 @@
 
 import argparse
 import json
+import os
 import re
 import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+import certification
 import chain
 import dry_run
+import evaluation
+import frechet
+import picture
 import plan_of_embedded
 import portable
 import preparation
@@ -20,7 +25,7 @@ import steps
 import torch
 from line_up import problems
 from report import goals, goals_list, speed_table
-from workers import Skipped
+from workers import Failed, Skipped
 
 from robustlens.atomic import replacing
 from robustlens.provenance import device_facts
@@ -30,8 +35,11 @@ ROOT = Path(__file__).parents[2]
 PARTS = {
     "preparation": preparation,
     "chain": chain,
+    "frechet": frechet,
     "portable": portable,
     "steps": steps,
+    "certification": certification,
+    "evaluation": evaluation,
     "dry_run": dry_run,
     "scale": scale,
     "plan": plan_of_embedded,
@@ -56,7 +64,11 @@ def main() -> int:
     name = machine["accelerator"] or machine["processor"]
     gpu = machine["accelerator"] is not None
 
-    found, parts, skipped = [], {}, {}
+    os.environ.setdefault(
+        "ROBUSTLENS_JOBS_PER_GPU", "100"
+    )  # contestants share it, and only one of them computes at a time
+
+    found, parts, left_out = [], {}, {"skipped": {}, "failed": {}}
     if arguments.only in (None, "speed"):
         for problem in problems(gpu, arguments.threads, arguments.minutes, arguments.quick):
             with tempfile.TemporaryDirectory() as folder:
@@ -65,26 +77,31 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 parts[part] = PARTS[part].measure(Path(folder), arguments.quick, say)
-            except Skipped as reason:
-                skipped[part] = str(reason)
+            except (Skipped, Failed) as reason:
+                left_out["skipped" if isinstance(reason, Skipped) else "failed"][part] = str(reason)
     judged = [] if arguments.quick else goals(found, parts, gpu)
 
     now = datetime.now(UTC)
     record = {"time": now.isoformat(timespec="seconds"), "quick": arguments.quick, "machine": machine}
-    record |= {"speed": found, **parts, "skipped": skipped, "goals": judged}
+    record |= {"speed": found, **parts, **left_out, "goals": judged}
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     path = arguments.results / f"{'quick-' if arguments.quick else ''}{slug}-{now:%Y%m%d-%H%M%S}.json"
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n")
 
+    if judged and arguments.only is None:
+        picture.draw(judged, name).savefig(picture.FILE, dpi=150, metadata={"Software": None})
+
     print(f"{name}, torch {torch.__version__}, {arguments.threads} threads\n")
     tables = [speed_table(problem, gpu) for problem in found]
     tables += [PARTS[part].table(measured) for part, measured in parts.items()]
-    tables += [f"* {part}: skipped: {reason}\n" for part, reason in skipped.items()]
+    tables += [
+        f"* {part}: {kind}: {reason}\n" for kind, reasons in left_out.items() for part, reason in reasons.items()
+    ]
     print("\n".join(tables))
     print("Tried once, on tiny data: these are not measurements." if arguments.quick else goals_list(judged))
     print(f"\n{path}")
-    broken = any(problem["failed"] or not problem["rows"] for problem in found)
+    broken = left_out["failed"] or any(problem["failed"] or not problem["rows"] for problem in found)
     return 1 if broken else 0
 
 

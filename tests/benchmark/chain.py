@@ -1,21 +1,22 @@
 """Chains of image generation: our sampler against the loop of much published code, in turns, in one process."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
 import torch
 import torch.nn.functional as F
+from contest import OURS, contest, contest_table, here, rounds_of, timed
 from torch import Tensor, nn
+from workers import Failed
 
 from robustlens.generation.sampler import Sampler
 from robustlens.models.inference import InferenceModel
 from robustlens.models.resnet import ResidualNetwork
 
-GOAL = 2.2  # times the usual loop
 SAMPLER = Sampler(init="noise", steps=10, step_size=0.1, momentum=0.0, noise=0.001)
 CLOSE = 1e-4  # to within rounding, both make the same images
+JOINT, MARGINAL = "usual loop, E(x, y)", "usual loop, E(x)"
+REDUCED = f"{OURS} bfloat16"
 
 
 def usual_loop(model: nn.Module, x: Tensor, y: Tensor, noises: list[Tensor]) -> Tensor:
@@ -40,10 +41,10 @@ def usual_marginal_loop(model: nn.Module, x: Tensor, y: Tensor, noises: list[Ten
 
 
 def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
-    """Seconds of a step of each, in rounds by turns, and how many times as fast ours is: the median over the rounds."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Seconds of a chain of each in each round that counts. Raises Failed where they make different images."""
+    device = here()
     torch.manual_seed(0)
-    width, batch, rounds = (4, 4, 1) if quick else (64, 128 if device.type == "cuda" else 16, 5)
+    width, batch = (4, 4) if quick else (64, 128 if device.type == "cuda" else 16)
     model = ResidualNetwork((2, 2, 2, 2), width, 3, 10).to(device)
     for module in model.modules():  # statistics of images, so that logits are neither zero nor huge
         if isinstance(module, nn.BatchNorm2d):
@@ -53,40 +54,23 @@ def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
     x = torch.rand(batch, 3, 32, 32, device=device)
     y = (torch.arange(batch) % 10).to(device)
     noises = _noises(x, device)
-
-    def run_ours() -> Tensor:
-        return torch.from_numpy(SAMPLER.run(ours, x, y, batch, _noise(device)).images)
-
-    contestants = {
-        "usual loop, E(x, y)": lambda: usual_loop(model, x, y, noises),
-        "usual loop, E(x)": lambda: usual_marginal_loop(model, x, y, noises),
-        "robustlens": run_ours,
+    run = {
+        JOINT: lambda: usual_loop(model, x, y, noises),
+        MARGINAL: lambda: usual_marginal_loop(model, x, y, noises),
+        OURS: lambda: torch.from_numpy(SAMPLER.run(ours, x, y, batch, _noise(device)).images),
     }
-    same = F.l1_loss(run_ours(), contestants["usual loop, E(x, y)"]().cpu()).item()
+    same = F.l1_loss(run[OURS](), run[JOINT]().cpu()).item()
     if same > CLOSE:
-        raise SystemExit(f"the two samplers made images that differ by {same:.2g}: nothing to compare")
-    seconds = {name: [] for name in contestants}
-    for number in range(rounds):
-        say(f"chains: round {number + 1} of {rounds}")
-        for name, run in contestants.items():
-            seconds[name].append(_timed(run, device))
-    ratios = {
-        name: median(a / b for a, b in zip(seconds[name], seconds["robustlens"], strict=True)) for name in contestants
-    }
-    return {"batch": batch, "width": width, "steps": SAMPLER.steps, "seconds": seconds, "ratios": ratios}
+        raise Failed(f"the two samplers made images that differ by {same:.2g}: nothing to compare")
+    say(f"chains of width {width}, batches of {batch}")
+    found = contest({name: timed(do, device, 1 if quick else None) for name, do in run.items()}, device, quick)
+    skipped = {REDUCED: "the sampler computes in float32 alone"}
+    return {"batch": batch, "width": width, "steps": SAMPLER.steps, **found, "skipped": skipped}
 
 
 def table(found: dict) -> str:
-    lines = [
-        f"Chains on ResNet-18 (width {found['width']}), batch {found['batch']}, float32: "
-        f"{len(found['seconds']['robustlens'])} rounds",
-        "",
-        "| loop | seconds per step, median | how many times as fast robustlens is |",
-        "|---|---|---|",
-    ]
-    for name, seconds in found["seconds"].items():
-        lines.append(f"| {name} | {median(seconds) / found['steps']:.4f} | {found['ratios'][name]:.2f} |")
-    return "\n".join(lines) + "\n"
+    title = f"Chains on ResNet-18 (width {found['width']}), batch {found['batch']}, float32: {rounds_of(found)}\n\n"
+    return title + contest_table(found, {"seconds per step": lambda _, seconds: f"{seconds / found['steps']:.4f}"})
 
 
 def _noise(device: torch.device) -> torch.Generator:
@@ -97,14 +81,3 @@ def _noises(x: Tensor, device: torch.device) -> list[Tensor]:
     """What the sampler draws from the same generator."""
     generator = _noise(device)
     return [SAMPLER.noise * torch.randn(x.shape, generator=generator, device=device) for _ in range(SAMPLER.steps)]
-
-
-def _timed(run: Callable[[], Tensor], device: torch.device) -> float:
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started

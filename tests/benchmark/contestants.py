@@ -18,6 +18,7 @@ from robustlens.seeds import derive
 
 SEED, CLASSES = 0, 10
 EPSILON, STEP_SIZE = 8 / 255, 2 / 255
+BETA = 6.0  # of TRADES and WEAT
 SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005}
 FORMATS = {"contiguous": torch.contiguous_format, "channels-last": torch.channels_last}
 
@@ -102,10 +103,48 @@ class Torchattacks(Reference):
         self.attack = self.library.PGD(self.model, eps=EPSILON, alpha=step_size(attack_steps), steps=attack_steps)
 
 
+class UsualTrades(Reference):
+    """TRADES by the loop of most published code: contiguous float32, and in every step of the attack the softmax of the
+    natural images again, which never changes.
+
+    everything: the attack's gradient by `backward()`, which computes those of the weights too.
+    """
+
+    def __init__(self, *arguments: object, everything: bool = False):
+        super().__init__(*arguments)
+        self.everything = everything
+
+    def step(self) -> None:
+        self.natural = self.x[self.done % len(self.x)]
+        super().step()
+
+    def attack(self, x: Tensor, y: Tensor) -> Tensor:
+        self.model.eval()
+        x_adv = x + 0.001 * torch.randn_like(x)
+        for _ in range(self.attack_steps):
+            x_adv.requires_grad_(True)
+            kl = F.kl_div(F.log_softmax(self.model(x_adv), 1), F.softmax(self.model(x), 1), reduction="sum")
+            if self.everything:
+                kl.backward()
+                gradient = x_adv.grad
+            else:
+                (gradient,) = torch.autograd.grad(kl, x_adv)
+            x_adv = x_adv.detach() + step_size(self.attack_steps) * gradient.sign()
+            x_adv = torch.min(torch.max(x_adv, x - EPSILON), x + EPSILON).clamp(0, 1)
+        return x_adv
+
+    def training_loss(self, x_adv: Tensor, y: Tensor) -> Tensor:
+        self.model.train()
+        natural, adversarial = self.model(self.natural), self.model(x_adv)
+        kl = F.kl_div(F.log_softmax(adversarial, 1), F.softmax(natural, 1), reduction="batchmean")
+        return F.cross_entropy(natural, y) + BETA * kl
+
+
 class Ours:
     """`Classification.step` of robustlens, with the settings that its jobs have (`use_device`).
 
-    augmented: with the crops and flips of CIFAR-10 training, as an epoch has them. The others have none.
+    augmented: with the crops and flips of CIFAR-10 training, as an epoch has them. The others have none. method: with
+    its parameters. perturbed: with AWP.
     """
 
     def __init__(
@@ -114,10 +153,14 @@ class Ours:
         batch: int,
         folder: Path,
         device: torch.device,
-        precision: str,
-        memory_format: str,
+        precision: str = "float32",
+        memory_format: str = "auto",
         compile: bool = False,
         augmented: bool = False,
+        method: str = "sat",
+        parameters: dict | None = None,
+        perturbed: bool = False,
+        learning_rate: float = SGD["lr"],
     ):
         from robustlens.data.prepared import PreparedDataset, Split
         from robustlens.device import use_device
@@ -125,32 +168,14 @@ class Ours:
         from robustlens.training.run import Training
         from robustlens.training.state import RunState
 
-        spec = {
-            "seed": SEED,
-            "architecture": {"family": "resnet", "width": width},
-            "method": {"name": "sat", "parameters": {}},
-            "training": {
-                "epochs": 1_000_000,
-                "batch_size": batch,
-                "learning_rate": SGD["lr"],
-                "momentum": SGD["momentum"],
-                "weight_decay": SGD["weight_decay"],
-                "schedule": {"name": "step", "milestones": [1_000_000], "factor": 0.1},
-                "attack_steps": 10,
-                "attack_batchnorm": "eval",
-                "augmentation": {"crop_padding": 4, "flip": True} if augmented else {"crop_padding": 0, "flip": False},
-                "averaging": {"name": "none"},
-                "weight_perturbation": {"name": "none"},
-                "nesterov": False,
-                "selection": "auto",
-                "checkpoints": [],
-                "also_select": [],
-                "precision": precision,
-                "memory_format": memory_format,
-                "compile": "on" if compile else "off",
-            },
-            "threat": {"norm": "linf", "epsilon": EPSILON, "step_size": STEP_SIZE},
-            "tracking": {"every": 1, "train_samples": 1, "attack_steps": 1, "batch_size": 1, "energy_epochs": []},
+        spec = specification(width, batch, method, parameters or {})
+        spec["training"] |= {
+            "learning_rate": learning_rate,
+            "precision": precision,
+            "memory_format": memory_format,
+            "compile": "on" if compile else "off",
+            "augmentation": {"crop_padding": 4, "flip": True} if augmented else {"crop_padding": 0, "flip": False},
+            "weight_perturbation": {"name": "awp", "gamma": 0.005, "start_epoch": 0} if perturbed else {"name": "none"},
         }
         self.libraries = resident()
         images, labels = (np.load(folder / f"{name}.npy") for name in ("images", "labels"))
@@ -165,11 +190,12 @@ class Ours:
             self.training = Training(spec, data, RunState(folder / "state", "none"), device)
         except RobustlensError as error:
             raise Unavailable(str(error)) from error
-        self.weights = {name: t.clone() for name, t in self.training.task.network.state_dict().items()}
+        self.training.task.before_epoch(1)
+        self.weights = {name: t.clone() for name, t in self.training.task.learner.state_dict().items()}
         self.batches = torch.arange(len(labels), device=device).split(batch)
 
     def reset(self, attack_steps: int) -> None:
-        self.training.task.network.load_state_dict(self.weights)
+        self.training.task.learner.load_state_dict(self.weights)
         self.training.task.descent.velocities.clear()
         self.training.loop.progress.step = 0
         attack = self.training.task.method.attack(attack_steps)
@@ -189,13 +215,42 @@ class Ours:
         self.training.loop.progress.step += 1
 
 
+def specification(width: int, batch: int, method: str, parameters: dict) -> dict:
+    """Of a training, as the workflow resolves it."""
+    architecture = {"family": "resnet", "width": width}
+    return {
+        "seed": SEED,
+        "architecture": architecture,
+        "parts": {"teacher": architecture} if method == "lbgat" else {},
+        "method": {"name": method, "parameters": parameters},
+        "training": {
+            "epochs": 1_000_000,
+            "batch_size": batch,
+            "momentum": SGD["momentum"],
+            "nesterov": False,
+            "weight_decay": SGD["weight_decay"],
+            "schedule": {"name": "step", "milestones": [1_000_000], "factor": 0.1},
+            "attack_steps": 10,
+            "attack_batchnorm": "eval",
+            "averaging": {"name": "none"},
+            "selection": "auto",
+            "checkpoints": [],
+            "also_select": [],
+        },
+        "threat": {"norm": "linf", "epsilon": EPSILON, "step_size": STEP_SIZE},
+        "tracking": {"every": 1, "train_samples": 1, "attack_steps": 1, "batch_size": 1, "energy_epochs": []},
+    }
+
+
 class Probe:
     """The 3x3 convolutions of the network by themselves, forward: the rate that the machine can reach.
 
     flops: floating-point operations of a step, two a multiply-add.
     """
 
-    def __init__(self, width: int, batch: int, folder: Path, device: torch.device, precision: str, memory_format: str):
+    def __init__(
+        self, width: int, batch: int, folder: Path | None, device: torch.device, precision: str, memory_format: str
+    ):
         dtype, shape = getattr(torch, precision), {"memory_format": FORMATS[memory_format]}
         torch.backends.cudnn.allow_tf32 = False
         self.layers, self.flops = [], 0

@@ -46,7 +46,7 @@ def case(folder: Path, trainings: int, quick: bool, say: Callable[[str], None]) 
     for step, arguments in STEPS.items():
         if step == "no-op":
             say(f"{trainings} trainings: the files of a finished run")
-            finish(checkout, overlay)
+            finish(checkout)
         turns = []
         for number in range(1 if quick else TIMES):
             say(f"{trainings} trainings: {step}, {number + 1}")
@@ -60,10 +60,10 @@ def case(folder: Path, trainings: int, quick: bool, say: Callable[[str], None]) 
     return found
 
 
-def finish(checkout: Path, overlay: dict) -> None:
+def finish(checkout: Path) -> None:
     """Every output there, empty, and accepted by Snakemake with the parameters and the code that it has now."""
     with contextlib.chdir(checkout):
-        jobs = planned.dry_run("Snakefile", json.dumps(overlay), ["all"])
+        jobs = planned.dry_run("Snakefile", [str(checkout.parent / "overlay.json")], {}, ["all"])
     for path in (checkout / output for job in jobs for output in job.outputs):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

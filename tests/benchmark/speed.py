@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -47,7 +48,7 @@ class Measurement:
         steps, self.probe_flops = self.warm_up()
 
         say(f"{problem.name}, batch {problem.batch}: {len(self.workers)} in turn, {problem.rounds} rounds")
-        run = {name: turn(worker, steps[name]) for name, worker in self.workers.items()}
+        run = {name: partial(worker.turn, steps[name]) for name, worker in self.workers.items()}
         judged = [] if problem.quick else [p.name for p in self.probes if p.name in self.workers]
         threads = None if problem.quick or problem.gpu else problem.threads
         rounds, dropped = play(run, judged, threads, problem.rounds, most=2 * problem.rounds)
@@ -68,7 +69,7 @@ class Measurement:
             self.workers.pop(name, None)
 
     def start(self, contestants: list[Contestant]) -> None:
-        """All at once; those that take part have this process's torch."""
+        """All at once."""
         for contestant in contestants:
             with self.without(contestant.name):
                 self.workers[contestant.name] = worker = Worker(contestant, self.problem, self.folder)
@@ -76,9 +77,7 @@ class Measurement:
         for contestant in contestants:
             if contestant.name in self.workers:
                 with self.without(contestant.name):
-                    installed = self.workers[contestant.name].ready()["torch"]
-                    if installed.split("+")[0] != torch.__version__.split("+")[0]:
-                        raise Skipped(f"it has torch {installed}, the others {torch.__version__}")
+                    self.workers[contestant.name].ready()
 
     def check(self) -> None:
         """Before any timing: all contestants compute the same thing as the plain loop."""
@@ -193,13 +192,3 @@ def compared(
     if not (equal >= least and apart <= most):
         raise Failed(f"{equal:.2%} of its pixels are the plain loop's, and its loss is {apart:.2g} off")
     return {"equal_pixels": equal, "loss_difference": apart}
-
-
-def turn(worker: Worker, steps: int) -> Callable[[], tuple[float, float]]:
-    """What measures a contestant once: seconds of a step, and how many processors it kept busy."""
-
-    def measured() -> tuple[float, float]:
-        answer = worker.ask("run", steps=steps)
-        return answer["seconds"], answer["processors"]
-
-    return measured

@@ -5,17 +5,25 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import certification
+import chain
 import dry_run
+import evaluation
+import frechet
 import numpy as np
 import pandas as pd
+import picture
 import plan_of_embedded
 import portable
 import profile_of_run
 import pytest
 import steps
+import torch
 import workers
+from contest import MACHINE, OURS, contest_table, timed, times
 from line_up import PEER, PLAIN, ours
 from memory import watched
 from report import goals, speed_table
@@ -36,6 +44,12 @@ def test_rounds_with_a_starved_contestant_or_a_slow_probe_do_not_count():
     assert [bool(reason) for reason in reasons] == [False, True, True, False]
     assert reasons[1] == "ours got 1.69 of 2 processors" and reasons[2] == "probe took 1.16 times its best"
     assert disturbed(rounds, [], threads=None) == [None] * 4
+
+
+def test_what_has_one_thread_anyway_is_compared_with_its_own_best_round():
+    rounds = [one(1.0, processors=1.1), one(1.0, processors=0.9), one(1.0, processors=1.0)]
+    reasons = disturbed(rounds, [], threads=2, partly=["ours"])
+    assert reasons == [None, "ours got 0.90 of 1.1 processors", None]
 
 
 def test_contestants_take_turns_until_enough_rounds_count_and_not_for_ever():
@@ -110,8 +124,7 @@ def test_resnet_18_costs_1_11_gflop_an_image():
 
 
 def test_torchattacks_is_skipped_by_name_where_there_is_no_way_to_install_it(monkeypatch):
-    monkeypatch.delenv("UV", raising=False)
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+    without_uv(monkeypatch)
     with pytest.raises(Skipped, match="no uv"):
         workers._with_torchattacks()
 
@@ -125,14 +138,26 @@ def found(**ratios: float) -> dict:
             "skipped": skipped, "failed": {PLAIN: "broke"}}  # fmt: skip
 
 
+def contested(*rounds: dict[str, float], **more: object) -> dict:
+    """What `contest` finds in rounds of these seconds."""
+    return {"rounds": [{"seconds": seconds, "processors": {}} for seconds in rounds], "dropped": [], **more}
+
+
+def evaluated(peer: str, seconds: float) -> dict:
+    """Where ours takes a second, and a peer these."""
+    return contested({OURS: 1.0, peer: seconds})
+
+
 def test_goals_are_reached_missed_or_not_measured():
     judged = goals([found(times_torchattacks=1.17, share_of_convolution_rate=0.7)], {}, gpu=False)
     assert [goal["reached"] for goal in judged] == [True, None, False, None]
     prepared = {"sizes": {"train": 1}, "archive_bytes": 1, "seconds": 31, "memory_bytes": 5e8}
     assert [goal["reached"] for goal in goals([], {"preparation": prepared}, gpu=False)] == [False, True]
     assert [goal["reached"] for goal in goals([found(epoch_seconds=7.5)], {}, gpu=True)] == [True]
-    chains = {"chain": {"ratios": {"usual loop, E(x)": 2.1, "usual loop, E(x, y)": 9.0}}}
-    assert [goal["reached"] for goal in goals([], chains, gpu=False)] == [False]
+    chains = {"chain": contested({OURS: 1.0, chain.MARGINAL: 2.1, chain.JOINT: 9.0})}
+    assert [goal["reached"] for goal in goals([], chains, gpu=False)] == [False, None]
+    disturbed = {"chain": {"rounds": [], "dropped": ["noise"]}}
+    assert [goal["reached"] for goal in goals([], disturbed, gpu=False)] == [None, None]
 
 
 @pytest.mark.parametrize(("planned", "reached"), [(6.6, False), (6.7, True), (15.0, True), (15.1, False)])
@@ -201,15 +226,117 @@ def test_the_table_says_what_was_left_out():
     assert {line.count("|") for line in (header, rule, *rows)} == {header.count("|")} and len(rows) == 2
 
 
-def test_steps_of_methods_are_taken_in_turns_and_compared_with_sat(tmp_path):
+def test_times_are_taken_within_a_round_and_only_of_those_that_took_part():
+    found = contested({OURS: 1.0, "peer": 2.0}, {OURS: 10.0, "peer": 30.0}, {OURS: 2.0, "peer": 3.0})
+    assert times(found, OURS, "peer") == 2.0 and times(found, OURS, "other") is None
+    table = contest_table(found | {"skipped": {"other": "not installed"}}, {"s": lambda _, seconds: f"{seconds:.1f}"})
+    assert "| robustlens | 2.0 | 1.00 |" in table and "| peer | 3.0 | 2.00 |" in table
+    assert table.endswith("* other: skipped: not installed")
+
+
+def test_a_turn_has_as_many_calls_as_asked_for_or_as_take_a_second():
+    calls = []
+    seconds, _ = timed(lambda: calls.append(1), torch.device("cpu"), 7)()
+    assert len(calls) == 7 and seconds < 1
+    timed(lambda: time.sleep(0.3), torch.device("cpu"))
+    started = time.perf_counter()
+    seconds, processors = timed(lambda: time.sleep(0.3), torch.device("cpu"), 3)()
+    assert 0.3 <= seconds <= time.perf_counter() - started and processors < 0.5
+
+
+def test_comparisons_with_peers_are_goals_and_bars():
+    parts = {
+        "evaluation": {"pgd20": evaluated(PEER, 1.8), "autoattack": evaluated(evaluation.PUBLISHED, 1.6)},
+        "certification": contested({OURS: 1.0, certification.FORWARD: 0.8, **dict.fromkeys(certification.USUAL, 2.5)}),
+    }
+    judged = {
+        goal["goal"]: goal["reached"] for goal in goals([found()], parts, gpu=False) if "of the" not in goal["goal"]
+    }
+    assert judged == {
+        "ResNet-18, robustlens float32 channels-last: at least 1.1 times torchattacks 3.5.1": False,
+        "ResNet-18, robustlens bfloat16 channels-last: at least 1.9 times torchattacks 3.5.1": None,
+        "PGD-20, float32: at least 1.9 times torchattacks 3.5.1": False,
+        "PGD-20, bfloat16: at least 3.0 times torchattacks 3.5.1": None,
+        "AutoAttack, float32: at least 1.5 times pyautoattack as published": True,
+        "certification, float32: at least 2.0 times usual loop, batches of 100": True,
+        "certification, float32: at least 2.0 times usual loop, batches of 1000": True,
+    }
+    (axes,) = picture.draw(goals([found()], parts, gpu=False), "a machine").axes
+    assert [round(bar.get_width(), 2) for bar in axes.patches][::-1] == [1.0, 0, 1.8, 0, 1.6, 2.5, 2.5]
+    assert [line.get_xdata()[0] for line in axes.lines[:-1]][::-1] == [1.1, 1.9, 1.9, 3.0, 1.5, 2.0, 2.0]
+
+
+def test_steps_of_methods_cost_what_their_passes_do_and_trades_is_what_the_usual_loop_computes(tmp_path):
     found = steps.measure(tmp_path, True, lambda line: None)
-    assert found["rows"].keys() == steps.CONTESTANTS.keys() and len(found["rounds"]) == 1
+    assert found["check"]["equal_pixels"] > 0.999
     (one,) = found["rounds"]
-    for name, row in found["rows"].items():
-        assert row["times_sat"] == pytest.approx(one["seconds"][name] / one["seconds"]["SAT"], rel=1e-9)
+    assert one["seconds"].keys() == {*steps.METHODS, *steps.USUAL_LOOPS, MACHINE}
+    # Forward passes of an image: 2 in each of the 10 steps of an attack and 3 in each pass to train; TRADES' attacks
+    # need one more, the usual one 10 more, and by backward() 6 in each step.
+    passes = {"SAT": 23, "SAT with AWP": 26, "TRADES": 27, "WEAT-adv": 27, "AR-AT": 26, "LBGAT": 30, "MART": 26}
+    passes |= {steps.USUAL: 36, steps.USUAL_BACKWARD: 66}
+    for name, expected in passes.items():
+        assert found["flops"][name] / found["flops"]["SAT"] == pytest.approx(expected / 23, rel=0.02), name
     lines = [line for line in steps.table(found).splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + len(steps.CONTESTANTS)
-    assert lines[2].split("|")[3:5] == [" 1.00 ", " 1.00 "] and lines[3].split("|")[4] == " 1.51 "
+    assert len(lines) == 2 + len(passes) and {line.count("|") for line in lines} == {8}
+    assert lines[2].split("|")[3:7] == [" 1.00 "] * 4
+
+
+def test_samplers_make_the_same_images_and_bfloat16_is_a_gap(tmp_path):
+    found = chain.measure(tmp_path, True, lambda line: None)
+    assert found["rounds"][0]["seconds"].keys() == {OURS, chain.JOINT, chain.MARGINAL, MACHINE}
+    assert "* robustlens bfloat16: skipped: the sampler computes in float32 alone" in chain.table(found)
+
+
+def test_frechet_distances_are_those_of_pytorch_fid(tmp_path):
+    found = frechet.measure(tmp_path, True, lambda line: None)
+    assert found.keys() == frechet.SIZES.keys()
+    for one in found.values():
+        assert one["apart"] < 1e-6 and one["distances"][frechet.PEER] > 0.01
+    lines = [line for line in frechet.table(found).splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 2 * len(found) and {line.count("|") for line in lines} == {8}
+
+
+def test_other_distances_are_not_timed(monkeypatch, tmp_path):
+    monkeypatch.setattr(frechet, "frechet_distance", lambda *moments: 1.0)
+    with pytest.raises(Failed, match="differ by"):
+        frechet.measure(tmp_path, True, lambda line: None)
+
+
+def test_classes_are_counted_as_by_the_usual_loop(monkeypatch, tmp_path):
+    found = certification.measure(tmp_path, True, lambda line: None)
+    assert found["draws"] == 600 and max(found["different"].values()) <= certification.DIFFERENT
+    assert "| forward passes alone |" in certification.table(found)
+    monkeypatch.setattr(
+        certification, "class_counts", lambda *settings: (np.zeros((2, 10), int), np.zeros((2, 10), int))
+    )
+    with pytest.raises(Failed, match="another class"):
+        certification.measure(tmp_path, True, lambda line: None)
+
+
+def test_an_undecided_network_gives_several_classes():
+    smoothing, x = certification.Smoothing(sigma=0.25), torch.rand(2, 3, 32, 32)
+    model = certification.undecided(certification.network(4).eval(), x, smoothing)
+    first, _ = certification.usual_counts(model, x, smoothing.__class__(0.25, 100, 100), 100)
+    assert (first.sum(0) > 0).sum() >= 3
+
+
+def without_uv(monkeypatch) -> None:
+    monkeypatch.delenv("UV", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+
+
+def test_evaluations_find_the_same_images_robust(monkeypatch, tmp_path):
+    without_uv(monkeypatch)
+    found = evaluation.measure(tmp_path, True, lambda line: None)
+    pgd20, autoattack = found["pgd20"], found["autoattack"]
+    assert pgd20["skipped"].keys() == {PEER, evaluation.REDUCED} and pgd20["failed"] == {}
+    assert pgd20["same_verdict"] == {OURS: 1.0, PLAIN: 1.0}
+    assert autoattack["different"] == 0 and len(autoattack["rounds"]) == 1
+    broken = {name: number for name, number in autoattack["broken_by"][OURS].items() if name != "misclassified"}
+    assert broken == autoattack["broken_by"][evaluation.PUBLISHED] and broken.keys() == {"apgd-ce"}
+    table = evaluation.table(found)
+    assert "no uv to install it with" in table and "verdicts that differ: 0" in table
 
 
 def job_of_a_run(results: Path, job: str, seconds: float, ended: float, *log: str) -> Path:

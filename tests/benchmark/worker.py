@@ -23,6 +23,7 @@ def serve(job: dict, answers: TextIO) -> None:
     import numpy as np
     import torch
     from contestants import KINDS, Unavailable
+    from evaluators import KINDS as EVALUATORS
 
     def answer(**facts: object) -> None:
         answers.write(json.dumps(facts) + "\n")
@@ -30,7 +31,8 @@ def serve(job: dict, answers: TextIO) -> None:
     torch.set_num_threads(job["threads"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        contestant = KINDS[job["kind"]](job["width"], job["batch"], Path(job["folder"]), device, **job["options"])
+        kind = (KINDS | EVALUATORS)[job["kind"]]
+        contestant = kind(job["width"], job["batch"], Path(job["folder"]), device, **job["options"])
     except Unavailable as error:
         return answer(skipped=str(error))
     answer(torch=torch.__version__)
@@ -49,6 +51,12 @@ def serve(job: dict, answers: TextIO) -> None:
         contestant.reset(1)
         x_adv = torch.from_numpy(np.load(file)).to(device)
         return {"loss": float(contestant.training_loss(x_adv, contestant.y[0]).detach())}
+
+    def predictions(file: str) -> dict:
+        """Of an evaluation, in a file."""
+        contestant.step()
+        np.save(file, contestant.predictions)
+        return {}
 
     def warm_up(attack_steps: int, steps: int) -> dict:
         contestant.reset(attack_steps)
@@ -74,7 +82,7 @@ def serve(job: dict, answers: TextIO) -> None:
             return {"memory": torch.cuda.max_memory_allocated()}
         return {"memory": peak() - contestant.libraries if peak() else None}
 
-    commands = {do.__name__: do for do in (check, loss_of, warm_up, run, memory)}
+    commands = {do.__name__: do for do in (check, loss_of, predictions, warm_up, run, memory)}
     for line in sys.stdin:
         command = json.loads(line)
         answer(**commands[command.pop("do")](**command))

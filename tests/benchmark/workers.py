@@ -32,8 +32,8 @@ class Worker:
     """
 
     def __init__(self, contestant: Contestant, problem: Problem, folder: Path):
-        self.kind = contestant.kind
-        command = _with_torchattacks() if self.kind == "torchattacks" else [sys.executable]
+        self.peer = contestant.kind.startswith("torchattacks")
+        command = _with_torchattacks() if self.peer else [sys.executable]
         job = {"kind": contestant.kind, "options": contestant.options, "folder": str(folder)}
         job |= {"width": problem.width, "batch": problem.batch, "threads": problem.threads}
         path = os.pathsep.join(filter(None, [str(SOURCES), os.environ.get("PYTHONPATH")]))
@@ -49,20 +49,27 @@ class Worker:
             text=True,
         )
 
-    def ready(self) -> dict:
-        """What it says of itself, once it is built. Raises Skipped."""
+    def ready(self) -> None:
+        """Returns once it is built. Raises Skipped, also where it has another torch than this process."""
         try:
-            return self._answer()
+            theirs, ours = self._answer()["torch"], version("torch")
         except Failed as error:
-            if self.kind == "torchattacks":
+            if self.peer:
                 raise Skipped(f"it could not be installed or started: {error}") from error
             raise
+        if theirs.split("+")[0] != ours.split("+")[0]:
+            raise Skipped(f"it has torch {theirs}, the others {ours}")
 
     def ask(self, do: str, **what: object) -> dict:
         with contextlib.suppress(BrokenPipeError):  # what it said last tells why
             self.process.stdin.write(json.dumps({"do": do, **what}) + "\n")
             self.process.stdin.flush()
         return self._answer()
+
+    def turn(self, steps: int) -> tuple[float, float]:
+        """Seconds of a step, and how many processors it kept busy."""
+        answer = self.ask("run", steps=steps)
+        return answer["seconds"], answer["processors"]
 
     def stop(self) -> None:
         with contextlib.suppress(BrokenPipeError):

@@ -1,0 +1,84 @@
+"""What is compared: ways to evaluate a trained classifier under PGD-20. They run in this process or in a worker's.
+
+folder: holds images.npy, uint8 (N, 3, 32, 32), labels.npy, and weights.pt of the network.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from contestants import EPSILON, SEED, STEP_SIZE, Reference, Torchattacks, network
+from torch import nn
+
+from robustlens.seeds import derive
+
+ATTACK = "pgd20"
+
+
+def trained(width: int, folder: Path, device: torch.device) -> nn.Module:
+    """The network of the folder, in eval mode."""
+    model = network(width).to(device)
+    model.load_state_dict(torch.load(folder / "weights.pt", map_location=device, weights_only=True))
+    return model.eval()
+
+
+class Usual:
+    """The loop that evaluates in much published code; which attack it runs is its subclass's."""
+
+    def __init__(self, width: int, batch: int, folder: Path, device: torch.device):
+        super().__init__(width, batch, folder, device)
+        self.weights = trained(width, folder, device).state_dict()
+
+    def reset(self, attack_steps: int) -> None:
+        super().reset(attack_steps)
+        self.model.eval()
+
+    def step(self) -> None:
+        """Leaves `predictions` on the attacked images, int64 (N,)."""
+        found, first = [], 0
+        for x, y in zip(self.x, self.y, strict=True):
+            torch.manual_seed(derive(SEED, ATTACK, first))  # the random start that robustlens draws
+            x_adv = self.attack(x, y)
+            with torch.no_grad():
+                found.append(self.model(x_adv).argmax(1))
+            first += len(x)
+        self.predictions = torch.cat(found).cpu().numpy()
+
+
+class PlainEvaluation(Usual, Reference):
+    """Contiguous float32, and `backward()` in the attack."""
+
+
+class TorchattacksEvaluation(Usual, Torchattacks):
+    """With torchattacks' PGD."""
+
+
+class OurEvaluation:
+    """`attack_split`, as a job runs it."""
+
+    def __init__(self, width: int, batch: int, folder: Path, device: torch.device):
+        from robustlens.attacks.threat import Threat
+        from robustlens.data.prepared import Split
+        from robustlens.models.inference import InferenceModel
+
+        images, labels = (np.load(folder / f"{name}.npy") for name in ("images", "labels"))
+        self.split = Split(images, labels, np.arange(len(labels)), levels=255)
+        self.model = InferenceModel(trained(width, folder, device)).to(device)
+        self.threat = Threat("linf", EPSILON, STEP_SIZE)
+        self.batch, self.device = batch, device
+
+    def reset(self, attack_steps: int) -> None:
+        from robustlens.attacks.pgd import PGD
+
+        self.attack = PGD(steps=attack_steps)
+
+    def step(self) -> None:
+        from robustlens.evaluation.run import attack_split
+
+        table = attack_split(
+            self.model, self.split, self.attack, ATTACK, self.threat, SEED, self.batch, device=self.device
+        )
+        self.predictions = table["prediction_adversarial"].to_numpy()
+
+
+KINDS = {"plain evaluation": PlainEvaluation, "torchattacks evaluation": TorchattacksEvaluation}

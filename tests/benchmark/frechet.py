@@ -1,0 +1,86 @@
+"""The Fréchet distance of two sets of features: ours against pytorch-fid's, which takes scipy's root of a matrix."""
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from contest import OURS, contest, notes, rounds_of, seconds_of, timed, times
+from workers import Failed, Skipped
+
+from robustlens.generation.scores import frechet_distance, moments
+
+PEER = "pytorch-fid"
+SIZES = {  # features of each set, and their dimensions
+    "2,048 dimensions": (5000, 2048),  # Inception's
+    "16 dimensions": (2000, 16),  # those of the embedded scale's classifier
+}
+FROM_FEATURES = ", moments included"
+CLOSE = 1e-6  # relative
+
+
+def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
+    """Of each size the rounds that count. Raises Failed where the distances differ."""
+    try:
+        from pytorch_fid.fid_score import calculate_frechet_distance
+    except ImportError as error:
+        raise Skipped(f"pytorch-fid can't be imported ({error})") from error
+    return {name: _measured(calculate_frechet_distance, *size, quick, say) for name, size in SIZES.items()}
+
+
+def _measured(theirs: Callable, n: int, d: int, quick: bool, say: Callable[[str], None]) -> dict:
+    n, d = (n // 25, min(d, 64)) if quick else (n, d)
+    sets = features(n, d, seed=0), features(n, d, seed=1)
+    given = [part for one in sets for part in moments(one)[:2]]
+
+    def from_features() -> float:
+        return frechet_distance(*(part for one in sets for part in moments(one)[:2]))
+
+    def theirs_from_features() -> float:
+        return theirs(*(part for one in sets for part in (np.mean(one, axis=0), np.cov(one, rowvar=False))))
+
+    run = {
+        OURS: partial(frechet_distance, *given),
+        PEER: partial(theirs, *given),
+        OURS + FROM_FEATURES: from_features,
+        PEER + FROM_FEATURES: theirs_from_features,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of an argument that pytorch-fid gives to scipy
+        distances = {name: float(do()) for name, do in run.items()}
+        apart = max(abs(distance / distances[PEER] - 1) for distance in distances.values())
+        if apart > CLOSE:
+            raise Failed(f"distances of {n} features of {d} dimensions differ by {apart:.2g} of them: {distances}")
+        say(f"Fréchet distances of {n} features of {d} dimensions")
+        device = torch.device("cpu")
+        found = contest({name: timed(do, device, 1 if quick else None) for name, do in run.items()}, device, quick)
+    return {"n": n, "dimensions": d, "distances": distances, "apart": apart, **found}
+
+
+def features(n: int, d: int, seed: int) -> np.ndarray:
+    """float64 (n, d), correlated, with a spectrum that falls as that of a network's features does."""
+    random, spread = np.random.default_rng(seed), np.arange(1, d + 1) ** -0.5
+    mixed = np.random.default_rng(2).standard_normal((d, d)) / np.sqrt(d)
+    return 0.1 * seed + (random.standard_normal((n, d)) * spread * (1 + 0.2 * seed)) @ mixed
+
+
+def table(found: dict) -> str:
+    lines = [
+        "Fréchet distance, float64",
+        "",
+        f"| features | from | {OURS}, ms | {PEER}, ms | times as fast {OURS} is | they differ by | rounds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in (one for one in found.values() if one["rounds"]):
+        for more, start in (("", "moments"), (FROM_FEATURES, "features")):
+            names = (OURS + more, PEER + more)
+            cells = [
+                f"{one['n']} x {one['dimensions']}",
+                start,
+                *(f"{1e3 * seconds_of(one, name):.3g}" for name in names),
+            ]
+            cells += [f"{times(one, *names):.2f}", f"{one['apart']:.1g}", rounds_of(one)]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *(note for one in found.values() for note in notes(one))])
