@@ -66,7 +66,7 @@ test: environment lint ## linters and all tests; PYTEST="-k name" adds arguments
 check: environment lint ## linters and unit tests, within three minutes; PYTEST="-k name" adds arguments
 	$(PARALLEL_PYTEST) 2 tests/unit $(PYTEST)
 
-lint: environment
+lint: environment ## the linters alone
 	$(UV) run --locked ruff check .
 	$(UV) run --locked ruff format --check .
 	$(UV) run --locked snakefmt --check Snakefile rules studies
