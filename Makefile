@@ -63,8 +63,8 @@ PARALLEL_PYTEST = $(UV) run --locked pytest --dist loadscope --no-loadscope-reor
 test: environment lint ## linters and all tests; PYTEST="-k name" adds arguments
 	$(PARALLEL_PYTEST) 3 $(PYTEST)
 
-check: environment lint ## linters and unit tests, within three minutes; PYTEST="-k name" adds arguments
-	$(PARALLEL_PYTEST) 2 tests/unit $(PYTEST)
+check: environment lint ## linters and the quick unit tests, within three minutes; PYTEST="-k name" adds arguments
+	$(PARALLEL_PYTEST) 2 -m "not slow" tests/unit $(PYTEST)
 
 lint: environment ## the linters alone
 	$(UV) run --locked ruff check .

@@ -1,7 +1,7 @@
 """One thread for every test and every process that a test starts: fast on small tensors, the same sums everywhere.
 
-`make test` gives the tests to three processes, the longest first. Tests that share a finished run stay together, as do those
-of failures on SLURM, which mostly wait: while they do, the others have both cores.
+`make test` gives the tests to three processes, the longest first. Tests that share a finished run stay together, as do
+those of failures on SLURM, which mostly wait: while they do, the others have both cores.
 """
 
 import os

@@ -14,6 +14,8 @@ from robustlens.errors import RobustlensError
 from robustlens.provenance import Certificate, device_facts
 from robustlens.training.engine import has_bfloat16
 
+pytestmark = pytest.mark.slow
+
 SPEC = {"arithmetic": "portable"}
 WHAT_LIBRARIES_CHOSE = """
 import json, warnings

@@ -14,6 +14,8 @@ from tiny import dataset
 
 from robustlens.models.weights import build, save_weights
 
+pytestmark = pytest.mark.slow
+
 SMOOTHING = {"sigma": 0.25, "first_draws": 20, "draws": 180, "alpha": 0.001, "clip": True}
 SPEC = {name: RUN[name] for name in ("dataset", "recipe", "seed", "architecture")} | {
     "certification": {"name": "own", "family": "smoothing", "parameters": SMOOTHING},

@@ -8,6 +8,8 @@ import pytest
 from robustlens import code_digest as module
 from robustlens.code_digest import closure, code_digest
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parent.parent.parent
 FILES = {
     "pack/__init__.py": "",

@@ -15,6 +15,8 @@ from robustlens.discrimination.sides import parts
 from robustlens.models.normalised import Normalised
 from robustlens.models.weights import build, load_model, save_weights
 
+pytestmark = pytest.mark.slow
+
 # Discriminators x radii. At radius 0 the first two are equal on validation, at 0.1 and 0.3 others are best on test
 # images, and at 0.3 the chosen one falls below chance there.
 VALIDATION = np.array([[0.90, 0.60, 0.20], [0.90, 0.70, 0.40], [0.80, 0.75, 0.55]])

@@ -15,6 +15,8 @@ from processes import REPOSITORY
 from robustlens.data.disk_space import filling
 from robustlens.errors import RobustlensError
 
+pytestmark = pytest.mark.slow
+
 own_mounts = pytest.mark.skipif(
     shutil.which("unshare") is None
     or subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode != 0,

@@ -29,6 +29,8 @@ from robustlens.report.ledger import LEDGER_HEADER
 from robustlens.report.table import Table
 from robustlens.report.webpage import render_html
 
+pytestmark = pytest.mark.slow
+
 needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 HOSTILE = r"100 % of $x$ & <b>_all_</b> {^~} \input{x} #1, \"two\" ]"
 SHEET = {

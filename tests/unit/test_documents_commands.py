@@ -17,6 +17,8 @@ from robustlens.report.figure import Drawing, save
 from robustlens.report.ledger import LEDGER_HEADER
 from robustlens.report.table import Table
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 FORMATS = ("tex", "csv", "html")
 

@@ -21,6 +21,8 @@ from robustlens.seeds import derive, generator
 from robustlens.training import engine as engines
 from robustlens.training.engine import Engine
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 # One step, or a few -----------------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ from robustlens.models.split_batchnorm import SplitBatchNorm, natural_batchnorm,
 from robustlens.parameters import create, resolve
 from robustlens.training.result import statistics_table
 
+pytestmark = pytest.mark.slow
+
 DATA = tiny.random_images((3, 8, 8))
 LAYERS = ["layer2.0.bn2", "penultimate"]
 

@@ -22,6 +22,8 @@ from robustlens.generation.reference import load_reference, save_reference, see_
 from robustlens.generation.scores import frechet_distance, inception_score, kernel_distance, moments, two_half_spread
 from robustlens.parameters import create
 
+pytestmark = pytest.mark.slow
+
 # ---------------------------------------------------------------- feature networks
 
 

@@ -12,6 +12,8 @@ from configured import REPOSITORY
 from robustlens.study.declaration import Study, Table
 from robustlens.study.discovery import find
 
+pytestmark = pytest.mark.slow
+
 STUDIES = find(REPOSITORY / "studies")
 OWN = ("recipes", "models")  # attacks have the names of their families, suites and datasets those of what they hold
 SHARED = [

@@ -8,6 +8,8 @@ import pytest
 from robustlens.errors import RobustlensError
 from robustlens.planning.dry_run import Job, dry_run, needed_by, read_job, read_jobs
 
+pytestmark = pytest.mark.slow
+
 
 def announced(rule: str = "train", command: str | None = "true", **changes) -> dict:
     record = {"rule": rule, "wildcards": {}, "inputs": [], "outputs": [], "benchmark": None, "threads": 1}

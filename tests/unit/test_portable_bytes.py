@@ -29,7 +29,7 @@ def lacks_instructions() -> str:
     return ""
 
 
-pytestmark = pytest.mark.skipif(bool(lacks_instructions()), reason=lacks_instructions())
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(lacks_instructions()), reason=lacks_instructions())]
 
 
 def computed(*emulator: str) -> dict[str, str]:

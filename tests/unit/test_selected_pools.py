@@ -29,6 +29,8 @@ from robustlens.models.weights import build
 from robustlens.training.loop import Interrupted
 from robustlens.training.state import RunState
 
+pytestmark = pytest.mark.slow
+
 CPU, SHARE = torch.device("cpu"), 0.5
 MLP = {"family": "mlp", "inputs": 64, "widths": [64]}
 SETTINGS = {"norm": "l2", "epsilons": [0, 0.2], "steps": [40], "batch_size": 16, "attack_steps": 3}

@@ -18,6 +18,8 @@ from robustlens.methods.trades import Trades
 from robustlens.parameters import component, create, names
 from robustlens.training.result import TrainedRun, statistics_table
 
+pytestmark = pytest.mark.slow
+
 DATA = tiny.random_images((3, 8, 8))
 BOTH = {"loss-terms": {"every": 1}, "gradient-conflict": {"every": 2}}
 

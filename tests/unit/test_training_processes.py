@@ -29,6 +29,8 @@ from robustlens.training.loop import Interrupted
 from robustlens.training.parallel import Processes, Questions
 from robustlens.training.state import RunState
 
+pytestmark = pytest.mark.slow
+
 
 def free_port() -> int:
     with socket.socket() as free:

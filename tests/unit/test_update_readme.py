@@ -7,6 +7,8 @@ import pytest
 
 from robustlens.report.context import Context, Recipe
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "update_readme.py"
 BEGIN, END = "<!-- numbers: begin -->", "<!-- numbers: end -->"
 HEADER = "group,row,column,value,std,n_seeds,n_images,files"
