@@ -191,7 +191,7 @@ def test_fab_s_targets_in_one_batch_or_one_after_another_give_the_same(norm, und
     monkeypatch.setattr(FABOnTargets, "nearest", nearest)
     attack, threat, found = FAB(steps=8, targeted=True), Threat(norm, THREATS[norm].epsilon / 6, 0.01), []
     for together in (1, 40, 1000):
-        monkeypatch.setattr(fab_targets, "TOGETHER", together)
+        monkeypatch.setattr(fab_targets, "TOGETHER", together * x[0].numel())
         batches.append("more")
         found.append(attack(model, x, y, threat, seeded()))
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])

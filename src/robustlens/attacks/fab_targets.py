@@ -9,7 +9,9 @@ from pyautoattack.fab_projections import projection_l2, projection_linf
 from pyautoattack.fab_pt import FABAttack_PT
 from torch import Tensor
 
-TOGETHER = 1000  # images in a batch, each as often as it has targets there; a batch of one target may be larger
+# Pixel values in a batch of several targets: thousands of digits, or 42 images of CIFAR-10, which need no company. So no
+# batch needs more memory than one of a single target that is usual for such images.
+TOGETHER = 2**17
 PROJECTIONS = {"Linf": projection_linf, "L2": projection_l2}
 LEAST = 1e-8  # of a step's length
 
@@ -27,7 +29,7 @@ class FABOnTargets(FABAttack_PT):
             left = (logits.argmax(1) == y).nonzero().squeeze(1)
             classes = logits.argsort(dim=1).flip(1)[:, 1 : self.n_target_classes + 1]
             while len(left) and classes.shape[1]:
-                some = max(1, TOGETHER // len(left))
+                some = max(1, TOGETHER // (len(left) * x[0].numel()))
                 targets, classes = classes[left, :some].T, classes[:, some:]
                 count = len(targets)
                 labels = y[left].repeat(count)
