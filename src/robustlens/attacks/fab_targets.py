@@ -9,8 +9,8 @@ from pyautoattack.fab_projections import projection_l2, projection_linf
 from pyautoattack.fab_pt import FABAttack_PT
 from torch import Tensor
 
-# Pixel values in a batch of several targets: thousands of digits, or 42 images of CIFAR-10, which need no company. So no
-# batch needs more memory than one of a single target that is usual for such images.
+# Pixel values in a batch of several targets: thousands of digits, or 42 images of CIFAR-10, which need no company. So it
+# takes no more memory than the usual batch of one target.
 TOGETHER = 2**17
 PROJECTIONS = {"Linf": projection_linf, "L2": projection_l2}
 LEAST = 1e-8  # of a step's length
