@@ -223,6 +223,13 @@ def test_square_s_queries_are_those_of_the_library_on_images_that_leave_the_sear
     assert torch.equal(robust, model(expected).argmax(1) == y)
 
 
+def test_square_s_side_is_the_library_s_where_a_half_decides():
+    """A patch of 29 x 145 x 0.05 pixels has a side of 14.5: the library rounds to the even number."""
+    square = SquareOnPatches(None, norm="Linf", eps=0.1, resc_schedule=False)
+    assert square.p_selection(700) == 0.05 and square.side(700, 29, 145) == 14
+    assert square.side(700, 28, 145) == 14 and square.side(700, 30, 145) == 15
+
+
 # AutoAttack -------------------------------------------------------------------------------------------------------
 
 

@@ -151,14 +151,20 @@ def test_what_was_measured_of_a_run_stands_in_lines_of_its_own(document, tmp_pat
 
 
 def test_the_front_counts_the_verdicts_of_all_studies(document):
-    assert document.findings[0] == "Of 5 claims of 2 papers, these results support 2, contradict 1 and leave 2 open."
+    assert document.findings[0] == (
+        "Of 5 claims of 2 papers, these results support 2, contradict 1 and leave 2 open (2 because one seed decides "
+        "nothing)."
+    )
 
 
 def test_the_claims_of_a_single_study_are_those_of_its_paper(document, tmp_path):
     claims = tmp_path / "claims.csv"
-    collect(claims, [{"study": "dark", "id": "dims", "verdict": "open"}])
+    collect(claims, [{"study": "dark", "id": "dims", "verdict": "open", "why_open": "not measured"}])
     one = dataclasses.replace(document, claims=claims)
-    assert "Of 1 claim of the dark paper, these results support 0" in one.findings[0]
+    assert one.findings[0] == (
+        "Of 1 claim of the dark paper, these results support 0, contradict 0 and leave 1 open (1 because nothing here "
+        "measures what they say)."
+    )
     collect(claims, [])
     assert "claims of" not in one.findings[0]
 
@@ -166,10 +172,14 @@ def test_the_claims_of_a_single_study_are_those_of_its_paper(document, tmp_path)
 def test_a_chapter_counts_its_own_verdicts_and_names_what_is_contradicted(document):
     light, dark, free = document.chapters
     assert light.verdicts == [
-        "Of 4 claims of the light paper, these results support 2, contradict 1 and leave 1 open.",
+        "Of 4 claims of the light paper, these results support 2, contradict 1 and leave 1 open (1 because one seed "
+        "decides nothing).",
         "Contradicted by these results: falls_late.",
     ]
-    assert dark.verdicts == ["Of 1 claim of the dark paper, these results support 0, contradict 0 and leave 1 open."]
+    assert dark.verdicts == [
+        "Of 1 claim of the dark paper, these results support 0, contradict 0 and leave 1 open (1 because one seed "
+        "decides nothing)."
+    ]
     assert free.verdicts == ["No claims are judged in this study."]
 
 

@@ -137,7 +137,7 @@ def test_the_bars_have_the_number_of_each_verdict_and_each_recipe_has_a_mark(cha
     assert {text.get_text() for text in marks.texts} == {"Standard", "TRADES", "LBGAT", "SAT"}
     assert marks.get_xlabel() == "mean accuracy under AutoAttack, %"
     assert drawing.caption.startswith("Of 4 claims these results support 2, contradict 1 and leave 1 open. Right: ")
-    assert "Filled: the most robust one, and those" in drawing.caption
+    assert "Filled: the best mean, and those" in drawing.caption
 
 
 def test_datasets_of_a_study_have_lines_of_their_own_until_these_are_too_many(tmp_path):

@@ -1,7 +1,7 @@
 """Targeted FAB (Croce and Hein 2020) as pyautoattack computes it, with several target classes in one batch.
 
-It draws nothing, so that an image's result depends on no other image and on no order: small batches, each of one
-target, would spend more time between operations than in them.
+It draws nothing, so that an image's result depends on no other image and on no order, up to the rounding of batches of
+other sizes. Small batches, each of one target, would spend more time between operations than in them.
 """
 
 import torch
@@ -9,8 +9,8 @@ from pyautoattack.fab_projections import projection_l2, projection_linf
 from pyautoattack.fab_pt import FABAttack_PT
 from torch import Tensor
 
-# Pixel values in a batch of several targets: thousands of digits, or 42 images of CIFAR-10, which need no company. So it
-# takes no more memory than the usual batch of one target.
+# Pixel values in a batch of several targets: thousands of digits, or 42 images of CIFAR-10, which need no company. So
+# it takes no more memory than the usual batch of one target.
 TOGETHER = 2**17
 PROJECTIONS = {"Linf": projection_linf, "L2": projection_l2}
 LEAST = 1e-8  # of a step's length

@@ -11,8 +11,8 @@ from torch import Tensor
 
 
 class SquareOnPatches(SquareAttack):
-    """L-inf, untargeted, on the margin: what a query changes is a patch, and only that is computed. Otherwise the
-    library's, with the shapes of L2's patches made once instead of in each query."""
+    """L-inf, untargeted, on the margin, one restart: what a query changes is a patch, and only that is computed.
+    Otherwise the library's, with the shapes of L2's patches made once instead of in each query."""
 
     def __init__(self, *arguments: object, **settings: object):
         super().__init__(*arguments, **settings)
@@ -25,7 +25,7 @@ class SquareOnPatches(SquareAttack):
 
     def attack_single_run(self, x: Tensor, y: Tensor) -> tuple[None, Tensor]:
         """(None, x_adv): the library has the queries of each image in its place, and no use for them."""
-        if self.norm != "Linf" or self.loss != "margin" or self.targeted:
+        if self.norm != "Linf" or self.loss != "margin" or self.targeted or self.n_restarts != 1:
             return super().attack_single_run(x, y)
         with torch.no_grad():
             return None, self.search(x, y)
@@ -72,7 +72,7 @@ class SquareOnPatches(SquareAttack):
 
     def side(self, query: int, height: int, width: int) -> int:
         """Of the square that this query changes, in pixels."""
-        side = round(math.sqrt(self.p_selection(query) * height * width))
+        side = round(math.sqrt(self.p_selection(query) * (height * width)))  # in this order, as a half decides
         return min(max(side, 1), height, width)
 
     def margin(self, x: Tensor, y: Tensor) -> Tensor:

@@ -6,14 +6,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from robustlens.analysis.claims import CODE, CONTRADICTED, NOT_MEASURED, OPEN, SUPPORTED
+from robustlens.analysis.claims import (
+    CODE,
+    CONTRADICTED,
+    NOT_LEARNED,
+    NOT_MEASURED,
+    OPEN,
+    SINGLE_SEED,
+    SUPPORTED,
+    UNDERPOWERED,
+)
 from robustlens.errors import RobustlensError
 from robustlens.report.context import Context
 from robustlens.report.headlines import headlines
 from robustlens.report.ledger import of_paper, one_line_each, read_ledger
+from robustlens.report.lists import listed
 from robustlens.report.table import Table
 
 HEADLINES = "robustness"  # the table, of those that every study may have, that the headline numbers are from
+WHY_OPEN = {  # as the end of a sentence
+    UNDERPOWERED: "the interval reaches over the bound",
+    SINGLE_SEED: "one seed decides nothing",
+    NOT_MEASURED: "nothing here measures what they say",
+    NOT_LEARNED: "the networks had not learned enough",
+}
 
 
 class Fact(NamedTuple):
@@ -96,13 +112,13 @@ def count(rows: Sequence[Mapping[str, str]], paper: str) -> str:
     checks, rows = [row for row in rows if row["about"] == CODE], of_paper(rows)
     verdicts = Counter(row["verdict"] for row in rows)
     claims = "1 claim" if verdicts.total() == 1 else f"{verdicts.total()} claims"
-    missing = sum(row["why_open"] == NOT_MEASURED for row in rows)
+    reasons = Counter(row["why_open"] for row in rows if row["verdict"] == OPEN)
     several = len({(row.get("study"), row["id"]) for row in rows}) < len(rows)
     each = ", counted once for every dataset that they are judged on" if several else ""
-    said = f", {missing} of them because nothing here measures what they say" if missing else ""
+    said = listed([f"{n} because {WHY_OPEN[why]}" for why, n in reasons.most_common()])
     return (
         f"Of {claims} of {paper}{each}, these results support {verdicts[SUPPORTED]}, contradict "
-        f"{verdicts[CONTRADICTED]} and leave {verdicts[OPEN]} open{said}.{_not_counted(checks)}"
+        f"{verdicts[CONTRADICTED]} and leave {verdicts[OPEN]} open{f' ({said})' if said else ''}.{_not_counted(checks)}"
     )
 
 

@@ -228,15 +228,17 @@ def _recipes(axes: Axes, rows: Sequence[Compared]) -> str:
     labels = ["\n".join(filter(None, (row.study, more))) for row, more in zip(rows, apart, strict=True)]
     axes.set_yticks(range(len(rows)), map(drawn, labels), fontsize=7.5)
     axes.set(xlim=(-3, 103), ylim=(len(rows) - 0.5, -0.7))
-    axes.set_xlabel(f"mean accuracy under {drawn(attack)}, %")
+    others = any(row.attack != attack for row in rows)
+    axes.set_xlabel(f"mean accuracy under {'attack' if others else drawn(attack)}, %")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    told = any(row.near_best(recipe) for row in rows for recipe in row.recipes)
-    filled = (
-        " Filled: the most robust one, and those that paired 95 % intervals don't tell apart from it." if told else ""
+    filled, empty = (
+        [any(row.near_best(recipe) for recipe in row.recipes) == wanted for row in rows] for wanted in (True, False)
     )
-    others = " (or the attack in brackets)" if any(row.attack != attack for row in rows) else ""
+    marks = " Filled: the best mean, and those that paired 95 % intervals don't tell apart from it." * any(filled)
+    marks += " A line of hollow marks: too few seeds to tell anything apart." * (any(filled) and any(empty))
+    bracketed = ", or the attack in brackets," if others else ""
     return (
-        f"Right: accuracy under {attack}{others} of the recipes with the most seeds; the least and the most robust one "
-        f"are named.{filled} Compare only lines of one dataset and threat."
+        f"Right: accuracy under {attack}{bracketed} of the recipes with the most seeds; the least and the most robust "
+        f"one are named.{marks} Compare only lines of one dataset and threat."
     )
