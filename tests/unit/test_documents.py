@@ -152,8 +152,7 @@ def test_what_was_measured_of_a_run_stands_in_lines_of_its_own(document, tmp_pat
 
 def test_the_front_counts_the_verdicts_of_all_studies(document):
     assert document.findings[0] == (
-        "Of 5 claims of 2 papers, these results support 2, contradict 1 and leave 2 open (2 because one seed decides "
-        "nothing)."
+        "Of 5 claims of 2 papers, these results support 2, contradict 1 and leave 2 open (2 of one seed)."
     )
 
 
@@ -162,8 +161,7 @@ def test_the_claims_of_a_single_study_are_those_of_its_paper(document, tmp_path)
     collect(claims, [{"study": "dark", "id": "dims", "verdict": "open", "why_open": "not measured"}])
     one = dataclasses.replace(document, claims=claims)
     assert one.findings[0] == (
-        "Of 1 claim of the dark paper, these results support 0, contradict 0 and leave 1 open (1 because nothing here "
-        "measures what they say)."
+        "Of 1 claim of the dark paper, these results support 0, contradict 0 and leave 1 open (1 not measured)."
     )
     collect(claims, [])
     assert "claims of" not in one.findings[0]
@@ -172,13 +170,11 @@ def test_the_claims_of_a_single_study_are_those_of_its_paper(document, tmp_path)
 def test_a_chapter_counts_its_own_verdicts_and_names_what_is_contradicted(document):
     light, dark, free = document.chapters
     assert light.verdicts == [
-        "Of 4 claims of the light paper, these results support 2, contradict 1 and leave 1 open (1 because one seed "
-        "decides nothing).",
+        "Of 4 claims of the light paper, these results support 2, contradict 1 and leave 1 open (1 of one seed).",
         "Contradicted by these results: falls_late.",
     ]
     assert dark.verdicts == [
-        "Of 1 claim of the dark paper, these results support 0, contradict 0 and leave 1 open (1 because one seed "
-        "decides nothing)."
+        "Of 1 claim of the dark paper, these results support 0, contradict 0 and leave 1 open (1 of one seed)."
     ]
     assert free.verdicts == ["No claims are judged in this study."]
 

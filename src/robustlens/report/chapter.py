@@ -24,11 +24,11 @@ from robustlens.report.lists import listed
 from robustlens.report.table import Table
 
 HEADLINES = "robustness"  # the table, of those that every study may have, that the headline numbers are from
-WHY_OPEN = {  # as the end of a sentence
-    UNDERPOWERED: "the interval reaches over the bound",
-    SINGLE_SEED: "one seed decides nothing",
-    NOT_MEASURED: "nothing here measures what they say",
-    NOT_LEARNED: "the networks had not learned enough",
+WHY_OPEN = {  # after how many they are
+    UNDERPOWERED: "with the bound in their interval",
+    SINGLE_SEED: "of one seed",
+    NOT_MEASURED: "not measured",
+    NOT_LEARNED: "of networks that learned too little",
 }
 
 
@@ -115,7 +115,7 @@ def count(rows: Sequence[Mapping[str, str]], paper: str) -> str:
     reasons = Counter(row["why_open"] for row in rows if row["verdict"] == OPEN)
     several = len({(row.get("study"), row["id"]) for row in rows}) < len(rows)
     each = ", counted once for every dataset that they are judged on" if several else ""
-    said = listed([f"{n} because {WHY_OPEN[why]}" for why, n in reasons.most_common()])
+    said = listed([f"{n} {WHY_OPEN[why]}" for why, n in reasons.most_common()])
     return (
         f"Of {claims} of {paper}{each}, these results support {verdicts[SUPPORTED]}, contradict "
         f"{verdicts[CONTRADICTED]} and leave {verdicts[OPEN]} open{f' ({said})' if said else ''}.{_not_counted(checks)}"
