@@ -239,6 +239,6 @@ def _recipes(axes: Axes, rows: Sequence[Compared]) -> str:
     marks += " A line of hollow marks: one seed." * (any(filled) and any(empty))
     bracketed = ", or the attack in brackets," if others else ""
     return (
-        f"Right: accuracy under {attack}{bracketed} of the recipes with the most seeds, the least and the most robust one "
-        f"named.{marks} Compare only lines of one dataset and threat."
+        f"Right: accuracy under {attack}{bracketed} of the recipes with the most seeds, the least and the most robust "
+        f"one named.{marks} Compare only lines of one dataset and threat."
     )
