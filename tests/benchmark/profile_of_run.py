@@ -104,7 +104,7 @@ def table(found: dict) -> str:
 
 def draw(found: dict) -> Figure:
     """One stacked bar."""
-    figure = Figure(figsize=(8, 1.9), layout="constrained")
+    figure = Figure(figsize=(8, 2.2), layout="constrained")
     axes = figure.add_subplot()
     left, total = 0.0, sum(found["seconds"].values())
     for part, seconds in found["seconds"].items():
@@ -114,5 +114,5 @@ def draw(found: dict) -> Figure:
         left += seconds
     axes.set(yticks=[], xlabel="core-seconds", xlim=(0, left), ylim=(-0.5, 0.5))
     axes.spines[["top", "left", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
     return figure
