@@ -236,7 +236,7 @@ def _recipes(axes: Axes, rows: Sequence[Compared]) -> str:
         [any(row.near_best(recipe) for recipe in row.recipes) == wanted for row in rows] for wanted in (True, False)
     )
     marks = " Filled: the best mean, and those that paired 95 % intervals don't tell apart from it." * any(filled)
-    marks += " A line of hollow marks: one seed." * (any(filled) and any(empty))
+    marks += " A line of hollow marks: nothing is told apart." * (any(filled) and any(empty))
     bracketed = ", or the attack in brackets," if others else ""
     return (
         f"Right: accuracy under {attack}{bracketed} of the recipes with the most seeds, the least and the most robust "
