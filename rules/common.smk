@@ -168,9 +168,14 @@ def training_priority(wildcards):
     return FIRST if f"{wildcards.dataset}/{wildcards.recipe}" in SELECTION.early else SOON
 
 
-def evaluation_priority(wildcards):
-    index = evaluation_index(wildcards)
-    return FIRST if index in SELECTION.early else LAST if index in SELECTION.further_suites else SOON
+def evaluation_priority(seeds):
+    """Of a job for these seeds, all of which are wanted for the same; without any, for that of the wildcards."""
+
+    def priority(wildcards):
+        index = evaluation_index(wildcards, seeds[0] if seeds else wildcards.seed)
+        return FIRST if index in SELECTION.early else LAST if index in SELECTION.further_suites else SOON
+
+    return priority
 
 
 def first_tables(wildcards):

@@ -9,34 +9,43 @@
 FILES["evaluations"] = Kind("evaluations/{dataset}/{recipe}/seed{seed}/{threat}/{suite}.json", models=True)
 PLANNED["evaluate"] = "robustlens.planning.stages.evaluate"
 
+# One rule for the jobs of single seeds and, at a scale whose `seeds_share_jobs`, one for those of each set of seeds that is
+# evaluated together.
+for SEEDS in [(), *SELECTION.shared_evaluations]:
 
-rule evaluate:
-    input:
-        sheet=dataset_sheet,
-        weights=evaluated_checkpoints,
-    output:
-        index="results/{scale}/evaluations/{dataset}/{recipe}/seed{seed}/{threat}/{suite}.json",
-        certificate="results/{scale}/provenance/evaluations/{dataset}/{recipe}/seed{seed}/{threat}/{suite}.json",
-    log:
-        "results/{scale}/logs/evaluate/{dataset}/{recipe}/seed{seed}/{threat}/{suite}.log",
-    benchmark:
-        "results/{scale}/benchmarks/evaluate/{dataset}/{recipe}/seed{seed}/{threat}/{suite}.tsv"
-    priority: evaluation_priority
-    conda:
-        "../envs/robustlens.yaml"
-    threads: 1
-    resources:
-        mem_mb=memory(1500),
-        runtime=minutes(480),
-        gpu=gpus(),
-    params:
-        spec=evaluate_spec,
-        data=dataset_folder,
-        folder=subpath(output.index, parent=True),
-        state="results/{scale}/state/evaluations",
-    message:
-        "Evaluate {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}: {wildcards.suite}, {wildcards.threat}"
-    shell:
-        'python "$ROBUSTLENS/scripts/evaluate.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
-        " --data {params.data:q} --weights {input.weights:q} --state {params.state:q} --folder {params.folder:q}"
-        " --index {output.index:q} --certificate {output.certificate:q}"
+    rule:
+        name:
+            "_".join(["evaluate", *(["seeds", *map(str, SEEDS)] if SEEDS else [])])
+        input:
+            sheet=dataset_sheet,
+            weights=evaluated_checkpoints(SEEDS),
+        output:
+            index=of_each_seed(SEEDS, "results/{scale}/evaluations/{dataset}/{recipe}/seed{seed}/{threat}/{suite}.json"),
+            certificate=of_each_seed(
+                SEEDS, "results/{scale}/provenance/evaluations/{dataset}/{recipe}/seed{seed}/{threat}/{suite}.json"
+            ),
+        log:
+            f"results/{{scale}}/logs/evaluate/{{dataset}}/{{recipe}}/{place_of_job(SEEDS)}/{{threat}}/{{suite}}.log",
+        benchmark:
+            f"results/{{scale}}/benchmarks/evaluate/{{dataset}}/{{recipe}}/{place_of_job(SEEDS)}/{{threat}}/{{suite}}.tsv"
+        wildcard_constraints:
+            dataset=evaluated_together(SEEDS),
+        priority: evaluation_priority(SEEDS)
+        conda:
+            "../envs/robustlens.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory(1500),
+            runtime=minutes(480),
+            gpu=gpus(),
+        params:
+            spec=evaluate_spec(SEEDS),
+            data=dataset_folder,
+            state="results/{scale}/state/evaluations",
+        message:
+            f"Evaluate {{wildcards.recipe}} on {{wildcards.dataset}}, {seeds_in_words(SEEDS)}: "
+            "{wildcards.suite}, {wildcards.threat}"
+        shell:
+            'python "$ROBUSTLENS/scripts/evaluate.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
+            " --data {params.data:q} --weights {input.weights:q} --state {params.state:q}"
+            " --index {output.index:q} --certificate {output.certificate:q}"

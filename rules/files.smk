@@ -102,9 +102,44 @@ def run_folder(wildcards):
     return f"results/{wildcards.scale}/runs/{wildcards.dataset}/{wildcards.recipe}/seed{wildcards.seed}"
 
 
-def evaluated_checkpoints(wildcards):
-    found = configuration.evaluated_checkpoints(CONFIG, wildcards.dataset, wildcards.recipe, wildcards.suite)
-    return [f"{run_folder(wildcards)}/{file}.safetensors" for file in dict.fromkeys(file for _, file in found)]
+def of_each_seed(seeds, path):
+    """A path for each of the seeds that share a job, or as it is where each seed has its own."""
+    return [path.replace("{seed}", str(seed)) for seed in seeds] or [path]
+
+
+def place_of_job(seeds):
+    """Where the log of an evaluation is, among those of its recipe."""
+    return f"seeds-{'-'.join(map(str, seeds))}" if seeds else "seed{seed}"
+
+
+def seeds_in_words(seeds):
+    return f"seeds {', '.join(map(str, seeds))}" if seeds else "seed {wildcards.seed}"
+
+
+def evaluated_together(seeds):
+    """A constraint of {dataset}: the evaluations in whose paths it begins are those of a job for these seeds; without
+    any, those of a job for one seed."""
+    paths = {
+        shared: [
+            f"{dataset}/{recipe}/seed({one_of(map(str, shared))})/{threat}/{suite}[.]"
+            for dataset, recipe, threat, suite in places
+        ]
+        for shared, places in SELECTION.shared_evaluations.items()
+    }
+    ahead = f"={'|'.join(paths[seeds])}" if seeds else f"!{'|'.join(sum(paths.values(), [])) or '(?!)'}"
+    return f"(?{ahead})({one_of(CONFIG['datasets'])})"
+
+
+def evaluated_checkpoints(seeds):
+    """An input function: the weights of each seed, one after another."""
+
+    def files(wildcards):
+        found = configuration.evaluated_checkpoints(CONFIG, wildcards.dataset, wildcards.recipe, wildcards.suite)
+        names = dict.fromkeys(file for _, file in found)
+        runs = f"results/{wildcards.scale}/runs/{wildcards.dataset}/{wildcards.recipe}"
+        return [f"{runs}/seed{seed}/{name}.safetensors" for seed in seeds or [wildcards.seed] for name in names]
+
+    return files
 
 
 def certified_weights(wildcards):
@@ -119,8 +154,8 @@ def certified_parts(wildcards):
     return [f"{folder}/{part}.parquet" for part in parts]
 
 
-def evaluation_index(wildcards):
-    folder = f"results/{CONFIG['scale']}/evaluations/{wildcards.dataset}/{wildcards.recipe}/seed{wildcards.seed}"
+def evaluation_index(wildcards, seed):
+    folder = f"results/{CONFIG['scale']}/evaluations/{wildcards.dataset}/{wildcards.recipe}/seed{seed}"
     return f"{folder}/{wildcards.threat}/{wildcards.suite}.json"
 
 

@@ -91,13 +91,17 @@ def correct_spec(wildcards):
     return job_spec("correct", *architecture_modules(found["architecture"]), *modules, **found)
 
 
-def evaluate_spec(wildcards):
+def evaluate_spec(seeds):
     """Each attack has a digest of its own: a change of one attack's code recomputes only that attack."""
-    found = specs.evaluated(CONFIG, wildcards)
-    model = architecture_modules(found["architecture"])
-    for attack in found["attacks"]:
-        attack["code"] = code_digest(script_file("evaluate"), *model, component_module("attacks", attack["family"]))
-    return job_spec("evaluate", **found)
+
+    def spec(wildcards):
+        found = specs.evaluated(CONFIG, wildcards, seeds)
+        model = architecture_modules(found["architecture"])
+        for attack in found["attacks"]:
+            attack["code"] = code_digest(script_file("evaluate"), *model, component_module("attacks", attack["family"]))
+        return job_spec("evaluate", **found)
+
+    return spec
 
 
 def certify_spec(wildcards):

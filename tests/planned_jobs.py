@@ -1,6 +1,7 @@
 """Jobs of a small dataset as a dry run announces them, and the module that plans the stage which prepares it."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +94,24 @@ def evaluation(*attacks: dict, checkpoints=("best", "last"), recipe: str = "sat"
         spec | {"attacks": named, "batch_size": batch, "checkpoints": [[name, name] for name in checkpoints]},
         inputs=(SHEET, *(weights(recipe, 0, checkpoint) for checkpoint in checkpoints)),
         outputs=(f"results/s/evaluations/small/{recipe}/seed0/linf-1-4/robustness.json",),
+    )
+
+
+def of_seeds(chosen: Job, *seeds: int) -> Job:
+    """An evaluation as a job for several seeds, with its certificates."""
+    (index,) = chosen.outputs
+    outputs = [index, index.replace("/evaluations/", "/provenance/evaluations/")]
+
+    def of_each(paths: Sequence[str]) -> tuple[str, ...]:
+        return tuple(path.replace("/seed0/", f"/seed{seed}/") for path in paths for seed in seeds)
+
+    return replace(
+        chosen,
+        wildcards={name: value for name, value in chosen.wildcards.items() if name != "seed"},
+        inputs=(SHEET, *of_each(chosen.inputs[1:])),
+        outputs=of_each(outputs),
+        spec={name: value for name, value in chosen.spec.items() if name != "seed"} | {"seeds": list(seeds)},
+        certificate=of_each(outputs)[len(seeds)],
     )
 
 

@@ -23,7 +23,7 @@ PARTS = {STEPS: "#0072B2", TRACKING: "#56B4E9", AUTOATTACK: "#D55E00", ATTACKS: 
          DRAWN: "#CC79A7", START: "#666666", BETWEEN: "#cccccc"}  # fmt: skip
 OF_REPORT = ("studies", "claims", "report", "report-pdf")  # folders, or names, of logs
 LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (.*)")
-ATTACK = re.compile(r"attack \d+/\d+, ETA \S+  \S+ (\S+): (.*)")
+ATTACK = re.compile(r"attack \d+/\d+, ETA \S+  seed\d+ \S+ (\S+): (.*)")
 
 
 def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:

@@ -357,9 +357,9 @@ def test_a_profile_tells_the_parts_of_trainings_and_evaluations_from_the_start_o
     pd.DataFrame({"epoch": [1, 2], "seconds": [1.5, 2.0]}).to_parquet(timing)
     attacks = (
         "03 0 of 3 evaluations are there already",
-        "05 attack 1/3, ETA 0:00:09  best pgd20: accuracy 0.5 on 9 images",
-        "12 attack 2/3, ETA 0:00:02  best autoattack: accuracy 0.4 on 9 images",
-        "16 attack 3/3, ETA 0:00:00  last autoattack: made by another process",
+        "05 attack 1/3, ETA 0:00:09  seed0 best pgd20: accuracy 0.5 on 9 images",
+        "12 attack 2/3, ETA 0:00:02  seed0 best autoattack: accuracy 0.4 on 9 images",
+        "16 attack 3/3, ETA 0:00:00  seed0 last autoattack: made by another process",
     )
     files = [
         job_of_a_run(tmp_path, "train/digits/sat/seed0", 8.0, 108.0, "00 started on here", "06 finished in 0:00:06"),

@@ -97,7 +97,7 @@ def test_of_two_processes_the_second_waits_and_uses_what_the_first_made(house, m
     second = Child(house.folder / "second.txt", job, "brief")
     until(lambda: second.output.exists() and second.output.read_text().endswith("\n"))
     lock = house.state / "digits_tiny_seed0_linf-4-16_best_pgd2.lock"
-    message = f"best pgd2 is being evaluated by another process; waiting for it (lock: {lock})\n"
+    message = f"seed0 best pgd2 is being evaluated by another process; waiting for it (lock: {lock})\n"
     assert second.output.read_text() == message
     go.touch()
     assert (first.wait()[0], second.wait()[0]) == (0, 0)

@@ -21,6 +21,7 @@ from planned_jobs import (
     features,
     job,
     known,
+    of_seeds,
     samples,
     small_data,
     training,
@@ -210,6 +211,20 @@ def test_evaluations_that_are_there_are_not_made_again(evaluated):
     assert plan.left(chosen).flops == pytest.approx(TINY_FLOPS * 10 * (2 + 5 * 2))
     (Path(chosen.outputs[0]).parent / "best/pgd5.10.parquet").touch()
     assert plan.left(chosen).flops == 0 and plan.written(chosen) == {"evaluations": 0}
+
+
+def test_a_job_for_several_seeds_has_the_work_of_a_job_for_each(evaluated):
+    run, chosen = evaluated
+    both, other = of_seeds(chosen, 0, 1), training(seed=1)
+    plan = known(run, other, both, needed=(both,))
+    assert plan.work(both).flops == pytest.approx(2 * plan.work(chosen).flops)
+    # Of seed 0 two of four files are there; seed 1 lacks all of them.
+    assert plan.written(both) == {"evaluations": (2 * 10 + 2 * (30 + 10)) * 40}
+    first, second = both.parts()
+    assert first.spec == chosen.spec and first.wildcards == chosen.wildcards and first.inputs == chosen.inputs
+    assert second.inputs == (chosen.inputs[0], *(path.replace("seed0", "seed1") for path in chosen.inputs[1:]))
+    assert second.certificate in second.outputs and all("/seed1/" in path for path in second.outputs)
+    assert chosen.parts() == [chosen]
 
 
 def test_all_evaluations_of_a_run_that_is_trained_anew_are_made_again(evaluated):

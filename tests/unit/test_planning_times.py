@@ -20,6 +20,7 @@ from planned_jobs import (
     features,
     job,
     known,
+    of_seeds,
     training,
 )
 
@@ -94,6 +95,19 @@ def test_of_an_evaluation_that_is_half_there_the_other_half_takes_half_of_the_ti
     plan = known(chosen)
     found = measurements([chosen], plan.work, on_gpu=False)
     assert by_measurements(chosen, plan.left(chosen).flops, found, 2.0) == (pytest.approx(2 + 10 / 2), False)
+
+
+def test_a_job_for_several_seeds_took_what_they_took_together_and_started_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    both = of_seeds(evaluation(PGD), 0, 1)
+    for part, wall in zip(both.parts(), (4.0, 6.0), strict=True):
+        certificate = Path(part.certificate)
+        certificate.parent.mkdir(parents=True)
+        record = {"parameters": part.spec, "device": {"accelerator": None}, "wall_seconds": wall}
+        certificate.write_text(json.dumps(record))
+    found = measured(both)
+    assert by_measurements(both, flops(both), found, start_up=2.0) == (pytest.approx(2 + 4 + 6), True)
+    assert by_measurements(evaluation(PGD), flops(evaluation(PGD)), found, 2.0) == (pytest.approx(2 + 5), False)
 
 
 def test_another_table_is_like_it_but_not_the_very_same(tmp_path):

@@ -19,6 +19,7 @@ KINDS = {
 }
 CONFIG = {
     "scale": "small",
+    "seeds_share_jobs": False,
     "threats": {"near": {"norm": "linf", "epsilon": 0.1, "step_size": 0.02}, "far": {"norm": "l2", "epsilon": 1.0}},
     "datasets": {
         "digits": {"reader": {"family": "digits"}, "title": "Digits", "threat": "near", "architecture": {"width": 1}},
@@ -225,6 +226,32 @@ def test_suites_that_repeat_an_attack_on_a_run_are_known():
     again = ["digits/trades/seed0/near/both", "digits/fewer/seed0/far/again"]
     assert chosen.further_suites == {f"results/small/evaluations/{place}.json" for place in again}
     assert selection().further_suites == set()
+
+
+def test_seeds_share_a_job_where_all_that_reads_one_of_them_reads_them_all():
+    config = copy.deepcopy(CONFIG) | {"seeds_share_jobs": True}
+    evaluated = [table("all", x=Files("evaluations", "main")), table("few", x=Files("evaluations", "subsets"))]
+
+    def of_sat(**only) -> Files:
+        return Files("evaluations", "main", where=lambda recipe: recipe["name"] == "sat", **only)
+
+    places = [(d, r, "near", "robustness") for d in ("digits", "twins") for r in ("sat", "trades")]
+    assert selection([*evaluated, table("sat", x=of_sat())], config=config).shared_evaluations == {(0, 1): places}
+    # A figure of the first seed alone must not wait for another one.
+    first = Figure("first", "First", {"x": of_sat(first_seed=True)})
+    trades = [place for place in places if place[1] == "trades"]
+    assert selection(evaluated, [first], config=config).shared_evaluations == {(0, 1): trades}
+    assert selection(evaluated).shared_evaluations == {}
+
+
+def test_studies_that_want_other_seeds_of_a_run_share_no_job_for_it():
+    config = copy.deepcopy(CONFIG) | {"seeds_share_jobs": True}
+    more = config["studies"]["mine"]["cohorts"]["main"] | {"recipes": ["sat"], "seeds": [0, 1, 2], "models": []}
+    config["studies"]["other"] = {"cohorts": {"main": more}}
+    tables = [table(x=Files("evaluations", "main"))]
+    studies = {name: Study("Title", "the paper", COHORTS, tables, name=name) for name in ("mine", "other")}
+    places = [(dataset, "trades", "near", "robustness") for dataset in ("digits", "twins")]
+    assert Selection(config, studies, KINDS).shared_evaluations == {(0, 1): places}
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_one():

@@ -135,7 +135,7 @@ def test_what_differs_or_is_damaged_is_named_and_computed_again(former, tmp_path
     assert "train digits/trades/seed0: parameters that differ: method.parameters.beta (was 6.0, now 5.0)" in output
     assert f"train digits/weat-adv/seed1: {damaged}: damaged" in output
     evaluation = f"digits/sat/seed0/{THREAT}/robustness"
-    words = "best pgd20, last pgd20: parameters that differ: attack.parameters.steps (was 20, now 21)"
+    words = "seed0 best pgd20, seed0 last pgd20: parameters that differ: attack.parameters.steps (was 20, now 21)"
     assert f"evaluate {evaluation}: {words}" in output
 
     left = computing(tree)

@@ -53,8 +53,8 @@ class Suite:
 
 
 def any_of(job: Job) -> bool:
-    """Whether there are evaluations of a job's run in either layout."""
-    return any(_of_run(Path(_index(job))).rglob("[!.]*.parquet"))
+    """Whether there are evaluations of a job's runs in either layout."""
+    return any(file for part in job.parts() for file in _of_run(Path(_index(part))).rglob("[!.]*.parquet"))
 
 
 def _of_run(file: Path) -> Path:
@@ -88,8 +88,13 @@ def _parts(record: dict, images: int) -> dict[tuple[str, str], dict]:
 
 
 def accept(job: Job, dry_run: bool) -> tuple[int, list[str]]:
-    """How many evaluations of a job were accepted, and why others were not. With all of them there the job's index and
-    its certificate are written, too. Its inputs must be finished or accepted. dry_run: write nothing."""
+    """How many evaluations of a job were accepted, and why others were not. With all of a seed there its index and
+    the certificate of that are written, too. Inputs must be finished or accepted. dry_run: write nothing."""
+    found = [_accept_seed(part, dry_run) for part in job.parts()]
+    return sum(taken for taken, _ in found), [words for _, missing in found for words in missing]
+
+
+def _accept_seed(job: Job, dry_run: bool) -> tuple[int, list[str]]:
     sheet = next(Path(path) for path in job.inputs if path.endswith("/sheet.json"))
     weights = [Path(path) for path in job.inputs if path.endswith(".safetensors")]
     inputs = {path: sha256(path) for path in job.inputs}

@@ -3,18 +3,22 @@
 names: of what a job is for, as attributes (`dataset`, `recipe`, `seed`, ...): the wildcards of its rule.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from robustlens.configuration import facts
 from robustlens.configuration.reading import Config
 
 
-def of_run(config: Config, names: Any) -> Config:
+def of_recipe(config: Config, names: Any) -> Config:
     return facts.seen(config, names.dataset) | {
         "recipe": names.recipe,
-        "seed": int(names.seed),
         "architecture": facts.architecture(config, names.dataset, names.recipe),
     }
+
+
+def of_run(config: Config, names: Any) -> Config:
+    return of_recipe(config, names) | {"seed": int(names.seed)}
 
 
 def measured(config: Config, names: Any) -> Config:
@@ -42,8 +46,10 @@ def imported(config: Config, names: Any) -> Config:
     }
 
 
-def evaluated(config: Config, names: Any) -> Config:
-    return of_run(config, names) | {
+def evaluated(config: Config, names: Any, seeds: Sequence[int] = ()) -> Config:
+    """seeds: of the runs that one job evaluates; none for a job that evaluates the run of `names.seed`."""
+    runs = of_recipe(config, names) | {"seeds": list(seeds)} if seeds else of_run(config, names)
+    return runs | {
         "suite": names.suite,
         "threat": {"name": names.threat, **config["threats"][names.threat]},
         "checkpoints": facts.evaluated_checkpoints(config, names.dataset, names.recipe, names.suite),

@@ -42,8 +42,9 @@ class Evaluation:
 
     @property
     def name(self) -> str:
-        """As messages show it: `best pgd20`."""
-        return f"{self.parameters['checkpoint']} {self.parameters['attack']['name']}"
+        """As messages show it: `seed0 best pgd20`."""
+        own = self.parameters
+        return f"seed{own['seed']} {own['checkpoint']} {own['attack']['name']}"
 
     @property
     def within(self) -> str | None:
@@ -83,6 +84,17 @@ def asked_for(spec: dict, data: Path, weights: Sequence[Path], folder: Path, cer
             table, certificate = folder / f"{place}.parquet", certificates / f"{place}.json"
             found.append(Evaluation(parameters, files[file], data / "sheet.json", table, certificate))
     return found
+
+
+def of_each_seed(spec: dict, weights: Sequence[Path]) -> list[tuple[dict, list[Path]]]:
+    """The specs that jobs for one seed would have, and the files of weights of each, of a job for one or several seeds.
+
+    spec: with a `seed` or several `seeds`. weights: those of the first seed, then as many of the next, and so on.
+    """
+    seeds = spec["seeds"] if "seeds" in spec else [spec["seed"]]
+    of_all = {name: value for name, value in spec.items() if name != "seeds"}
+    each = len(weights) // len(seeds)
+    return [(of_all | {"seed": seed}, list(weights[k * each : (k + 1) * each])) for k, seed in enumerate(seeds)]
 
 
 def kept(evaluation: Evaluation, inputs: Mapping[str, str]) -> dict | None:

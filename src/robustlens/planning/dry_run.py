@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from robustlens.errors import RobustlensError
 
 SOURCE = Path(__file__).parent.parent.parent
 PLUGIN = Path(__file__).parent / "logger"
+OF_SEEDS = re.compile(r"_seeds(_\d+)+$")  # what the rule of jobs for several seeds is called after that for one
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Job:
 
     spec: the parameters that the job's script gets, empty for a command that is not one of our scripts.
     benchmark: the file that Snakemake will write its time to. certificate: the file that the script will write its
-    parameters and its machine to. log: the absolute path of the file of its messages. Each may be None. threads: of the
-    processor.
+    parameters and its machine to, the first of several. log: the absolute path of the file of its messages. Each may be
+    None. threads: of the processor.
     """
 
     rule: str
@@ -40,6 +41,24 @@ class Job:
 
     def key(self) -> tuple:
         return (self.rule, *sorted(self.wildcards.items()))
+
+    def parts(self) -> list["Job"]:
+        """What a job for several seeds does for each of them, as jobs for one; of any other job, itself."""
+        return [self._of_seed(seed) for seed in self.spec["seeds"]] if "seeds" in self.spec else [self]
+
+    def _of_seed(self, seed: int) -> "Job":
+        def own(paths: Sequence[str]) -> tuple[str, ...]:
+            return tuple(path for path in paths if f"/seed{seed}/" in path or not re.search(r"/seed\d+/", path))
+
+        outputs = own(self.outputs)
+        return replace(
+            self,
+            wildcards=self.wildcards | {"seed": str(seed)},
+            inputs=own(self.inputs),
+            outputs=outputs,
+            spec={key: value for key, value in self.spec.items() if key != "seeds"} | {"seed": seed},
+            certificate=next(path for path in outputs if "/provenance/" in path),
+        )
 
 
 def dry_run(
@@ -122,7 +141,7 @@ def read_job(announced: dict[str, Any]) -> Job:
             f"python \"$ROBUSTLENS/scripts/NAME.py\" --spec 'JSON' ...: {command[:200]}"
         ) from error
     return Job(
-        rule=announced["rule"],
+        rule=OF_SEEDS.sub("", announced["rule"]),
         wildcards=announced["wildcards"],
         inputs=tuple(announced["inputs"]),
         outputs=tuple(announced["outputs"]),

@@ -45,11 +45,12 @@ def measurements(jobs: list[Job], work_of: Callable[[Job], Work | None], on_gpu:
     for job in jobs:
         if job.certificate:
             with contextlib.suppress(*UNREADABLE):
-                record = json.loads(Path(job.certificate).read_text())
-                if bool(record["device"].get("accelerator")) == on_gpu:
-                    seconds, whole = _took(job, record)
-                    work = work_of(replace(job, spec=record["parameters"]))
-                    found.append(Measurement(job, seconds, work.flops if work else 0.0, whole))
+                parts = [(part, json.loads(Path(part.certificate).read_text())) for part in job.parts()]
+                if all(bool(record["device"].get("accelerator")) == on_gpu for _, record in parts):
+                    took = [_took(part, record) for part, record in parts]
+                    works = [work_of(replace(part, spec=record["parameters"])) for part, record in parts]
+                    flops = sum(work.flops for work in works if work)
+                    found.append(Measurement(job, sum(s for s, _ in took), flops, any(whole for _, whole in took)))
     return found
 
 

@@ -286,6 +286,29 @@ class Selection:
                 earlier[run.suite] = attacks
         return found
 
+    @cached_property
+    def shared_evaluations(self) -> dict[tuple[int, ...], list[tuple[str, ...]]]:
+        """What one job evaluates for several seeds, where they share jobs: by these seeds, (dataset, recipe, threat,
+        suite). Whatever reads one of these seeds reads all of them, so that nothing waits for a seed in vain."""
+        asked: dict[tuple[str, ...], set[tuple[int, ...]]] = {}
+        for study in self.studies.values() if self.config["seeds_share_jobs"] else ():
+            for item in study.items():
+                for place, seeds in self._evaluated_seeds(study, item).items():
+                    asked.setdefault(place, set()).add(seeds)
+        shared: dict[tuple[int, ...], list[tuple[str, ...]]] = {}
+        for place, (seeds, *others) in asked.items():
+            if len(seeds) > 1 and not others:
+                shared.setdefault(seeds, []).append(place)
+        return shared
+
+    def _evaluated_seeds(self, study: Study, item: Table | Figure | Claims) -> dict[tuple[str, ...], tuple[int, ...]]:
+        """Of each (dataset, recipe, threat, suite) whose evaluations it reads."""
+        seeds: dict[tuple[str, ...], set[int]] = {}
+        for files in (part for what in item.inputs.values() for part in files_of(what) if part.kind == EVALUATIONS):
+            for run in self.runs(study, files):
+                seeds.setdefault((run.dataset, run.recipe, run.threat, str(run.suite)), set()).add(run.seed)
+        return {place: tuple(sorted(found)) for place, found in seeds.items()}
+
     # What builders are told -----------------------------------------------------------------------------------------
 
     def context(self, item: Item) -> Context:

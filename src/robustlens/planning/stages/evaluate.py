@@ -52,16 +52,18 @@ def written(job: Job, known: Known) -> dict[str, float]:
 
 
 def evaluations(job: Job, known: Known) -> list[Evaluation]:
-    """What the suite asks for."""
+    """What the suite asks for, of each seed."""
     test = known.dataset(job).sizes["test"]
-    folder = Path(next(path for path in job.outputs if path != job.certificate)).parent  # of the suite's index
     found = []
-    for checkpoint, _ in job.spec["checkpoints"]:
-        for attack in job.spec["attacks"]:
-            if not attack["best_only"] or checkpoint in BEST:
-                images = min(test, attack["samples"] or test)
-                subset = f".{images}" if images < test else ""  # as evaluation/kept.py names them
-                found.append(Evaluation(attack, images, folder / checkpoint / f"{attack['name']}{subset}.parquet"))
+    for part in job.parts():
+        folder = Path(next(path for path in part.outputs if path != part.certificate)).parent  # of the suite's index
+        for checkpoint, _ in job.spec["checkpoints"]:
+            for attack in job.spec["attacks"]:
+                if not attack["best_only"] or checkpoint in BEST:
+                    images = min(test, attack["samples"] or test)
+                    subset = f".{images}" if images < test else ""  # as evaluation/kept.py names them
+                    file = folder / checkpoint / f"{attack['name']}{subset}.parquet"
+                    found.append(Evaluation(attack, images, file))
     return found
 
 
