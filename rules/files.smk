@@ -142,6 +142,26 @@ def evaluated_checkpoints(seeds):
     return files
 
 
+def evaluated_shards(seeds):
+    """An input function: what the jobs make that share the images of an attack."""
+
+    def files(wildcards):
+        names = configuration.shards(CONFIG, wildcards.dataset, wildcards.recipe, wildcards.suite)
+        of_recipe = f"results/{wildcards.scale}/shards/{wildcards.dataset}/{wildcards.recipe}"
+        return [
+            f"{of_recipe}/seed{seed}/{wildcards.threat}/{name}.parquet"
+            for seed in seeds or [wildcards.seed]
+            for name in names
+        ]
+
+    return files
+
+
+def shard_weights(wildcards):
+    asked = wildcards.dataset, wildcards.recipe, wildcards.checkpoint
+    return f"{run_folder(wildcards)}/{or_exit(configuration.weights_of, CONFIG, *asked)}.safetensors"
+
+
 def certified_weights(wildcards):
     name, *_ = CERTIFICATION_PARTS[wildcards.part]
     return f"{run_folder(wildcards)}/{configuration.certified_checkpoint(CONFIG, wildcards.recipe, name)}.safetensors"

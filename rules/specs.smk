@@ -104,6 +104,16 @@ def evaluate_spec(seeds):
     return spec
 
 
+def shard_spec(wildcards):
+    found = or_exit(specs.shard, CONFIG, wildcards)
+    family = component_module("attacks", found["attacks"][0]["family"])
+    # The digest of the evaluation's own job, which looks for these very parameters.
+    found["attacks"][0]["code"] = code_digest(
+        script_file("evaluate"), *architecture_modules(found["architecture"]), family
+    )
+    return job_spec("evaluate_shard", *architecture_modules(found["architecture"]), family, **found)
+
+
 def certify_spec(wildcards):
     found = specs.certified(CONFIG, wildcards)
     family = component_module("certification", found["certification"]["family"])

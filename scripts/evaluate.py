@@ -8,6 +8,7 @@ import robustlens.quick_start  # noqa: F401
 from robustlens.atomic import replacing
 from robustlens.console import job, parser
 from robustlens.evaluation.kept import asked_for, of_each_seed
+from robustlens.evaluation.shards import read
 from robustlens.evaluation.suite import evaluate_suite, facts, index
 from robustlens.provenance import Certificate
 
@@ -15,6 +16,9 @@ arguments = parser(__doc__)
 arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared dataset")
 arguments.add_argument(
     "--weights", required=True, type=Path, nargs="+", help="safetensors files of checkpoints, those of a seed together"
+)
+arguments.add_argument(
+    "--shards", type=Path, nargs="*", default=[], help="what jobs made that share an attack's images"
 )
 arguments.add_argument("--state", required=True, type=Path, help="folder for what is done while the rest is not")
 arguments.add_argument(
@@ -29,16 +33,17 @@ seeds = "/".join(f"seed{seed}" for seed in spec.get("seeds") or [spec["seed"]])
 
 with job(f"evaluate {spec['dataset']}/{spec['recipe']}/{seeds} {spec['suite']} {spec['threat']['name']}", args.log):
     sheet = args.data / "sheet.json"
-    certificate = Certificate(spec, [sheet, *args.weights])
-    of_seeds = zip(of_each_seed(spec, args.weights), args.index, args.certificate, strict=True)
+    certificate = Certificate(spec, [sheet, *args.weights, *args.shards])
+    of_seeds = zip(of_each_seed(spec, args.weights, args.shards), args.index, args.certificate, strict=True)
     parts = [
-        (own, weights, file, own_certificate, asked_for(own, args.data, weights, file.parent, own_certificate.parent))
-        for (own, weights), file, own_certificate in of_seeds
+        (own, inputs, file, own_certificate, asked_for(own, args.data, inputs, file.parent, own_certificate.parent))
+        for (own, inputs), file, own_certificate in of_seeds
     ]
     evaluations = [evaluation for *_, asked in parts for evaluation in asked]
-    records = iter(evaluate_suite(evaluations, certificate, args.data, args.state, args.threads, args.save_every))
-    for own, weights, file, own_certificate, asked in parts:
+    settings = certificate, args.data, args.state, args.threads, args.save_every
+    records = iter(evaluate_suite(evaluations, *settings, read(args.shards, evaluations)))
+    for own, inputs, file, own_certificate, asked in parts:
         of_seed = [next(records) for _ in asked]
         with replacing(file) as path:
             path.write_text(json.dumps(index(own, asked, of_seed, file.parent), indent=2) + "\n")
-        certificate.part(own, [sheet, *weights]).write(own_certificate, [file], **facts(of_seed))
+        certificate.part(own, [sheet, *inputs]).write(own_certificate, [file], **facts(of_seed))

@@ -115,6 +115,22 @@ def of_seeds(chosen: Job, *seeds: int) -> Job:
     )
 
 
+def shards(chosen: Job, name: str, jobs: int) -> list[Job]:
+    """The jobs that share the images of an attack of an evaluation on its checkpoint `best`."""
+    attacks = [attack | {"best_only": False} for attack in chosen.spec["attacks"] if attack["name"] == name]
+    spec = chosen.spec | {"checkpoints": [["best", "best"]], "attacks": attacks, "shards": jobs}
+    place = f"results/s/shards/small/{chosen.spec['recipe']}/seed0/linf-1-4/best/{name}.all"
+    return [
+        job(
+            "evaluate_shard",
+            spec | {"shard": number},
+            inputs=chosen.inputs[:2],
+            outputs=(f"{place}.{number}-of-{jobs}.parquet",),
+        )
+        for number in range(1, jobs + 1)
+    ]
+
+
 def samples(**changes) -> Job:
     spec = {"dataset": "small", "recipe": "sat", "seed": 0, "architecture": TINY, "sampler": {"steps": 40}}
     return job("generate_samples", spec | {"per_class": 7, "batch_size": 10}, outputs=("samples.npz",), **changes)

@@ -23,6 +23,7 @@ from planned_jobs import (
     known,
     of_seeds,
     samples,
+    shards,
     small_data,
     training,
     weights,
@@ -211,6 +212,19 @@ def test_evaluations_that_are_there_are_not_made_again(evaluated):
     assert plan.left(chosen).flops == pytest.approx(TINY_FLOPS * 10 * (2 + 5 * 2))
     (Path(chosen.outputs[0]).parent / "best/pgd5.10.parquet").touch()
     assert plan.left(chosen).flops == 0 and plan.written(chosen) == {"evaluations": 0}
+
+
+def test_jobs_that_share_an_attack_have_its_work_and_the_one_that_joins_has_the_rest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chosen = evaluation(CLEAN, PGD)
+    shared = shards(chosen, "pgd5", 4)  # batches of 12, 12 and 6 images
+    joins = replace(chosen, inputs=(*chosen.inputs, *(job.outputs[0] for job in shared)))
+    plan = known(training(), *shared, joins)
+    parts = [plan.work(job).flops for job in shared]
+    assert parts == pytest.approx([TINY_FLOPS * images * (2 + 5 * 2) for images in (12, 12, 6, 0)])
+    assert sum(parts) + plan.work(joins).flops == pytest.approx(plan.work(chosen).flops)
+    assert plan.left(joins).flops == plan.work(joins).flops == pytest.approx(plan.work(chosen).flops - sum(parts))
+    assert [plan.written(job) for job in shared] == [{"evaluations": images * 40} for images in (12, 12, 6, 0)]
 
 
 def test_a_job_for_several_seeds_has_the_work_of_a_job_for_each(evaluated):

@@ -11,6 +11,7 @@ from robustlens.atomic import replacing
 from robustlens.data.prepared import checksum
 from robustlens.data.verification import ALGORITHMS
 from robustlens.planning.dry_run import Job
+from robustlens.planning.origin import without_code
 
 OF_A_CERTIFICATE = {"parameters": dict, "inputs": dict, "outputs": dict}
 
@@ -42,9 +43,8 @@ def _comparable(job: Job, parameters: dict) -> dict:
 
 
 def comparable(parameters: dict) -> dict:
-    """Without the digest of the code, and with the arithmetic, which was native before there was another one."""
-    kept = {key: value for key, value in parameters.items() if key != "code"}
-    return kept | {"arithmetic": arithmetic.of(parameters)}
+    """Without the digests of code, and with the arithmetic, which was native before there was another one."""
+    return without_code(parameters) | {"arithmetic": arithmetic.of(parameters)}
 
 
 def differences(former: Any, today: Any, place: str = "") -> list[str]:

@@ -41,11 +41,13 @@ from robustlens.configuration.facts import (
     selected_pools,
     selection_spec,
     shape,
+    shards,
     suite_attacks,
     title,
     trained_architectures,
     trained_under,
     used_datasets,
+    weights_of,
     weights_of_others,
 )
 from robustlens.configuration.places import with_place
@@ -89,11 +91,13 @@ __all__ = [
     "selected_pools",
     "selection_spec",
     "shape",
+    "shards",
     "suite_attacks",
     "title",
     "trained_architectures",
     "trained_under",
     "used_datasets",
+    "weights_of",
     "weights_of_others",
     "with_place",
 ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from robustlens.configuration.reading import Config, merge, read_yaml, without_nulls
 from robustlens.errors import RobustlensError
+from robustlens.evaluation.checkpoints import BEST
 from robustlens.generation import inception_weights
 from robustlens.parameters import component, fraction, nearest
 from robustlens.training.optional import other_runs
@@ -21,7 +22,7 @@ OF_RECIPE = (
     *("changes", "label", "colour", "marker"),
 )
 OF_ARCHITECTURE = ("family", "head", "normalisation")
-OF_ATTACK = ("family", "label")
+OF_ATTACK = ("family", "shards", "label")
 OF_CORRECTION = ("family", "label")
 OF_GENERATOR = ("family", "per_class", "seed", "labelled_by", "label")
 OF_CERTIFICATION = ("family", "images", "shards", "checkpoint", "label")
@@ -222,15 +223,41 @@ def suite_attacks(config: Config, suite: Config) -> list[Config]:
     """The attacks of an evaluation suite: name, family, parameters, number of images (None for all), and whether it is
     run on the best checkpoint alone."""
     return [
-        {
-            "name": name,
-            "family": config["attacks"][name]["family"],
-            "parameters": {k: value for k, value in config["attacks"][name].items() if k not in OF_ATTACK},
-            "samples": suite["samples"].get(name),
-            "best_only": name in suite["best_only"],
-        }
+        attack(config, name) | {"samples": suite["samples"].get(name), "best_only": name in suite["best_only"]}
         for name in suite["attacks"]
     ]
+
+
+def attack(config: Config, name: str) -> Config:
+    """The name, the family and the parameters of an attack. Raises RobustlensError for an unknown one, because a file
+    may be asked for by its name."""
+    if name not in config["attacks"]:
+        raise RobustlensError(f"config.attacks has no {name!r}{nearest(name, list(config['attacks']))}")
+    own = config["attacks"][name]
+    parameters = {key: value for key, value in own.items() if key not in OF_ATTACK}
+    return {"name": name, "family": own["family"], "parameters": parameters}
+
+
+def shards(config: Config, dataset: str, recipe: str, suite: str) -> list[str]:
+    """What each job makes that shares an attack of a suite with others: checkpoint/attack.images.job, with "all" or so
+    many images, and the job's number from 1."""
+    found = []
+    for checkpoint, _ in evaluated_checkpoints(config, dataset, recipe, suite):
+        for one in suite_attacks(config, config["suites"][suite]):
+            jobs = config["attacks"][one["name"]]["shards"]
+            if jobs > 1 and (checkpoint in BEST or not one["best_only"]):
+                place = f"{checkpoint}/{one['name']}.{one['samples'] or 'all'}"
+                found += [f"{place}.{number}-of-{jobs}" for number in range(1, jobs + 1)]
+    return found
+
+
+def weights_of(config: Config, dataset: str, recipe: str, checkpoint: str) -> str:
+    """The file of weights that has a checkpoint of a run. Raises RobustlensError where no suite looks at it."""
+    of_suites = [evaluated_checkpoints(config, dataset, recipe, suite) for suite in config["suites"]]
+    files = dict(pair for found in of_suites for pair in found)
+    if checkpoint not in files:
+        raise RobustlensError(f"{recipe} on {dataset}: no suite looks at a checkpoint {checkpoint!r} of it")
+    return files[checkpoint]
 
 
 def fit_spec(config: Config, dataset: str, generator: str) -> Config:

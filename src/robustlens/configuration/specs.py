@@ -58,6 +58,21 @@ def evaluated(config: Config, names: Any, seeds: Sequence[int] = ()) -> Config:
     }
 
 
+def shard(config: Config, names: Any) -> Config:
+    """names.checkpoint, attack, images and shard: of `facts.shards`."""
+    number, shards = names.shard.split("-of-")
+    samples = None if names.images == "all" else int(names.images)
+    weights = facts.weights_of(config, names.dataset, names.recipe, names.checkpoint)
+    return of_run(config, names) | {
+        "threat": {"name": names.threat, **config["threats"][names.threat]},
+        "checkpoints": [[names.checkpoint, weights]],
+        "attacks": [facts.attack(config, names.attack) | {"samples": samples, "best_only": False}],
+        "batch_size": config["datasets"][names.dataset]["evaluation"]["batch_size"],
+        "shard": int(number),
+        "shards": int(shards),
+    }
+
+
 def certified(config: Config, names: Any) -> Config:
     """names.part: of `certification_parts`."""
     name, number, shards = facts.certification_parts(config)[names.part]

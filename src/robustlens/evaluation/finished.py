@@ -58,14 +58,27 @@ class FinishedBatches:
                 self._save()
         return self.batches[name]
 
+    def add(self, table: pd.DataFrame) -> None:
+        """Take over the batches of such a `table`."""
+        self.warnings += table.attrs["warnings"]
+        self.devices += [device for device in table.attrs["devices"] if device not in self.devices]
+        plain = table.copy(deep=False)
+        plain.attrs = {}  # they would end up in the file of the evaluation
+        self.batches |= {name: batch.droplevel("batch") for name, batch in plain.groupby(level="batch", sort=False)}
+
+    def table(self) -> pd.DataFrame:
+        """The batches one below the other, the name of each in the index; as `attrs`, warnings and devices."""
+        none = {"": pd.DataFrame(index=pd.Index([], dtype="int64"))}
+        table = pd.concat(self.batches or none, names=["batch", "row"])
+        table.attrs = {"warnings": self.warnings, "devices": self.devices}
+        return table
+
     def remove(self) -> None:
         """Delete the file, because the whole evaluation is in place."""
         self.file.unlink(missing_ok=True)
 
     def _save(self) -> None:
-        table = pd.concat(self.batches, names=["batch", "row"])
-        table.attrs = {"warnings": self.warnings, "devices": self.devices}
-        content = table.to_parquet()
+        content = self.table().to_parquet()
         with replacing(self.file) as path:
             path.write_bytes(hashlib.sha256(content).digest() + content)
         self.saved = time.monotonic()
@@ -78,8 +91,5 @@ class FinishedBatches:
                 f"{self.file}: damaged (its contents do not have their checksum); delete it to evaluate from the "
                 "beginning"
             )
-        table = pd.read_parquet(io.BytesIO(content))
-        self.warnings += table.attrs.pop("warnings")
-        self.devices = table.attrs.pop("devices")
-        self.batches = {name: batch.droplevel("batch") for name, batch in table.groupby(level="batch", sort=False)}
+        self.add(pd.read_parquet(io.BytesIO(content)))
         log.info("%d batches were done before", len(self.batches))

@@ -17,11 +17,11 @@ from robustlens import arithmetic
 from robustlens.console import log
 from robustlens.data.prepared import checksum, load
 from robustlens.errors import RobustlensError
+from robustlens.evaluation.checkpoints import BEST
 from robustlens.lock import take
 
 OF_RUN = ("dataset", "recipe", "seed", "architecture", "threat", "batch_size")
 OF_ATTACK = ("name", "family", "parameters")
-BEST = ("best", "published")  # a third-party model has one checkpoint
 POLL_SECONDS = 1.0
 UNREADABLE = (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError)  # what a damaged certificate raises
 
@@ -86,15 +86,20 @@ def asked_for(spec: dict, data: Path, weights: Sequence[Path], folder: Path, cer
     return found
 
 
-def of_each_seed(spec: dict, weights: Sequence[Path]) -> list[tuple[dict, list[Path]]]:
-    """The specs that jobs for one seed would have, and the files of weights of each, of a job for one or several seeds.
+def of_each_seed(spec: dict, *inputs: Sequence[Path]) -> list[tuple[dict, list[Path]]]:
+    """The specs that jobs for one seed would have, and the inputs of each, of a job for one or several seeds.
 
-    spec: with a `seed` or several `seeds`. weights: those of the first seed, then as many of the next, and so on.
+    spec: with a `seed` or several `seeds`. inputs: of each kind those of the first seed, then as many of the next, and
+    so on.
     """
     seeds = spec["seeds"] if "seeds" in spec else [spec["seed"]]
     of_all = {name: value for name, value in spec.items() if name != "seeds"}
-    each = len(weights) // len(seeds)
-    return [(of_all | {"seed": seed}, list(weights[k * each : (k + 1) * each])) for k, seed in enumerate(seeds)]
+
+    def own(number: int) -> list[Path]:
+        each = [len(files) // len(seeds) for files in inputs]
+        return [file for files, n in zip(inputs, each, strict=True) for file in files[number * n : (number + 1) * n]]
+
+    return [(of_all | {"seed": seed}, own(number)) for number, seed in enumerate(seeds)]
 
 
 def kept(evaluation: Evaluation, inputs: Mapping[str, str]) -> dict | None:

@@ -44,12 +44,14 @@ def attack_split(
     samples: int | None = None,
     device: torch.device | str = "cpu",
     remembered: Callable[[str, Callable[[], pd.DataFrame]], pd.DataFrame] = lambda _, compute: compute(),
+    shard: tuple[int, int] = (1, 1),
 ) -> pd.DataFrame:
     """One row per image: index, label, predictions, energies, distance, broken_by (see the README's file formats).
 
     samples: attack only a class-balanced subset of that size. The random numbers of a batch depend on the seed, the
     attack's name and the batch's first position, not on what was attacked earlier. remembered: gets the name of a batch
-    (the attack's, and that position) and a function that computes it; returns the batch.
+    (the attack's, and that position) and a function that computes it; returns the batch. shard: the number of a job,
+    from 1, and of how many that share the batches: only its own are attacked.
     Raises RobustlensError for a model in train mode, images outside [0, 1], logits that are not finite or are
     probabilities, adversarial images outside the ball (of so many epsilon as the attack has `radii`; without a limit if
     it is not `bounded`), and an attack that changes the model.
@@ -58,13 +60,16 @@ def attack_split(
     before = buffers_digest(model)
     chosen = balanced_subset(split.labels, samples or len(split.labels))
     batches = []
-    for start in range(0, len(chosen), batch_size):
+    number, shards = shard
+    for start in range(0, len(chosen), batch_size)[number - 1 :: shards]:
         where = chosen[start : start + batch_size]
         noise = generator(seed, name, start, device=device)
         compute = partial(_attack_batch, model, split, where, attack, name, threat, noise)
         batches.append(remembered(f"{name} {start}", compute))
     if buffers_digest(model) != before:
         raise RobustlensError(f"{name}: the attack changed the model's weights or BatchNorm statistics")
+    if not batches:
+        return pd.DataFrame({"index": []})  # there are more jobs than batches
     table = pd.concat(batches, ignore_index=True)
     table.insert(0, "index", table.pop("index"))
     return table

@@ -1,8 +1,10 @@
 """All evaluations of a suite: those that are kept from earlier are used again, the others are made."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
+import pandas as pd
 import torch
 
 from robustlens import arithmetic
@@ -29,13 +31,15 @@ def evaluate_suite(
     state: Path,
     threads: int,
     save_every: float = 60.0,
+    shared: Mapping[str, Sequence[pd.DataFrame]] = MappingProxyType({}),
 ) -> list[dict]:
     """The certificates of all evaluations, in their order; what is missing is made first.
 
     A job needs a GPU, the images and the models only if something is missing. An evaluation that another process is
     making is waited for and then used. job: with the sheet of the dataset and all weights among its inputs. data:
     folder of the prepared dataset. state: folder for locks and for finished batches, which are saved every so many
-    seconds. Raises RobustlensError for an evaluation that was altered, and for all that `attack_split` refuses.
+    seconds. shared: by the key of an evaluation, batches that other jobs have finished (`shards.read`).
+    Raises RobustlensError for an evaluation that was altered, and for all that `attack_split` refuses.
     """
     records = [kept(evaluation, job.inputs) for evaluation in evaluations]
     missing = [number for number, record in enumerate(records) if record is None]
@@ -51,7 +55,7 @@ def evaluate_suite(
                 records[number] = kept(evaluation, job.inputs)
                 detail = "made by another process"
                 if records[number] is None:
-                    records[number], detail = _make(evaluation, job, images, device, state, save_every)
+                    records[number], detail = _make(evaluation, job, images, device, state, save_every, shared)
             progress(done, f"{evaluation.name}: {detail}")
     return records
 
@@ -63,27 +67,17 @@ def _make(
     device: torch.device,
     state: Path,
     save_every: float,
+    shared: Mapping[str, Sequence[pd.DataFrame]],
 ) -> tuple[dict, str]:
     """Its certificate, and its result in words. The caller holds the lock of the evaluation."""
-    own, attack = evaluation.parameters, evaluation.parameters["attack"]
+    own = evaluation.parameters
     certificate = job.part(own, [evaluation.sheet, evaluation.weights])
     digest = evaluation_digest(own, data, job.inputs[str(evaluation.weights)], device)
-    threat = Threat(own["threat"]["norm"], *(fraction(own["threat"][k]) for k in ("epsilon", "step_size")))
     with collected_warnings(LOGGERS) as warnings:
         finished = FinishedBatches(state / f"{evaluation.key}.{digest}.batches", warnings, save_every)
-        model = load_model(evaluation.weights, own["architecture"], data.channels, data.classes, evaluation.within)
-        table = attack_split(
-            InferenceModel(model).to(device),
-            data.splits["test"],
-            create("attacks", attack["family"], attack["parameters"]),
-            attack["name"],
-            threat,
-            own["seed"],
-            own["batch_size"],
-            attack["samples"],
-            device,
-            finished.get,
-        )
+        for batches in shared.get(evaluation.key, ()):
+            finished.add(batches)
+        table = attack(evaluation, data, device, finished.get)
     evaluation.certificate.unlink(missing_ok=True)  # no certificate of an earlier file beside the new one
     with replacing(evaluation.file) as path:
         table.to_parquet(path, index=False)
@@ -92,6 +86,31 @@ def _make(
     finished.remove()
     accuracy = (table["prediction_adversarial"] == table["label"]).mean()
     return record, f"accuracy {accuracy:.3f} on {len(table)} images"
+
+
+def attack(
+    evaluation: Evaluation,
+    data: PreparedDataset,
+    device: torch.device,
+    remembered: Callable[[str, Callable[[], pd.DataFrame]], pd.DataFrame],
+    shard: tuple[int, int] = (1, 1),
+) -> pd.DataFrame:
+    """Its rows, or those of one of several jobs: remembered, shard as `attack_split` has them."""
+    own, chosen = evaluation.parameters, evaluation.parameters["attack"]
+    model = load_model(evaluation.weights, own["architecture"], data.channels, data.classes, evaluation.within)
+    return attack_split(
+        InferenceModel(model).to(device),
+        data.splits["test"],
+        create("attacks", chosen["family"], chosen["parameters"]),
+        chosen["name"],
+        Threat(own["threat"]["norm"], *(fraction(own["threat"][key]) for key in ("epsilon", "step_size"))),
+        own["seed"],
+        own["batch_size"],
+        chosen["samples"],
+        device,
+        remembered,
+        shard,
+    )
 
 
 def index(spec: dict, evaluations: Sequence[Evaluation], records: Sequence[dict], folder: Path) -> dict:

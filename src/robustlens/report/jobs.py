@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robustlens.errors import RobustlensError
-from robustlens.evaluation.kept import BEST
+from robustlens.evaluation.checkpoints import BEST
 
 Certificate = Mapping[str, Any]
 Certificates = Mapping[Path, Certificate]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from robustlens.evaluation.kept import BEST
+from robustlens.evaluation.checkpoints import BEST
 from robustlens.planning.dry_run import Job
 from robustlens.planning.known import Known
 from robustlens.planning.networks import Network
@@ -18,6 +18,7 @@ from robustlens.planning.work import Calls, Work
 # The share of attacked images assumed to be robust: AutoAttack spends nearly all of its time on them. Adversarial
 # training reaches about a half on CIFAR-10 and SVHN, a quarter on CIFAR-100, less on Tiny ImageNet; other training 0.
 ROBUST_SHARE, MANY_CLASSES, ROBUST_SHARE_OF_MANY = 0.5, 10, 0.25
+SHARED = "/shards/"  # in the path of what a job has made that shares the images of an attack
 ROW = 40  # bytes of one image in an evaluation file, compressed
 NOTES = (
     f"Assumed: {ROBUST_SHARE:.0%} of the images that AutoAttack attacks are robust ({ROBUST_SHARE_OF_MANY:.0%} if "
@@ -38,13 +39,13 @@ class Evaluation:
 
 
 def work(job: Job, known: Known) -> Work:
-    """Every attack on its images, from every checkpoint."""
-    return _work(job, known, evaluations(job, known))
+    """Every attack on its images, from every checkpoint, but for what other jobs share."""
+    return work_of(job, known, _unshared(job, evaluations(job, known)))
 
 
 def left(job: Job, known: Known) -> Work:
     """Those that are not there yet."""
-    return _work(job, known, _missing(job, known))
+    return work_of(job, known, _unshared(job, _missing(job, known)))
 
 
 def written(job: Job, known: Known) -> dict[str, float]:
@@ -73,7 +74,17 @@ def _missing(job: Job, known: Known) -> list[Evaluation]:
     return [one for one in evaluations(job, known) if anew or not one.file.exists()]
 
 
-def _work(job: Job, known: Known, asked: list[Evaluation]) -> Work:
+def _unshared(job: Job, asked: list[Evaluation]) -> list[Evaluation]:
+    """Those whose images this job attacks itself."""
+    shared = [Path(path) for path in job.inputs if SHARED in path]
+    places = {
+        (*path.parts[-5:-1], path.name.split(".")[0]) for path in shared
+    }  # recipe, seed, threat, checkpoint, attack
+    return [one for one in asked if (*one.file.parts[-5:-1], one.attack["name"]) not in places]
+
+
+def work_of(job: Job, known: Known, asked: list[Evaluation]) -> Work:
+    """Of these evaluations alone."""
     dataset = known.dataset(job)
     share = ROBUST_SHARE if dataset.classes <= MANY_CLASSES else ROBUST_SHARE_OF_MANY
     share = 0.0 if _fragile(job, known) else share

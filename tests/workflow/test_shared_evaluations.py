@@ -1,4 +1,4 @@
-"""One job for all seeds of a recipe makes the very files that a job for each seed makes."""
+"""One job for all seeds of a recipe, and several for the images of an attack, make the same files as a job for each."""
 
 import os
 import shutil
@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flow import ENERGY, RESULTS, THREAT, TINY, contents, files, jobs, pending, run
+import pandas as pd
+from flow import ENERGY, RESULTS, THREAT, TINY, contents, edit, files, jobs, pending, run
 
 SHARED = ("--config", "seeds_share_jobs=true")
 RECIPES = ("sat", "trades", "weat-adv")
@@ -15,6 +16,8 @@ TABLE = ENERGY / "tables/robustness"
 TOGETHER = {f"evaluate/digits/{recipe}/seeds-0-1/{THREAT}/robustness" for recipe in RECIPES} | {
     f"evaluate/digits/sat/seeds-0-1/{THREAT}/attack-energies"
 }
+
+SETTINGS = "tests/tiny.yaml"
 
 
 def evaluating(folder: Path, *arguments: str) -> set[str]:
@@ -55,3 +58,33 @@ def test_a_seed_that_nothing_asks_for_has_a_job_of_its_own(finished):
     place = f"evaluations/digits/sat/seed7/{THREAT}/robustness.json"
     asked = pending(finished, *SHARED, "--", str(RESULTS / place))
     assert f"evaluate/digits/sat/seed7/{THREAT}/robustness" in asked and "train/digits/sat/seed7" in asked
+
+
+def test_jobs_that_share_the_images_of_an_attack_make_the_file_that_one_makes(tree):
+    folder = RESULTS / f"evaluations/digits/trades/seed1/{THREAT}"
+    asked = str(folder / "brief.json")
+    edit(
+        tree / SETTINGS,
+        "        tracking: {train_samples: 50",
+        "        evaluation: {batch_size: 40}\n        tracking: {train_samples: 50",
+    )
+    assert run(tree, "-c2", "--", asked).code == 0
+    made = [folder / f"{checkpoint}/pgd20.100.parquet" for checkpoint in ("best", "last")]
+    alone = contents(tree, [asked, *made])
+    for file in made:
+        (tree / file).unlink()
+    edit(tree / SETTINGS, "    generators:\n", "    attacks: {pgd20: {shards: 2}}\n    generators:\n")
+    places = {
+        f"digits/trades/seed1/{THREAT}/{checkpoint}/pgd20.100.{job}-of-2"
+        for checkpoint in ("best", "last")
+        for job in (1, 2)
+    }
+    code, output = run(tree, "-c2", "-p", "--", asked)
+    assert code == 0, output
+    assert jobs(output) == {f"evaluate_shard/{place}" for place in places} | {
+        f"evaluate/digits/trades/seed1/{THREAT}/brief"
+    }
+    assert contents(tree, [asked, *made]) == alone
+    sizes = [len(pd.read_parquet(tree / RESULTS / f"shards/{place}.parquet")) for place in sorted(places)]
+    assert sizes == [60, 40, 60, 40]
+    assert pending(tree, "--", asked) == set()

@@ -1,0 +1,3 @@
+"""Which checkpoints are a run's main one."""
+
+BEST = ("best", "published")  # a third-party model has one checkpoint
