@@ -1,4 +1,4 @@
-"""Preparing CIFAR-10, from its archive to the arrays of a prepared dataset: time and memory of the real script."""
+"""Preparing CIFAR-10, from its archive to the arrays, and evaluating a ResNet-18 on it: time and memory."""
 
 import hashlib
 import json
@@ -10,8 +10,12 @@ from pathlib import Path
 import numpy as np
 from memory import watched
 
+from robustlens.models.weights import build, save_weights
+
 ROOT = Path(__file__).parents[2]
 ARCHIVE = "cifar-10-python.tar.gz"
+BATCH = 100  # of the evaluation, as at the pilot scale
+IMAGES = 200  # two batches that are attacked: more take longer, not more memory
 
 
 def write_archive(path: Path, per_batch: int) -> None:
@@ -31,7 +35,7 @@ def write_archive(path: Path, per_batch: int) -> None:
 
 
 def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
-    """Seconds and peak memory of one run, and how large the archive was."""
+    """Seconds and peak memory of one run of each script, and how large the archive was."""
     per_batch, validation = (100, 50) if quick else (10_000, 1_000)
     downloads = folder / "downloads"
     downloads.mkdir()
@@ -46,22 +50,62 @@ def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
         "facts": {"name": "cifar10"},
     }
     say("preparing it")
-    command = [sys.executable, str(ROOT / "scripts" / "prepare_data.py"), "--spec", json.dumps(spec)]
-    command += ["--downloads", str(downloads), "--folder", str(folder / "prepared")]
-    command += ["--certificate", str(folder / "certificate.json"), "--log", str(folder / "log")]
-    process = subprocess.Popen(command)
-    seconds, most = watched(process)
-    if process.returncode:
-        raise SystemExit(f"preparing CIFAR-10 failed:\n{(folder / 'log').read_text()}")
+    prepared = ["--downloads", str(downloads), "--folder", str(folder / "prepared")]
+    seconds, most = _run(folder, "prepare_data", spec, *prepared, "--certificate", str(folder / "certificate.json"))
     sizes = json.loads((folder / "prepared" / "sheet.json").read_text())["sizes"]
-    archive_bytes = (downloads / ARCHIVE).stat().st_size
-    return {"sizes": sizes, "archive_bytes": archive_bytes, "seconds": seconds, "memory_bytes": most}
+    say("evaluating a ResNet-18 on it")
+    _, of_evaluation = _evaluated(
+        folder, {"blocks": [1], "width": 4} if quick else {"blocks": [2, 2, 2, 2], "width": 64}
+    )
+    return {
+        "sizes": sizes,
+        "archive_bytes": (downloads / ARCHIVE).stat().st_size,
+        "seconds": seconds,
+        "memory_bytes": most,
+        "evaluation_memory_bytes": of_evaluation,
+    }
+
+
+def _evaluated(folder: Path, network: dict) -> tuple[float, int | None]:
+    """Of the evaluation of an untrained network: clean accuracy, and PGD, on some images of the test split."""
+    architecture, weights = {"family": "resnet", **network}, folder / "best.safetensors"
+    save_weights(build(architecture, 3, 10).state_dict(), weights)
+    attacks = [("clean", {}), ("pgd", {"steps": 2})]
+    spec = {
+        **{"dataset": "cifar10", "recipe": "sat", "seed": 0, "suite": "robustness", "architecture": architecture},
+        "threat": {"name": "linf-8-255", "norm": "linf", "epsilon": "8/255", "step_size": "2/255"},
+        "batch_size": BATCH,
+        "checkpoints": [["best", "best"]],
+        "attacks": [
+            {"name": name, "family": name, "parameters": own, "samples": IMAGES, "best_only": False, "code": ""}
+            for name, own in attacks
+        ],
+    }
+    made = ["--index", str(folder / "evaluations" / "index.json"), "--certificate", str(folder / "index.json")]
+    read = ["--data", str(folder / "prepared"), "--weights", str(weights), "--state", str(folder / "state")]
+    return _run(folder, "evaluate", spec, *read, *made, "--threads", "2")
+
+
+def _run(folder: Path, script: str, spec: dict, *arguments: str) -> tuple[float, int | None]:
+    """Seconds and peak memory of a script of a job."""
+    log = folder / f"{script}.log"
+    command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), "--spec", json.dumps(spec), "--log", str(log)]
+    process = subprocess.Popen([*command, *arguments])
+    found = watched(process)
+    if process.returncode:
+        raise SystemExit(f"{script} failed:\n{log.read_text()}")
+    return found
 
 
 def table(found: dict) -> str:
     images, archive = sum(found["sizes"].values()), found["archive_bytes"] / 1e6
-    memory = "-" if found["memory_bytes"] is None else f"{found['memory_bytes'] / 1e6:.0f}"
     return (
-        f"Preparing CIFAR-10: {images:,} images from an archive of {archive:.0f} MB\n\n"
-        f"| seconds | peak memory, MB |\n|---|---|\n| {found['seconds']:.1f} | {memory} |\n"
+        f"Preparing CIFAR-10: {images:,} images from an archive of {archive:.0f} MB; evaluating a ResNet-18 on it, in "
+        f"batches of {BATCH}\n\n| | seconds | peak memory, MB |\n|---|---|---|\n"
+        f"| preparing | {found['seconds']:.1f} | {_megabytes(found['memory_bytes'])} |\n"
+        f"| evaluating, clean and PGD | | {_megabytes(found['evaluation_memory_bytes'])} |\n"
     )
+
+
+def _megabytes(size: int | None) -> str:
+    return "-" if size is None else f"{size / 1e6:.0f}"

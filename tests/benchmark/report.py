@@ -20,7 +20,7 @@ SPEED_GOALS = [  # (row, column, at least, of which problems)
 ]
 NAMES = {"times_torchattacks": f"times {PEER}", "share_of_convolution_rate": "of the convolution rate"}
 EPOCH_SECONDS = 8  # on an H100
-PREPARATION_SECONDS, PREPARATION_BYTES = 30, 1e9
+PREPARATION_SECONDS, PREPARATION_BYTES, EVALUATION_BYTES = 30, 1e9, 2e9
 ABOVE_FLOPS = 1.1  # times what a method's passes cost by floating-point operations, at most
 OF_FORWARD_RATE = 0.75  # at least
 
@@ -51,8 +51,7 @@ COMPARISONS = [
     Comparison("chains, float32", OURS, chain.MARGINAL, 2.2, "chain"),
     Comparison("chains, bfloat16", chain.REDUCED, chain.MARGINAL, 3.5, "chain"),
     *(
-        Comparison(f"Fréchet distance, {name}{more}", OURS + more, frechet.PEER + more, 5.0, "frechet", name)
-        for name in frechet.SIZES
+        Comparison(f"Fréchet distance{more}", OURS + more, frechet.PEER + more, 5.0, "frechet", frechet.OF_INCEPTION)
         for more in ("", frechet.FROM_FEATURES)
     ),
     *(Comparison("certification, float32", OURS, usual, 2.0, "certification") for usual in certification.USUAL),
@@ -99,6 +98,8 @@ def goals(problems: list[dict], parts: dict[str, dict], gpu: bool) -> list[dict]
         seconds, memory = (parts["preparation"][key] for key in ("seconds", "memory_bytes"))
         judged.append(_at_most("CIFAR-10 prepared in 30 s", seconds, PREPARATION_SECONDS))
         judged.append(_at_most("CIFAR-10 prepared in 1 GB", memory, PREPARATION_BYTES))
+        memory = parts["preparation"]["evaluation_memory_bytes"]
+        judged.append(_at_most("a ResNet-18 evaluated on CIFAR-10 in 2 GB", memory, EVALUATION_BYTES))
     judged += [_compared(comparison, parts) for comparison in COMPARISONS if comparison.part in parts]
     if "steps" in parts:
         for name in ("AR-AT", "SAT with AWP"):

@@ -33,20 +33,27 @@ def moments(features: ArrayLike) -> Moments:
 def frechet_distance(mean1: NDArray, cov1: NDArray, mean2: NDArray, cov2: NDArray) -> float:
     """||mean1 - mean2||^2 + Tr(cov1 + cov2 - 2 (cov1 cov2)^(1/2)) (Heusel et al. 2017).
 
-    With the symmetric root R = cov1^(1/2), cov1 cov2 has the eigenvalues of R cov2 R, which is symmetric: no matrix
-    square root of a general matrix is needed, and nothing complex can come up. Eigenvalues that rounding
-    has pushed below 0 count as 0.
+    With cov1 = R R^T, cov1 cov2 has the eigenvalues of R^T cov2 R, which is symmetric: no matrix square root of a general
+    matrix is needed, and nothing complex can come up. Eigenvalues that rounding has pushed below 0 count as 0.
     """
     if mean1.shape != mean2.shape or cov1.shape != cov2.shape:
         raise RobustlensError(
             f"Fréchet distance between features of {mean1.size} and of {mean2.size} dimensions: "
             f"compute both with the same feature network"
         )
-    eigenvalues, eigenvectors = np.linalg.eigh(np.asarray(cov1, dtype=np.float64))
-    root = eigenvectors * np.sqrt(eigenvalues.clip(min=0.0))  # root @ root.T = cov1
+    root = _root(np.asarray(cov1, dtype=np.float64))
     trace_of_root = np.sqrt(np.linalg.eigvalsh(root.T @ cov2 @ root).clip(min=0.0)).sum()
     difference = np.asarray(mean1, dtype=np.float64) - mean2
     return float(max(difference @ difference + np.trace(cov1) + np.trace(cov2) - 2.0 * trace_of_root, 0.0))
+
+
+def _root(covariance: NDArray) -> NDArray:
+    """R (d, d) with R R^T = covariance: Cholesky's, or by eigenvectors, slower, of one that is singular."""
+    try:
+        return np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        eigenvalues, eigenvectors = np.linalg.eigh(covariance)
+        return eigenvectors * np.sqrt(eigenvalues.clip(min=0.0))
 
 
 def two_half_spread(features: ArrayLike, reference: Moments, seed: int) -> float:

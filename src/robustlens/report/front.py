@@ -115,10 +115,10 @@ def _robust(found: Sequence[Compared]) -> str:
     recipes = {recipe.label: recipe for row in reversed(rows) for recipe in row.recipes}
     attack, dataset = rows[0].attack, rows[0].dataset
     best, worst = (pick(recipes.values(), key=rows[0].robust) for pick in (max, min))
-    seeds = "one seed" if most == 1 else f"{most} seeds"
+    seeds, spread = ("one seed", "") if most == 1 else (f"{most} seeds", " (± standard deviation over seeds)")
     first = (
         f"Of {len(_labels(rows))} recipes with {seeds}{f' on {dataset}' if dataset else ''}, {best.label} has the "
-        f"highest mean accuracy under {attack}: {_both(best, attack, ' without attack')}"
+        f"highest mean accuracy{spread} under {attack}: {_both(best, attack, ' without attack')}"
     )
     if len(recipes) == 1:
         return f"{first}."
@@ -159,7 +159,7 @@ def _clearest(rows: Sequence[tuple[str, Mapping[str, str]]], verdict: str, verb:
     study, row = max(of_verdict, key=lambda one: _distance(one[1]))
     on = f", on {row['dataset']}" if row["dataset"] else ""
     said = f"\u201c{row['statement']}\u201d ({study}{on})"
-    number = f"the number that its rule wants above {bound(row)} is {with_unit(row)}"
+    number = f"it holds above {bound(row)}, and we measure {with_unit(row)}"
     others = [f"{other['id']} ({name})" for name, other in of_verdict if other is not row]
     also = f" Also contradicted: {', '.join(others)}." if verdict == CONTRADICTED and others else ""
     return f"The results {verb} most clearly: {said}: {number}.{also}"
