@@ -33,8 +33,8 @@ def moments(features: ArrayLike) -> Moments:
 def frechet_distance(mean1: NDArray, cov1: NDArray, mean2: NDArray, cov2: NDArray) -> float:
     """||mean1 - mean2||^2 + Tr(cov1 + cov2 - 2 (cov1 cov2)^(1/2)) (Heusel et al. 2017).
 
-    With cov1 = R R^T, cov1 cov2 has the eigenvalues of R^T cov2 R, which is symmetric: no matrix square root of a general
-    matrix is needed, and nothing complex can come up. Eigenvalues that rounding has pushed below 0 count as 0.
+    With cov1 = R R^T, cov1 cov2 has the eigenvalues of R^T cov2 R, which is symmetric: no matrix square root of a
+    general matrix is needed, and nothing complex can come up. Eigenvalues that rounding has pushed below 0 count as 0.
     """
     if mean1.shape != mean2.shape or cov1.shape != cov2.shape:
         raise RobustlensError(
