@@ -82,7 +82,8 @@ def test_the_sentences_name_the_most_robust_recipe_and_the_clearest_claims(chapt
     assert sentences(chapters) == [
         "Of 5 recipes with 3 seeds on Digits, TRADES has the highest mean accuracy (± standard deviation over seeds) "
         "under AutoAttack: 45.0 ± 1.0 %, and 85.0 ± 1.0 % without attack. SAT can't be told apart from it by paired "
-        "95 % intervals; not compared with it, because no table has both: LBGAT. Standard has the lowest mean: 0.0 ± 1.0 %, and 99.0 ± 1.0 %.",
+        "95 % intervals; not compared with it, because no table has both: LBGAT. Standard "
+        "has the lowest mean: 0.0 ± 1.0 %, and 99.0 ± 1.0 %.",
         "The results support most clearly: \u201ca.\u201d (one): it holds above 0, and we measure 3.0 "
         "[2.0, 4.0] points.",
         f"The results contradict most clearly: \u201cb.\u201d (one): {lowest}.",
