@@ -16,7 +16,7 @@ from robustlens.data.prepared import Split
 from robustlens.errors import RobustlensError
 from robustlens.evaluation.guards import buffers_digest, check_ball, check_images, check_logits, check_model
 from robustlens.evaluation.run import attack_split, balanced_subset
-from robustlens.models.inference import InferenceModel
+from robustlens.models.inference import AT_ONCE, InferenceModel
 from robustlens.models.resnet import ResidualNetwork
 from robustlens.models.weights import build, load_model, save_weights
 from robustlens.seeds import generator
@@ -340,6 +340,20 @@ def test_the_network_under_attack_is_the_same_function_with_the_same_gradient(se
     torch.testing.assert_close(gradients[1], gradients[0], **EQUAL)
     assert logits[0].std() > 0.05 and gradients[0].abs().max() > 1e-3
     assert not any("BatchNorm" in type(module).__name__ for module in InferenceModel(model).modules())
+
+
+def test_many_images_go_through_an_inference_model_in_parts_that_fit_a_cache_where_no_gradient_is_wanted():
+    one = torch.from_numpy(PIXELS)[0]
+    most = AT_ONCE // one.numel()
+    x = torch.rand(2 * most + 5, *one.shape, generator=torch.Generator().manual_seed(0)).double()
+    model, seen = network().double(), []
+    prepared = InferenceModel(model)
+    prepared.network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    with torch.no_grad():
+        torch.testing.assert_close(prepared(x), model(x), **EQUAL)
+    assert seen == [most, most, 5]
+    prepared(x)
+    assert seen[3:] == [len(x)]  # in a single graph
 
 
 def test_gradients_of_the_network_under_attack_can_be_viewed_flat():

@@ -6,6 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
+# Pixel values that a processor is given at once where no gradient is wanted. With more of them it leaves its cache:
+# passes of 500 images of CIFAR-10 through a ResNet-18 of width 16 take a third longer than passes of 85.
+AT_ONCE = 2**18
+
 
 class InferenceModel(nn.Module):
     """Images (B, C, H, W) to logits (B, K): eval mode, parameters frozen, channels-last inside, BatchNorm folded into
@@ -20,6 +24,11 @@ class InferenceModel(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and not torch.is_grad_enabled() and x.numel() > AT_ONCE:
+            return torch.cat([self._pass(part) for part in x.split(max(1, AT_ONCE // x[0].numel()))])
+        return self._pass(x)
+
+    def _pass(self, x: Tensor) -> Tensor:
         inside = x.contiguous(memory_format=torch.channels_last)
         if inside.requires_grad:
             inside.register_hook(Tensor.contiguous)
