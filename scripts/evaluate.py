@@ -29,7 +29,7 @@ arguments.add_argument("--save-every", type=float, default=60.0, help="seconds")
 arguments.add_argument("--threads", type=int, default=1)
 args = arguments.parse_args()
 spec = args.spec
-seeds = "/".join(f"seed{seed}" for seed in spec.get("seeds") or [spec["seed"]])
+seeds = f"seeds-{'-'.join(map(str, spec['seeds']))}" if "seeds" in spec else f"seed{spec['seed']}"
 
 with job(f"evaluate {spec['dataset']}/{spec['recipe']}/{seeds} {spec['suite']} {spec['threat']['name']}", args.log):
     sheet = args.data / "sheet.json"
