@@ -33,7 +33,7 @@ def test_they_make_the_same_files_and_what_one_of_them_has_is_used_again(tree):
     assert jobs(output) >= {f"evaluate/digits/{recipe}/seeds-0-1/{THREAT}/robustness" for recipe in RECIPES}
     assert contents(tree, made) == before
     log = (tree / RESULTS / f"logs/evaluate/digits/sat/seeds-0-1/{THREAT}/robustness.log").read_text()
-    assert "4 of 8 evaluations are there already" in log and "seed1 best autoattack: accuracy" in log
+    assert "12 of 16 evaluations are there already" in log and "seed1 best autoattack: accuracy" in log
     # Each seed's file has a certificate of its own, as if it had been evaluated alone: a job for it has nothing to do.
     for seed in ("seed0", "seed1"):
         certificate = tree / RESULTS / f"provenance/evaluations/digits/sat/{seed}/{THREAT}/robustness.json"
@@ -41,7 +41,7 @@ def test_they_make_the_same_files_and_what_one_of_them_has_is_used_again(tree):
     code, output = run(tree, "-c2", "-p", "--", str(OF_SAT / f"seed1/{THREAT}/robustness.json"))
     assert code == 0 and contents(tree, made) == before, output
     log = (tree / RESULTS / f"logs/evaluate/digits/sat/seed1/{THREAT}/robustness.log").read_text()
-    assert "4 of 4 evaluations are there already" in log
+    assert "8 of 8 evaluations are there already" in log
 
 
 def test_finished_evaluations_are_accepted_for_them(tree):
