@@ -14,6 +14,7 @@ from robustlens.generation.features import open_network
 from robustlens.generation.grid import run_grid, samplers, scorer
 from robustlens.generation.reference import load_reference
 from robustlens.generation.sampler import Sampler
+from robustlens.models.bfloat16 import Bfloat16Model
 from robustlens.models.inference import InferenceModel
 from robustlens.models.weights import load_model
 from robustlens.provenance import Certificate
@@ -40,6 +41,8 @@ with (
     certificate = Certificate(spec, inputs)
     data = load(args.data, ["train"], spec.get("crop"))
     model = InferenceModel(load_model(args.weights, spec["architecture"], data.channels, data.classes)).to(device)
+    if spec.get("precision") == "bfloat16":
+        model = Bfloat16Model(model, "generation.precision", "float32")
     network = open_network(spec["features"]["kind"], args.feature_weights, spec["feature_architecture"], data, device)
     reference, train = load_reference(args.reference), data.splits["train"]
     pixels = train.pixels()

@@ -9,6 +9,7 @@ from robustlens.data.prepared import load
 from robustlens.device import use_device
 from robustlens.generation.sampler import Sampler
 from robustlens.generation.samples import generate, save_samples
+from robustlens.models.bfloat16 import Bfloat16Model
 from robustlens.models.inference import InferenceModel
 from robustlens.models.weights import load_model
 from robustlens.provenance import Certificate
@@ -30,6 +31,8 @@ with (
     certificate = Certificate(spec, [args.data / "sheet.json", args.weights])
     data = load(args.data, ["train"], spec.get("crop"))
     model = InferenceModel(load_model(args.weights, spec["architecture"], data.channels, data.classes)).to(device)
+    if spec.get("precision") == "bfloat16":
+        model = Bfloat16Model(model, "generation.precision", "float32")
     batches = -(-spec["per_class"] * data.classes // spec["batch_size"])
     progress = Progress("step", batches * spec["sampler"]["steps"])
     train = data.splits["train"]

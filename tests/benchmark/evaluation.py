@@ -1,5 +1,5 @@
 """PGD-20 and AutoAttack on a small network that was trained adversarially: ours, torchattacks, a plain loop, and
-pyautoattack as it is published. All find the same images robust, or nothing is timed."""
+pyautoattack as it is published, and our searches in bfloat16. All find the same images robust, or are not timed."""
 
 import contextlib
 import logging
@@ -16,21 +16,24 @@ import pyautoattack
 import torch
 from contest import OURS, Turn, contest, contest_table, here, rounds_of, timed
 from contestants import CLASSES, EPSILON, SEED, STEP_SIZE, Ours
-from evaluators import OurEvaluation, PlainEvaluation, trained
+from evaluators import OurEvaluation, PlainEvaluation, ReducedEvaluation, trained
 from line_up import PEER, PLAIN, Contestant, Problem
 from torch import nn
 from workers import Failed, Skipped, Worker
 
 from robustlens.attacks.autoattack import AutoAttack
 from robustlens.attacks.library import isolated_randomness, library_seed
+from robustlens.attacks.screen import Screen
 from robustlens.attacks.threat import Threat
 from robustlens.data.prepared import Split
 from robustlens.evaluation.run import attack_split
 from robustlens.models.inference import InferenceModel
 from robustlens.seeds import generator
+from robustlens.training.engine import has_bfloat16
 
 STEPS = 20
 REDUCED = f"{OURS} bfloat16, verdicts in float32"
+SCREEN = f"{OURS}'s screen in bfloat16, verdicts in float32"
 PUBLISHED = "pyautoattack as published"
 AUTOATTACK = "autoattack"
 SAME = (
@@ -114,13 +117,14 @@ def measure_pgd20(
     labels = np.load(folder / "labels.npy")
     turns: dict[str, Turn] = {}
     verdicts: dict[str, np.ndarray] = {}
-    for name, kind in ((OURS, OurEvaluation), (PLAIN, PlainEvaluation)):
+    left_out = {"skipped": without_bfloat16(REDUCED, device), "failed": {}}
+    kinds = {OURS: OurEvaluation, REDUCED: ReducedEvaluation, PLAIN: PlainEvaluation}
+    for name, kind in ((name, kind) for name, kind in kinds.items() if name not in left_out["skipped"]):
         evaluator = kind(size.width, size.batch, folder, device)
         evaluator.reset(STEPS)
         evaluator.step()
         verdicts[name] = evaluator.predictions == labels
         turns[name] = timed(evaluator.step, device, 1 if quick else None)
-    left_out = {"skipped": {REDUCED: "robustlens evaluates in float32 alone"}, "failed": {}}
     try:
         problem = Problem("PGD-20", size.width, size.batch, torch.get_num_threads(), device.type == "cuda")
         worker = Worker(Contestant(PEER, "torchattacks evaluation"), problem, folder)
@@ -142,6 +146,11 @@ def measure_pgd20(
     return {"robust": robust, "same_verdict": same, **contest(turns, device, quick), **left_out}
 
 
+def without_bfloat16(name: str, device: torch.device) -> dict[str, str]:
+    """That contestant, with why it can't take part; nothing where it can."""
+    return {} if has_bfloat16(device) else {name: f"this {device.type} has no bfloat16"}
+
+
 # AutoAttack ---------------------------------------------------------------------------------------------------------
 
 
@@ -151,32 +160,38 @@ def measure_autoattack(folder: Path, size: Size, device: torch.device, quick: bo
     model = trained(size.width, folder, device)
     prepared, threat = InferenceModel(model).to(device), Threat("linf", size.epsilon, STEP_SIZE)
 
-    def ours() -> pd.DataFrame:
-        return attack_split(prepared, split, AutoAttack(), AUTOATTACK, threat, SEED, len(labels), device=device)
+    def ours(attack: AutoAttack | Screen) -> pd.DataFrame:
+        return attack_split(prepared, split, attack, AUTOATTACK, threat, SEED, len(labels), device=device)
 
     x, y = (torch.from_numpy(array).to(device) for array in (split.pixels(), labels))
     seed = library_seed(generator(SEED, AUTOATTACK, 0, device=device))  # what `attack_split` gives to the library
     theirs = partial(published, model, x, y, size.epsilon)
     say(f"AutoAttack on {len(labels)} images, for the verdicts")
-    table, (robust, broken) = ours(), theirs(seed)
-    mine = (table["prediction_adversarial"] == table["label"]).to_numpy()
-    different, spread = int((mine != robust).sum()), None
-    if different:  # how many differ between two seeds of the same code?
-        spread = int((theirs(seed + 1)[0] != robust).sum())
-        if different > max(1, spread):
-            raise Failed(
-                f"AutoAttack: {different} of {len(labels)} images have another verdict than {PUBLISHED} finds, which "
-                f"itself differs in {spread} between two seeds"
+    robust, broken = theirs(seed)
+    attacks = {OURS: AutoAttack(), SCREEN: Screen()}
+    left_out = {"skipped": without_bfloat16(SCREEN, device), "failed": {}}
+    found = {"robust": {PUBLISHED: int(robust.sum())}, "broken_by": {PUBLISHED: broken}, "different": {}}
+    spread = None  # how many differ between two seeds of the same code
+    turns = {PUBLISHED: timed(partial(theirs, seed), device, 1)}
+    for name in [name for name in attacks if name not in left_out["skipped"]]:
+        table = ours(attacks[name])
+        mine = (table["prediction_adversarial"] == table["label"]).to_numpy()
+        found["different"][name] = different = int((mine != robust).sum())
+        if different and spread is None:
+            spread = int((theirs(seed + 1)[0] != robust).sum())
+        if different > max(1, spread or 0):
+            left_out["failed"][name] = (
+                f"{different} of {len(labels)} images have another verdict than {PUBLISHED} finds, which itself "
+                f"differs in {spread} between two seeds"
             )
-    say(f"AutoAttack: {mine.sum()} of {len(labels)} images are robust; {size.rounds} rounds")
-    turns = {OURS: timed(ours, device, 1), PUBLISHED: timed(partial(theirs, seed), device, 1)}
-    return {
-        "robust": {OURS: int(mine.sum()), PUBLISHED: int(robust.sum())},
-        "broken_by": {OURS: dict(Counter(filter(None, table["broken_by"]))), PUBLISHED: broken},
-        "different": different,
-        "different_between_seeds": spread,
-        **contest(turns, device, quick, size.rounds),
-    }
+            continue
+        found["robust"][name] = int(mine.sum())
+        found["broken_by"][name] = dict(Counter(filter(None, table["broken_by"])))
+        turns[name] = timed(partial(ours, attacks[name]), device, 1)
+    if OURS in left_out["failed"]:
+        raise Failed(f"AutoAttack: {left_out['failed'][OURS]}")
+    say(f"AutoAttack: {robust.sum()} of {len(labels)} images are robust; {size.rounds} rounds")
+    return {**found, "different_between_seeds": spread, **contest(turns, device, quick, size.rounds), **left_out}
 
 
 def published(
@@ -212,10 +227,11 @@ def told(logger: logging.Logger) -> Iterator[list[str]]:
 
 def table(found: dict) -> str:
     pgd20, autoattack = found["pgd20"], found["autoattack"]
-    network = f"ResNet-18 of width {found['width']}, {found['device']}, float32"
+    network = f"ResNet-18 of width {found['width']}, {found['device']}"
     columns = {
         "img/s": lambda _, seconds: f"{found['images'] / seconds:.1f}",
         "robust": lambda name, _: f"{pgd20['robust'][name]:.1%}",
+        "same verdict": lambda name, _: f"{pgd20['same_verdict'][name]:.1%}",
     }
     robust = autoattack["robust"]
     columns_of_autoattack = {
@@ -224,9 +240,10 @@ def table(found: dict) -> str:
         "s per robust image": lambda name, seconds: f"{seconds / robust[name]:.2f}" if robust[name] else "-",
         "broken by": lambda name, _: ", ".join(f"{k} {n}" for k, n in autoattack["broken_by"][name].items()),
     }
-    different = f"\n* verdicts that differ: {autoattack['different']}"
-    if autoattack["different"]:
-        different += f"; between two seeds of {PUBLISHED}: {autoattack['different_between_seeds']}"
+    counts = ", ".join(f"{name} {number}" for name, number in autoattack["different"].items())
+    different = f"\n* verdicts that differ from {PUBLISHED}: {counts}"
+    if any(autoattack["different"].values()):
+        different += f"; between two seeds of it: {autoattack['different_between_seeds']}"
     return (
         f"PGD-20, {network}, {found['images']} images in batches of {found['batch']}: {rounds_of(pgd20)}\n\n"
         + contest_table(pgd20, columns)

@@ -81,4 +81,13 @@ class OurEvaluation:
         self.predictions = table["prediction_adversarial"].to_numpy()
 
 
+class ReducedEvaluation(OurEvaluation):
+    """Searching in bfloat16."""
+
+    def reset(self, attack_steps: int) -> None:
+        from robustlens.attacks.pgd_bfloat16 import PGDInBfloat16
+
+        self.attack = PGDInBfloat16(steps=attack_steps)
+
+
 KINDS = {"plain evaluation": PlainEvaluation, "torchattacks evaluation": TorchattacksEvaluation}

@@ -46,6 +46,7 @@ COMPARISONS = [
     Comparison("PGD-20, float32", OURS, PEER, 1.9, "evaluation", "pgd20"),
     Comparison("PGD-20, bfloat16", evaluation.REDUCED, PEER, 3.0, "evaluation", "pgd20"),
     Comparison("AutoAttack, float32", OURS, evaluation.PUBLISHED, 1.5, "evaluation", "autoattack"),
+    Comparison("the screen, bfloat16", evaluation.SCREEN, evaluation.PUBLISHED, 2.2, "evaluation", "autoattack"),
     Comparison("a step of TRADES, float32", "TRADES", steps.USUAL, 1.5, "steps"),
     Comparison("a step of WEAT, float32", "WEAT-adv", steps.USUAL, 1.5, "steps"),
     Comparison("chains, float32", OURS, chain.MARGINAL, 2.2, "chain"),

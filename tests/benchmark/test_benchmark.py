@@ -31,6 +31,9 @@ from rounds import Round, disturbed, play, summary
 from speed import compared, forward_flops
 from workers import Failed, Skipped
 
+from robustlens.attacks.screen import Screen
+from robustlens.models import bfloat16
+
 EPSILON = 8 / 255
 
 
@@ -259,12 +262,13 @@ def test_comparisons_with_peers_are_goals_and_bars():
         "PGD-20, float32: at least 1.9 times torchattacks 3.5.1": False,
         "PGD-20, bfloat16: at least 3.0 times torchattacks 3.5.1": None,
         "AutoAttack, float32: at least 1.5 times pyautoattack as published": True,
+        "the screen, bfloat16: at least 2.2 times pyautoattack as published": None,
         "certification, float32: at least 2.0 times usual loop, batches of 100": True,
         "certification, float32: at least 2.0 times usual loop, batches of 1000": True,
     }
     (axes,) = picture.draw(goals([found()], parts, gpu=False), "a machine").axes
-    assert [round(bar.get_width(), 2) for bar in axes.patches][::-1] == [1.0, 0, 1.8, 0, 1.6, 2.5, 2.5]
-    assert [line.get_xdata()[0] for line in axes.lines[:-1]][::-1] == [1.1, 1.9, 1.9, 3.0, 1.5, 2.0, 2.0]
+    assert [round(bar.get_width(), 2) for bar in axes.patches][::-1] == [1.0, 0, 1.8, 0, 1.6, 0, 2.5, 2.5]
+    assert [line.get_xdata()[0] for line in axes.lines[:-1]][::-1] == [1.1, 1.9, 1.9, 3.0, 1.5, 2.2, 2.0, 2.0]
 
 
 def test_steps_of_methods_cost_what_their_passes_do_and_trades_is_what_the_usual_loop_computes(tmp_path):
@@ -283,10 +287,23 @@ def test_steps_of_methods_cost_what_their_passes_do_and_trades_is_what_the_usual
     assert lines[2].split("|")[3:7] == [" 1.00 "] * 4
 
 
-def test_samplers_make_the_same_images_and_bfloat16_is_a_gap(tmp_path):
+def test_samplers_make_the_same_images_and_nearly_so_in_bfloat16(monkeypatch, tmp_path):
+    emulated(monkeypatch)
+    found = chain.measure(tmp_path, True, lambda line: None)
+    assert found["rounds"][0]["seconds"].keys() == {OURS, chain.JOINT, chain.MARGINAL, chain.REDUCED, MACHINE}
+    assert 0 < found["bfloat16_apart"] < chain.CLOSE_REDUCED
+    assert "* images in bfloat16 differ from ours in float32 by" in chain.table(found)
+    monkeypatch.setattr(chain, "CLOSE_REDUCED", found["bfloat16_apart"] / 2)
+    found = chain.measure(tmp_path, True, lambda line: None)
+    assert chain.REDUCED not in found["rounds"][0]["seconds"]
+    assert "* robustlens bfloat16: failed: its images differ by" in chain.table(found)
+
+
+def test_chains_in_bfloat16_are_skipped_by_name_where_there_is_none(monkeypatch, tmp_path):
+    monkeypatch.setattr(evaluation, "has_bfloat16", lambda device: False)
     found = chain.measure(tmp_path, True, lambda line: None)
     assert found["rounds"][0]["seconds"].keys() == {OURS, chain.JOINT, chain.MARGINAL, MACHINE}
-    assert "* robustlens bfloat16: skipped: the sampler computes in float32 alone" in chain.table(found)
+    assert "* robustlens bfloat16: skipped: this cpu has no bfloat16" in chain.table(found)
 
 
 def test_frechet_distances_are_those_of_pytorch_fid(tmp_path):
@@ -322,6 +339,12 @@ def test_an_undecided_network_gives_several_classes():
     assert (first.sum(0) > 0).sum() >= 3
 
 
+def emulated(monkeypatch) -> None:
+    """bfloat16, also on a processor that has none."""
+    for module in (evaluation, bfloat16):
+        monkeypatch.setattr(module, "has_bfloat16", lambda device: True)
+
+
 def without_uv(monkeypatch) -> None:
     monkeypatch.delenv("UV", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
@@ -329,15 +352,43 @@ def without_uv(monkeypatch) -> None:
 
 def test_evaluations_find_the_same_images_robust(monkeypatch, tmp_path):
     without_uv(monkeypatch)
+    emulated(monkeypatch)
     found = evaluation.measure(tmp_path, True, lambda line: None)
     pgd20, autoattack = found["pgd20"], found["autoattack"]
-    assert pgd20["skipped"].keys() == {PEER, evaluation.REDUCED} and pgd20["failed"] == {}
-    assert pgd20["same_verdict"] == {OURS: 1.0, PLAIN: 1.0}
-    assert autoattack["different"] == 0 and len(autoattack["rounds"]) == 1
+    assert pgd20["skipped"].keys() == {PEER} and pgd20["failed"] == {}
+    assert pgd20["same_verdict"] == {OURS: 1.0, evaluation.REDUCED: 1.0, PLAIN: 1.0}
+    assert autoattack["different"] == {OURS: 0, evaluation.SCREEN: 0} and len(autoattack["rounds"]) == 1
     broken = {name: number for name, number in autoattack["broken_by"][OURS].items() if name != "misclassified"}
     assert broken == autoattack["broken_by"][evaluation.PUBLISHED] and broken.keys() == {"apgd-ce"}
     table = evaluation.table(found)
-    assert "no uv to install it with" in table and "verdicts that differ: 0" in table
+    assert (
+        "no uv to install it with" in table
+        and "verdicts that differ from pyautoattack as published: robustlens 0, " in table
+    )
+
+
+def test_contestants_in_bfloat16_are_skipped_by_name_where_there_is_none(monkeypatch, tmp_path):
+    without_uv(monkeypatch)
+    monkeypatch.setattr(evaluation, "has_bfloat16", lambda device: False)
+    found = evaluation.measure(tmp_path, True, lambda line: None)
+    for part, name in (("pgd20", evaluation.REDUCED), ("autoattack", evaluation.SCREEN)):
+        assert name not in found[part]["rounds"][0]["seconds"] and found[part]["rounds"]
+        assert f"* {name}: skipped: this cpu has no bfloat16" in evaluation.table(found)
+
+
+def test_a_screen_of_other_verdicts_is_not_timed(monkeypatch, tmp_path):
+    without_uv(monkeypatch)
+    emulated(monkeypatch)
+    original = evaluation.attack_split
+
+    def nothing_broken(model, split, attack, *rest, **more):
+        table = original(model, split, attack, *rest, **more)
+        return table.assign(prediction_adversarial=table["label"]) if isinstance(attack, Screen) else table
+
+    monkeypatch.setattr(evaluation, "attack_split", nothing_broken)
+    found = evaluation.measure(tmp_path, True, lambda line: None)["autoattack"]
+    assert OURS in found["rounds"][0]["seconds"] and evaluation.SCREEN not in found["rounds"][0]["seconds"]
+    assert "images have another verdict" in found["failed"][evaluation.SCREEN]
 
 
 def job_of_a_run(results: Path, job: str, seconds: float, ended: float, *log: str) -> Path:

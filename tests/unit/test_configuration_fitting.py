@@ -16,7 +16,7 @@ from robustlens.errors import RobustlensError
 from robustlens.generation.quality import score
 from robustlens.generation.scores import inception_score
 from robustlens.generators.denoisers import MLP, unet
-from robustlens.models import imagenet_resnet
+from robustlens.models import bfloat16, imagenet_resnet
 from robustlens.models.weights import build
 from robustlens.parameters import create, names
 
@@ -341,7 +341,8 @@ def test_denoisers_take_the_widths_and_sides_that_are_accepted():
 
 
 @pytest.mark.parametrize("family", names("attacks"))
-def test_attacks_that_are_only_for_linf_are_known(family):
+def test_attacks_that_are_only_for_linf_are_known(family, monkeypatch):
+    monkeypatch.setattr(bfloat16, "has_bfloat16", lambda device: True)
     attack = create("attacks", family, {"inverse_temperature": 1.0} if family == "temperature-pgd" else {})
     model, x = nn.Sequential(nn.Flatten(), nn.Linear(64, 5)).requires_grad_(False), torch.rand(2, 1, 8, 8)
     try:

@@ -20,6 +20,7 @@ from robustlens.attacks.threat import Threat
 from robustlens.configuration import suite_attacks
 from robustlens.configuration.few_classes import least
 from robustlens.errors import RobustlensError
+from robustlens.models import bfloat16
 from robustlens.parameters import create, names, resolve
 
 LINF = Threat("linf", 0.1, 0.025)
@@ -55,7 +56,10 @@ def example(classes: int, images: int = 12) -> tuple[nn.Module, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(("family", "parameters"), FAMILIES, ids=str)
-def test_an_attack_is_refused_by_the_configuration_where_it_refuses_itself_and_nowhere_else(family, parameters):
+def test_an_attack_is_refused_by_the_configuration_where_it_refuses_itself_and_nowhere_else(
+    family, parameters, monkeypatch
+):
+    monkeypatch.setattr(bfloat16, "has_bfloat16", lambda device: True)
     needed = least({"family": family} | resolve("attacks", family, parameters, "a test"))
     for classes in (2, 3, 4):
         model, x, y = example(classes, images=2)
@@ -75,6 +79,7 @@ def with_attacks(raw: dict, *attacks: str, classes: int) -> None:
         "ce": {"family": "apgd", "restarts": 5},
         "targeted": {"family": "apgd-t"},
         "ten": {"family": "autoattack-10"},
+        "screen": {"family": "screen"},
         "fab": {"family": "fab"},
         "fab-t": {"family": "fab", "targeted": True},
         "square": {"family": "square"},
@@ -84,7 +89,9 @@ def with_attacks(raw: dict, *attacks: str, classes: int) -> None:
     cohorts(raw)["further"] = {"datasets": ["digits", "fewer"], "recipes": ["weat-adv"], "suite": "chosen"}
 
 
-@pytest.mark.parametrize(("attack", "needed"), [("autoattack", 4), ("ten", 4), ("targeted", 4), ("dlr", 3)])
+@pytest.mark.parametrize(
+    ("attack", "needed"), [("autoattack", 4), ("ten", 4), ("screen", 4), ("targeted", 4), ("dlr", 3)]
+)
 def test_an_attack_that_needs_more_classes_than_a_dataset_has_is_refused_before_any_job(attack, needed):
     message = (
         f"config.studies.mine.cohorts.further.suite: chosen has the attack {attack}, which needs {needed} classes, and "

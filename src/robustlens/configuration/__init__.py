@@ -7,7 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from robustlens.configuration import checking, cohorts, fitting, habits, ranges, references, sample_sets, selected
+from robustlens.configuration import (
+    checking,
+    cohorts,
+    fitting,
+    habits,
+    precision,
+    ranges,
+    references,
+    sample_sets,
+    selected,
+)
 from robustlens.configuration.facts import (
     CATALOGUE,
     CHECKSUMS,
@@ -129,6 +139,7 @@ def load(
     sample_sets.check(config, runs)
     selected.check(config, runs)
     ranges.check(config, runs)
+    precision.check(config)
     fitting.check(config, runs, studies)
     return config
 

@@ -7,7 +7,7 @@ from robustlens.errors import RobustlensError
 # The fewest classes that attacks are defined for, by their family. The difference of logits ratio divides by the
 # distance from the largest logit to the third one and, in its targeted form, to the third and the fourth. The numbers
 # are not in the attacks' own files because that would make all evaluations again; a test runs every attack.
-LEAST = {"apgd-t": 4, "autoattack": 4, "autoattack-10": 4}
+LEAST = {"apgd-t": 4, "autoattack": 4, "autoattack-10": 4, "screen": 4}
 LEAST_OF_DLR = 3
 INSTEAD = "attacks of the families apgd (loss ce, several restarts), fab and square"
 

@@ -88,15 +88,22 @@ def certified(config: Config, names: Any) -> Config:
 
 def sampled(config: Config, names: Any) -> Config:
     settings = config["datasets"][names.dataset]["generation"]
-    return of_run(config, names) | {key: settings[key] for key in ("sampler", "per_class", "batch_size")}
+    return of_run(config, names) | _sampler(settings) | {key: settings[key] for key in ("per_class", "batch_size")}
 
 
 def grid(config: Config, names: Any) -> Config:
     settings = config["datasets"][names.dataset]["generation"]
     return of_run(config, names) | {
-        **{key: settings[key] for key in ("sampler", "grid", "features", "batch_size")},
+        **_sampler(settings),
+        **{key: settings[key] for key in ("grid", "features", "batch_size")},
         "feature_architecture": facts.feature_architecture(config, names.dataset),
     }
+
+
+def _sampler(settings: Config) -> Config:
+    """The precision only where it is not float32, which it was before there was a choice."""
+    reduced = {"precision": "bfloat16"} if settings.get("precision") == "bfloat16" else {}
+    return {"sampler": settings["sampler"]} | reduced
 
 
 def features(config: Config, names: Any) -> Config:

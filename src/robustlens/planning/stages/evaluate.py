@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
+from robustlens.configuration.precision import SEARCHES
 from robustlens.evaluation.checkpoints import BEST
 from robustlens.planning.dry_run import Job
 from robustlens.planning.known import Known
 from robustlens.planning.networks import Network
 from robustlens.planning.passes import Passes, attack_passes, training_passes
-from robustlens.planning.work import Calls, Work
+from robustlens.planning.work import BFLOAT16, FLOAT32, Calls, Work
 
 # The share of attacked images assumed to be robust: AutoAttack spends nearly all of its time on them. Adversarial
 # training reaches about a half on CIFAR-10 and SVHN, a quarter on CIFAR-100, less on Tiny ImageNet; other training 0.
@@ -114,8 +115,8 @@ def _calls(one: Evaluation, batch_size: int, classes: int, share: float, device:
     if made.forwards:
         part = share * robust.forwards / made.forwards + (1 - share) * fooled.forwards / made.forwards
         forwards, gradients = batches * made.forwards, batches * made.gradients
-        seconds = batches * made.seconds
-        calls.append(Calls(one.attack["name"], part * batch, forwards, gradients, seconds=seconds))
+        seconds, precision = batches * made.seconds, BFLOAT16 if family in SEARCHES else FLOAT32
+        calls.append(Calls(one.attack["name"], part * batch, forwards, gradients, 0.0, seconds, precision))
     return calls
 
 

@@ -7,7 +7,8 @@ from robustlens.generation.sampler import Sampler
 from robustlens.planning.dry_run import Job
 from robustlens.planning.known import Known
 from robustlens.planning.networks import Network
-from robustlens.planning.work import Calls, Work
+from robustlens.planning.stages.generate_samples import chains
+from robustlens.planning.work import Work
 
 
 def work(job: Job, known: Known) -> Work:
@@ -18,4 +19,4 @@ def work(job: Job, known: Known) -> Work:
     settings = samplers(Sampler(**spec["sampler"]), spec["grid"]["values"])
     steps = sum(sampler.steps for sampler in settings)
     network = Network.of(spec["architecture"], dataset.shape, dataset.classes)
-    return Work(network, (Calls("generation", images / batches, (steps + len(settings)) * batches, steps * batches),))
+    return Work(network, (chains(job, images / batches, (steps + len(settings)) * batches, steps * batches),))

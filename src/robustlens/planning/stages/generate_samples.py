@@ -5,7 +5,7 @@ import math
 from robustlens.planning.dry_run import Job
 from robustlens.planning.known import Known
 from robustlens.planning.networks import Network
-from robustlens.planning.work import Calls, Work
+from robustlens.planning.work import FLOAT32, Calls, Work
 
 FLOAT = 4
 
@@ -15,7 +15,12 @@ def work(job: Job, known: Known) -> Work:
     dataset, images = known.dataset(job), generated(job, known)
     batches, steps = math.ceil(images / job.spec["batch_size"]), job.spec["sampler"]["steps"]
     network = Network.of(job.spec["architecture"], dataset.shape, dataset.classes)
-    return Work(network, (Calls("generation", images / batches, (steps + 1) * batches, steps * batches),))
+    return Work(network, (chains(job, images / batches, (steps + 1) * batches, steps * batches),))
+
+
+def chains(job: Job, batch: float, forwards: float, gradients: float) -> Calls:
+    """Calls of a sampler, in the precision that the job asks for."""
+    return Calls("generation", batch, forwards, gradients, precision=job.spec.get("precision", FLOAT32))
 
 
 def written(job: Job, known: Known) -> dict[str, float]:
