@@ -21,7 +21,7 @@ from robustlens.job_log import START, JobLog, read_log, slurm_states
 
 FINISHED_SHOWN = 6
 SECONDS_BETWEEN_QUESTIONS = 60  # to SLURM
-STEPS = re.compile(r"^(\d+) of (\d+) steps \(\S+%\) done$", re.MULTILINE)
+STEPS = re.compile(r"^(\d+) of (\d+) steps ", re.MULTILINE)
 TOTAL = re.compile(r"^total +(\d+)$", re.MULTILINE)  # of the table of jobs that Snakemake begins with
 PLAN = re.compile(r"^plan +1$", re.MULTILINE)
 NO_JOB = re.compile(r"plan\.log|.+\.process\d+\.log")  # logs of plans, and of further processes of a training
