@@ -21,7 +21,7 @@ endif
 # Bare `make` prints what there is to make.
 .DEFAULT_GOAL := help
 
-.PHONY: help targets reproduce evaluate compare status accept test check lint benchmark environment readme clean-state
+.PHONY: help targets reproduce evaluate compare status watch accept test check lint benchmark environment readme clean-state
 
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -50,6 +50,9 @@ compare: environment ## the finished run's tables and claims with the recorded o
 
 status: environment ## what is done, running, failed and left; with the same SNAKEMAKE="..." as for reproduce
 	@$(UV) run --locked python scripts/status.py $(SNAKEMAKE)
+
+watch: environment ## a page that shows how a run goes, with the curves of trainings: SCALE=... PORT=... (docs/running.md)
+	@$(UV) run --locked python scripts/watch.py $(if $(SCALE),--scale "$$SCALE") $(if $(PORT),--port "$$PORT")
 
 accept: environment ## take over finished results of earlier code (docs/migration.md); SNAKEMAKE="-n ..." only lists them
 	@$(UV) run --locked python scripts/accept_results.py $(SNAKEMAKE)

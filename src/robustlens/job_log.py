@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TextIO
 
 WHEN = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
-START = re.compile(WHEN + r" (?P<name>.+): started on (?P<host>[^,]+), process \d+(?:, SLURM job (?P<slurm>\d+))?$")
+START = re.compile(
+    WHEN + r" (?P<name>.+): started on (?P<host>[^,]+), process (?P<process>\d+)(?:, SLURM job (?P<slurm>\d+))?$"
+)
 PROGRESS = re.compile(rf"(?P<time>{WHEN}) (?P<step>.+ \d+/\d+, ETA \S+)")
 FAILED = re.compile(WHEN + r" FAILED: (?P<reason>.*)")
 FINISHED = re.compile(WHEN + " finished in ")
