@@ -90,3 +90,12 @@ def one_of(names: list[str], jobs_each: int) -> Iterator[int]:
             log.warning("all %d GPUs are taken by other jobs; waiting for one", len(names))
             waiting = True
         time.sleep(POLL_SECONDS)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware computes in bfloat16, rather than emulating it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    supported = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    used = torch.backends.cpu.get_cpu_capability().startswith("AVX512")  # portable arithmetic goes without
+    return device.type == "cpu" and used and any(getattr(torch.cpu, name, bool)() for name in supported)

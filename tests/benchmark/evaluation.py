@@ -26,10 +26,10 @@ from robustlens.attacks.library import isolated_randomness, library_seed
 from robustlens.attacks.screen import Screen
 from robustlens.attacks.threat import Threat
 from robustlens.data.prepared import Split
+from robustlens.device import has_bfloat16
 from robustlens.evaluation.run import attack_split
 from robustlens.models.inference import InferenceModel
 from robustlens.seeds import generator
-from robustlens.training.engine import has_bfloat16
 
 STEPS = 20
 REDUCED = f"{OURS} bfloat16, verdicts in float32"

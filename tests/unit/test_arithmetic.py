@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from robustlens import arithmetic
-from robustlens.device import use_device
+from robustlens.device import has_bfloat16, use_device
 from robustlens.errors import RobustlensError
 from robustlens.provenance import Certificate, device_facts
-from robustlens.training.engine import has_bfloat16
 
 pytestmark = pytest.mark.slow
 

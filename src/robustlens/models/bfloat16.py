@@ -5,8 +5,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from robustlens.device import has_bfloat16
 from robustlens.errors import RobustlensError
-from robustlens.training.engine import has_bfloat16
 
 
 class Bfloat16Model(nn.Module):

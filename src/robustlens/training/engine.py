@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from robustlens.device import has_bfloat16
 from robustlens.errors import RobustlensError
 
 NARROW = 16  # channels in a block of the widest vector instructions
@@ -85,12 +86,3 @@ def has_narrow_projections(network: nn.Module) -> bool:
         and module.in_channels < NARROW
         for module in network.modules()
     )
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware computes in bfloat16, rather than emulating it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    supported = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    used = torch.backends.cpu.get_cpu_capability().startswith("AVX512")  # portable arithmetic goes without
-    return device.type == "cpu" and used and any(getattr(torch.cpu, name, bool)() for name in supported)
