@@ -29,7 +29,8 @@ def test_defaults_of_schema_and_components_are_filled_in():
     resnet = {"family": "resnet", "blocks": [2, 2, 2, 2], "width": 16, "block": "basic"}
     assert config["datasets"]["digits"]["architecture"] == resnet
     assert config["recipes"]["weat-adv"] == {"method": "weat", "variant": "adv", "beta": 6.0} | WEAT_DEFAULTS
-    pgd20 = {"family": "pgd", "steps": 20, "loss": "ce", "start": "uniform", "targeted": False, "label": "PGD-20"}
+    own = {"steps": 20, "loss": "ce", "start": "uniform", "targeted": False}
+    pgd20 = {"family": "pgd", **own, "shards": 1, "label": "PGD-20"}
     assert config["attacks"]["pgd20"] == pgd20
     suite, generation = config["suites"]["brief"], config["datasets"]["digits"]["generation"]
     assert suite == {"attacks": ["pgd20"], "samples": {}, "best_only": [], "checkpoints": ["best", "last"]}

@@ -256,8 +256,6 @@ def results(tmp_path_factory) -> Path:
         *weights,
         "--state",
         "state",
-        "--folder",
-        "evaluations",
         "--index",
         "evaluations/robustness.json",
     )
@@ -449,3 +447,32 @@ def test_a_missing_parameter_is_named_before_a_job_and_in_it(tmp_path, capsys):
         spec["training"]
     assert ended.value.code == 1 and "FAILED: --spec: 'training' is missing" in capsys.readouterr().err
     assert spec.get("training") is None
+
+
+ENDS = """
+import atexit, sys
+from pathlib import Path
+from robustlens.console import job
+atexit.register(print, "taken down", flush=True)
+sys.modules |= {name: None for name in sys.argv[1:]}
+with job("a job", Path("a.log")):
+    print("done", end=" ")
+    if "failing" in sys.argv:
+        raise ValueError
+"""
+
+
+@pytest.mark.parametrize(("folder", "arguments", "printed", "code"), [
+    ("scripts", [], "done ", 0),
+    ("scripts", ["torch._inductor"], "done taken down\n", 0),  # its processes are to be stopped
+    ("scripts", ["failing"], "done taken down\n", 1),
+    ("elsewhere", [], "done taken down\n", 0),
+])  # fmt: skip
+def test_a_script_ends_with_its_job_before_what_it_imported_is_taken_down(folder, arguments, printed, code, tmp_path):
+    script = tmp_path / folder / "script.py"
+    script.parent.mkdir()
+    script.write_text(ENDS)
+    command = [sys.executable, str(script), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert (done.stdout, done.returncode) == (printed, code)
+    assert ("finished" in (tmp_path / "a.log").read_text()) == (code == 0)
