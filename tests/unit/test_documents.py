@@ -122,7 +122,7 @@ def test_the_front_says_what_was_run_and_leaves_out_what_is_not_known(document):
     ]
     assert [(fact.label, *fact.lines) for fact in full.facts if fact.measured] == [
         ("Hardware", "EPYC; no GPU"),
-        ("Time", "45 min: 1,200 jobs, added up"),
+        ("Time", "45 min, added up from 1,200 certificates"),
         ("Code", "commit 0123"),
     ]
     told = dataclasses.replace(full, of_studies={"light": jobs, "dark": dataclasses.replace(jobs, seconds=60.0)})

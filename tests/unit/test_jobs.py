@@ -60,7 +60,7 @@ def test_a_damaged_certificate_is_named(provenance):
     ("seconds", "said"), [(1, "1 min"), (3599, "1 h 0 min"), (40 * 60, "40 min"), (90 * 3600, "90 h 0 min")]
 )
 def test_times_are_said_in_minutes_and_hours(seconds, said):
-    assert Jobs(1, 1, 1, seconds, (), ()).time == f"{said}: 1 job, added up"
+    assert Jobs(1, 1, 1, seconds, (), ()).time == f"{said}, added up from 1 certificate"
 
 
 def test_a_commit_is_that_of_the_checkout_and_of_no_project_around_it(tmp_path):

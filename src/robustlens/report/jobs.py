@@ -40,7 +40,7 @@ class Jobs:
     @property
     def time(self) -> str:
         """Of all jobs; empty where there is no certificate."""
-        return f"{self.taken}: {_several(self.count, 'job')}, added up" if self.count else ""
+        return f"{self.taken}, added up from {_several(self.count, 'certificate')}" if self.count else ""
 
     @property
     def taken(self) -> str:
