@@ -83,6 +83,7 @@ rule evaluate_shard:
         spec=shard_spec,
         data=dataset_folder,
         evaluations="results/{scale}/evaluations/{dataset}/{recipe}/seed{seed}/{threat}",
+        certificates="results/{scale}/provenance/evaluations/{dataset}/{recipe}/seed{seed}/{threat}",
         state="results/{scale}/state/evaluations",
     message:
         "Attack a share of the images of {wildcards.recipe} on {wildcards.dataset}, seed {wildcards.seed}: "
@@ -90,4 +91,5 @@ rule evaluate_shard:
     shell:
         'python "$ROBUSTLENS/scripts/evaluate_shard.py" --spec {params.spec:q} --log {log:q} --threads {threads}'
         " --data {params.data:q} --weights {input.weights:q} --evaluations {params.evaluations:q}"
+        " --certificates {params.certificates:q}"
         " --state {params.state:q} --batches {output.batches:q} --certificate {output.certificate:q}"

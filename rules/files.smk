@@ -117,8 +117,8 @@ def seeds_in_words(seeds):
 
 
 def evaluated_together(seeds):
-    """A constraint of {dataset}: the evaluations in whose paths it begins are those of a job for these seeds; without
-    any, those of a job for one seed."""
+    """A constraint of {dataset}, where it begins the path of an evaluation: only those that one job makes for these seeds
+    match or, without seeds, only those that have a job of their own."""
     paths = {
         shared: [
             f"{dataset}/{recipe}/seed({one_of(map(str, shared))})/{threat}/{suite}[.]"

@@ -41,7 +41,7 @@ with job(f"evaluate {spec['dataset']}/{spec['recipe']}/{seeds} {spec['suite']} {
     ]
     evaluations = [evaluation for *_, asked in parts for evaluation in asked]
     settings = certificate, args.data, args.state, args.threads, args.save_every
-    records = iter(evaluate_suite(evaluations, *settings, read(args.shards, evaluations)))
+    records = iter(evaluate_suite(evaluations, *settings, read(args.shards, evaluations, certificate)))
     for own, inputs, file, own_certificate, asked in parts:
         of_seed = [next(records) for _ in asked]
         with replacing(file) as path:

@@ -1,6 +1,7 @@
 """What a job says: a log file with everything, and on the terminal what a person wants to see."""
 
 import argparse
+import atexit
 import contextlib
 import fcntl
 import gc
@@ -24,7 +25,8 @@ log = logging.getLogger("robustlens")
 @contextlib.contextmanager
 def job(name: str, log_file: Path) -> Iterator[None]:
     """Run a job's body with logging set up. A failure ends the process with code 1 and one line that says which job,
-    why, and which log to open; the log has the traceback of what was not foreseen.
+    why, and which log to open; the log has the traceback of what was not foreseen. A process that runs a file of a
+    folder `scripts` ends with its job in any case: nothing may follow it there.
 
     The log's first line says which job on which machine this is, its last how it ended, and it is locked while the
     process lives: `robustlens.job_log` reads from it how the job stands.
@@ -57,7 +59,7 @@ def job(name: str, log_file: Path) -> Iterator[None]:
         sys.exit(1)
     log.info("finished in %s", _clock(time.monotonic() - started), extra={"terminal": False})
     if _is_of_a_script():
-        logging.shutdown()
+        atexit._run_exitfuncs()
         with contextlib.suppress(OSError):  # an ordinary end tells what can't be written
             sys.stdout.flush()
             sys.stderr.flush()
@@ -65,10 +67,10 @@ def job(name: str, log_file: Path) -> Iterator[None]:
 
 
 def _is_of_a_script() -> bool:
-    """Whether this process ends with its job: all is written by then, and an ordinary end would take a fifth of a
-    second to take PyTorch down. Where networks were compiled it stops the processes that did so."""
+    """Whether nothing is left to do in this process but to take down PyTorch, which takes a fifth of a second.
+    Processes that train together end as usual: one may still be sending."""
     file = getattr(sys.modules["__main__"], "__file__", None)
-    return file is not None and Path(file).parent.name == "scripts" and "torch._inductor" not in sys.modules
+    return file is not None and Path(file).parent.name == "scripts" and "RANK" not in os.environ
 
 
 def _lock(file: logging.FileHandler) -> None:

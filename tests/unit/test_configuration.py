@@ -1,20 +1,48 @@
 """The configuration: what is filled in, and what a job gets of it."""
 
 import copy
+import re
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from configured import REPOSITORY, SCHEMA, digits, loaded, own, small
 
-from robustlens.configuration import caveat, load, pool_spec, run_spec, suite_attacks, trained_under
+from robustlens import configuration
+from robustlens.configuration import caveat, load, pool_spec, run_spec, specs, suite_attacks, trained_under
 from robustlens.configuration.checking import check
 from robustlens.configuration.reading import read_yaml
 from robustlens.errors import RobustlensError
 
 WEAT_DEFAULTS = {"energy": "natural", "weighted": "both", "normalised": False}
+
+
+def test_what_jobs_make_that_share_an_attack_is_named_by_checkpoint_attack_images_and_job():
+    def shared(raw: dict) -> None:
+        raw["attacks"]["autoattack"]["shards"] = 2
+        suite = {"attacks": ["pgd20", "autoattack"], "samples": {"autoattack": 30}, "best_only": ["autoattack"]}
+        raw["scales"]["small"]["suites"]["shared"] = suite
+
+    config = loaded(shared)
+    found = configuration.shards(config, "digits", "sat", "shared")
+    assert found == ["best/autoattack.30.1-of-2", "best/autoattack.30.2-of-2"]
+    names = {"dataset": "digits", "recipe": "sat", "seed": 0, "threat": "near", "checkpoint": "best"}
+    asked = names | {"attack": "autoattack", "images": "30"}
+    spec = specs.shard(config, SimpleNamespace(**asked, shard="2-of-2"))
+    assert (spec["shard"], spec["shards"], spec["checkpoints"]) == (2, 2, [["best", "best"]])
+    suite = SimpleNamespace(**names, suite="shared")
+    (attack,) = [one for one in specs.evaluated(config, suite)["attacks"] if one["name"] == "autoattack"]
+    assert spec["attacks"] == [attack | {"best_only": False}] and "shards" not in attack["parameters"]
+    for change, words in (
+        ({"shard": "3-of-2"}, "3-of-2: the last of 2 jobs is 2-of-2"),
+        ({"attack": "autoattak"}, "config.attacks has no 'autoattak'; did you mean 'autoattack'"),
+        ({"checkpoint": "late"}, "sat on digits: no suite looks at a checkpoint 'late' of it"),
+    ):
+        with pytest.raises(RobustlensError, match=re.escape(words)):
+            specs.shard(config, SimpleNamespace(**{**asked, "shard": "1-of-2", **change}))
 
 
 def test_defaults_of_schema_and_components_are_filled_in():

@@ -1,5 +1,6 @@
 """What a job says and certifies, and the three scripts from the command line."""
 
+import ast
 import errno
 import fcntl
 import hashlib
@@ -450,23 +451,27 @@ def test_a_missing_parameter_is_named_before_a_job_and_in_it(tmp_path, capsys):
 
 
 ENDS = """
-import atexit, sys
+import atexit, os, sys
 from pathlib import Path
 from robustlens.console import job
-atexit.register(print, "taken down", flush=True)
-sys.modules |= {name: None for name in sys.argv[1:]}
+class Left:
+    def __del__(self):
+        print("taken down", end=" ")
+left = Left()
+atexit.register(print, "at exit", end=" ")
+os.environ.update(dict.fromkeys(sys.argv[1:], "1"))
 with job("a job", Path("a.log")):
     print("done", end=" ")
-    if "failing" in sys.argv:
+    if "FAILS" in os.environ:
         raise ValueError
 """
 
 
 @pytest.mark.parametrize(("folder", "arguments", "printed", "code"), [
-    ("scripts", [], "done ", 0),
-    ("scripts", ["torch._inductor"], "done taken down\n", 0),  # its processes are to be stopped
-    ("scripts", ["failing"], "done taken down\n", 1),
-    ("elsewhere", [], "done taken down\n", 0),
+    ("scripts", [], "done at exit ", 0),
+    ("scripts", ["RANK"], "done at exit taken down ", 0),  # of processes that train together
+    ("scripts", ["FAILS"], "done at exit taken down ", 1),
+    ("elsewhere", [], "done at exit taken down ", 0),
 ])  # fmt: skip
 def test_a_script_ends_with_its_job_before_what_it_imported_is_taken_down(folder, arguments, printed, code, tmp_path):
     script = tmp_path / folder / "script.py"
@@ -476,3 +481,14 @@ def test_a_script_ends_with_its_job_before_what_it_imported_is_taken_down(folder
     done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert (done.stdout, done.returncode) == (printed, code)
     assert ("finished" in (tmp_path / "a.log").read_text()) == (code == 0)
+
+
+FOLDERS = (REPOSITORY / "scripts", *REPOSITORY.glob("studies/*/scripts"))
+SCRIPTS = [file for folder in FOLDERS for file in sorted(folder.glob("*.py")) if "parser(__doc__)" in file.read_text()]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=[str(file.relative_to(REPOSITORY)) for file in SCRIPTS])
+def test_nothing_follows_the_job_of_a_script(script):
+    last = ast.parse(script.read_text()).body[-1]
+    assert isinstance(last, ast.With)
+    assert last.items[0].context_expr.func.id == "job"  # what it encloses ends before it

@@ -351,7 +351,7 @@ def test_many_images_go_through_an_inference_model_in_parts_that_fit_a_cache_whe
     prepared.network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     with torch.no_grad():
         torch.testing.assert_close(prepared(x), model(x), **EQUAL)
-    assert seen == [most, most, 5]
+    assert sum(seen) == len(x) and len(seen) == 3 and max(seen) - min(seen) <= 1
     prepared(x)
     assert seen[3:] == [len(x)]  # in a single graph
 

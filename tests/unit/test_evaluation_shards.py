@@ -1,11 +1,12 @@
 """Jobs that share the images of an attack, and the evaluation that their batches become."""
 
+import json
 import logging
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from evaluating import SPEC, House, an_attack, changed
+from evaluating import House, an_attack, changed
 
 from robustlens.attacks.pgd import PGD
 from robustlens.errors import RobustlensError
@@ -37,16 +38,16 @@ def asked(house: House, spec: dict = ONE) -> tuple[Certificate, Evaluation]:
 def share(house: House, number: int, jobs: int, spec: dict = ONE) -> Path:
     """What a job makes."""
     job, evaluation = asked(house, spec)
-    table = attack_shard(evaluation, job, house.data, house.state, 1, (number, jobs), save_every=0)
-    file = house.folder / f"{number}-of-{jobs}.parquet"
-    table.to_parquet(file)
+    file, certificate = (house.folder / f"{number}-of-{jobs}.{ending}" for ending in ("parquet", "json"))
+    attack_shard(evaluation, job, house.data, house.state, 1, (number, jobs), 0, file, certificate)
+    assert list(json.loads(certificate.read_text())["outputs"]) == [str(file)]
     return file
 
 
 def joined(house: House, files: list[Path], spec: dict = ONE) -> dict:
     """The certificate of the evaluation that the jobs have shared."""
     job, evaluation = asked(house, spec)
-    (record,) = evaluate_suite([evaluation], job, house.data, house.state, 1, shared=read(files, [evaluation]))
+    (record,) = evaluate_suite([evaluation], job, house.data, house.state, 1, shared=read(files, [evaluation], job))
     return record
 
 
@@ -121,9 +122,43 @@ def test_warnings_and_devices_of_all_jobs_are_in_the_certificate(house, monkeypa
     assert record["warnings"] == ["of 10 images", "of 25 images"]
 
 
+def test_a_full_disk_leaves_the_batches_that_are_finished(house, monkeypatch):
+    whole = pd.DataFrame.to_parquet
+
+    def full(table, *arguments, **keywords):
+        if arguments:  # the file of the shard, and not what is saved on the way
+            raise OSError("no space left")
+        return whole(table, *arguments, **keywords)
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    with pytest.raises(OSError, match="no space left"):
+        share(house, 1, 2)
+    monkeypatch.undo()
+    monkeypatch.setattr(suite_module, "create", lambda *_: Refused())
+    monkeypatch.setattr(shards_module, "use_device", house._use_device)
+    assert len(pd.read_parquet(share(house, 1, 2))) == 35
+
+
+def other_attack(spec: dict) -> None:
+    spec.update(ONE | {"attacks": [an_attack("pgd3", 4)]})
+
+
 def test_batches_of_other_parameters_are_refused(house):
+    files = [share(house, number, 2) for number in (1, 2)]
+    words = r"/1-of-2\.parquet, .*/2-of-2\.parquet: of an evaluation with other parameters or files; delete"
+    with pytest.raises(RobustlensError, match=words):
+        joined(house, files, changed(other_attack))
+
+
+def test_batches_of_other_weights_are_refused(house):
     file = share(house, 1, 2)
-    other = changed(lambda spec: spec.update(ONE | {"attacks": [an_attack("pgd3", 4)]}))
-    with pytest.raises(RobustlensError, match=r"1-of-2\.parquet: of an evaluation with other parameters; delete it"):
-        joined(house, [file], other)
-    assert SPEC["attacks"] != other["attacks"]
+    house.weights("best", seed=7)
+    with pytest.raises(RobustlensError, match=r"1-of-2\.parquet: of an evaluation with other parameters or files"):
+        joined(house, [file])
+
+
+def test_batches_of_earlier_code_are_used_once_they_were_accepted(house, monkeypatch):
+    files = [share(house, number, 2) for number in (1, 2)]
+    monkeypatch.setattr(suite_module, "create", lambda *_: Refused())
+    today = changed(lambda spec: spec.update(ONE | {"attacks": [an_attack("pgd3", 3, code="b")]}))
+    assert joined(house, files, today)["parameters"]["code"] == "b"

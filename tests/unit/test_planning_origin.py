@@ -67,6 +67,26 @@ def test_the_digest_changes_with_what_is_computed(changed):
     assert digest(changed) != digest(JOBS)
 
 
+def test_the_digest_stays_where_seeds_share_a_job_or_jobs_an_evaluation():
+    def evaluated(seed: int) -> Job:
+        own = replace(ATTACKED, wildcards=ATTACKED.wildcards | {"seed": str(seed)}, spec=EVALUATED | {"seed": seed})
+        outputs = (f"evaluations/seed{seed}/all.json", f"provenance/evaluations/seed{seed}/all.json")
+        return replace(own, inputs=("run",), outputs=outputs, certificate=outputs[1])
+
+    alone = [evaluated(0), evaluated(1)]
+    table = replace(DRAWN, inputs=tuple(job.outputs[0] for job in alone))
+    shard = made("evaluate_shard", "shards/1-of-1", "run", spec=EVALUATED | {"shard": 1})
+    without = {key: value for key, value in EVALUATED.items() if key != "seed"}
+    both = replace(
+        ATTACKED,
+        inputs=("run", "shards/1-of-1"),
+        outputs=tuple(path for place in (0, 1) for job in alone for path in job.outputs[place : place + 1]),
+        spec=without | {"seeds": [0, 1]},
+        certificate=alone[0].certificate,
+    )
+    assert digest([TRAINED, shard, both, table]) == digest([TRAINED, *alone, table]) != digest(JOBS)
+
+
 def test_code_is_left_out_at_every_depth():
     assert without_code(EVALUATED) == {"seed": 0, "attacks": [{"family": "pgd", "steps": 20}]}
 

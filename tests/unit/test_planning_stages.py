@@ -225,6 +225,15 @@ def test_jobs_that_share_an_attack_have_its_work_and_the_one_that_joins_has_the_
     assert sum(parts) + plan.work(joins).flops == pytest.approx(plan.work(chosen).flops)
     assert plan.left(joins).flops == plan.work(joins).flops == pytest.approx(plan.work(chosen).flops - sum(parts))
     assert [plan.written(job) for job in shared] == [{"evaluations": images * 40} for images in (12, 12, 6, 0)]
+    # Once the evaluation is there, whatever jobs are to share it have nothing to do, unless its run is trained again.
+    file = Path(chosen.outputs[0]).parent / "best/pgd5.parquet"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    done = known(training(), *shared, joins, needed=(*shared, joins))
+    assert [done.left(job).flops for job in shared] == [0] * 4 and done.written(shared[0]) == {"evaluations": 0}
+    assert done.left(joins).flops == plan.work(joins).flops - TINY_FLOPS * 0
+    anew = known(training(), *shared, joins)
+    assert [anew.left(job).flops for job in shared] == parts
 
 
 def test_a_job_for_several_seeds_has_the_work_of_a_job_for_each(evaluated):
@@ -239,6 +248,8 @@ def test_a_job_for_several_seeds_has_the_work_of_a_job_for_each(evaluated):
     assert second.inputs == (chosen.inputs[0], *(path.replace("seed0", "seed1") for path in chosen.inputs[1:]))
     assert second.certificate in second.outputs and all("/seed1/" in path for path in second.outputs)
     assert chosen.parts() == [chosen]
+    report = job("make_report", {"seeds": [0, 1, 2]})
+    assert report.parts() == [report]  # of all seeds at once
 
 
 def test_all_evaluations_of_a_run_that_is_trained_anew_are_made_again(evaluated):

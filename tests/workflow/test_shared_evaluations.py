@@ -87,3 +87,9 @@ def test_jobs_that_share_the_images_of_an_attack_make_the_file_that_one_makes(tr
     sizes = [len(pd.read_parquet(tree / RESULTS / f"shards/{place}.parquet")) for place in sorted(places)]
     assert sizes == [60, 40, 60, 40]
     assert pending(tree, "--", asked) == set()
+    # More jobs than before: what is there is not attacked again.
+    edit(tree / SETTINGS, "{pgd20: {shards: 2}}", "{pgd20: {shards: 3}}")
+    code, output = run(tree, "-c2", "--", asked)
+    assert code == 0 and contents(tree, [asked, *made]) == alone, output
+    again = sorted((tree / RESULTS / "shards").rglob("*-of-3.parquet"))
+    assert [len(pd.read_parquet(file)) for file in again] == [0] * 6

@@ -112,7 +112,7 @@ def _accept_seed(job: Job, dry_run: bool) -> tuple[int, list[str]]:
         except RobustlensError as error:
             missing.setdefault(str(error), []).append(evaluation.name)
     if not missing and not dry_run:
-        _write_index(job, asked, sheet, weights)
+        _write_index(job, asked)
     return taken, [f"{', '.join(names)}: {reason}" for reason, names in missing.items()]
 
 
@@ -179,9 +179,9 @@ def _split(evaluation: Evaluation, suite: Suite, inputs: dict[str, str], dry_run
     return ""
 
 
-def _write_index(job: Job, asked: list[Evaluation], sheet: Path, weights: list[Path]) -> None:
+def _write_index(job: Job, asked: list[Evaluation]) -> None:
     """As scripts/evaluate.py does with nothing left to evaluate."""
-    inputs = [sheet, *weights]
+    inputs = list(map(Path, job.inputs))
     certificate = Certificate({}, inputs).part(job.spec, inputs)  # of an arithmetic that this process need not have
     records = [kept(evaluation, certificate.inputs) for evaluation in asked]
     path = Path(_index(job))

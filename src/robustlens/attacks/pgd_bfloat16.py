@@ -1,6 +1,6 @@
 """PGD (`pgd`, on the cross-entropy from a uniform start) that searches in bfloat16, for evaluations on a budget.
 
-A family of its own, so that no result of PGD depends on a switch, and none of both is mistaken for the other.
+A family of its own, so that no result of PGD depends on a switch, and neither is mistaken for the other.
 """
 
 from dataclasses import dataclass

@@ -7,6 +7,7 @@ accuracy tends to be above AutoAttack's. For choosing among networks; AutoAttack
 from dataclasses import dataclass
 
 import torch
+from pyautoattack.checks import check_square_sr
 from torch import Tensor, nn
 
 from robustlens.attacks.autoattack import COMPONENTS, standard
@@ -43,6 +44,7 @@ class Screen:
 
         x_adv, robust = x.clone(), logits.argmax(1) == y
         broken_by = ["" if right else "misclassified" for right in robust.tolist()]
+        accuracies = {"clean": float(robust.float().mean())}
         for component in COMPONENTS:
             left = robust.nonzero().squeeze(1)
             for search in searches:
@@ -58,4 +60,6 @@ class Screen:
                 for image in left[broken].tolist():
                     broken_by[image] = component
                 left = left[(predicted != y[left]) & ~broken]
+            accuracies[component] = float(robust.float().mean())
+        check_square_sr(accuracies, logger=searches[0].logger)  # warns of masked gradients
         return x_adv, broken_by

@@ -13,8 +13,9 @@ def check(config: Config) -> None:
     """Raise RobustlensError where something that this scale computes would need bfloat16 and can't have it."""
     if config["arithmetic"] != arithmetic.PORTABLE:
         return
-    for name, dataset in config["datasets"].items():
-        if dataset.get("generation", {}).get("precision") == "bfloat16":
+    cohorts = [cohort for study in config["studies"].values() for cohort in study["cohorts"].values()]
+    for name in dict.fromkeys(dataset for cohort in cohorts for dataset in cohort["datasets"]):
+        if config["datasets"][name].get("generation", {}).get("precision") == "bfloat16":
             where = f"config.datasets.{name}.generation.precision"
             raise RobustlensError(f"{where}: bfloat16, which portable arithmetic does without; use float32")
     for study, settings in config["studies"].items():

@@ -8,6 +8,7 @@ from typing import Any
 
 from robustlens.configuration import facts
 from robustlens.configuration.reading import Config
+from robustlens.errors import RobustlensError
 
 
 def of_recipe(config: Config, names: Any) -> Config:
@@ -60,7 +61,9 @@ def evaluated(config: Config, names: Any, seeds: Sequence[int] = ()) -> Config:
 
 def shard(config: Config, names: Any) -> Config:
     """names.checkpoint, attack, images and shard: of `facts.shards`."""
-    number, shards = names.shard.split("-of-")
+    number, shards = map(int, names.shard.split("-of-"))
+    if number > shards:
+        raise RobustlensError(f"{names.shard}: the last of {shards} jobs is {shards}-of-{shards}")
     samples = None if names.images == "all" else int(names.images)
     weights = facts.weights_of(config, names.dataset, names.recipe, names.checkpoint)
     return of_run(config, names) | {
@@ -68,8 +71,8 @@ def shard(config: Config, names: Any) -> Config:
         "checkpoints": [[names.checkpoint, weights]],
         "attacks": [facts.attack(config, names.attack) | {"samples": samples, "best_only": False}],
         "batch_size": config["datasets"][names.dataset]["evaluation"]["batch_size"],
-        "shard": int(number),
-        "shards": int(shards),
+        "shard": number,
+        "shards": shards,
     }
 
 

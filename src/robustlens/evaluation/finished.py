@@ -59,7 +59,7 @@ class FinishedBatches:
         return self.batches[name]
 
     def add(self, table: pd.DataFrame) -> None:
-        """Take over the batches of such a `table`."""
+        """Take over the batches of a table that another `FinishedBatches` made."""
         self.warnings += table.attrs["warnings"]
         self.devices += [device for device in table.attrs["devices"] if device not in self.devices]
         plain = table.copy(deep=False)

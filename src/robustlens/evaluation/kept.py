@@ -94,12 +94,13 @@ def of_each_seed(spec: dict, *inputs: Sequence[Path]) -> list[tuple[dict, list[P
     """
     seeds = spec["seeds"] if "seeds" in spec else [spec["seed"]]
     of_all = {name: value for name, value in spec.items() if name != "seeds"}
+    like = type(spec)  # a `Spec` names what is missing
 
     def own(number: int) -> list[Path]:
         each = [len(files) // len(seeds) for files in inputs]
         return [file for files, n in zip(inputs, each, strict=True) for file in files[number * n : (number + 1) * n]]
 
-    return [(of_all | {"seed": seed}, own(number)) for number, seed in enumerate(seeds)]
+    return [(like(of_all | {"seed": seed}), own(number)) for number, seed in enumerate(seeds)]
 
 
 def kept(evaluation: Evaluation, inputs: Mapping[str, str]) -> dict | None:

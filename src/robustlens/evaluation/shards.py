@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from robustlens import arithmetic
+from robustlens.atomic import replacing
 from robustlens.console import Progress, log
 from robustlens.data.prepared import load
 from robustlens.device import use_device
@@ -24,14 +25,17 @@ def attack_shard(
     state: Path,
     threads: int,
     shard: tuple[int, int],
-    save_every: float = 60.0,
-) -> pd.DataFrame:
-    """The batches of one of several jobs, as `FinishedBatches.table` has them; none if the evaluation is there already.
+    save_every: float,
+    file: Path,
+    certificate: Path,
+) -> None:
+    """Write the batches of one of several jobs, none if the evaluation is there already, and the file's certificate.
 
-    shard: the number of the job, from 1, and of how many. The other arguments and the errors are those of
-    `evaluate_suite`. A job that was killed resumes after the last batches that it saved.
+    shard: the number of the job, from 1, and of how many. file: Parquet, as `FinishedBatches.table` has them; what they
+    are of is among its `attrs`: `key` and `parameters` of the evaluation, and the SHA-256 of its `inputs` by name. The
+    other arguments and the errors are those of `evaluate_suite`. A job that was killed resumes after the last batches
+    that it saved.
     """
-    of_what = {"key": evaluation.key, "parameters": evaluation.parameters}
     name = f"{evaluation.key}.{shard[0]}-of-{shard[1]}"
     with use_device(threads, arithmetic.of(job.spec)) as device, turn(state / f"{name}.lock", evaluation.name):
         images = load(data, ["test"], job.spec.get("crop"))
@@ -43,9 +47,16 @@ def attack_shard(
             else:
                 log.info("%s is there already", evaluation.name)
         table = finished.table()
+        table.attrs |= {"key": evaluation.key, "parameters": evaluation.parameters, "inputs": _inputs(evaluation, job)}
+        with replacing(file) as path:
+            table.to_parquet(path)
+        job.write(certificate, [file], warnings=sorted(set(warnings)), devices=finished.devices)
         finished.remove()
-    table.attrs |= of_what
-    return table
+
+
+def _inputs(evaluation: Evaluation, job: Certificate) -> dict[str, str]:
+    """The SHA-256 of what an evaluation is made from, by the names of the files."""
+    return {path.name: job.inputs[str(path)] for path in (evaluation.sheet, evaluation.weights)}
 
 
 def _followed(finished: FinishedBatches, evaluation: Evaluation, shard: tuple[int, int]) -> Callable:
@@ -64,17 +75,28 @@ def _followed(finished: FinishedBatches, evaluation: Evaluation, shard: tuple[in
     return get
 
 
-def read(files: Iterable[Path], evaluations: Sequence[Evaluation]) -> dict[str, list[pd.DataFrame]]:
+def read(files: Iterable[Path], evaluations: Sequence[Evaluation], job: Certificate) -> dict[str, list[pd.DataFrame]]:
     """What the jobs that share the images of these evaluations have attacked, by the keys of the evaluations.
-    Raises RobustlensError for batches of an evaluation with other parameters."""
-    asked = {evaluation.key: evaluation.parameters for evaluation in evaluations}
+
+    job: with the inputs of all evaluations. Raises RobustlensError for batches of an evaluation with other parameters
+    or of other files. Another digest of the code does not count: Snakemake has made these batches again, or they were
+    accepted.
+    """
+    asked = {one.key: (_without_code(one.parameters), _inputs(one, job)) for one in evaluations}
     found: dict[str, list[pd.DataFrame]] = {}
+    others = []
     for file in files:
         table = pd.read_parquet(file)
-        key = table.attrs["key"]
-        if table.attrs["parameters"] != asked.get(key):
-            raise RobustlensError(
-                f"{file}: of an evaluation with other parameters; delete it and run the same command again"
-            )
+        key, made_with = table.attrs["key"], (_without_code(table.attrs["parameters"]), table.attrs["inputs"])
         found.setdefault(key, []).append(table)
+        others += [str(file)] * (asked.get(key) != made_with)
+    if others:
+        raise RobustlensError(
+            f"{', '.join(others)}: of an evaluation with other parameters or files; delete what is named here and run "
+            "the same command again"
+        )
     return found
+
+
+def _without_code(parameters: dict) -> dict:
+    return {name: value for name, value in parameters.items() if name != "code"}

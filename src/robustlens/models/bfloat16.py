@@ -11,7 +11,7 @@ from robustlens.errors import RobustlensError
 
 class Bfloat16Model(nn.Module):
     """Images (B, C, H, W) to logits (B, K): both are float32, and so are the gradients of images. Weights, maps and
-    their gradients are bfloat16, whose 8 significant bits tell the 256 levels of a pixel apart, and no more.
+    their gradients are bfloat16. Its 8 significant bits just tell the 256 levels of a pixel apart.
 
     model: in eval mode and on its device; an `InferenceModel` is faster than the network that it is made of. Its
     weights are copied and cast once. asked_by, instead: what computes in bfloat16, and what would compute in float32,

@@ -14,7 +14,7 @@ AT_ONCE = 2**18
 class InferenceModel(nn.Module):
     """Images (B, C, H, W) to logits (B, K): eval mode, parameters frozen, channels-last inside, BatchNorm folded into
     the convolution before it (exact up to rounding). Inputs and gradients stay in the ordinary memory format, which
-    attack libraries view as contiguous.
+    attack libraries view as contiguous. Many images at once go through it in parts where no gradient is wanted.
     """
 
     def __init__(self, model: nn.Module):
@@ -25,7 +25,7 @@ class InferenceModel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu" and not torch.is_grad_enabled() and x.numel() > AT_ONCE:
-            return torch.cat([self._pass(part) for part in x.split(max(1, AT_ONCE // x[0].numel()))])
+            return torch.cat([self._pass(part) for part in x.tensor_split(min(len(x), -(-x.numel() // AT_ONCE)))])
         return self._pass(x)
 
     def _pass(self, x: Tensor) -> Tensor:

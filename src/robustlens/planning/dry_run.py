@@ -16,7 +16,8 @@ from robustlens.errors import RobustlensError
 
 SOURCE = Path(__file__).parent.parent.parent
 PLUGIN = Path(__file__).parent / "logger"
-OF_SEEDS = re.compile(r"_seeds(_\d+)+$")  # what the rule of jobs for several seeds is called after that for one
+EVALUATE = "evaluate"
+OF_SEEDS = re.compile(rf"^{EVALUATE}_seeds(_\d+)+$")  # the rules of jobs for several seeds
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,9 @@ class Job:
         return (self.rule, *sorted(self.wildcards.items()))
 
     def parts(self) -> list["Job"]:
-        """What a job for several seeds does for each of them, as jobs for one; of any other job, itself."""
-        return [self._of_seed(seed) for seed in self.spec["seeds"]] if "seeds" in self.spec else [self]
+        """What an evaluation of several seeds does for each of them, as jobs for one; of any other job, itself."""
+        shared = self.rule == EVALUATE and "seeds" in self.spec
+        return [self._of_seed(seed) for seed in self.spec["seeds"]] if shared else [self]
 
     def _of_seed(self, seed: int) -> "Job":
         def own(paths: Sequence[str]) -> tuple[str, ...]:
@@ -141,7 +143,7 @@ def read_job(announced: dict[str, Any]) -> Job:
             f"python \"$ROBUSTLENS/scripts/NAME.py\" --spec 'JSON' ...: {command[:200]}"
         ) from error
     return Job(
-        rule=OF_SEEDS.sub("", announced["rule"]),
+        rule=OF_SEEDS.sub(EVALUATE, announced["rule"]),
         wildcards=announced["wildcards"],
         inputs=tuple(announced["inputs"]),
         outputs=tuple(announced["outputs"]),

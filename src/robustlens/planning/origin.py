@@ -15,7 +15,9 @@ from robustlens.planning.dry_run import Job, needed_by
 def computing(jobs: Sequence[Job], folder: str) -> list[Job]:
     """Of these jobs, those that train, attack, generate or measure for the files of a study's folder (its name with a
     slash at the end); what draws tables, figures and claims from that is left out."""
-    return [job for job in needed_by(jobs, folder) if job.spec and "study" not in job.wildcards]
+    found = [job for job in needed_by(jobs, folder) if job.spec and "study" not in job.wildcards]
+    # Which jobs share an evaluation, or several, changes no number.
+    return [part for job in found if job.rule != "evaluate_shard" for part in job.parts()]
 
 
 def parameters_digest(jobs: Sequence[Job]) -> str:

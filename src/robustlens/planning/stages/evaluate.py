@@ -71,7 +71,7 @@ def evaluations(job: Job, known: Known) -> list[Evaluation]:
 
 def _missing(job: Job, known: Known) -> list[Evaluation]:
     """Whether a file was made with the same settings is left to the job: a look at the name does for a plan."""
-    anew = any(source.key() in known.to_run for source in known.sources(job))
+    anew = any(source.key() in known.to_run for source in known.sources(job) if source.rule != "evaluate_shard")
     return [one for one in evaluations(job, known) if anew or not one.file.exists()]
 
 
