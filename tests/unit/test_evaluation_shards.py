@@ -131,7 +131,7 @@ def test_a_full_disk_leaves_the_batches_that_are_finished(house, monkeypatch):
         return whole(table, *arguments, **keywords)
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(RobustlensError, match="no space left"):
         share(house, 1, 2)
     monkeypatch.undo()
     monkeypatch.setattr(suite_module, "create", lambda *_: Refused())

@@ -70,7 +70,7 @@ def test_the_digest_changes_with_what_is_computed(changed):
 def test_the_digest_stays_where_seeds_share_a_job_or_jobs_an_evaluation():
     def evaluated(seed: int) -> Job:
         own = replace(ATTACKED, wildcards=ATTACKED.wildcards | {"seed": str(seed)}, spec=EVALUATED | {"seed": seed})
-        outputs = (f"evaluations/seed{seed}/all.json", f"provenance/evaluations/seed{seed}/all.json")
+        outputs = (f"results/s/evaluations/seed{seed}/all.json", f"results/s/provenance/seed{seed}/all.json")
         return replace(own, inputs=("run",), outputs=outputs, certificate=outputs[1])
 
     alone = [evaluated(0), evaluated(1)]
