@@ -48,17 +48,18 @@ def test_the_conda_environment_s_python_is_one_that_the_project_supports():
 def test_every_rule_that_runs_something_has_a_log_an_environment_and_a_message():
     counted = 0
     for file in [*(REPOSITORY / "rules").glob("*.smk"), *(REPOSITORY / "studies").glob("*/rules.smk")]:
-        for rule in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:
-            name = rule.partition(":")[0]
+        for indent, name, rule in re.findall(
+            r"^( *)rule ?(\w*):\n(.*?)(?=^ *rule\b|\Z)", file.read_text(), re.M | re.S
+        ):
             if name in ("former_layout", "unknown", "targets"):  # which only end with words
                 continue
             counted += 1
-            assert re.search("^    shell:", rule, re.MULTILINE), name
+            assert re.search(f"^{indent}    shell:", rule, re.MULTILINE), name or file
             for directive in ("log", "message"):
-                assert re.search(f"^    {directive}:", rule, re.MULTILINE), f"{name} has no {directive}"
-            assert re.search(r'^    conda:\n        "(\.\./)+envs/robustlens\.yaml"\n', rule, re.MULTILINE), (
-                f"{name} has no environment"
-            )
+                assert re.search(f"^{indent}    {directive}:", rule, re.MULTILINE), f"{name or file} has no {directive}"
+            assert re.search(
+                rf'^{indent}    conda:\n{indent}        "(\.\./)+envs/robustlens\.yaml"\n', rule, re.MULTILINE
+            ), f"{name or file} has no environment"
     assert counted > 10
 
 
