@@ -151,7 +151,11 @@ def test_the_front_tells_of_the_jobs_behind_the_report_and_has_its_figure(result
         file.write_text(json.dumps({"wall_seconds": 60, **more}))
     assert make_report(results, ["light"], "--claims", claims).returncode == 0
     page = (results / "results/tiny/report.html").read_text()
-    assert "1 classifier trained; 1 evaluation, " in page and "EPYC; no GPU" in page and "3 min: 4 jobs" in page
+    assert (
+        "1 classifier trained; 1 evaluation, " in page
+        and "EPYC; no GPU" in page
+        and "3 min, added up from 4 certificates" in page
+    )
     assert (results / "results/tiny/front.png").exists() and (results / "results/tiny/front.pdf").exists()
 
 
