@@ -3,10 +3,10 @@
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from elements import Elements
 from matplotlib.figure import Figure
 from tabulated import ledger_of
 
@@ -143,22 +143,6 @@ def document(tmp_path) -> Document:
         claims=tmp_path / "collected.csv",
         provenance={TEXT: TEXT},
     )
-
-
-class Elements(HTMLParser):
-    """The elements of a page, the names of their attributes, and its text."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.elements, self.attributes, self.text = set(), set(), ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.add(tag)
-        self.attributes |= {name for name, _ in attributes}
-
-    def handle_data(self, data):
-        self.text += data
 
 
 def test_no_text_becomes_an_element_of_the_page(document):

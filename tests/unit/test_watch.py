@@ -11,13 +11,13 @@ import signal
 import socket
 import threading
 import time
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import tiny
 from browser import NAME, Browser
+from elements import Elements
 from log_texts import FAILED, START, STEPS
 from processes import Child, run_script, until
 
@@ -250,20 +250,6 @@ def test_the_scale_that_ran_last_comes_first(folder):
 
 
 # The page ----------------------------------------------------------------------------------------------------------
-
-
-class Elements(HTMLParser):
-    def __init__(self, text: str):
-        super().__init__()
-        self.elements, self.attributes, self.text = set(), set(), ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.add(tag)
-        self.attributes |= {name for name, _ in attributes}
-
-    def handle_data(self, data):
-        self.text += data
 
 
 def test_no_name_and_no_message_becomes_an_element_of_the_page():
