@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from contest import OURS, contest, contest_table, here, rounds_of, timed
+from convolutions import alone
 from evaluation import without_bfloat16
 from torch import Tensor, nn
 from workers import Failed
@@ -74,6 +75,7 @@ def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
         if apart > CLOSE_REDUCED:
             left_out["failed"][REDUCED] = f"its images differ by {apart:.0%} of what chains change"
             del run[REDUCED]
+    run |= alone(model, batch, SAMPLER.steps, device, reduced=REDUCED not in left_out["skipped"])
     say(f"chains of width {width}, batches of {batch}")
     found = contest({name: timed(do, device, 1 if quick else None) for name, do in run.items()}, device, quick)
     sizes = {"batch": batch, "width": width, "steps": SAMPLER.steps}

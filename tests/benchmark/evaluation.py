@@ -16,6 +16,7 @@ import pyautoattack
 import torch
 from contest import OURS, Turn, contest, contest_table, here, rounds_of, timed
 from contestants import CLASSES, EPSILON, SEED, STEP_SIZE, Ours
+from convolutions import alone
 from evaluators import OurEvaluation, PlainEvaluation, ReducedEvaluation, trained
 from line_up import PEER, PLAIN, Contestant, Problem
 from torch import nn
@@ -46,7 +47,8 @@ LOGGED = re.compile(r"(\S+) - \d+/\d+ - (\d+) out of \d+ successfully perturbed"
 class Size:
     """width: of the ResNet-18. steps: of SAT with PGD-4. batch: images together, in training and in PGD-20.
 
-    images: for PGD-20. autoattack_images: the first so many of them, for AutoAttack; rounds and epsilon are its own.
+    images: for PGD-20, a multiple of batch. autoattack_images: the first so many of them, for AutoAttack; rounds and
+    epsilon are its own.
     """
 
     width: int
@@ -141,6 +143,9 @@ def measure_pgd20(
     for name in [name for name, share in same.items() if share < SAME]:
         left_out["failed"][name] = f"it gives {1 - same[name]:.1%} of the images another verdict than {OURS}"
         del turns[name]
+    passes, reduced = STEPS * size.images // size.batch, REDUCED not in left_out["skipped"]
+    limits = alone(trained(size.width, folder, device), size.batch, passes, device, reduced)
+    turns |= {name: timed(run, device, 1 if quick else None) for name, run in limits.items()}
     say(f"PGD-20 on {size.images} images: {', '.join(turns)}")
     robust = {name: float(verdict.mean()) for name, verdict in verdicts.items()}
     return {"robust": robust, "same_verdict": same, **contest(turns, device, quick), **left_out}
@@ -230,8 +235,8 @@ def table(found: dict) -> str:
     network = f"ResNet-18 of width {found['width']}, {found['device']}"
     columns = {
         "img/s": lambda _, seconds: f"{found['images'] / seconds:.1f}",
-        "robust": lambda name, _: f"{pgd20['robust'][name]:.1%}",
-        "same verdict": lambda name, _: f"{pgd20['same_verdict'][name]:.1%}",
+        "robust": lambda name, _: f"{pgd20['robust'][name]:.1%}" if name in pgd20["robust"] else "-",
+        "same verdict": lambda name, _: f"{pgd20['same_verdict'][name]:.1%}" if name in pgd20["robust"] else "-",
     }
     robust = autoattack["robust"]
     columns_of_autoattack = {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import certification
 import chain
+import convolutions
 import dry_run
 import evaluation
 import frechet
@@ -24,6 +25,7 @@ import steps
 import torch
 import workers
 from contest import MACHINE, OURS, contest_table, timed, times
+from contestants import network
 from line_up import PEER, PLAIN, ours
 from memory import watched
 from report import goals, speed_table
@@ -290,7 +292,8 @@ def test_steps_of_methods_cost_what_their_passes_do_and_trades_is_what_the_usual
 def test_samplers_make_the_same_images_and_nearly_so_in_bfloat16(monkeypatch, tmp_path):
     emulated(monkeypatch)
     found = chain.measure(tmp_path, True, lambda line: None)
-    assert found["rounds"][0]["seconds"].keys() == {OURS, chain.JOINT, chain.MARGINAL, chain.REDUCED, MACHINE}
+    alone = {convolutions.ALONE, convolutions.ALONE_REDUCED}
+    assert found["rounds"][0]["seconds"].keys() == {OURS, chain.JOINT, chain.MARGINAL, chain.REDUCED, MACHINE} | alone
     assert 0 < found["bfloat16_apart"] < chain.CLOSE_REDUCED
     assert "* images in bfloat16 differ from ours in float32 by" in chain.table(found)
     monkeypatch.setattr(chain, "CLOSE_REDUCED", found["bfloat16_apart"] / 2)
@@ -302,7 +305,7 @@ def test_samplers_make_the_same_images_and_nearly_so_in_bfloat16(monkeypatch, tm
 def test_chains_in_bfloat16_are_skipped_by_name_where_there_is_none(monkeypatch, tmp_path):
     monkeypatch.setattr(evaluation, "has_bfloat16", lambda device: False)
     found = chain.measure(tmp_path, True, lambda line: None)
-    assert found["rounds"][0]["seconds"].keys() == {OURS, chain.JOINT, chain.MARGINAL, MACHINE}
+    assert found["rounds"][0]["seconds"].keys() == {OURS, chain.JOINT, chain.MARGINAL, convolutions.ALONE, MACHINE}
     assert "* robustlens bfloat16: skipped: this cpu has no bfloat16" in chain.table(found)
 
 
@@ -348,6 +351,15 @@ def emulated(monkeypatch) -> None:
 def without_uv(monkeypatch) -> None:
     monkeypatch.delenv("UV", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
+
+
+def test_convolutions_alone_are_both_passes_of_the_network_but_for_its_last_layer():
+    model, images = network(4), 8
+    alone = convolutions.Convolutions(model, images, torch.device("cpu"))
+    with steps.Operations() as counted:
+        alone.run()
+    last_layer = 2 * model.linear.weight.numel()
+    assert counted.total == 2 * images * (forward_flops(4) - last_layer)
 
 
 def test_evaluations_find_the_same_images_robust(monkeypatch, tmp_path):

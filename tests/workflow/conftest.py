@@ -1,23 +1,43 @@
 """One complete run of the tiny scale, and copies of it for the tests to change."""
 
+import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from flow import Outcome, copy_of, copy_sources, run
 
 
 @pytest.fixture(scope="session")
-def snapshot(tmp_path_factory) -> Path:
-    """This repository as it was when the tests began."""
-    return copy_sources(tmp_path_factory.mktemp("snapshot") / "checkout")
+def shared(tmp_path_factory) -> Path:
+    """A folder of all processes that the tests are given to."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
-def first_run(snapshot, tmp_path_factory) -> tuple[Path, Outcome]:
-    """The checkout in which `snakemake -c2` was run once, from nothing; its path has a space and a quote."""
-    folder = copy_of(snapshot, tmp_path_factory.mktemp("first") / "it's a checkout")
-    return folder, run(folder, "-c2", "-p")
+def snapshot(shared) -> Path:
+    """This repository as it was when the tests began."""
+    folder = shared / "snapshot/checkout"
+    with FileLock(shared / "snapshot.lock"):
+        return folder if folder.exists() else copy_sources(folder)
+
+
+@pytest.fixture(scope="session")
+def first_run(shared, snapshot, tmp_path_factory) -> tuple[Path, Outcome]:
+    """A checkout in which `snakemake -c2` was run once, from nothing; its path has a space and a quote.
+
+    The process that comes first makes it, and each has a copy of its own.
+    """
+    folder, outcome = shared / "first/it's a checkout", shared / "first.json"
+    with FileLock(shared / "first.lock"):
+        if not outcome.exists():
+            made = run(copy_of(snapshot, folder), "-c2", "-p")
+            outcome.write_text(json.dumps(made))
+    own = copy_of(folder, tmp_path_factory.mktemp("first") / "it's a checkout")
+    return own, Outcome(*json.loads(outcome.read_text()))
 
 
 @pytest.fixture(scope="session")
