@@ -1,8 +1,9 @@
 """One thread for every test and every process that a test starts: fast on small tensors, the same sums everywhere.
 
-`make test` gives the tests to three processes, the longest first. Tests that share a finished run stay together, as do
-those of failures on SLURM, which mostly wait: while they do, the others have both cores. The tests of the workflow are
-two groups with a finished run each, because one would take longer than all else.
+`make test` gives the tests to three processes, the longest first. Those of failures on SLURM stay together: they mostly
+wait, and meanwhile the others have both cores. The tests of the workflow are two groups, because one would take too
+long. All three share a finished run: the first group makes it, and the others begin with tests that run everything from
+nothing, too, and then compare.
 """
 
 import os
@@ -21,6 +22,7 @@ LONGEST = (  # how the names of tests begin that stay together
     r"tests/workflow/test_[r-z]",
     r"tests/fault/",
 )
+BEGINS_GROUP = ("tests/workflow/test_determinism.py", "tests/workflow/test_slurm.py")
 
 
 def together(name: str) -> str:
@@ -44,7 +46,11 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(items):
     order = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(together(item.nodeid), len(order)))
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        return order.get(together(item.nodeid), len(order)), not item.nodeid.startswith(BEGINS_GROUP)
+
+    items.sort(key=place)
 
 
 def pytest_sessionfinish(session):

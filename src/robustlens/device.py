@@ -1,6 +1,7 @@
 """The device a job computes on."""
 
 import contextlib
+import ctypes
 import os
 import tempfile
 import time
@@ -15,6 +16,10 @@ from robustlens.console import log
 from robustlens.errors import RobustlensError
 
 POLL_SECONDS = 2.0
+# Of <malloc.h>: blocks of so many bytes are the system's again as soon as they are free, and so
+# are so many free ones at the end of the heap.
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
+MOST, MOST_IN_OLDER_GLIBC = 2**30, 2**25
 
 
 @contextlib.contextmanager
@@ -37,6 +42,7 @@ def use_device(threads: int, arithmetic: str) -> Iterator[torch.device]:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # float32 means float32
     if portable or not torch.cuda.is_available():
+        keep_freed_memory()
         yield torch.device("cpu")
         return
     names = [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
@@ -46,6 +52,17 @@ def use_device(threads: int, arithmetic: str) -> Iterator[torch.device]:
         device = torch.device("cuda", number)
         torch.cuda.set_device(device)
         yield device
+
+
+def keep_freed_memory() -> bool:
+    """Let this process use again what memory it has freed. Otherwise the system clears every tensor of some megabytes
+    anew: a pass through a ResNet-18 and its gradient take up to a sixth longer. False where there is no glibc."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    # The second setting alone would give every block back.
+    kept = mallopt(MMAP_THRESHOLD, MOST) or mallopt(MMAP_THRESHOLD, MOST_IN_OLDER_GLIBC)
+    return bool(kept and mallopt(TRIM_THRESHOLD, 2**31 - 1))
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ import speed
 import steps
 import torch
 from line_up import problems
-from report import goals, goals_list, speed_table
+from report import COMPARISONS, goals, goals_list, speed_table
 from workers import Failed, Skipped
 
 from robustlens.atomic import replacing
@@ -56,7 +56,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="try everything once, on tiny data: no measurement")
     parser.add_argument("--minutes", type=float, default=5, help="about how long it may take on a processor (5)")
     parser.add_argument("--threads", type=int, default=2, help="of each contestant (2)")
-    parser.add_argument("--only", choices=["speed", *PARTS], help="one of the parts")
+    names = ["speed", *PARTS]
+    parser.add_argument("--only", nargs="+", metavar="PART", choices=names, default=names, help=", ".join(names))
     parser.add_argument("--results", type=Path, default=ROOT / "results" / "benchmarks", help="folder of the JSON file")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -69,11 +70,11 @@ def main() -> int:
     )  # contestants share it, and only one of them computes at a time
 
     found, parts, left_out = [], {}, {"skipped": {}, "failed": {}}
-    if arguments.only in (None, "speed"):
+    if "speed" in arguments.only:
         for problem in problems(gpu, arguments.threads, arguments.minutes, arguments.quick):
             with tempfile.TemporaryDirectory() as folder:
                 found.append(speed.measure(problem, Path(folder), say))
-    for part in PARTS if arguments.only is None else PARTS.keys() & {arguments.only}:
+    for part in [part for part in PARTS if part in arguments.only]:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 parts[part] = PARTS[part].measure(Path(folder), arguments.quick, say)
@@ -89,7 +90,7 @@ def main() -> int:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(record, indent=2) + "\n")
 
-    if judged and arguments.only is None:
+    if judged and {"speed", *(goal.part for goal in COMPARISONS)} <= {*arguments.only}:
         picture.draw(judged, name).savefig(picture.FILE, dpi=150, metadata={"Software": None})
 
     print(f"{name}, torch {torch.__version__}, {arguments.threads} threads\n")

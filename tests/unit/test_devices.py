@@ -1,8 +1,11 @@
 """Jobs that share the GPUs of a machine: each holds one, or waits for one."""
 
 import contextlib
+import ctypes
 import logging
 import os
+import platform
+import resource
 import signal
 import tempfile
 from pathlib import Path
@@ -14,7 +17,7 @@ from filelock import FileLock, Timeout
 from processes import Child, until
 
 from robustlens import device as devices
-from robustlens.device import one_each, one_of, use_device
+from robustlens.device import MMAP_THRESHOLD, TRIM_THRESHOLD, keep_freed_memory, one_each, one_of, use_device
 from robustlens.errors import RobustlensError
 
 
@@ -159,3 +162,46 @@ def test_a_job_on_a_gpu_computes_on_the_device_that_it_holds(ranks, slots, monke
                 lock.acquire(timeout=0)
             assert lock.is_locked is (number not in held)
             lock.release()
+
+
+def count_faults() -> None:
+    """Prints how many pages the system hands out for tensors of 64 MB, one after the other: before a job and in it."""
+
+    def pages(tensors: int) -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(tensors):
+            torch.ones(2**24)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    for setting in (MMAP_THRESHOLD, TRIM_THRESHOLD):  # as a process begins, whatever tests there were before
+        ctypes.CDLL(None).mallopt(setting, 2**17)
+    outside = pages(4)
+    with use_device(1, "native"):
+        pages(16)  # until the heap has room for one beside whatever small blocks lie between
+        print(outside, pages(4))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="no glibc")
+def test_a_job_on_the_processor_uses_the_memory_again_that_it_has_freed(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    code, output = Child(tmp_path / "output", count_faults).wait()
+    outside, inside = map(int, output.split())
+    assert code == 0 and inside < outside / 10
+
+
+def test_without_glibc_memory_is_left_as_it_is(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
+    assert not keep_freed_memory()
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_the_largest_block_that_glibc_takes_is_kept(older, monkeypatch):
+    asked = []
+
+    def mallopt(option: int, value: int) -> int:
+        asked.append((option, value))
+        return int(not older or value <= 2**25 or option == -1)
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    assert keep_freed_memory()
+    assert asked == [(-3, 2**30), *([(-3, 2**25)] if older else []), (-1, 2**31 - 1)]
