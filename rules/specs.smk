@@ -2,11 +2,13 @@
 import hashlib
 import json
 
-from robustlens.code_digest import code_digest
+from robustlens.code_digest import code_digest, remember
 from robustlens.configuration import specs
 from robustlens.data import own_files as own_images
 from robustlens.study.setup import setup
 from robustlens.training import optional
+
+remember(Path(".snakemake", "robustlens-code.json"))
 
 
 def script_file(name):

@@ -7,15 +7,26 @@ not count.
 """
 
 import ast
+import atexit
+import contextlib
 import hashlib
+import json
+import sys
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+from robustlens.atomic import replacing
+from robustlens.errors import RobustlensError
 
 SOURCE = Path(__file__).parent.parent
 PACKAGE = Path(__file__).parent.name
 ROOTS = {PACKAGE: SOURCE, "studies": SOURCE.parent}  # where the packages lie whose code counts
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+MOST_TEXTS = 10_000  # that are remembered: a few megabytes
+
+# What `_parsed` found, by the text and by who read it: another Python has other syntax trees, other code other rules.
+_known: dict[str, tuple[str, list[str]]] = {}
 
 
 @cache
@@ -80,15 +91,45 @@ class _Code(NamedTuple):
 
 @cache
 def _read(path: Path) -> _Code:
-    tree, imports = ast.parse(path.read_text()), []
+    text = path.read_bytes()
+    key = ".".join([*map(str, sys.version_info[:2]), _own_digest(), hashlib.sha256(text).hexdigest()])
+    if key not in _known:
+        _known[key] = _parsed(text, path)
+    digest, names = _known[key]
+    return _Code(digest, [file for name in names for file in _module_files(name)])
+
+
+@cache
+def _own_digest() -> str:
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+
+
+def _parsed(text: bytes, path: Path) -> tuple[str, list[str]]:
+    """The digest of a file's syntax tree, and the names of all that may be a module which it imports."""
+    tree, names = ast.parse(text), []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            imports += [file for alias in node.names for file in _module_files(alias.name)]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             if node.level:
                 raise ImportError(f"{path}: relative imports are not followed; write `from {PACKAGE}.x import y`")
-            imports += _module_files(node.module)
-            imports += [file for alias in node.names for file in _module_files(f"{node.module}.{alias.name}")]
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    return _Code(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), sorted(set(names))
+
+
+def remember(file: Path) -> None:
+    """Take from `file` what earlier processes found in texts that are read again, and leave there what this one finds:
+    a third of the time that a Snakefile takes. It may be deleted, and need not be writable."""
+    file = file.absolute()
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads(file.read_text())
+        _known.update(kept if len(kept) < MOST_TEXTS else {})
+    atexit.register(_keep, file, frozenset(_known))
+
+
+def _keep(file: Path, before: frozenset[str]) -> None:
+    if _known.keys() - before:
+        with contextlib.suppress(RobustlensError), replacing(file) as temporary:
+            temporary.write_text(json.dumps(_known))

@@ -31,14 +31,15 @@ from robustlens.atomic import replacing
 from robustlens.provenance import device_facts
 
 ROOT = Path(__file__).parents[2]
-# Besides the speed of training: what has a `measure` and a `table`.
+# Besides the speed of training: what has a `measure` and a `table`. Steps and evaluation set in this process what a job
+# sets, so that peers in the parts before them have glibc's defaults.
 PARTS = {
     "preparation": preparation,
     "chain": chain,
     "frechet": frechet,
     "portable": portable,
-    "steps": steps,
     "certification": certification,
+    "steps": steps,
     "evaluation": evaluation,
     "dry_run": dry_run,
     "scale": scale,

@@ -8,8 +8,6 @@ import torch
 from contestants import Probe
 from rounds import play
 
-from robustlens.device import keep_freed_memory
-
 OURS = "robustlens"
 ROUNDS = 5
 MACHINE = "3x3 convolutions"  # a probe of how busy the machine is with other things
@@ -17,11 +15,8 @@ Turn = Callable[[], tuple[float, float]]
 
 
 def here() -> torch.device:
-    """The device of all that runs in this process, with what a job has there."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    keep_freed_memory()
-    return torch.device("cpu")
+    """The device of all that runs in this process."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def timed(run: Callable[[], object], device: torch.device, calls: int | None = None) -> Turn:

@@ -1,12 +1,14 @@
 """The digest of a job's code changes with the code that the job uses, and with nothing else."""
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from robustlens import code_digest as module
-from robustlens.code_digest import closure, code_digest
+from robustlens.code_digest import closure, code_digest, remember
 
 pytestmark = pytest.mark.slow
 
@@ -136,6 +138,73 @@ def test_a_relative_import_is_refused(source):
     (source / "pack/alone.py").write_text("from . import other\n")
     with pytest.raises(ImportError, match=r"alone.py: relative imports are not followed; write `from pack"):
         code_digest("pack.alone")
+
+
+# What earlier processes found --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def remembered(source, monkeypatch) -> Callable[[Path], dict[str, list]]:
+    """What a file remembers when a process ends that used it and took the digest of the script."""
+
+    def process(file: Path) -> dict[str, list]:
+        forget()
+        monkeypatch.setattr(module, "_known", {})
+        monkeypatch.setattr(module.atexit, "register", lambda *ending: endings.append(ending))
+        endings = []
+        remember(file)
+        process.digest = code_digest(source / "script.py")
+        ((keep, *arguments),) = endings
+        keep(*arguments)
+        return json.loads(file.read_text())
+
+    return process
+
+
+def test_a_text_is_read_once_and_again_when_it_has_changed(source, remembered, tmp_path, monkeypatch):
+    expected, file, read = code_digest(source / "script.py"), tmp_path / "new/known.json", []
+    kept = remembered(file)
+    assert len(kept) == len({FILES[str(path.relative_to(source))] for path in closure(source / "script.py")})
+    original = module._parsed
+    monkeypatch.setattr(module, "_parsed", lambda text, path: read.append(path.name) or original(text, path))
+    assert remembered(file) == kept and read == [] and remembered.digest == expected
+
+    (source / "pack/other.py").write_text("import pack.alone\nx = 2\n")
+    again = remembered(file)
+    assert read == ["other.py", "alone.py"] and kept.items() < again.items() and remembered.digest != expected
+    changed = remembered.digest
+    forget()
+    monkeypatch.setattr(module, "_known", {})
+    assert code_digest(source / "script.py") == changed
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"3.11.0": ["0", '])
+def test_a_file_that_can_t_be_read_is_written_anew(damage, source, remembered, tmp_path):
+    kept = remembered(tmp_path / "known.json")
+    (tmp_path / "known.json").write_text(damage)
+    assert remembered(tmp_path / "known.json") == kept
+
+
+def test_what_another_python_or_other_code_of_this_module_found_is_not_taken(source, remembered, tmp_path, monkeypatch):
+    kept = remembered(tmp_path / "known.json")
+    monkeypatch.setattr(module.sys, "version_info", (3, 99, 0))
+    assert len(remembered(tmp_path / "known.json")) == 2 * len(kept)
+    monkeypatch.setattr(module, "_own_digest", lambda: "another")
+    assert len(remembered(tmp_path / "known.json")) == 3 * len(kept)
+
+
+def test_a_folder_that_can_t_be_written_is_no_trouble(source, remembered, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        remembered(tmp_path / "file/known.json")  # which can't be read either
+    assert remembered.digest == code_digest(source / "script.py")
+
+
+def test_files_of_years_are_forgotten(source, remembered, tmp_path, monkeypatch):
+    kept = remembered(tmp_path / "known.json")
+    monkeypatch.setattr(module, "MOST_TEXTS", len(kept))
+    (source / "pack/other.py").write_text("x = 3\n")
+    assert len(remembered(tmp_path / "known.json")) == len(kept)
 
 
 # The package itself -----------------------------------------------------------------------------------------------
