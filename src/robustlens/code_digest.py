@@ -120,12 +120,13 @@ def _parsed(text: bytes, path: Path) -> tuple[str, list[str]]:
 
 
 def remember(file: Path) -> None:
-    """Take from `file` what earlier processes found in texts that are read again, and leave there what this one finds:
-    a third of the time that a Snakefile takes. It may be deleted, and need not be writable."""
+    """Take from `file` what earlier processes found in texts that are read again, and leave there what this one finds.
+    This saves a third of the time that reading the Snakefile takes. The file may be deleted, and need not be writable."""
     file = file.absolute()
     with contextlib.suppress(OSError, ValueError):
         kept = json.loads(file.read_text())
-        _known.update(kept if len(kept) < MOST_TEXTS else {})
+        if isinstance(kept, dict) and len(kept) < MOST_TEXTS:
+            _known.update(kept)
     atexit.register(_keep, file, frozenset(_known))
 
 

@@ -16,8 +16,8 @@ from robustlens.console import log
 from robustlens.errors import RobustlensError
 
 POLL_SECONDS = 2.0
-# Of <malloc.h>: blocks of so many bytes are the system's again as soon as they are free, and so
-# are so many free ones at the end of the heap.
+# Of <malloc.h>: blocks of at least the first size go back to the system as soon as they are freed, and so does free memory
+# at the end of the heap beyond the second.
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 MOST, MOST_IN_OLDER_GLIBC = 2**30, 2**25
 
@@ -55,8 +55,8 @@ def use_device(threads: int, arithmetic: str) -> Iterator[torch.device]:
 
 
 def keep_freed_memory() -> bool:
-    """Let this process use again what memory it has freed. Otherwise the system clears every tensor of some megabytes
-    anew: a pass through a ResNet-18 and its gradient take up to a sixth longer. False where there is no glibc."""
+    """Let this process reuse the memory that it has freed. Otherwise the system zeroes it for every tensor of some
+    megabytes: a pass through a ResNet-18 and its gradient take up to a fifth longer. False where there is no glibc."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False

@@ -269,7 +269,8 @@ def test_comparisons_with_peers_are_goals_and_bars():
         "certification, float32: at least 2.0 times usual loop, batches of 1000": True,
     }
     (axes,) = picture.draw(goals([found()], parts, gpu=False), "a machine").axes
-    assert [round(bar.get_width(), 2) for bar in axes.patches][::-1] == [1.0, 0, 1.8, 0, 1.6, 0, 2.5, 2.5]
+    ends = [round(bar.get_x() + bar.get_width(), 2) for bar in axes.patches]
+    assert ends[::-1] == [1.0, 1, 1.8, 1, 1.6, 1, 2.5, 2.5]  # 1: not measured, or as fast
     assert [line.get_xdata()[0] for line in axes.lines[:-1]][::-1] == [1.1, 1.9, 1.9, 3.0, 1.5, 2.2, 2.0, 2.0]
 
 

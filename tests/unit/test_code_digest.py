@@ -178,7 +178,7 @@ def test_a_text_is_read_once_and_again_when_it_has_changed(source, remembered, t
     assert code_digest(source / "script.py") == changed
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"3.11.0": ["0", '])
+@pytest.mark.parametrize("damage", ["", "{", "[1]", "null", "5", '{"3.11.0": ["0", '])
 def test_a_file_that_can_t_be_read_is_written_anew(damage, source, remembered, tmp_path):
     kept = remembered(tmp_path / "known.json")
     (tmp_path / "known.json").write_text(damage)

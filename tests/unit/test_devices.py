@@ -165,12 +165,12 @@ def test_a_job_on_a_gpu_computes_on_the_device_that_it_holds(ranks, slots, monke
 
 
 def count_faults() -> None:
-    """Prints how many pages the system hands out for tensors of 64 MB, one after the other: before a job and in it."""
+    """Prints how many pages the system hands out for tensors of 16 MB, one after the other: before a job and in it."""
 
     def pages(tensors: int) -> int:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         for _ in range(tensors):
-            torch.ones(2**24)
+            torch.ones(2**22)
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
     for setting in (MMAP_THRESHOLD, TRIM_THRESHOLD):  # as a process begins, whatever tests there were before

@@ -12,7 +12,7 @@ from flow import Outcome, copy_of, copy_sources, run
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory) -> Path:
-    """A folder of all processes that the tests are given to."""
+    """A folder that all test processes share."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
@@ -22,7 +22,9 @@ def snapshot(shared) -> Path:
     """This repository as it was when the tests began."""
     folder = shared / "snapshot/checkout"
     with FileLock(shared / "snapshot.lock"):
-        return folder if folder.exists() else copy_sources(folder)
+        if not folder.exists():
+            copy_sources(shared / "copied/checkout").parent.rename(folder.parent)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +36,7 @@ def first_run(shared, snapshot, tmp_path_factory) -> tuple[Path, Outcome]:
     folder, outcome = shared / "first/it's a checkout", shared / "first.json"
     with FileLock(shared / "first.lock"):
         if not outcome.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that did not finish it
             made = run(copy_of(snapshot, folder), "-c2", "-p")
             outcome.write_text(json.dumps(made))
     own = copy_of(folder, tmp_path_factory.mktemp("first") / "it's a checkout")

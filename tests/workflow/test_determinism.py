@@ -28,8 +28,9 @@ def one_core(snapshot, tmp_path_factory) -> tuple[Path, subprocess.Popen]:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_one_job_at_a_time_and_two_in_another_folder_give_the_same_bytes(one_core, finished):
+def test_one_job_at_a_time_and_two_in_another_folder_give_the_same_bytes(one_core, request):
     folder, process = one_core
+    finished = request.getfixturevalue("finished")  # while the other runs; as an argument it would come before that
     output, _ = process.communicate()
     assert process.returncode == 0, output
     one, other = folder / RESULTS, finished / RESULTS

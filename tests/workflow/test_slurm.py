@@ -38,8 +38,9 @@ def submitted(jobs: list[dict]) -> list[tuple[str, dict]]:
     return [(re.sub(r"^(rule|group)_", "", job["Comment"].split("_wildcards")[0]), job) for job in jobs]
 
 
-def test_every_table_figure_and_number_has_the_bytes_of_a_local_run(on_slurm, finished):
+def test_every_table_figure_and_number_has_the_bytes_of_a_local_run(on_slurm, request):
     folder, _, _ = on_slurm
+    finished = request.getfixturevalue("finished")  # as an argument it would be waited for first
     kinds = ("studies", "evaluations", "energies", "generation", "runs")
     made = [RESULTS / kind / name for kind in kinds for name in files(finished / RESULTS / kind)]
     assert len(made) > 100
