@@ -121,7 +121,7 @@ def _parsed(text: bytes, path: Path) -> tuple[str, list[str]]:
 
 def remember(file: Path) -> None:
     """Take from `file` what earlier processes found in texts that are read again, and leave there what this one finds.
-    This saves a third of the time that reading the Snakefile takes. The file may be deleted, and need not be writable."""
+    This saves a third of the time that reading a Snakefile takes. The file may be deleted, or not be writable."""
     file = file.absolute()
     with contextlib.suppress(OSError, ValueError):
         kept = json.loads(file.read_text())

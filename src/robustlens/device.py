@@ -16,8 +16,8 @@ from robustlens.console import log
 from robustlens.errors import RobustlensError
 
 POLL_SECONDS = 2.0
-# Of <malloc.h>: blocks of at least the first size go back to the system as soon as they are freed, and so does free memory
-# at the end of the heap beyond the second.
+# Of <malloc.h>: blocks of at least the first size go back to the system as soon as they are freed, and so does free
+# memory at the end of the heap beyond the second.
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
 MOST, MOST_IN_OLDER_GLIBC = 2**30, 2**25
 
