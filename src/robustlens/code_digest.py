@@ -105,7 +105,7 @@ def _own_digest() -> str:
 
 
 def _parsed(text: bytes, path: Path) -> tuple[str, list[str]]:
-    """The digest of a file's syntax tree, and the names of all that may be a module which it imports."""
+    """The digest of a file's syntax tree, and the dotted names of all that it imports, modules or what is in them."""
     tree, names = ast.parse(text), []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -113,7 +113,7 @@ def _parsed(text: bytes, path: Path) -> tuple[str, list[str]]:
         elif isinstance(node, ast.ImportFrom):
             if node.level:
                 raise ImportError(f"{path}: relative imports are not followed; write `from {PACKAGE}.x import y`")
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), sorted(set(names))
