@@ -1,6 +1,6 @@
 """What is compared: ways to do one adversarial training step (SAT) on the same network and the same images.
 
-It runs in a worker process; torchattacks has an environment without most of ours, so robustlens is imported late.
+They run in worker processes; those of libraries have environments without most of ours, so robustlens is imported late.
 """
 
 import contextlib
@@ -85,22 +85,6 @@ class Reference:
             x_adv = x_adv.detach() + step_size(self.attack_steps) * x_adv.grad.sign()
             x_adv = torch.min(torch.max(x_adv, x - EPSILON), x + EPSILON).clamp(0, 1)
         return x_adv
-
-
-class Torchattacks(Reference):
-    """The same with torchattacks' PGD, as in the FastAT benchmark."""
-
-    def __init__(self, *arguments: object):
-        try:
-            import torchattacks
-        except ImportError as error:
-            raise Unavailable(f"torchattacks can't be imported ({error})") from error
-        super().__init__(*arguments)
-        self.library = torchattacks
-
-    def reset(self, attack_steps: int) -> None:
-        super().reset(attack_steps)
-        self.attack = self.library.PGD(self.model, eps=EPSILON, alpha=step_size(attack_steps), steps=attack_steps)
 
 
 class UsualTrades(Reference):
@@ -245,12 +229,23 @@ def specification(width: int, batch: int, method: str, parameters: dict) -> dict
 class Probe:
     """The 3x3 convolutions of the network by themselves, forward: the rate that the machine can reach.
 
-    flops: floating-point operations of a step, two a multiply-add.
+    flops: floating-point operations of a step, two a multiply-add. as_a_job: keep freed memory, as `Ours` does.
     """
 
     def __init__(
-        self, width: int, batch: int, folder: Path | None, device: torch.device, precision: str, memory_format: str
+        self,
+        width: int,
+        batch: int,
+        folder: Path | None,
+        device: torch.device,
+        precision: str,
+        memory_format: str,
+        as_a_job: bool = False,
     ):
+        if as_a_job and device.type == "cpu":
+            from robustlens.device import keep_freed_memory
+
+            keep_freed_memory()
         dtype, shape = getattr(torch, precision), {"memory_format": FORMATS[memory_format]}
         torch.backends.cudnn.allow_tf32 = False
         self.layers, self.flops = [], 0
@@ -277,4 +272,4 @@ class Probe:
                 F.conv2d(x, weight, stride=stride, padding=1)
 
 
-KINDS = {"reference": Reference, "torchattacks": Torchattacks, "ours": Ours, "probe": Probe}
+KINDS = {"reference": Reference, "ours": Ours, "probe": Probe}

@@ -17,8 +17,15 @@ import torch
 from contest import OURS, Turn, contest, contest_table, here, rounds_of, timed
 from contestants import CLASSES, EPSILON, SEED, STEP_SIZE, Ours
 from convolutions import alone
-from evaluators import OurEvaluation, PlainEvaluation, ReducedEvaluation, trained
-from line_up import PEER, PLAIN, Contestant, Problem
+from evaluators import (
+    EarlyStoppedEvaluation,
+    EarlyStoppedReducedEvaluation,
+    OurEvaluation,
+    PlainEvaluation,
+    ReducedEvaluation,
+    trained,
+)
+from line_up import ART, FOOLBOX, PLAIN, TORCHATTACKS, Contestant, Problem
 from torch import nn
 from workers import Failed, Skipped, Worker
 
@@ -33,7 +40,12 @@ from robustlens.models.inference import InferenceModel
 from robustlens.seeds import generator
 
 STEPS = 20
+LIBRARIES = [
+    Contestant(str(package), f"{package.module} evaluation", package=package)
+    for package in (TORCHATTACKS, FOOLBOX, ART)
+]
 REDUCED = f"{OURS} bfloat16, verdicts in float32"
+EARLY, EARLY_REDUCED = (f"{name}, early-stopped" for name in (OURS, REDUCED))
 SCREEN = f"{OURS}'s screen in bfloat16, verdicts in float32"
 PUBLISHED = "pyautoattack as published"
 AUTOATTACK = "autoattack"
@@ -119,26 +131,33 @@ def measure_pgd20(
     labels = np.load(folder / "labels.npy")
     turns: dict[str, Turn] = {}
     verdicts: dict[str, np.ndarray] = {}
-    left_out = {"skipped": without_bfloat16(REDUCED, device), "failed": {}}
-    kinds = {OURS: OurEvaluation, REDUCED: ReducedEvaluation, PLAIN: PlainEvaluation}
+    left_out = {"skipped": without_bfloat16(REDUCED, device) | without_bfloat16(EARLY_REDUCED, device), "failed": {}}
+    kinds = {
+        OURS: OurEvaluation,
+        EARLY: EarlyStoppedEvaluation,
+        REDUCED: ReducedEvaluation,
+        EARLY_REDUCED: EarlyStoppedReducedEvaluation,
+        PLAIN: PlainEvaluation,
+    }
     for name, kind in ((name, kind) for name, kind in kinds.items() if name not in left_out["skipped"]):
         evaluator = kind(size.width, size.batch, folder, device)
         evaluator.reset(STEPS)
         evaluator.step()
-        verdicts[name] = evaluator.predictions == labels
+        verdicts[name] = evaluator.result == labels
         turns[name] = timed(evaluator.step, device, 1 if quick else None)
-    try:
-        problem = Problem("PGD-20", size.width, size.batch, torch.get_num_threads(), device.type == "cuda")
-        worker = Worker(Contestant(PEER, "torchattacks evaluation"), problem, folder)
-        stack.callback(worker.stop)
-        worker.ready()
-        worker.ask("warm_up", attack_steps=STEPS, steps=1)
-        worker.ask("predictions", file=str(folder / "predictions.npy"))
-        verdicts[PEER] = np.load(folder / "predictions.npy") == labels
-        turns[PEER] = partial(worker.turn, 1)
-    except (Skipped, Failed) as reason:
-        left_out["skipped" if isinstance(reason, Skipped) else "failed"][PEER] = str(reason)
-        say(f"{PEER}: {reason}")
+    problem = Problem("PGD-20", size.width, size.batch, torch.get_num_threads(), device.type == "cuda")
+    for library in LIBRARIES:
+        try:
+            worker = Worker(library, problem, folder)
+            stack.callback(worker.stop)
+            worker.ready()
+            worker.ask("warm_up", attack_steps=STEPS, steps=1)
+            worker.ask("result", file=str(folder / "predictions.npy"))
+            verdicts[library.name] = np.load(folder / "predictions.npy") == labels
+            turns[library.name] = partial(worker.turn, 1)
+        except (Skipped, Failed) as reason:
+            left_out["skipped" if isinstance(reason, Skipped) else "failed"][library.name] = str(reason)
+            say(f"{library.name}: {reason}")
     same = {name: float((verdict == verdicts[OURS]).mean()) for name, verdict in verdicts.items()}
     for name in [name for name, share in same.items() if share < SAME]:
         left_out["failed"][name] = f"it gives {1 - same[name]:.1%} of the images another verdict than {OURS}"

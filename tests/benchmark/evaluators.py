@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from contestants import EPSILON, SEED, STEP_SIZE, Reference, Torchattacks, network
+from contestants import EPSILON, SEED, STEP_SIZE, Reference, network
 from torch import nn
 
 from robustlens.seeds import derive
@@ -34,7 +34,7 @@ class Usual:
         self.model.eval()
 
     def step(self) -> None:
-        """Leaves `predictions` on the attacked images, int64 (N,)."""
+        """Leaves as `result` the predictions on the attacked images, int64 (N,)."""
         found, first = [], 0
         for x, y in zip(self.x, self.y, strict=True):
             torch.manual_seed(derive(SEED, ATTACK, first))  # the random start that robustlens draws
@@ -42,15 +42,11 @@ class Usual:
             with torch.no_grad():
                 found.append(self.model(x_adv).argmax(1))
             first += len(x)
-        self.predictions = torch.cat(found).cpu().numpy()
+        self.result = torch.cat(found).cpu().numpy()
 
 
 class PlainEvaluation(Usual, Reference):
     """Contiguous float32, and `backward()` in the attack."""
-
-
-class TorchattacksEvaluation(Usual, Torchattacks):
-    """With torchattacks' PGD."""
 
 
 class OurEvaluation:
@@ -78,7 +74,25 @@ class OurEvaluation:
         table = attack_split(
             self.model, self.split, self.attack, ATTACK, self.threat, SEED, self.batch, device=self.device
         )
-        self.predictions = table["prediction_adversarial"].to_numpy()
+        self.result = table["prediction_adversarial"].to_numpy()
+
+
+class EarlyStoppedEvaluation(OurEvaluation):
+    """Done with an image once it is misclassified."""
+
+    def reset(self, attack_steps: int) -> None:
+        from robustlens.attacks.early_stopped_pgd import EarlyStoppedPGD
+
+        self.attack = EarlyStoppedPGD(steps=attack_steps)
+
+
+class EarlyStoppedReducedEvaluation(OurEvaluation):
+    """And searching in bfloat16."""
+
+    def reset(self, attack_steps: int) -> None:
+        from robustlens.attacks.early_stopped_pgd_bfloat16 import EarlyStoppedPGDInBfloat16
+
+        self.attack = EarlyStoppedPGDInBfloat16(steps=attack_steps)
 
 
 class ReducedEvaluation(OurEvaluation):
@@ -88,6 +102,3 @@ class ReducedEvaluation(OurEvaluation):
         from robustlens.attacks.pgd_bfloat16 import PGDInBfloat16
 
         self.attack = PGDInBfloat16(steps=attack_steps)
-
-
-KINDS = {"plain evaluation": PlainEvaluation, "torchattacks evaluation": TorchattacksEvaluation}

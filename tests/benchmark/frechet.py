@@ -1,5 +1,7 @@
-"""The Fréchet distance of two sets of features: ours against pytorch-fid's, which takes scipy's root of a matrix."""
+"""The Fréchet distance of two sets of features: ours against pytorch-fid's, which takes scipy's root of a matrix, and
+torch-fidelity's, which takes the eigenvalues of a product, in a process of its own."""
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -7,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from contest import OURS, contest, notes, rounds_of, seconds_of, timed, times
-from workers import Failed, Skipped
+from contest import OURS, Turn, contest, notes, rounds_of, seconds_of, timed, times
+from line_up import TORCH_FIDELITY, Contestant, Problem
+from workers import Failed, Skipped, Worker
 
 from robustlens.generation.scores import frechet_distance, moments
 
@@ -19,6 +22,7 @@ SIZES = {  # features of each set, and their dimensions
     "16 dimensions": (2000, 16),  # those of the embedded scale's classifier: without a goal, half a millisecond
 }
 FROM_FEATURES = ", moments included"
+STARTS = {"moments": "", "features": FROM_FEATURES}
 CLOSE = 1e-6  # relative
 
 
@@ -28,10 +32,22 @@ def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
         from pytorch_fid.fid_score import calculate_frechet_distance
     except ImportError as error:
         raise Skipped(f"pytorch-fid can't be imported ({error})") from error
-    return {name: _measured(calculate_frechet_distance, *size, quick, say) for name, size in SIZES.items()}
+    found = {}
+    for name, size in SIZES.items():
+        with contextlib.ExitStack() as stack:
+            found[name] = _measured(calculate_frechet_distance, *size, folder, quick, say, stack)
+    return found
 
 
-def _measured(theirs: Callable, n: int, d: int, quick: bool, say: Callable[[str], None]) -> dict:
+def _measured(
+    theirs: Callable,
+    n: int,
+    d: int,
+    folder: Path,
+    quick: bool,
+    say: Callable[[str], None],
+    stack: contextlib.ExitStack,
+) -> dict:
     n, d = (n // 25, min(d, 64)) if quick else (n, d)
     sets = features(n, d, seed=0), features(n, d, seed=1)
     given = [part for one in sets for part in moments(one)[:2]]
@@ -51,13 +67,39 @@ def _measured(theirs: Callable, n: int, d: int, quick: bool, say: Callable[[str]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of an argument that pytorch-fid gives to scipy
         distances = {name: float(do()) for name, do in run.items()}
+        device = torch.device("cpu")
+        turns = {name: timed(do, device, 1 if quick else None) for name, do in run.items()}
+        skipped = {}
+        for file, one in zip(("first", "second"), sets, strict=True):
+            np.save(folder / f"{file}.npy", one)
+        for more in STARTS.values():
+            name = f"{TORCH_FIDELITY}{more}"
+            try:
+                distances[name], turns[name] = torch_fidelity(bool(more), folder, quick, stack)
+            except Skipped as reason:
+                skipped[name] = str(reason)
+                say(f"{name}: {reason}")
         apart = max(abs(distance / distances[PEER] - 1) for distance in distances.values())
         if apart > CLOSE:
             raise Failed(f"distances of {n} features of {d} dimensions differ by {apart:.2g} of them: {distances}")
         say(f"Fréchet distances of {n} features of {d} dimensions")
-        device = torch.device("cpu")
-        found = contest({name: timed(do, device, 1 if quick else None) for name, do in run.items()}, device, quick)
-    return {"n": n, "dimensions": d, "distances": distances, "apart": apart, **found}
+        found = contest(turns, device, quick)
+    return {"n": n, "dimensions": d, "distances": distances, "apart": apart, **found, "skipped": skipped}
+
+
+def torch_fidelity(
+    moments_included: bool, folder: Path, quick: bool, stack: contextlib.ExitStack
+) -> tuple[float, Turn]:
+    """Its distance of the features in the folder, and what measures it. Raises Skipped where it can't run."""
+    contestant = Contestant(
+        str(TORCH_FIDELITY), "torch-fidelity", {"moments_included": moments_included}, TORCH_FIDELITY
+    )
+    worker = Worker(contestant, Problem("Fréchet distance", 0, 0, torch.get_num_threads(), gpu=False), folder)
+    stack.callback(worker.stop)
+    worker.ready()
+    worker.ask("result", file=str(folder / "distance.npy"))
+    calls = 1 if quick else max(1, round(1 / worker.turn(1)[0]))
+    return float(np.load(folder / "distance.npy")), partial(worker.turn, calls)
 
 
 def features(n: int, d: int, seed: int) -> np.ndarray:
@@ -71,17 +113,14 @@ def table(found: dict) -> str:
     lines = [
         "Fréchet distance, float64",
         "",
-        f"| features | from | {OURS}, ms | {PEER}, ms | times as fast {OURS} is | they differ by | rounds |",
+        f"| features | from | contestant | ms | times as fast {OURS} is | they differ by | rounds |",
         "|---|---|---|---|---|---|---|",
     ]
     for one in (one for one in found.values() if one["rounds"]):
-        for more, start in (("", "moments"), (FROM_FEATURES, "features")):
-            names = (OURS + more, PEER + more)
-            cells = [
-                f"{one['n']} x {one['dimensions']}",
-                start,
-                *(f"{1e3 * seconds_of(one, name):.3g}" for name in names),
-            ]
-            cells += [f"{times(one, *names):.2f}", f"{one['apart']:.1g}", rounds_of(one)]
-            lines.append(f"| {' | '.join(cells)} |")
+        for start, more in STARTS.items():
+            for peer in (OURS, PEER, str(TORCH_FIDELITY)):
+                if (name := peer + more) in one["distances"]:
+                    cells = [f"{one['n']} x {one['dimensions']}", start, peer, f"{1e3 * seconds_of(one, name):.3g}"]
+                    cells += [f"{times(one, OURS + more, name):.2f}", f"{one['apart']:.1g}", rounds_of(one)]
+                    lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", *(note for one in found.values() for note in notes(one))])

@@ -3,27 +3,50 @@
 import math
 from dataclasses import dataclass, field
 
-TORCHATTACKS = "3.5.1"
+
+@dataclass(frozen=True)
+class Package:
+    """Of a peer that is not in the project's environment. name: of the distribution; module: as Python imports it."""
+
+    name: str
+    version: str
+    module: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+TORCHATTACKS = Package("torchattacks", "3.5.1", "torchattacks")
+FOOLBOX = Package("foolbox", "3.3.4", "foolbox")
+ART = Package("adversarial-robustness-toolbox", "1.20.1", "art")
+TORCH_FIDELITY = Package("torch-fidelity", "0.4.0", "torch_fidelity")
 ATTACK_STEPS = 10
 # Forward passes per image that PGD-10 training needs: 2 per attack step (one, and the image's gradient), 3 to train.
 USEFUL_PASSES = 2 * ATTACK_STEPS + 3
 # Those of an attack by backward(), which computes the gradients of the weights too.
 WASTEFUL_PASSES = 3 * ATTACK_STEPS + 3
-PEER, PLAIN = f"torchattacks {TORCHATTACKS}", "plain loop"
+PEER, PLAIN = str(TORCHATTACKS), "plain loop"
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """kind: its class in contestants.py; options: what that takes besides the problem."""
+    """kind: its class, by the KINDS of the module that has it; options: what that takes besides the problem. package:
+    what it needs besides the project's environment."""
 
     name: str
     kind: str
     options: dict = field(default_factory=dict)
+    package: Package | None = None
 
     @property
     def arithmetic(self) -> tuple[str, str] | None:
         """Of ours: precision and memory format."""
         return (self.options["precision"], self.options["memory_format"]) if self.kind == "ours" else None
+
+    @property
+    def passes(self) -> int:
+        """Forward passes per image that a step of its training costs."""
+        return WASTEFUL_PASSES if self.kind in ("reference", "foolbox") else USEFUL_PASSES
 
     @property
     def exact(self) -> bool:
@@ -41,11 +64,15 @@ def ours(precision: str, memory_format: str, **more: bool) -> Contestant:
 
 def probe(arithmetic: tuple[str, str]) -> Contestant:
     precision, memory_format = arithmetic
-    options = {"precision": precision, "memory_format": memory_format}
+    options = {"precision": precision, "memory_format": memory_format, "as_a_job": True}
     return Contestant(f"3x3 convolutions {precision} {memory_format}", "probe", options)
 
 
-PEERS = [Contestant(PEER, "torchattacks"), Contestant(PLAIN, "reference")]
+PEERS = [
+    Contestant(PEER, "torchattacks", package=TORCHATTACKS),
+    Contestant(str(FOOLBOX), "foolbox", package=FOOLBOX),
+    Contestant(PLAIN, "reference"),
+]
 ON_PROCESSOR = [
     *PEERS,
     ours("float32", "contiguous"),

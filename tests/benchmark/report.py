@@ -43,8 +43,14 @@ class Comparison:
 
 
 COMPARISONS = [
-    Comparison("PGD-20, float32", OURS, PEER, 1.9, "evaluation", "pgd20"),
-    Comparison("PGD-20, bfloat16", evaluation.REDUCED, PEER, 3.0, "evaluation", "pgd20"),
+    *(
+        Comparison(f"PGD-20{more}, {precision}", ours, PEER, least, "evaluation", "pgd20")
+        for more, pair in (
+            ("", (OURS, evaluation.REDUCED)),
+            (", early-stopped", (evaluation.EARLY, evaluation.EARLY_REDUCED)),
+        )
+        for precision, ours, least in zip(("float32", "bfloat16"), pair, (1.9, 3.0), strict=True)
+    ),
     Comparison("AutoAttack, float32", OURS, evaluation.PUBLISHED, 1.5, "evaluation", "autoattack"),
     Comparison("the screen, bfloat16", evaluation.SCREEN, evaluation.PUBLISHED, 2.2, "evaluation", "autoattack"),
     Comparison("a step of TRADES, float32", "TRADES", steps.USUAL, 1.5, "steps"),

@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 import torch
 from contestants import CLASSES, EPSILON, network
-from line_up import ATTACK_STEPS, PEER, PLAIN, USEFUL_PASSES, WASTEFUL_PASSES, Contestant, Problem, probe
+from line_up import ATTACK_STEPS, PEER, PLAIN, USEFUL_PASSES, Contestant, Problem, probe
 from rounds import Round, play, summary
 from torch.utils.flop_counter import FlopCounterMode
 from workers import Failed, Skipped, Worker
@@ -148,7 +148,7 @@ def fitted(problem: Problem, folder: Path, say: Say) -> Problem:
         rate = worker.ask("warm_up", attack_steps=0, steps=1)["flops"] / worker.ask("run", steps=5)["seconds"]
     finally:
         worker.stop()
-    passes = sum(WASTEFUL_PASSES if c.kind == "reference" else USEFUL_PASSES for c in problem.contestants)
+    passes = sum(contestant.passes for contestant in problem.contestants)
     # Three more than the rounds: for the checks, for warming up, and for counting the steps of a round.
     seconds = passes * forward_flops(problem.width) / (0.7 * rate) * (problem.rounds + 3)  # an image
     batch = problem.batch

@@ -26,7 +26,7 @@ import torch
 import workers
 from contest import MACHINE, OURS, contest_table, timed, times
 from contestants import network
-from line_up import PEER, PLAIN, ours
+from line_up import PEER, PLAIN, TORCH_FIDELITY, TORCHATTACKS, ours
 from memory import watched
 from report import goals, speed_table
 from rounds import Round, disturbed, play, summary
@@ -128,10 +128,10 @@ def test_resnet_18_costs_1_11_gflop_an_image():
     assert forward_flops(64) == pytest.approx(1.111e9, rel=1e-3)
 
 
-def test_torchattacks_is_skipped_by_name_where_there_is_no_way_to_install_it(monkeypatch):
+def test_a_peer_is_skipped_by_name_where_there_is_no_way_to_install_it(monkeypatch):
     without_uv(monkeypatch)
     with pytest.raises(Skipped, match="no uv"):
-        workers._with_torchattacks()
+        workers._python_with(TORCHATTACKS)
 
 
 def found(**ratios: float) -> dict:
@@ -263,6 +263,8 @@ def test_comparisons_with_peers_are_goals_and_bars():
         "ResNet-18, robustlens bfloat16 channels-last: at least 1.9 times torchattacks 3.5.1": None,
         "PGD-20, float32: at least 1.9 times torchattacks 3.5.1": False,
         "PGD-20, bfloat16: at least 3.0 times torchattacks 3.5.1": None,
+        "PGD-20, early-stopped, float32: at least 1.9 times torchattacks 3.5.1": None,
+        "PGD-20, early-stopped, bfloat16: at least 3.0 times torchattacks 3.5.1": None,
         "AutoAttack, float32: at least 1.5 times pyautoattack as published": True,
         "the screen, bfloat16: at least 2.2 times pyautoattack as published": None,
         "certification, float32: at least 2.0 times usual loop, batches of 100": True,
@@ -270,8 +272,8 @@ def test_comparisons_with_peers_are_goals_and_bars():
     }
     (axes,) = picture.draw(goals([found()], parts, gpu=False), "a machine").axes
     ends = [round(bar.get_x() + bar.get_width(), 2) for bar in axes.patches]
-    assert ends[::-1] == [1.0, 1, 1.8, 1, 1.6, 1, 2.5, 2.5]  # 1: not measured, or as fast
-    assert [line.get_xdata()[0] for line in axes.lines[:-1]][::-1] == [1.1, 1.9, 1.9, 3.0, 1.5, 2.2, 2.0, 2.0]
+    assert ends[::-1] == [1.0, 1, 1.8, 1, 1, 1, 1.6, 1, 2.5, 2.5]  # 1: not measured, or as fast
+    assert [line.get_xdata()[0] for line in axes.lines[:-1]][::-1] == [1.1, 1.9, 1.9, 3.0, 1.9, 3.0, 1.5, 2.2, 2.0, 2.0]
 
 
 def test_steps_of_methods_cost_what_their_passes_do_and_trades_is_what_the_usual_loop_computes(tmp_path):
@@ -310,16 +312,19 @@ def test_chains_in_bfloat16_are_skipped_by_name_where_there_is_none(monkeypatch,
     assert "* robustlens bfloat16: skipped: this cpu has no bfloat16" in chain.table(found)
 
 
-def test_frechet_distances_are_those_of_pytorch_fid(tmp_path):
+def test_frechet_distances_are_those_of_pytorch_fid(monkeypatch, tmp_path):
+    without_uv(monkeypatch)
     found = frechet.measure(tmp_path, True, lambda line: None)
     assert found.keys() == frechet.SIZES.keys()
     for one in found.values():
         assert one["apart"] < 1e-6 and one["distances"][frechet.PEER] > 0.01
     lines = [line for line in frechet.table(found).splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + 2 * len(found) and {line.count("|") for line in lines} == {8}
+    assert len(lines) == 2 + 4 * len(found) and {line.count("|") for line in lines} == {8}
+    assert f"* {TORCH_FIDELITY}: skipped: it is not installed here, and there is no uv" in frechet.table(found)
 
 
 def test_other_distances_are_not_timed(monkeypatch, tmp_path):
+    without_uv(monkeypatch)
     monkeypatch.setattr(frechet, "frechet_distance", lambda *moments: 1.0)
     with pytest.raises(Failed, match="differ by"):
         frechet.measure(tmp_path, True, lambda line: None)
@@ -368,8 +373,9 @@ def test_evaluations_find_the_same_images_robust(monkeypatch, tmp_path):
     emulated(monkeypatch)
     found = evaluation.measure(tmp_path, True, lambda line: None)
     pgd20, autoattack = found["pgd20"], found["autoattack"]
-    assert pgd20["skipped"].keys() == {PEER} and pgd20["failed"] == {}
-    assert pgd20["same_verdict"] == {OURS: 1.0, evaluation.REDUCED: 1.0, PLAIN: 1.0}
+    assert pgd20["skipped"].keys() == {library.name for library in evaluation.LIBRARIES} and pgd20["failed"] == {}
+    ours = {OURS, evaluation.EARLY, evaluation.REDUCED, evaluation.EARLY_REDUCED}
+    assert pgd20["same_verdict"] == dict.fromkeys({*ours, PLAIN}, 1.0)
     assert autoattack["different"] == {OURS: 0, evaluation.SCREEN: 0} and len(autoattack["rounds"]) == 1
     broken = {name: number for name, number in autoattack["broken_by"][OURS].items() if name != "misclassified"}
     assert broken == autoattack["broken_by"][evaluation.PUBLISHED] and broken.keys() == {"apgd-ce"}
@@ -384,7 +390,8 @@ def test_contestants_in_bfloat16_are_skipped_by_name_where_there_is_none(monkeyp
     without_uv(monkeypatch)
     monkeypatch.setattr(evaluation, "has_bfloat16", lambda device: False)
     found = evaluation.measure(tmp_path, True, lambda line: None)
-    for part, name in (("pgd20", evaluation.REDUCED), ("autoattack", evaluation.SCREEN)):
+    left_out = [("pgd20", evaluation.REDUCED), ("pgd20", evaluation.EARLY_REDUCED), ("autoattack", evaluation.SCREEN)]
+    for part, name in left_out:
         assert name not in found[part]["rounds"][0]["seconds"] and found[part]["rounds"]
         assert f"* {name}: skipped: this cpu has no bfloat16" in evaluation.table(found)
 

@@ -23,7 +23,8 @@ def serve(job: dict, answers: TextIO) -> None:
     import numpy as np
     import torch
     from contestants import KINDS, Unavailable
-    from evaluators import KINDS as EVALUATORS
+    from distances import KINDS as DISTANCES
+    from libraries import KINDS as LIBRARIES
 
     def answer(**facts: object) -> None:
         answers.write(json.dumps(facts) + "\n")
@@ -31,7 +32,7 @@ def serve(job: dict, answers: TextIO) -> None:
     torch.set_num_threads(job["threads"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        kind = (KINDS | EVALUATORS)[job["kind"]]
+        kind = (KINDS | LIBRARIES | DISTANCES)[job["kind"]]
         contestant = kind(job["width"], job["batch"], Path(job["folder"]), device, **job["options"])
     except Unavailable as error:
         return answer(skipped=str(error))
@@ -52,10 +53,10 @@ def serve(job: dict, answers: TextIO) -> None:
         x_adv = torch.from_numpy(np.load(file)).to(device)
         return {"loss": float(contestant.training_loss(x_adv, contestant.y[0]).detach())}
 
-    def predictions(file: str) -> dict:
-        """Of an evaluation, in a file."""
+    def result(file: str) -> dict:
+        """Of a step of what is no training, in a file."""
         contestant.step()
-        np.save(file, contestant.predictions)
+        np.save(file, contestant.result)
         return {}
 
     def warm_up(attack_steps: int, steps: int) -> dict:
@@ -82,7 +83,7 @@ def serve(job: dict, answers: TextIO) -> None:
             return {"memory": torch.cuda.max_memory_allocated()}
         return {"memory": peak() - contestant.libraries if peak() else None}
 
-    commands = {do.__name__: do for do in (check, loss_of, predictions, warm_up, run, memory)}
+    commands = {do.__name__: do for do in (check, loss_of, result, warm_up, run, memory)}
     for line in sys.stdin:
         command = json.loads(line)
         answer(**commands[command.pop("do")](**command))

@@ -11,7 +11,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from line_up import TORCHATTACKS, Contestant, Problem
+from line_up import Contestant, Package, Problem
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[1] / "src"
@@ -32,8 +32,8 @@ class Worker:
     """
 
     def __init__(self, contestant: Contestant, problem: Problem, folder: Path):
-        self.peer = contestant.kind.startswith("torchattacks")
-        command = _with_torchattacks() if self.peer else [sys.executable]
+        self.package = contestant.package
+        command = _python_with(self.package) if self.package else [sys.executable]
         job = {"kind": contestant.kind, "options": contestant.options, "folder": str(folder)}
         job |= {"width": problem.width, "batch": problem.batch, "threads": problem.threads}
         path = os.pathsep.join(filter(None, [str(SOURCES), os.environ.get("PYTHONPATH")]))
@@ -54,7 +54,7 @@ class Worker:
         try:
             theirs, ours = self._answer()["torch"], version("torch")
         except Failed as error:
-            if self.peer:
+            if self.package:
                 raise Skipped(f"it could not be installed or started: {error}") from error
             raise
         if theirs.split("+")[0] != ours.split("+")[0]:
@@ -92,14 +92,15 @@ class Worker:
         return answer
 
 
-def _with_torchattacks() -> list[str]:
-    """Python with torchattacks and the torch of this process: this one where it has it, else an environment of uv's."""
-    if importlib.util.find_spec("torchattacks"):
+def _python_with(package: Package) -> list[str]:
+    """Python with it and the torch of this process: this one where it has both, else an environment of uv's."""
+    if importlib.util.find_spec(package.module):
         return [sys.executable]
     uv = os.environ.get("UV") or shutil.which("uv")
     if uv is None:
         raise Skipped("it is not installed here, and there is no uv to install it with")
-    packages = {name: version(name).split("+")[0] for name in ("torch", "torchvision")} | {"torchattacks": TORCHATTACKS}
+    packages = {name: version(name).split("+")[0] for name in ("torch", "torchvision")}
+    packages[package.name] = package.version
     wanted = [argument for name, number in packages.items() for argument in ("--with", f"{name}=={number}")]
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return [uv, "run", "--quiet", "--isolated", "--no-project", "--python", python, *wanted, "python"]

@@ -76,10 +76,13 @@ def test_the_attacks_are_there_to_be_asked_for_and_no_suite_has_them():
     config = own()
     families = {name: attack["family"] for name, attack in config["attacks"].items()}
     assert families["pgd20-bfloat16"] == "pgd-bfloat16" and families["screen"] == "screen"
-    assert config["attacks"]["pgd20-bfloat16"]["steps"] == config["attacks"]["pgd20"]["steps"]
+    assert families["pgd20-early"] == "early-stopped-pgd"
+    assert families["pgd20-early-bfloat16"] == "early-stopped-pgd-bfloat16"
+    for name in ("pgd20-bfloat16", "pgd20-early", "pgd20-early-bfloat16"):
+        assert config["attacks"][name]["steps"] == config["attacks"]["pgd20"]["steps"]
     assert not config["attacks"]["screen"]["label"].startswith("AutoAttack")
     used = {families[name] for suite in config["suites"].values() for name in suite["attacks"]}
-    assert not used & set(SEARCHES)
+    assert not used & {*SEARCHES, "early-stopped-pgd"}
 
 
 def test_jobs_are_told_the_precision_only_where_it_is_not_what_it_always_was():
@@ -104,6 +107,9 @@ def test_a_search_in_bfloat16_makes_the_passes_of_the_one_in_float32():
     expected = attack_passes("autoattack", {}, 10)
     assert (screen.forwards, screen.gradients) == (expected.forwards, expected.gradients)
     assert attack_passes("screen", {}, 10, robust=False).forwards == 1
+    for family in ("early-stopped-pgd", "early-stopped-pgd-bfloat16"):
+        robust, fooled = (attack_passes(family, {"steps": 50}, 10, robust=kind) for kind in (True, False))
+        assert (robust.forwards, robust.gradients, fooled.forwards, fooled.gradients) == (50, 50, 1, 1)
 
 
 class Watched(nn.Module):

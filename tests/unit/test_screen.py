@@ -1,4 +1,4 @@
-"""Attacks that search in bfloat16: PGD, and the screen by the attacks of AutoAttack's standard version."""
+"""Attacks that search in bfloat16: PGD, stopped early or not, and the screen by the attacks of AutoAttack."""
 
 import numpy as np
 import pyautoattack
@@ -8,6 +8,8 @@ from test_attack_library import guarded, library_seed, seeded
 from torch import Tensor, nn
 
 from robustlens.attacks.autoattack import COMPONENTS, AutoAttack, standard
+from robustlens.attacks.early_stopped_pgd import EarlyStoppedPGD
+from robustlens.attacks.early_stopped_pgd_bfloat16 import EarlyStoppedPGDInBfloat16
 from robustlens.attacks.library import isolated_randomness
 from robustlens.attacks.pgd import PGD
 from robustlens.attacks.pgd_bfloat16 import PGDInBfloat16
@@ -20,7 +22,12 @@ from robustlens.models import bfloat16
 from robustlens.parameters import create
 
 LINF = Threat("linf", 0.1, 0.025)
-ATTACKS = {"pgd-bfloat16": PGDInBfloat16(steps=10), "screen": Screen()}
+ATTACKS = {
+    "pgd-bfloat16": PGDInBfloat16(steps=10),
+    "early-stopped-pgd-bfloat16": EarlyStoppedPGDInBfloat16(steps=10),
+    "screen": Screen(),
+}
+IN_FLOAT32 = {"pgd-bfloat16": "pgd", "early-stopped-pgd-bfloat16": "early-stopped-pgd", "screen": "autoattack"}
 
 
 @pytest.fixture(autouse=True)
@@ -133,11 +140,14 @@ def exact(classes: int) -> tuple[nn.Module, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("steps", [1, 7])
-def test_where_bfloat16_is_exact_pgd_is_that_of_float32(steps):
+@pytest.mark.parametrize(
+    ("reduced", "full"), [(PGDInBfloat16, PGD), (EarlyStoppedPGDInBfloat16, EarlyStoppedPGD)], ids=["whole", "stopped"]
+)
+def test_where_bfloat16_is_exact_pgd_is_that_of_float32(reduced, full, steps):
     model, x, y = exact(5)
     threat = Threat("linf", 0.06, 0.015)
-    found = PGDInBfloat16(steps)(model, x, y, threat, seeded())
-    assert torch.equal(found, PGD(steps)(model, x, y, threat, seeded()))
+    found = reduced(steps)(model, x, y, threat, seeded())
+    assert torch.equal(found, full(steps)(model, x, y, threat, seeded()))
     assert 0 < (model(found).argmax(1) == y).float().mean() < (model(x).argmax(1) == y).float().mean()
 
 
@@ -190,7 +200,7 @@ def test_each_component_searches_where_the_ones_before_it_failed(norm, epsilon, 
 # Refusals -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("family", "instead"), [("pgd-bfloat16", "pgd"), ("screen", "autoattack")])
+@pytest.mark.parametrize(("family", "instead"), IN_FLOAT32.items())
 def test_without_bfloat16_an_attack_names_the_one_in_float32(family, instead, monkeypatch):
     monkeypatch.setattr(bfloat16, "has_bfloat16", lambda device: False)
     model, x, y = guarded(5)

@@ -6,7 +6,11 @@ from robustlens.errors import RobustlensError
 
 # The families of attacks that search in bfloat16, each with the one in float32 that makes as many passes. Not in the
 # attacks' own files, because these import torch; a test compares.
-SEARCHES = {"pgd-bfloat16": "pgd", "screen": "autoattack"}
+SEARCHES = {
+    "pgd-bfloat16": "pgd",
+    "early-stopped-pgd-bfloat16": "early-stopped-pgd",
+    "screen": "autoattack",
+}
 
 
 def check(config: Config) -> None:
