@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Package:
-    """Of a peer that is not in the project's environment. name: of the distribution; module: as Python imports it."""
+    """Of a peer that is not in the project's environment. name: of the distribution; module: as Python imports it;
+    undeclared: distributions that it imports without asking for them."""
 
     name: str
     version: str
     module: str
+    undeclared: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -18,7 +20,7 @@ class Package:
 
 TORCHATTACKS = Package("torchattacks", "3.5.1", "torchattacks")
 FOOLBOX = Package("foolbox", "3.3.4", "foolbox")
-ART = Package("adversarial-robustness-toolbox", "1.20.1", "art")
+ART = Package("adversarial-robustness-toolbox", "1.20.1", "art", undeclared=("packaging",))
 TORCH_FIDELITY = Package("torch-fidelity", "0.4.0", "torch_fidelity")
 ATTACK_STEPS = 10
 # Forward passes per image that PGD-10 training needs: 2 per attack step (one, and the image's gradient), 3 to train.

@@ -101,6 +101,7 @@ def _python_with(package: Package) -> list[str]:
         raise Skipped("it is not installed here, and there is no uv to install it with")
     packages = {name: version(name).split("+")[0] for name in ("torch", "torchvision")}
     packages[package.name] = package.version
-    wanted = [argument for name, number in packages.items() for argument in ("--with", f"{name}=={number}")]
+    requirements = [*(f"{name}=={number}" for name, number in packages.items()), *package.undeclared]
+    wanted = [argument for requirement in requirements for argument in ("--with", requirement)]
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return [uv, "run", "--quiet", "--isolated", "--no-project", "--python", python, *wanted, "python"]
