@@ -25,6 +25,7 @@ import steps
 import torch
 from line_up import problems
 from report import COMPARISONS, goals, goals_list, speed_table
+from threadpoolctl import threadpool_limits
 from workers import Failed, Skipped
 
 from robustlens.atomic import replacing
@@ -62,6 +63,7 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=ROOT / "results" / "benchmarks", help="folder of the JSON file")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    threadpool_limits(arguments.threads)  # of numpy, too
     machine = device_facts() | {"torch": torch.__version__}
     name = machine["accelerator"] or machine["processor"]
     gpu = machine["accelerator"] is not None
@@ -74,7 +76,10 @@ def main() -> int:
     if "speed" in arguments.only:
         for problem in problems(gpu, arguments.threads, arguments.minutes, arguments.quick):
             with tempfile.TemporaryDirectory() as folder:
-                found.append(speed.measure(problem, Path(folder), say))
+                try:
+                    found.append(speed.measure(problem, Path(folder), say))
+                except Failed as reason:
+                    left_out["failed"][problem.name] = str(reason)
     for part in [part for part in PARTS if part in arguments.only]:
         with tempfile.TemporaryDirectory() as folder:
             try:

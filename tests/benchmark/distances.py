@@ -10,8 +10,8 @@ from contestants import Unavailable
 class TorchFidelityDistance:
     """Of the features in the folder, first.npy and second.npy, float64 (n, d).
 
-    moments_included: of the features at every step, else of moments that are there already. The network's width and
-    the batch are those of a problem that has none.
+    moments_included: of the features at every step, else of moments that are there after the first one. The network's
+    width and the batch are those of a problem that has none.
     """
 
     def __init__(self, width: int, batch: int, folder: Path, device: torch.device, moments_included: bool):
@@ -21,7 +21,7 @@ class TorchFidelityDistance:
             raise Unavailable(f"torch_fidelity can't be imported ({error})") from error
         self.library, self.moments_included = metric_fid, moments_included
         self.features = [torch.from_numpy(np.load(folder / f"{name}.npy")) for name in ("first", "second")]
-        self.given = self.moments()
+        self.given = None
 
     def moments(self) -> list[dict[str, np.ndarray]]:
         return [self.library.fid_features_to_statistics(features) for features in self.features]
@@ -31,7 +31,9 @@ class TorchFidelityDistance:
 
     def step(self) -> None:
         """Leaves the distance as `result`."""
-        moments = self.moments() if self.moments_included else self.given
+        moments = self.given or self.moments()
+        if not self.moments_included:
+            self.given = moments
         (self.result,) = self.library.fid_statistics_to_metric(*moments, verbose=False).values()
 
 

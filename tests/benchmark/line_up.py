@@ -33,12 +33,13 @@ PEER, PLAIN = str(TORCHATTACKS), "plain loop"
 @dataclass(frozen=True)
 class Contestant:
     """kind: its class, by the KINDS of the module that has it; options: what that takes besides the problem. package:
-    what it needs besides the project's environment."""
+    what it needs besides the project's environment. wasteful: its attack makes a `backward()`."""
 
     name: str
     kind: str
     options: dict = field(default_factory=dict)
     package: Package | None = None
+    wasteful: bool = False
 
     @property
     def arithmetic(self) -> tuple[str, str] | None:
@@ -48,7 +49,7 @@ class Contestant:
     @property
     def passes(self) -> int:
         """Forward passes per image that a step of its training costs."""
-        return WASTEFUL_PASSES if self.kind in ("reference", "foolbox") else USEFUL_PASSES
+        return WASTEFUL_PASSES if self.wasteful else USEFUL_PASSES
 
     @property
     def exact(self) -> bool:
@@ -72,8 +73,8 @@ def probe(arithmetic: tuple[str, str]) -> Contestant:
 
 PEERS = [
     Contestant(PEER, "torchattacks", package=TORCHATTACKS),
-    Contestant(str(FOOLBOX), "foolbox", package=FOOLBOX),
-    Contestant(PLAIN, "reference"),
+    Contestant(str(FOOLBOX), "foolbox", package=FOOLBOX, wasteful=True),
+    Contestant(PLAIN, "reference", wasteful=True),
 ]
 ON_PROCESSOR = [
     *PEERS,

@@ -1,4 +1,4 @@
-"""Speed and memory of a PGD-10 adversarial training step: robustlens, torchattacks and a plain loop in one run."""
+"""Speed and memory of a PGD-10 adversarial training step: robustlens, two libraries and a plain loop in one run."""
 
 import contextlib
 import math

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import certification
@@ -26,7 +28,7 @@ import torch
 import workers
 from contest import MACHINE, OURS, contest_table, timed, times
 from contestants import network
-from line_up import PEER, PLAIN, TORCH_FIDELITY, TORCHATTACKS, ours
+from line_up import ART, PEER, PLAIN, TORCH_FIDELITY, TORCHATTACKS, Package, ours
 from memory import watched
 from report import goals, speed_table
 from rounds import Round, disturbed, play, summary
@@ -132,6 +134,18 @@ def test_a_peer_is_skipped_by_name_where_there_is_no_way_to_install_it(monkeypat
     without_uv(monkeypatch)
     with pytest.raises(Skipped, match="no uv"):
         workers._python_with(TORCHATTACKS)
+
+
+def test_a_peer_has_the_versions_of_this_process_and_what_it_does_not_ask_for(monkeypatch):
+    monkeypatch.setenv("UV", "a/uv")
+    command = " ".join(workers._python_with(ART))
+    assert command.startswith("a/uv run ") and command.endswith(" --with packaging python")
+    for name in ("torch", "numpy"):
+        assert f"--with {name}=={version(name).split('+')[0]} " in command
+    assert "--with adversarial-robustness-toolbox==1.20.1 " in command
+    installed = Package("pytest", version("pytest"), "pytest")
+    assert workers._python_with(installed) == [sys.executable]
+    assert workers._python_with(replace(installed, version="0.1"))[0] == "a/uv"
 
 
 def found(**ratios: float) -> dict:
@@ -263,8 +277,8 @@ def test_comparisons_with_peers_are_goals_and_bars():
         "ResNet-18, robustlens bfloat16 channels-last: at least 1.9 times torchattacks 3.5.1": None,
         "PGD-20, float32: at least 1.9 times torchattacks 3.5.1": False,
         "PGD-20, bfloat16: at least 3.0 times torchattacks 3.5.1": None,
-        "PGD-20, early-stopped, float32: at least 1.9 times torchattacks 3.5.1": None,
-        "PGD-20, early-stopped, bfloat16: at least 3.0 times torchattacks 3.5.1": None,
+        "PGD-20, early-stopped (the peer does all steps), float32: at least 1.9 times torchattacks 3.5.1": None,
+        "PGD-20, early-stopped (the peer does all steps), bfloat16: at least 3.0 times torchattacks 3.5.1": None,
         "AutoAttack, float32: at least 1.5 times pyautoattack as published": True,
         "the screen, bfloat16: at least 2.2 times pyautoattack as published": None,
         "certification, float32: at least 2.0 times usual loop, batches of 100": True,
@@ -317,16 +331,51 @@ def test_frechet_distances_are_those_of_pytorch_fid(monkeypatch, tmp_path):
     found = frechet.measure(tmp_path, True, lambda line: None)
     assert found.keys() == frechet.SIZES.keys()
     for one in found.values():
-        assert one["apart"] < 1e-6 and one["distances"][frechet.PEER] > 0.01
+        assert max(one["apart"].values()) < 1e-6 and one["distances"][frechet.PEER] > 0.01
     lines = [line for line in frechet.table(found).splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 4 * len(found) and {line.count("|") for line in lines} == {8}
     assert f"* {TORCH_FIDELITY}: skipped: it is not installed here, and there is no uv" in frechet.table(found)
 
 
+@pytest.mark.parametrize(
+    ("distance", "said"),
+    [
+        ("np.square(first['mu'] - second['mu']).sum() + spread(first, second)", None),
+        ("1.0", "its distance, 1.0, is "),
+        ("broken()", "NameError: name 'broken' is not defined"),
+    ],
+    ids=["right", "wrong", "breaks"],
+)
+def test_torch_fidelity_takes_part_where_it_finds_the_same_distance(distance, said, monkeypatch, tmp_path):
+    """A stand-in for it, in a process of its own."""
+    package = tmp_path / "packages/torch_fidelity"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "metric_fid.py").write_text(
+        "import numpy as np\n"
+        "def fid_features_to_statistics(features):\n"
+        "    return {'mu': features.numpy().mean(0), 'sigma': np.cov(features.numpy(), rowvar=False)}\n"
+        "def spread(first, second):\n"
+        "    a, b = first['sigma'], second['sigma']\n"
+        "    return np.trace(a) + np.trace(b) - 2 * np.sqrt(np.linalg.eigvals(a @ b).real.clip(0)).sum()\n"
+        "def fid_statistics_to_metric(first, second, verbose):\n"
+        f"    return {{'distance': {distance}}}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    monkeypatch.setattr(workers, "_python_with", lambda package: [sys.executable])
+    monkeypatch.setattr(frechet, "SIZES", {"few": (2000, 8)})
+    monkeypatch.setattr(frechet, "STARTS", {"features": frechet.FROM_FEATURES})
+    (found,) = frechet.measure(tmp_path, True, lambda line: None).values()
+    name, others = f"{TORCH_FIDELITY}{frechet.FROM_FEATURES}", {OURS, frechet.PEER}
+    assert others <= found["rounds"][0]["seconds"].keys()
+    assert (name in found["rounds"][0]["seconds"]) == (said is None)
+    assert found["failed"] == {} if said is None else found["failed"][name].startswith(said)
+
+
 def test_other_distances_are_not_timed(monkeypatch, tmp_path):
     without_uv(monkeypatch)
     monkeypatch.setattr(frechet, "frechet_distance", lambda *moments: 1.0)
-    with pytest.raises(Failed, match="differ by"):
+    with pytest.raises(Failed, match="dimensions differ"):
         frechet.measure(tmp_path, True, lambda line: None)
 
 

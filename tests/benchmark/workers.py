@@ -1,14 +1,13 @@
 """The processes of the contestants, as the benchmark sees them."""
 
 import contextlib
-import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from line_up import Contestant, Package, Problem
@@ -23,6 +22,10 @@ class Skipped(Exception):
 
 class Failed(Exception):
     """The contestant broke."""
+
+
+class Ended(Failed):
+    """Without a word of its own."""
 
 
 class Worker:
@@ -53,7 +56,7 @@ class Worker:
         """Returns once it is built. Raises Skipped, also where it has another torch than this process."""
         try:
             theirs, ours = self._answer()["torch"], version("torch")
-        except Failed as error:
+        except Ended as error:
             if self.package:
                 raise Skipped(f"it could not be installed or started: {error}") from error
             raise
@@ -83,7 +86,7 @@ class Worker:
         if not line:
             self.errors.seek(0)
             said = self.errors.read().strip().splitlines()
-            raise Failed(said[-1] if said else f"the process ended with code {self.process.wait()}")
+            raise Ended(said[-1] if said else f"the process ended with code {self.process.wait()}")
         answer = json.loads(line)
         if "skipped" in answer:
             raise Skipped(answer["skipped"])
@@ -93,13 +96,14 @@ class Worker:
 
 
 def _python_with(package: Package) -> list[str]:
-    """Python with it and the torch of this process: this one where it has both, else an environment of uv's."""
-    if importlib.util.find_spec(package.module):
-        return [sys.executable]
+    """Python with it and the torch and numpy of this process: this one where it has it, else an environment of uv's."""
+    with contextlib.suppress(PackageNotFoundError):
+        if version(package.name) == package.version:
+            return [sys.executable]
     uv = os.environ.get("UV") or shutil.which("uv")
     if uv is None:
         raise Skipped("it is not installed here, and there is no uv to install it with")
-    packages = {name: version(name).split("+")[0] for name in ("torch", "torchvision")}
+    packages = {name: version(name).split("+")[0] for name in ("torch", "torchvision", "numpy")}
     packages[package.name] = package.version
     requirements = [*(f"{name}=={number}" for name, number in packages.items()), *package.undeclared]
     wanted = [argument for requirement in requirements for argument in ("--with", requirement)]

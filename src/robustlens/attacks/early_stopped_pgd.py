@@ -1,8 +1,8 @@
 """PGD (`pgd`, on the cross-entropy from a uniform start) that leaves an image alone once it is misclassified.
 
-For robust accuracies, in the time that the robust images take: an image that a step fools is fooled, even if PGD would
-have lost it again at a later one, so that robust accuracy is PGD's or lower. Not for the energies of attacks, which
-those of the first misclassified point are not.
+For robust accuracies: a fooled image costs the steps up to there alone. From the same random start it is fooled where
+PGD fools it (rounding aside), and where PGD would have lost it again at a later step. Its energies are those of the
+first misclassified point, not of PGD's end.
 """
 
 from dataclasses import dataclass

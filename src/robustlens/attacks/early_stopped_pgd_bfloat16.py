@@ -1,4 +1,4 @@
-"""Early-stopped PGD (`early-stopped-pgd`) that searches in bfloat16: the fastest look at a robust accuracy here."""
+"""Early-stopped PGD (`early-stopped-pgd`) that searches in bfloat16, for evaluations on a budget."""
 
 from dataclasses import dataclass
 
