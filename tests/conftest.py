@@ -2,7 +2,7 @@
 
 `make test` gives the tests to four processes, the longest first. Those of failures on SLURM stay together: they mostly
 wait, and meanwhile the others have both cores. The tests of the workflow are two groups, because one would take too
-long. All of them share a finished run: the first group makes it, and the others begin with tests that run everything from
+long. All of them share a finished run: the first group makes it, and the two begin with tests that run everything from
 nothing, too, and then compare.
 """
 
