@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import platform
 import re
 import sys
 import tempfile
@@ -14,6 +15,7 @@ import chain
 import dry_run
 import evaluation
 import frechet
+import numpy as np
 import picture
 import plan_of_embedded
 import portable
@@ -64,7 +66,11 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     threadpool_limits(arguments.threads)  # of numpy, too
-    machine = device_facts() | {"torch": torch.__version__}
+    machine = device_facts() | {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
     name = machine["accelerator"] or machine["processor"]
     gpu = machine["accelerator"] is not None
 

@@ -23,7 +23,7 @@ EPOCH_SECONDS = 8  # on an H100
 PREPARATION_SECONDS, PREPARATION_BYTES, EVALUATION_BYTES = 30, 1e9, 2e9
 ABOVE_FLOPS = 1.1  # times what a method's passes cost by floating-point operations, at most
 OF_FORWARD_RATE = 0.75  # at least
-EARLY = "PGD-20, early-stopped (the peer does all steps), {}"
+EARLY = "PGD-20, early-stopped (peer: all steps), {}"
 
 
 @dataclass(frozen=True)
