@@ -64,7 +64,7 @@ evaluate: export ROBUSTLENS_COMMAND = make evaluate$(foreach name,$(OF_EVALUATE)
 PARALLEL_PYTEST = $(UV) run --locked pytest --dist loadscope --no-loadscope-reorder --numprocesses
 
 test: environment lint ## linters and all tests; PYTEST="-k name" adds arguments
-	$(PARALLEL_PYTEST) 4 $(PYTEST)
+	$(PARALLEL_PYTEST) 3 $(PYTEST)
 
 check: environment lint ## linters and the quick unit tests, within three minutes; PYTEST="-k name" adds arguments
 	$(PARALLEL_PYTEST) 2 -m "not slow" tests/unit $(PYTEST)

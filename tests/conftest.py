@@ -1,6 +1,6 @@
 """One thread for every test and every process that a test starts: fast on small tensors, the same sums everywhere.
 
-`make test` gives the tests to four processes, the longest first. Those of failures on SLURM stay together: they mostly
+`make test` gives the tests to three processes, the longest first. Those of failures on SLURM stay together: they mostly
 wait, and meanwhile the others have both cores. The tests of the workflow are two groups, because one would take too
 long. All of them share a finished run: the first group makes it, and the two begin with tests that run everything from
 nothing, too, and then compare.
