@@ -2,8 +2,8 @@
 
 `make test` gives the tests to three processes, the longest first. Those of failures on SLURM stay together: they mostly
 wait, and meanwhile the others have both cores. The tests of the workflow are two groups, because one would take too
-long. All of them share a finished run: the first group makes it, and the two begin with tests that run everything from
-nothing, too, and then compare.
+long. All of them share a finished run: the first group makes it, and the next two begin with tests that run everything
+from nothing, too, and then compare.
 """
 
 import os

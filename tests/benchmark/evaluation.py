@@ -160,9 +160,8 @@ def measure_pgd20(
             say(f"{library.name}: {reason}")
     same = {name: float((verdict == verdicts[OURS]).mean()) for name, verdict in verdicts.items()}
     for name, verdict in verdicts.items():
-        wrong = verdict & ~verdicts[OURS] if name in (EARLY, EARLY_REDUCED) else verdict != verdicts[OURS]
-        if wrong.mean() > 1 - SAME:
-            left_out["failed"][name] = f"it gives {wrong.mean():.1%} of the images another verdict than {OURS}"
+        if (share := others(name, verdict, verdicts[OURS])) > 1 - SAME:
+            left_out["failed"][name] = f"it gives {share:.1%} of the images another verdict than {OURS}"
             del turns[name]
     passes, reduced = STEPS * size.images // size.batch, REDUCED not in left_out["skipped"]
     limits = alone(trained(size.width, folder, device), size.batch, passes, device, reduced)
@@ -170,6 +169,11 @@ def measure_pgd20(
     say(f"PGD-20 on {size.images} images: {', '.join(turns)}")
     robust = {name: float(verdict.mean()) for name, verdict in verdicts.items()}
     return {"robust": robust, "same_verdict": same, **contest(turns, device, quick), **left_out}
+
+
+def others(name: str, verdict: np.ndarray, ours: np.ndarray) -> float:
+    """The share of the images to which a contestant gives a verdict (True: robust) that it should not give."""
+    return float((verdict & ~ours if name in (EARLY, EARLY_REDUCED) else verdict != ours).mean())
 
 
 def without_bfloat16(name: str, device: torch.device) -> dict[str, str]:

@@ -23,7 +23,6 @@ EPOCH_SECONDS = 8  # on an H100
 PREPARATION_SECONDS, PREPARATION_BYTES, EVALUATION_BYTES = 30, 1e9, 2e9
 ABOVE_FLOPS = 1.1  # times what a method's passes cost by floating-point operations, at most
 OF_FORWARD_RATE = 0.75  # at least
-EARLY = "PGD-20, early-stopped (peer: all steps), {}"
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,10 @@ class Comparison:
 COMPARISONS = [
     Comparison("PGD-20, float32", OURS, PEER, 1.9, "evaluation", "pgd20"),
     Comparison("PGD-20, bfloat16", evaluation.REDUCED, PEER, 3.0, "evaluation", "pgd20"),
-    Comparison(EARLY.format("float32"), evaluation.EARLY, PEER, 1.9, "evaluation", "pgd20"),
-    Comparison(EARLY.format("bfloat16"), evaluation.EARLY_REDUCED, PEER, 3.0, "evaluation", "pgd20"),
+    Comparison("PGD-20, early-stopped (peer: all steps), float32", evaluation.EARLY, PEER, 1.9, "evaluation", "pgd20"),
+    Comparison(
+        "PGD-20, early-stopped (peer: all steps), bfloat16", evaluation.EARLY_REDUCED, PEER, 3.0, "evaluation", "pgd20"
+    ),
     Comparison("AutoAttack, float32", OURS, evaluation.PUBLISHED, 1.5, "evaluation", "autoattack"),
     Comparison("the screen, bfloat16", evaluation.SCREEN, evaluation.PUBLISHED, 2.2, "evaluation", "autoattack"),
     Comparison("a step of TRADES, float32", "TRADES", steps.USUAL, 1.5, "steps"),

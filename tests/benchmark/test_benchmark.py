@@ -28,7 +28,7 @@ import torch
 import workers
 from contest import MACHINE, OURS, contest_table, timed, times
 from contestants import network
-from line_up import ART, PEER, PLAIN, TORCH_FIDELITY, TORCHATTACKS, Package, ours
+from line_up import ART, PEER, PLAIN, TORCH_FIDELITY, TORCHATTACKS, Contestant, Package, Problem, ours
 from memory import watched
 from report import goals, speed_table
 from rounds import Round, disturbed, play, summary
@@ -146,6 +146,30 @@ def test_a_peer_has_the_versions_of_this_process_and_what_it_does_not_ask_for(mo
     installed = Package("pytest", version("pytest"), "pytest")
     assert workers._python_with(installed) == [sys.executable]
     assert workers._python_with(replace(installed, version="0.1"))[0] == "a/uv"
+
+
+def test_what_does_not_start_is_skipped_and_what_breaks_has_failed(monkeypatch, tmp_path):
+    problem = Problem("a problem", 4, 4, 1, gpu=False)
+
+    def ready(command: list[str]) -> None:
+        monkeypatch.setattr(workers, "_python_with", lambda package: command)
+        worker = workers.Worker(Contestant("a peer", "no such kind", package=ART), problem, tmp_path)
+        try:
+            worker.ready()
+        finally:
+            worker.stop()
+
+    with pytest.raises(Skipped, match="could not be installed or started: no such package"):
+        ready([sys.executable, "-c", "raise SystemExit('no such package')"])
+    with pytest.raises(Failed, match="KeyError: 'no such kind'"):
+        ready([sys.executable])
+
+
+def test_what_is_stopped_early_may_fool_more_images_but_no_other_contestant_may():
+    ours, fooled_more, robust_more = (np.array(list(word)) == "r" for word in ("rrff", "rfff", "rrrf"))
+    assert evaluation.others(evaluation.EARLY, fooled_more, ours) == 0
+    assert evaluation.others(evaluation.EARLY_REDUCED, robust_more, ours) == 0.25
+    assert evaluation.others(PEER, fooled_more, ours) == evaluation.others(PEER, robust_more, ours) == 0.25
 
 
 def found(**ratios: float) -> dict:

@@ -1,10 +1,9 @@
 """PGD that leaves the images alone that it has fooled, against a loop in float64 over one image at a time."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
+from test_friendly_pgd import BATCH, CLASSES, STEPS, THREATS, X, Y, each_norm, linear, loop_attack, seeded
 from torch import Tensor, nn
 
 from robustlens.attacks.early_stopped_pgd import EarlyStoppedPGD
@@ -14,83 +13,41 @@ from robustlens.attacks.pgd import PGD
 from robustlens.attacks.threat import Threat
 from robustlens.models import bfloat16
 
-SHAPE, CLASSES, BATCH, STEPS = (2, 3, 2), 4, 24, 6
-THREATS = {"linf": Threat("linf", 0.15, 0.05), "l2": Threat("l2", 0.4, 0.12)}
-each_norm = pytest.mark.parametrize("norm", THREATS)
-_random = np.random.default_rng(5)
-WEIGHT, BIAS = _random.normal(size=(CLASSES, math.prod(SHAPE))), _random.normal(size=CLASSES)
-IMAGES = _random.uniform(size=(BATCH, *SHAPE))
-LABELS = (IMAGES.reshape(BATCH, -1) @ WEIGHT.T + BIAS).argmax(1)
-LABELS[::6] = (LABELS[::6] + 1) % CLASSES  # four are wrong
-X, Y = torch.tensor(IMAGES), torch.tensor(LABELS)
-
 
 class Linear(nn.Module):
     """seen: how many images there were in each batch."""
 
     def __init__(self):
         super().__init__()
-        self.weight = nn.Parameter(torch.tensor(WEIGHT), requires_grad=False)
         self.seen: list[int] = []
 
     def forward(self, x: Tensor) -> Tensor:
         self.seen.append(len(x))
-        return x.flatten(1) @ self.weight.T + torch.tensor(BIAS)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def one_by_one(norm: str, steps: int = STEPS) -> tuple[np.ndarray, list[int]]:
-    """The adversarial images, and how many passes each needed."""
-    threat = THREATS[norm]
-    length = threat.epsilon if steps == 1 else threat.step_size
-    found, passes = [], []
-    for start, image, y in zip(threat.random_point(X, seeded()).numpy(), IMAGES, LABELS, strict=True):
-        point, centre, looks = start.ravel(), image.ravel(), 0
-        for _ in range(steps):
-            logits = WEIGHT @ point + BIAS
-            looks += 1
-            if logits.argmax() != y:
-                break
-            e = np.exp(logits - logits.max())
-            gradient = WEIGHT.T @ (e / e.sum() - np.eye(CLASSES)[y])
-            if norm == "linf":
-                point = np.clip(point + length * np.sign(gradient), centre - threat.epsilon, centre + threat.epsilon)
-            else:
-                away = point + length * gradient / math.sqrt((gradient**2).sum()) - centre
-                point = centre + away * min(1.0, threat.epsilon / math.sqrt((away**2).sum()))
-            point = np.clip(point, 0, 1)
-        found.append(point.reshape(SHAPE))
-        passes.append(looks)
-    return np.stack(found), passes
+        return linear(x)
 
 
 @each_norm
-@pytest.mark.parametrize("steps", [1, STEPS])
-def test_an_image_stays_where_it_is_first_misclassified(norm, steps):
+def test_an_image_stays_where_it_is_first_misclassified(norm):
     model = Linear()
-    found = EarlyStoppedPGD(steps)(model, X, Y, THREATS[norm], seeded())
-    expected, passes = one_by_one(norm, steps)
+    found = EarlyStoppedPGD(STEPS)(model, X, Y, THREATS[norm], seeded())
+    expected, made = loop_attack(FriendlyPGD(STEPS, tau=0), norm)
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-14)
-    assert model.seen == [sum(needed > step for needed in passes) for step in range(max(passes))]
-    if steps == STEPS:
-        assert set(passes) >= {1, 2, 3, STEPS}  # some from the start, some on the way, some never
+    assert model.seen == [sum(steps >= step for steps in made) for step in range(STEPS)]
+    assert {0, 1, 2, STEPS} <= set(made)  # some from the start, some on the way, some never
     assert (THREATS[norm].distance(found, X) <= THREATS[norm].epsilon + 1e-12).all()
     assert found.min() >= 0 and found.max() <= 1
 
 
 @each_norm
-def test_it_is_friendly_pgd_without_a_spare_step(norm):
-    found = EarlyStoppedPGD(STEPS)(Linear(), X, Y, THREATS[norm], seeded())
-    expected = FriendlyPGD(STEPS, tau=0)(Linear(), X, Y, THREATS[norm], seeded())
+@pytest.mark.parametrize("steps", [1, STEPS])
+def test_it_is_friendly_pgd_without_a_spare_step(norm, steps):
+    found = EarlyStoppedPGD(steps)(linear, X, Y, THREATS[norm], seeded())
+    expected = FriendlyPGD(steps, tau=0)(linear, X, Y, THREATS[norm], seeded())
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
 
 
 def test_when_every_image_is_fooled_there_is_nothing_more_to_do():
-    model, wrong = Linear(), (Y + 1) % CLASSES
-    wrong = torch.where(Linear()(X).argmax(1) == wrong, (wrong + 1) % CLASSES, wrong)
+    model, wrong = Linear(), (linear(X).argmax(1) + 1) % CLASSES
     tiny = Threat("linf", 1e-6, 1e-7)
     found = EarlyStoppedPGD(STEPS)(model, X, wrong, tiny, seeded())
     assert model.seen == [BATCH] and torch.equal(found, tiny.random_point(X, seeded()))

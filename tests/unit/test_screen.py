@@ -15,6 +15,7 @@ from robustlens.attacks.pgd import PGD
 from robustlens.attacks.pgd_bfloat16 import PGDInBfloat16
 from robustlens.attacks.screen import Screen
 from robustlens.attacks.threat import Threat
+from robustlens.configuration.precision import SEARCHES
 from robustlens.data.prepared import Split
 from robustlens.errors import RobustlensError
 from robustlens.evaluation.run import attack_split
@@ -27,7 +28,6 @@ ATTACKS = {
     "early-stopped-pgd-bfloat16": EarlyStoppedPGDInBfloat16(steps=10),
     "screen": Screen(),
 }
-IN_FLOAT32 = {"pgd-bfloat16": "pgd", "early-stopped-pgd-bfloat16": "early-stopped-pgd", "screen": "autoattack"}
 
 
 @pytest.fixture(autouse=True)
@@ -200,7 +200,7 @@ def test_each_component_searches_where_the_ones_before_it_failed(norm, epsilon, 
 # Refusals -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("family", "instead"), IN_FLOAT32.items())
+@pytest.mark.parametrize(("family", "instead"), SEARCHES.items())
 def test_without_bfloat16_an_attack_names_the_one_in_float32(family, instead, monkeypatch):
     monkeypatch.setattr(bfloat16, "has_bfloat16", lambda device: False)
     model, x, y = guarded(5)
