@@ -14,7 +14,7 @@ from pyautoattack.fab_pt import FABAttack_PT
 from pyautoattack.square import SquareAttack
 from torch import Tensor, nn
 
-from robustlens.attacks import fab_targets
+from robustlens.attacks import fab_targets, square_patches
 from robustlens.attacks.apgd import APGD
 from robustlens.attacks.apgd_t import APGDTargeted
 from robustlens.attacks.autoattack import COMPONENTS, AutoAttack
@@ -200,10 +200,21 @@ def test_fab_s_targets_in_one_batch_or_one_after_another_give_the_same(norm, und
     assert 0 < (found[0] != x).flatten(1).any(1).sum() < 17
 
 
+class ByRows(nn.Linear):
+    """A linear classifier of images whose logits of an image are the same to the last bit in a batch of any size."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.flatten(1)[:, None] * self.weight).sum(-1) + self.bias
+
+
 @pytest.mark.parametrize("shape", [(1, 6, 9), (3, 8, 8)])
-def test_square_s_queries_are_those_of_the_library_on_images_that_leave_the_search_at_different_times(shape):
+@pytest.mark.parametrize("ahead", [1, 7, 16])
+def test_square_s_queries_are_those_of_the_library_on_images_that_leave_the_search_at_different_times(
+    shape, ahead, monkeypatch
+):
+    monkeypatch.setattr(square_patches, "AHEAD", ahead)
     torch.manual_seed(1)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 6)).requires_grad_(False)
+    model = ByRows(math.prod(shape), 6).requires_grad_(False)
     x = torch.rand(30, *shape)
     y = model(x).argmax(1)
     threat = Threat("linf", 0.06, 0.01)
@@ -218,7 +229,10 @@ def test_square_s_queries_are_those_of_the_library_on_images_that_leave_the_sear
         ours = SquareOnPatches(model, norm="Linf", eps=0.06, n_queries=300, seed=0, resc_schedule=False, device="cpu")
         ours.init_hyperparam(x)
         torch.manual_seed(library_seed())
+        calls = []
+        model.register_forward_hook(lambda *_: calls.append(1))
         assert torch.equal(ours.attack_single_run(x, y)[1], expected)
+    assert len(calls) == 301 if ahead == 1 else 301 / ahead < len(calls) < 301
     robust = model(Square(queries=300)(model, x, y, threat, seeded())).argmax(1) == y
     assert torch.equal(robust, model(expected).argmax(1) == y)
 

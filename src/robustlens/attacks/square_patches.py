@@ -9,6 +9,10 @@ import torch
 from pyautoattack.square import SquareAttack
 from torch import Tensor
 
+from robustlens.models.inference import AT_ONCE
+
+AHEAD = 16  # queries of an image that are asked at once, at most
+
 
 class SquareOnPatches(SquareAttack):
     """L-inf, untargeted, on the margin, one restart: what a query changes is a patch, and only that is computed.
@@ -32,43 +36,56 @@ class SquareOnPatches(SquareAttack):
 
     def search(self, x: Tensor, y: Tensor) -> Tensor:
         """x_adv of the shape of x (B, C, H, W): stripes at first, then whatever patches lowered the margin; an image is
-        left alone once it is misclassified. Algorithms 1 and 2 of the paper."""
+        left alone once it is misclassified. Algorithms 1 and 2 of the paper.
+
+        What a query changes does not depend on the answers to the ones before it, and most change nothing for good. So
+        few images are asked about several of their next queries at once, as if none of these lowered the margin; from
+        the first one that does, an image goes on.
+        """
         channels, height, width = x.shape[1:]
         stripes = self.eps * self.random_choice([len(x), channels, 1, width])
         best = (x + stripes).clamp(0, 1)
         low, high = (x - self.eps).clamp(min=0), (x + self.eps).clamp(max=1)
         x_adv, left = best.clone(), torch.arange(len(x), device=x.device)
-        margin = self.margin(best, y)
-        for where, change in zip(*self.patches(channels, height, width, x.device), strict=True):
-            if (margin <= 0).any():
+        margin, query = self.margin(best, y), torch.zeros_like(left)  # the next one of each image
+        top, start, side, changes = self.patches(channels, height, width, x.device)
+        rows, columns = (torch.arange(size, device=x.device) for size in (height, width))
+        at_once = getattr(self.predict, "at_once", AT_ONCE)
+        while True:
+            done = (margin <= 0) | (query >= self.n_queries)
+            if done.any():
                 x_adv[left] = best
-                kept = margin > 0
-                left, best, low, high, y, margin = (t[kept] for t in (left, best, low, high, y, margin))
+                left, best, low, high, y, margin, query = (t[~done] for t in (left, best, low, high, y, margin, query))
             if len(left) == 0:
-                break
-            here = (..., *where)
-            patch, before = best[here], best[here].clone()
-            patch.copy_((before + change).clamp(low[here], high[here]))
-            after = self.margin(best, y)
-            patch.copy_(torch.where((after < margin).view(-1, 1, 1, 1), patch, before))
-            margin = torch.minimum(after, margin)
-        x_adv[left] = best
-        return x_adv
+                return x_adv
+            ahead = min(AHEAD, max(1, at_once // best.numel()), self.n_queries - int(query.min()))
+            asked = query[:, None] + torch.arange(ahead, device=x.device)
+            there = asked < self.n_queries
+            asked = asked.clamp(max=self.n_queries - 1)
+            in_rows, in_columns = (
+                (first[asked][..., None] <= places) & (places < (first + side)[asked][..., None])
+                for first, places in ((top, rows), (start, columns))
+            )
+            inside = in_rows[:, :, None, :, None] & in_columns[:, :, None, None, :]
+            changed = (best[:, None] + changes[asked]).clamp(low[:, None], high[:, None])
+            tried = torch.where(inside, changed, best[:, None])
+            after = self.margin(tried.flatten(0, 1), y.repeat_interleave(ahead)).view(-1, ahead)
+            lower = (after < margin[:, None]) & there
+            found, first = lower.any(1), lower.to(torch.uint8).argmax(1)
+            best[found], margin[found] = tried[found, first[found]], after[found, first[found]]
+            query += torch.where(found, first + 1, ahead)
 
     def patches(
         self, channels: int, height: int, width: int, device: torch.device
-    ) -> tuple[list[tuple[slice, slice]], Tensor]:
-        """Of all queries: where a patch is, and by how much its pixels change, (Q, C, 1, 1)."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of all queries: the first row and column of a patch and its side in pixels, (Q,) each, and by how much its
+        pixels change, (Q, C, 1, 1)."""
         drawn = torch.rand(self.n_queries, 2 + channels)  # a row has what the library draws for a query, in its order
-        sides = [self.side(query, height, width) for query in range(self.n_queries)]
-        room = torch.tensor([(height - side, width - side) for side in sides])
-        corners = (room * drawn[:, :2]).long().tolist()
-        places = [
-            (slice(top, top + side), slice(start, start + side))
-            for side, (top, start) in zip(sides, corners, strict=True)
-        ]
+        side = torch.tensor([self.side(query, height, width) for query in range(self.n_queries)])
+        room = torch.stack([height - side, width - side], 1)
+        top, start = (room * drawn[:, :2]).long().T
         changes = 2.0 * self.eps * torch.sign(2 * drawn[:, 2:] - 1)
-        return places, changes.view(-1, channels, 1, 1).to(device)
+        return *(t.to(device) for t in (top, start, side)), changes.view(-1, channels, 1, 1).to(device)
 
     def side(self, query: int, height: int, width: int) -> int:
         """Of the square that this query changes, in pixels."""

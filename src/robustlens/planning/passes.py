@@ -53,6 +53,8 @@ class CountingNetwork(nn.Module):
     have no gradient), and those that get a gradient. Whichever layer it is asked for by name, it has one, whose output
     is a map (B, CHANNELS, 1, 1)."""
 
+    at_once = 1  # pixel values: Square makes its queries one by one, so that each is counted once
+
     def __init__(self, classes: int, device: torch.device | str = "cpu"):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
