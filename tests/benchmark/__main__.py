@@ -19,6 +19,7 @@ import numpy as np
 import picture
 import plan_of_embedded
 import portable
+import portable_autoattack
 import preparation
 import profile_of_run
 import scale
@@ -41,6 +42,7 @@ PARTS = {
     "chain": chain,
     "frechet": frechet,
     "portable": portable,
+    "portable_autoattack": portable_autoattack,
     "certification": certification,
     "steps": steps,
     "evaluation": evaluation,

@@ -27,27 +27,33 @@ def measure(folder: Path, quick: bool, say: Callable[[str], None]) -> dict:
 
     Raises Skipped where the processor can't compute portably.
     """
-    try:
-        arithmetic.check_processor(arithmetic.PORTABLE)
-    except RobustlensError as reason:
-        raise Skipped(str(reason)) from reason
+    require_processor()
     found: dict = {"seconds": {}, "capability": {}}
     for number in range(1 if quick else ROUNDS):
         say(f"portable and native arithmetic, round {number + 1}")
         for name in (arithmetic.NATIVE, arithmetic.PORTABLE):
-            answer = json.loads(_process(name, 1 if quick else STEPS))
+            answer = in_process(name, __file__, str(1 if quick else STEPS))
             found["seconds"].setdefault(name, []).append(answer["seconds"])
             found["capability"][name] = answer["capability"]
     return found
 
 
-def _process(name: str, steps: int) -> str:
-    """What a process with that arithmetic answers: libraries choose their instructions when they are loaded."""
+def require_processor() -> None:
+    """Raises Skipped where this one can't compute portably."""
+    try:
+        arithmetic.check_processor(arithmetic.PORTABLE)
+    except RobustlensError as reason:
+        raise Skipped(str(reason)) from reason
+
+
+def in_process(name: str, script: str, *arguments: str) -> dict:
+    """What a script answers that is given that arithmetic, and has it: libraries choose their instructions when they
+    are loaded."""
     own = arithmetic.VARIABLES if name == arithmetic.PORTABLE else {"OMP_NUM_THREADS": "1"}
     inherited = {key: value for key, value in os.environ.items() if key not in arithmetic.VARIABLES}
     environment = inherited | own | {"PYTHONPATH": str(SOURCES)}
-    command = [sys.executable, __file__, name, str(steps)]
-    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+    command = [sys.executable, script, name, *arguments]
+    return json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def table(found: dict) -> str:

@@ -21,6 +21,7 @@ import pandas as pd
 import picture
 import plan_of_embedded
 import portable
+import portable_autoattack
 import profile_of_run
 import pytest
 import steps
@@ -28,6 +29,7 @@ import torch
 import workers
 from contest import MACHINE, OURS, contest_table, timed, times
 from contestants import network
+from evaluation import PUBLISHED
 from line_up import ART, PEER, PLAIN, TORCH_FIDELITY, TORCHATTACKS, Contestant, Package, Problem, ours
 from memory import watched
 from report import goals, speed_table
@@ -260,6 +262,30 @@ def test_portable_arithmetic_is_skipped_by_name_where_the_processor_can_t(monkey
     monkeypatch.setattr(portable.arithmetic, "CPUINFO", tmp_path / "none")
     with pytest.raises(Skipped, match="portable needs an x86-64 processor with AVX2"):
         portable.measure(tmp_path, True, lambda line: None)
+
+
+def test_autoattack_s_portable_row_is_compared_within_a_round_and_only_with_the_same_verdicts(monkeypatch, tmp_path):
+    seconds = {PUBLISHED: [8.0, 30.0, 10.0], OURS: [4.0, 10.0, 4.0], portable_autoattack.PORTABLY: [8.0, 20.0, 5.0]}
+    robust = {name: [True] * 5 + [False] * 7 for name in seconds}
+    asked = []
+
+    def answer(arithmetic: str, script: str, name: str, *_: str) -> dict:
+        asked.append((name, arithmetic))
+        return {"seconds": seconds[name][(len(asked) - 1) // 3], "robust": robust[name]}
+
+    monkeypatch.setattr(portable_autoattack, "train", lambda *_: None)
+    monkeypatch.setattr(portable, "in_process", answer)
+    found = portable_autoattack.measure(tmp_path, False, lambda line: None)
+    assert asked == 3 * [(PUBLISHED, "native"), (OURS, "native"), (portable_autoattack.PORTABLY, "portable")]
+    rows = [line for line in portable_autoattack.table(found).splitlines() if line.startswith("| ")][1:]
+    assert rows[1:] == [
+        "| robustlens | 4.0 | 5 of 12 | 0 | 2.50 |",
+        "| robustlens, portable arithmetic | 8.0 | 5 of 12 | 0 | 1.50 |",
+    ]
+    robust[OURS] = [False] * 2 + robust[OURS][2:]
+    asked.clear()
+    with pytest.raises(Failed, match="robustlens: 2 of 12 images have another verdict"):
+        portable_autoattack.measure(tmp_path, False, lambda line: None)
 
 
 def test_the_table_says_what_was_left_out():

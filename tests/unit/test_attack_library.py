@@ -14,7 +14,7 @@ from pyautoattack.fab_pt import FABAttack_PT
 from pyautoattack.square import SquareAttack
 from torch import Tensor, nn
 
-from robustlens.attacks import fab_targets, square_patches
+from robustlens.attacks import fab_targets
 from robustlens.attacks.apgd import APGD
 from robustlens.attacks.apgd_t import APGDTargeted
 from robustlens.attacks.autoattack import COMPONENTS, AutoAttack
@@ -201,40 +201,68 @@ def test_fab_s_targets_in_one_batch_or_one_after_another_give_the_same(norm, und
 
 
 class ByRows(nn.Linear):
-    """A linear classifier of images whose logits of an image are the same to the last bit in a batch of any size."""
+    """A linear classifier whose logits of an image are the same to the last bit in a batch of any size."""
 
     def forward(self, x: Tensor) -> Tensor:
         return (x.flatten(1)[:, None] * self.weight).sum(-1) + self.bias
 
 
+def square_of_the_library(model: nn.Module, x: Tensor, y: Tensor, settings: dict) -> tuple[Tensor, Tensor]:
+    """After how many queries each image was given up or fooled, and where it was then."""
+    with torch.random.fork_rng():
+        library = SquareAttack(model, **settings)
+        library.device = "cpu"
+        library.init_hyperparam(x)
+        torch.manual_seed(library_seed())
+        return library.attack_single_run(x, y)
+
+
+def our_square(model: nn.Module, x: Tensor, y: Tensor, settings: dict) -> Tensor:
+    with torch.random.fork_rng():
+        ours = SquareOnPatches(model, device="cpu", **settings)
+        ours.init_hyperparam(x)
+        torch.manual_seed(library_seed())
+        return ours.attack_single_run(x, y)[1]
+
+
 @pytest.mark.parametrize("shape", [(1, 6, 9), (3, 8, 8)])
-@pytest.mark.parametrize("ahead", [1, 7, 16])
-def test_square_s_queries_are_those_of_the_library_on_images_that_leave_the_search_at_different_times(
-    shape, ahead, monkeypatch
-):
-    monkeypatch.setattr(square_patches, "AHEAD", ahead)
+@pytest.mark.parametrize(("queries", "rescaled"), [(1, False), (300, False), (300, True)])
+@pytest.mark.parametrize("images", [0, 30, 10_000])
+def test_square_s_images_are_those_of_the_library_however_many_queries_share_a_pass(shape, queries, rescaled, images):
+    """Images leave the search at different times."""
     torch.manual_seed(1)
     model = ByRows(math.prod(shape), 6).requires_grad_(False)
     x = torch.rand(30, *shape)
     y = model(x).argmax(1)
-    threat = Threat("linf", 0.06, 0.01)
-    with torch.random.fork_rng():
-        library = SquareAttack(model, norm="Linf", eps=0.06, n_queries=300, seed=library_seed(), resc_schedule=False)
-        library.device = "cpu"
-        library.init_hyperparam(x)
-        torch.manual_seed(library_seed())
-        queries, expected = library.attack_single_run(x, y)
-    assert len(queries.unique()) > 5 and queries.max() == 301  # some are never fooled
-    with torch.random.fork_rng():
-        ours = SquareOnPatches(model, norm="Linf", eps=0.06, n_queries=300, seed=0, resc_schedule=False, device="cpu")
-        ours.init_hyperparam(x)
-        torch.manual_seed(library_seed())
-        calls = []
-        model.register_forward_hook(lambda *_: calls.append(1))
-        assert torch.equal(ours.attack_single_run(x, y)[1], expected)
-    assert len(calls) == 301 if ahead == 1 else 301 / ahead < len(calls) < 301
-    robust = model(Square(queries=300)(model, x, y, threat, seeded())).argmax(1) == y
-    assert torch.equal(robust, model(expected).argmax(1) == y)
+    settings = {"norm": "Linf", "eps": 0.06, "n_queries": queries, "seed": 0, "resc_schedule": rescaled}
+    taken, expected = square_of_the_library(model, x, y, settings)
+    model.at_once, passes = images * math.prod(shape), []
+    model.register_forward_hook(lambda _, inputs, output: passes.append(len(output)))
+    assert torch.equal(our_square(model, x, y, settings), expected)
+    assert passes[0] == 30 and max(passes) <= max(30, images)
+    if queries == 300:
+        assert len(taken.unique()) > 5 and taken.max() == 301  # some are never fooled
+        assert len(passes) == 301 if images == 0 else len(passes) < (280 if images == 30 else 100)
+        assert sum(passes) < 1.5 * (taken.sum() + (30 - len(taken)))  # few are made in vain
+        robust = model(Square(queries=300)(model, x, y, Threat("linf", 0.06, 0.01), seeded())).argmax(1) == y
+        assert rescaled or torch.equal(robust, model(expected).argmax(1) == y)
+
+
+def test_square_leaves_an_image_whose_logits_are_no_numbers_where_the_library_does():
+    torch.manual_seed(1)
+    x = torch.rand(30, 1, 6, 9)
+    linear = ByRows(54, 6).requires_grad_(False)
+
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return linear(x).masked_fill(x.flatten(1)[:, :1] > 0.9, torch.nan)
+
+    model, y = Broken(), linear(x).argmax(1)
+    settings = {"norm": "Linf", "eps": 0.06, "n_queries": 300, "seed": 0, "resc_schedule": False}
+    taken, expected = square_of_the_library(model, x, y, settings)
+    assert torch.equal(our_square(model, x, y, settings), expected)
+    last = model(expected).isnan().any(1)
+    assert last.any() and taken.max() == 301
 
 
 def test_square_s_side_is_the_library_s_where_a_half_decides():
@@ -261,7 +289,8 @@ class Guarded(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         loud, rounded = (x[:, 0, 0, pixel] > 0.5 for pixel in (0, 1))
         seen = torch.where(rounded.view(-1, 1, 1, 1), (x * 8).round() / 8, x)
-        return (seen - 0.5).flatten(1) @ self.weight.T * torch.where(loud, 1e3, 1.0).unsqueeze(1)
+        logits = ((seen - 0.5).flatten(1)[:, None] * self.weight).sum(-1)  # the same bits in a batch of any size
+        return logits * torch.where(loud, 1e3, 1.0).unsqueeze(1)
 
 
 def guarded(classes: int) -> tuple[nn.Module, Tensor, Tensor]:

@@ -68,7 +68,7 @@ class AutoAttack:
 
 
 def standard(model: Model, classes: int, threat: Threat, seed: int, device: torch.device) -> pyautoattack.AutoAttack:
-    """The library's standard version, with FAB and Square in fewer operations."""
+    """The library's standard version, with FAB and Square in fewer passes of more images."""
     own = {"norm": norm_name(threat), "eps": radius(threat), "seed": seed, "device": device}
     attack = pyautoattack.AutoAttack(model, **own)
     attack.apgd_targeted.n_target_classes = targets = target_classes(classes)

@@ -1,9 +1,10 @@
-"""The Square attack (Andriushchenko et al. 2020) with the draws and the results of pyautoattack's, in fewer operations.
+"""The Square attack (Andriushchenko et al. 2020) with the draws of pyautoattack's and its results, in fewer passes.
 
-Thousands of queries to a small network cost less than what is done between them.
+Thousands of passes of a few images cost less than what is done between them, and less together than one by one.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from pyautoattack.square import SquareAttack
@@ -11,12 +12,33 @@ from torch import Tensor
 
 from robustlens.models.inference import AT_ONCE
 
-AHEAD = 16  # queries of an image that are asked at once, at most
+AHEAD = 16  # queries of an image in one pass, at most
+USEFUL = 0.75  # of the queries of a pass, at least, for the next one to have more of them
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Of Q queries: the first row and column of a patch and its side in pixels, (Q,) each, and by how much its pixels
+    change, (Q, C, 1, 1)."""
+
+    top: Tensor
+    start: Tensor
+    side: Tensor
+    change: Tensor
+
+    def on(self, images: Tensor, low: Tensor, high: Tensor, queries: Tensor) -> Tensor:
+        """Each image (B, C, H, W) after each of its queries (B, A), kept between low and high: (B, A, C, H, W)."""
+        rows, columns = (torch.arange(size, device=images.device) for size in images.shape[2:])
+        top, start, side = (t[queries][..., None] for t in (self.top, self.start, self.side))
+        in_rows, in_columns = (top <= rows) & (rows < top + side), (start <= columns) & (columns < start + side)
+        inside = in_rows[:, :, None, :, None] & in_columns[:, :, None, None, :]
+        changed = (images[:, None] + self.change[queries]).clamp(low[:, None], high[:, None])
+        return torch.where(inside, changed, images[:, None])
 
 
 class SquareOnPatches(SquareAttack):
-    """L-inf, untargeted, on the margin, one restart: what a query changes is a patch, and only that is computed.
-    Otherwise the library's, with the shapes of L2's patches made once instead of in each query."""
+    """L-inf, untargeted, on the margin, one restart: several queries in a pass where images are few, without the
+    library's books. Otherwise the library's, with the shapes of L2's patches made once instead of in each query."""
 
     def __init__(self, *arguments: object, **settings: object):
         super().__init__(*arguments, **settings)
@@ -38,54 +60,47 @@ class SquareOnPatches(SquareAttack):
         """x_adv of the shape of x (B, C, H, W): stripes at first, then whatever patches lowered the margin; an image is
         left alone once it is misclassified. Algorithms 1 and 2 of the paper.
 
-        What a query changes does not depend on the answers to the ones before it, and most change nothing for good. So
-        few images are asked about several of their next queries at once, as if none of these lowered the margin; from
-        the first one that does, an image goes on.
+        Where a query puts its patch, and its signs, are drawn whatever came before, and most patches are rejected. So
+        a pass takes several of the next queries of each image, as if all of them were rejected; an image goes on from
+        the first one that is not. There are more of them while few are made in vain.
         """
         channels, height, width = x.shape[1:]
         stripes = self.eps * self.random_choice([len(x), channels, 1, width])
         best = (x + stripes).clamp(0, 1)
         low, high = (x - self.eps).clamp(min=0), (x + self.eps).clamp(max=1)
         x_adv, left = best.clone(), torch.arange(len(x), device=x.device)
-        margin, query = self.margin(best, y), torch.zeros_like(left)  # the next one of each image
-        top, start, side, changes = self.patches(channels, height, width, x.device)
-        rows, columns = (torch.arange(size, device=x.device) for size in (height, width))
-        at_once = getattr(self.predict, "at_once", AT_ONCE)
+        margin, query, ahead = self.margin(best, y), torch.zeros_like(left), 1
+        patches = self.patches(channels, height, width, x.device)
+        at_once = getattr(self.predict, "at_once", AT_ONCE)  # pixel values in a pass
         while True:
-            done = (margin <= 0) | (query >= self.n_queries)
+            done = ~(margin > 0) | (query >= self.n_queries)
             if done.any():
                 x_adv[left] = best
                 left, best, low, high, y, margin, query = (t[~done] for t in (left, best, low, high, y, margin, query))
             if len(left) == 0:
                 return x_adv
-            ahead = min(AHEAD, max(1, at_once // best.numel()), self.n_queries - int(query.min()))
-            asked = query[:, None] + torch.arange(ahead, device=x.device)
-            there = asked < self.n_queries
-            asked = asked.clamp(max=self.n_queries - 1)
-            in_rows, in_columns = (
-                (first[asked][..., None] <= places) & (places < (first + side)[asked][..., None])
-                for first, places in ((top, rows), (start, columns))
-            )
-            inside = in_rows[:, :, None, :, None] & in_columns[:, :, None, None, :]
-            changed = (best[:, None] + changes[asked]).clamp(low[:, None], high[:, None])
-            tried = torch.where(inside, changed, best[:, None])
+            ahead = min(ahead, AHEAD, max(1, at_once // best.numel()), self.n_queries - int(query.min()))
+            asked = (query[:, None] + torch.arange(ahead, device=x.device)).clamp(max=self.n_queries - 1)
+            tried = patches.on(best, low, high, asked)
             after = self.margin(tried.flatten(0, 1), y.repeat_interleave(ahead)).view(-1, ahead)
-            lower = (after < margin[:, None]) & there
-            found, first = lower.any(1), lower.to(torch.uint8).argmax(1)
-            best[found], margin[found] = tried[found, first[found]], after[found, first[found]]
-            query += torch.where(found, first + 1, ahead)
+            ends = ~(after >= margin[:, None])  # also if it is no number: the library, too, stops there
+            first = ends.to(torch.uint8).argmax(1)
+            found, each = ends.any(1), torch.arange(len(left), device=x.device)
+            reached = after[each, first]
+            best = torch.where((reached < margin).view(-1, 1, 1, 1), tried[each, first], best)
+            margin = torch.where(found, reached, margin)
+            made = torch.where(found, first + 1, ahead)
+            query += made
+            ahead = 2 * ahead if made.sum() >= USEFUL * ahead * len(left) else max(1, ahead // 2)
 
-    def patches(
-        self, channels: int, height: int, width: int, device: torch.device
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Of all queries: the first row and column of a patch and its side in pixels, (Q,) each, and by how much its
-        pixels change, (Q, C, 1, 1)."""
+    def patches(self, channels: int, height: int, width: int, device: torch.device) -> Patches:
+        """Those of all queries, as the library draws them."""
         drawn = torch.rand(self.n_queries, 2 + channels)  # a row has what the library draws for a query, in its order
         side = torch.tensor([self.side(query, height, width) for query in range(self.n_queries)])
         room = torch.stack([height - side, width - side], 1)
         top, start = (room * drawn[:, :2]).long().T
-        changes = 2.0 * self.eps * torch.sign(2 * drawn[:, 2:] - 1)
-        return *(t.to(device) for t in (top, start, side)), changes.view(-1, channels, 1, 1).to(device)
+        change = 2.0 * self.eps * torch.sign(2 * drawn[:, 2:] - 1)
+        return Patches(*(t.to(device) for t in (top, start, side, change.view(-1, channels, 1, 1))))
 
     def side(self, query: int, height: int, width: int) -> int:
         """Of the square that this query changes, in pixels."""

@@ -35,7 +35,7 @@ AUTOATTACK = (
 @dataclass(frozen=True)
 class Passes:
     """Of one image: forward passes and input gradients. seconds: what the attack's own code takes around them, on the
-    machine where they were counted."""
+    machine where they were counted. Square takes less where few images are left, because its queries share passes."""
 
     forwards: float
     gradients: float
@@ -53,7 +53,7 @@ class CountingNetwork(nn.Module):
     have no gradient), and those that get a gradient. Whichever layer it is asked for by name, it has one, whose output
     is a map (B, CHANNELS, 1, 1)."""
 
-    at_once = 1  # pixel values: Square makes its queries one by one, so that each is counted once
+    at_once = 1  # pixel value, so that Square makes its queries one by one: none is in vain, each is counted once
 
     def __init__(self, classes: int, device: torch.device | str = "cpu"):
         super().__init__()
