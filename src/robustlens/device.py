@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+import torch.utils.deterministic
 from filelock import FileLock, Timeout
 
 from robustlens import arithmetic as arithmetics
@@ -39,6 +40,8 @@ def use_device(threads: int, arithmetic: str) -> Iterator[torch.device]:
     torch.set_num_threads(1 if portable else threads)
     # The same as use_deterministic_algorithms(True, warn_only=True), but that imports torch's compiler: 2 s per job.
     torch.set_deterministic_debug_mode("warn")
+    # With it torch would also fill all memory that it takes, for programs that read some before they write to it.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # float32 means float32
     if portable or not torch.cuda.is_available():
