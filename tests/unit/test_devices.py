@@ -189,6 +189,16 @@ def test_a_job_on_the_processor_uses_the_memory_again_that_it_has_freed(monkeypa
     assert code == 0 and inside < outside / 10
 
 
+def print_settings() -> None:
+    with use_device(1, "native"):
+        print(torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory)
+
+
+def test_a_job_computes_deterministically_and_does_not_fill_memory_before_it_is_written(tmp_path):
+    code, output = Child(tmp_path / "output", print_settings).wait()
+    assert (code, output.split()) == (0, ["1", "False"])
+
+
 def test_without_glibc_memory_is_left_as_it_is(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
     assert not keep_freed_memory()
