@@ -316,7 +316,7 @@ def test_a_turn_has_as_many_calls_as_asked_for_or_as_take_a_second():
 
 def test_comparisons_with_peers_are_goals_and_bars():
     parts = {
-        "evaluation": {"pgd20": evaluated(PEER, 1.8), "autoattack": evaluated(evaluation.PUBLISHED, 1.6)},
+        "evaluation": {"pgd20": evaluated(PEER, 1.8), "autoattack": evaluated(PUBLISHED, 1.6)},
         "certification": contested({OURS: 1.0, certification.FORWARD: 0.8, **dict.fromkeys(certification.USUAL, 2.5)}),
     }
     judged = {
@@ -477,7 +477,11 @@ def test_evaluations_find_the_same_images_robust(monkeypatch, tmp_path):
     assert pgd20["same_verdict"] == dict.fromkeys({*ours, PLAIN}, 1.0)
     assert autoattack["different"] == {OURS: 0, evaluation.SCREEN: 0} and len(autoattack["rounds"]) == 1
     broken = {name: number for name, number in autoattack["broken_by"][OURS].items() if name != "misclassified"}
-    assert broken == autoattack["broken_by"][evaluation.PUBLISHED] and broken.keys() == {"apgd-ce"}
+    assert broken == autoattack["broken_by"][PUBLISHED] and broken.keys() == {"apgd-ce"}
+    assert autoattack["different_between_seeds"] == 0
+    for name in (OURS, PUBLISHED):
+        alone = portable_autoattack.attacked("native", name, tmp_path, evaluation.QUICK.autoattack_images, quick=True)
+        assert sum(alone["robust"]) == autoattack["robust"][name] and alone["seconds"] > 0
     table = evaluation.table(found)
     assert (
         "no uv to install it with" in table
