@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy  # loads what is used of it: scipy.stats takes longer than a table
 
 from robustlens.analysis.frames import RUN, read_runs
 from robustlens.errors import RobustlensError
@@ -45,7 +45,7 @@ def certified_accuracy(
         images, alpha = len(table), float(table["alpha"].iloc[0])
         for r in radii:
             right = int((table["correct"] & (table["radius"] >= r)).sum())
-            interval = stats.binomtest(right, images).proportion_ci(confidence, method="exact")
+            interval = scipy.stats.binomtest(right, images).proportion_ci(confidence, method="exact")
             bound = at_least(right / images, images, alpha, rho)
             facts = (r, right / images, images, interval.low, interval.high, bound, table["source"].iloc[0])
             rows.append((*place, *facts))
@@ -64,5 +64,5 @@ def at_least(accuracy: float, images: int, alpha: float, rho: float) -> float:
     quantile by n. Bernstein's inequality has 2 alpha (1 - alpha) there. Without the 2 it is no bound: with 10,000
     images at an alpha of 0.01 it fails with a probability of up to 0.0029 where rho is 0.001.
     """
-    wrong = stats.binom.ppf(1 - rho, images, alpha)
+    wrong = scipy.stats.binom.ppf(1 - rho, images, alpha)
     return max(0.0, accuracy - float(wrong) / images)

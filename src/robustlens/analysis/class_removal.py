@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy  # loads what is used of it: scipy.stats takes longer than a table
 
 from robustlens.analysis.classwise import class_means, resampled_interval
 from robustlens.analysis.confusion import confusion_counts
@@ -139,7 +139,7 @@ def share_interval(found: Fates, kind: int) -> Interval:
     """
     share = found.share(kind)
     if share in (0.0, 1.0):
-        exact = stats.binomtest(round(share * found.count), found.count).proportion_ci()
+        exact = scipy.stats.binomtest(round(share * found.count), found.count).proportion_ci()
         return Interval(share, float(exact.low), float(exact.high), "images only (all fare alike)")
     images = np.unique(found.labels, return_counts=True)[1]
     return resampled_interval(found.values, found.labels, lambda means: shares(means, images)[:, kind], (0, 1))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy  # loads what is used of it: scipy.stats takes longer than a table
 
 from robustlens.analysis.frames import seeds_by_images
 from robustlens.analysis.statistics import Interval
@@ -75,13 +75,13 @@ def pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Spearman's rank correlation of x and y (..., C), equal values sharing the mean of their ranks."""
-    return pearson(stats.rankdata(x, axis=-1), stats.rankdata(y, axis=-1))
+    return pearson(scipy.stats.rankdata(x, axis=-1), scipy.stats.rankdata(y, axis=-1))
 
 
 def kendall(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Kendall's tau-b of x and y (..., C): concordant minus discordant pairs over the geometric mean of the numbers of
     pairs that are not tied in x and in y; NaN where one of them is constant. None of x and y is NaN."""
-    x, y = (stats.rankdata(values, method="dense", axis=-1).astype(np.int16) for values in (x, y))
+    x, y = (scipy.stats.rankdata(values, method="dense", axis=-1).astype(np.int16) for values in (x, y))
     both = of_x = of_y = 0
     for apart in range(1, x.shape[-1]):  # pairs of classes that are as far apart: all at once take too much memory
         in_x, in_y = (np.sign(ranks[..., apart:] - ranks[..., :-apart]) for ranks in (x, y))
@@ -125,7 +125,7 @@ def accuracy_interval(right: np.ndarray) -> Interval:
     images = right.shape[1]
     if right.min() != right.max():
         return resampled_interval(right, np.zeros(images, int), per_run(worst_class), (0.0, 1.0))
-    exact = stats.binomtest(int(right[0].sum()), images).proportion_ci()
+    exact = scipy.stats.binomtest(int(right[0].sum()), images).proportion_ci()
     return Interval(float(right.mean()), float(exact.low), float(exact.high), "images only (all answers are the same)")
 
 
@@ -188,7 +188,7 @@ def resampled_interval(
             means = np.take_along_axis(means, chosen, axis=-1)
         drawn.append(statistic(means))
     found = np.concatenate(drawn)
-    centre, half = 2 * estimate - np.nanmean(found), stats.norm.ppf((1 + confidence) / 2) * np.nanstd(found)
+    centre, half = 2 * estimate - np.nanmean(found), scipy.special.ndtri((1 + confidence) / 2) * np.nanstd(found)
     low, high = np.clip([centre - half, centre + half], *within)
     return Interval(estimate, float(low), float(high), factors)
 

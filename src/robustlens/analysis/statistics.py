@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy  # loads what is used of it: scipy.stats takes longer than a table
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def resolvable_difference(n: int, p: float, confidence: float = 0.95) -> float:
     It takes the two sets of answers for independent, and leaves out how results vary from seed to seed. The claims use
     intervals that are paired over images and seeds instead.
     """
-    return float(100 * stats.norm.ppf((1 + confidence) / 2) * math.sqrt(2 * p * (1 - p) / n))
+    return float(100 * scipy.special.ndtri((1 + confidence) / 2) * math.sqrt(2 * p * (1 - p) / n))
 
 
 def correlation_interval(x: np.ndarray, y: np.ndarray, confidence: float = 0.95) -> Interval:
@@ -73,7 +73,7 @@ def correlation_interval(x: np.ndarray, y: np.ndarray, confidence: float = 0.95)
     if len(x) < 4:
         raise ValueError(f"a correlation interval needs at least 4 pairs, got {len(x)}")
     r = float(np.corrcoef(x, y)[0, 1])
-    half = stats.norm.ppf((1 + confidence) / 2) / math.sqrt(len(x) - 3)
+    half = scipy.special.ndtri((1 + confidence) / 2) / math.sqrt(len(x) - 3)
     z = np.arctanh(np.clip(r, -1 + 1e-15, 1 - 1e-15))
     return Interval(r, float(np.tanh(z - half)), float(np.tanh(z + half)), "pairs")
 
@@ -87,9 +87,9 @@ def rank_correlation_interval(x: np.ndarray, y: np.ndarray, confidence: float = 
     """
     if len(x) < 4:
         raise ValueError(f"a correlation interval needs at least 4 pairs, got {len(x)}")
-    r = float(stats.spearmanr(x, y).statistic)
+    r = float(scipy.stats.spearmanr(x, y).statistic)
     swapped = 1 - 12 / (len(x) * (len(x) ** 2 - 1))
-    half = stats.norm.ppf((1 + confidence) / 2) * math.sqrt((1 + r**2 / 2) / (len(x) - 3))
+    half = scipy.special.ndtri((1 + confidence) / 2) * math.sqrt((1 + r**2 / 2) / (len(x) - 3))
     z = np.arctanh(np.clip(r, -swapped, swapped))
     return Interval(r, min(r, float(np.tanh(z - half))), max(r, float(np.tanh(z + half))), "pairs")
 
@@ -103,4 +103,4 @@ def _one_factor(values: np.ndarray, confidence: float, factors: str) -> Interval
 
 
 def _quantile(confidence: float, df: float) -> float:
-    return float(stats.t.ppf((1 + confidence) / 2, df))
+    return float(scipy.special.stdtrit(df, (1 + confidence) / 2))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import stats
+import scipy  # loads what is used of it: scipy.stats takes longer than a table
 
 from robustlens.analysis.statistics import mean_std
 from robustlens.report.published import Published
@@ -38,7 +38,7 @@ def reproduction(accuracies: Sequence[float], n_images: int, published: Publishe
     difference = mean - published.value
     if len(accuracies) < 2:
         return Reproduction(difference, math.nan, math.nan, OPEN)
-    seeds = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(accuracies) - 1)) * std / math.sqrt(len(accuracies))
+    seeds = float(scipy.special.stdtrit(len(accuracies) - 1, (1 + CONFIDENCE) / 2)) * std / math.sqrt(len(accuracies))
     theirs = _normal(published.std) if published.std is not None else _binomial(published.value, n_images)
     half = math.hypot(seeds, _binomial(mean, n_images), theirs)
     low, high = difference - half, difference + half
@@ -48,7 +48,7 @@ def reproduction(accuracies: Sequence[float], n_images: int, published: Publishe
 
 
 def _normal(std: float) -> float:
-    return float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * std
+    return float(scipy.special.ndtri((1 + CONFIDENCE) / 2)) * std
 
 
 def _binomial(percent: float, n_images: int) -> float:
