@@ -81,15 +81,25 @@ def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def kendall(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Kendall's tau-b of x and y (..., C): concordant minus discordant pairs over the geometric mean of the numbers of
     pairs that are not tied in x and in y; NaN where one of them is constant. None of x and y is NaN."""
-    x, y = (scipy.stats.rankdata(values, method="dense", axis=-1).astype(np.int16) for values in (x, y))
-    both = of_x = of_y = 0
-    for apart in range(1, x.shape[-1]):  # pairs of classes that are as far apart: all at once take too much memory
-        in_x, in_y = (np.sign(ranks[..., apart:] - ranks[..., :-apart]) for ranks in (x, y))
-        both = both + (in_x * in_y).sum(axis=-1)
-        of_x = of_x + np.count_nonzero(in_x, axis=-1)
-        of_y = of_y + np.count_nonzero(in_y, axis=-1)
+    ranks = (scipy.stats.rankdata(values, method="dense", axis=-1).astype(np.int16) for values in (x, y))
+    x, y = (np.ascontiguousarray(np.moveaxis(of_classes, -1, 0)) for of_classes in np.broadcast_arrays(*ranks))
+    # Of each class the sums over those before it, at the most C - 1.
+    both, of_x, of_y = np.zeros((3, *x.shape), np.int16)
+    for apart in range(1, len(x)):  # pairs of classes that are as far apart: all at once take too much memory
+        in_x, in_y = _order(x, apart), _order(y, apart)
+        both[apart:] += in_x * in_y
+        of_x[apart:] += np.abs(in_x)
+        of_y[apart:] += np.abs(in_y)
+    both, of_x, of_y = (of_each.sum(axis=0, dtype=np.int64) for of_each in (both, of_x, of_y))
     with np.errstate(invalid="ignore"):
         return both / np.sqrt(np.multiply(of_x, of_y, dtype=np.float64))
+
+
+def _order(ranks: np.ndarray, apart: int) -> np.ndarray:
+    """Of ranks (C, ...), for each two that are `apart` in C: 1, 0 or -1 where the second one is larger, equal or
+    smaller; int8."""
+    first, second = ranks[:-apart], ranks[apart:]
+    return (second > first).view(np.int8) - (second < first).view(np.int8)
 
 
 # From evaluations -----------------------------------------------------------------------------------------------------
@@ -169,7 +179,7 @@ def resampled_interval(
     if values.shape[0] == 0 or values.shape[-1] == 0:
         raise ValueError(f"values must be of shape (seeds, ..., images), none of them 0, got {values.shape}")
     random, seeds = np.random.default_rng(0), values.shape[0]
-    parts = [values[..., strata == stratum] for stratum in np.unique(strata)]
+    parts = _by_stratum(values, strata)
     estimate = float(statistic(np.stack([part.mean(axis=-1) for part in parts], axis=-1)[None])[0])
     factors = _factors(seeds, also_drawn)
     if min(part.shape[-1] for part in parts) == 1 or math.isnan(estimate):
@@ -207,7 +217,7 @@ def resampled_correlation(
         return np.arctanh(np.clip(correlation(means), -NEARLY_ONE, NEARLY_ONE))
 
     found = resampled_interval(values, strata, scaled, also_drawn=also_drawn)
-    means = np.stack([values[..., strata == stratum].mean(axis=-1) for stratum in np.unique(strata)], axis=-1)
+    means = np.stack([part.mean(axis=-1) for part in _by_stratum(values, strata)], axis=-1)
     estimate = float(correlation(means[None])[0])
     return Interval(estimate, math.tanh(found.low), math.tanh(found.high), found.factors)
 
@@ -217,6 +227,13 @@ def _factors(seeds: int, also_drawn: str) -> str:
     if seeds == 1:
         return "images only (one seed)" + (f", and {also_drawn}" if also_drawn else "")
     return f"seeds, images and {also_drawn}" if also_drawn else "seeds and images"
+
+
+def _by_stratum(values: np.ndarray, strata: np.ndarray) -> list[np.ndarray]:
+    """The values (..., n) of the images of each stratum, in the order of their numbers."""
+    order = np.argsort(strata, kind="stable")
+    first_of_each = np.unique(strata[order], return_index=True)[1]
+    return [values[..., images] for images in np.split(order, first_of_each[1:])]
 
 
 def _patterns(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

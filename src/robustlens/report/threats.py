@@ -38,7 +38,7 @@ def ball(threat: str, context: Context) -> Ball:
 def labels(evaluations: pd.DataFrame, context: Context) -> dict[tuple[str, str], str]:
     """(dataset, threat) -> the threat's label where the dataset is evaluated under several, or another dataset in
     another norm; otherwise ""."""
-    pairs = list(evaluations.groupby(["dataset", "threat"], sort=False).groups)
+    pairs = _different(evaluations, "dataset", "threat")
     datasets = [dataset for dataset, _ in pairs]
     mixed = len({norm(threat, context) for _, threat in pairs}) > 1
     return {(d, threat): label(threat, context) if mixed or datasets.count(d) > 1 else "" for d, threat in pairs}
@@ -53,6 +53,11 @@ def groups(evaluations: pd.DataFrame, context: Context) -> Iterator[tuple[str, p
         for threat in rows["threat"].unique():
             parts = [context.dataset_title(dataset)] * (len(datasets) > 1) + [told_apart[dataset, threat]]
             yield ", ".join(filter(None, _once(parts))), rows[rows["threat"] == threat]
+
+
+def _different(evaluations: pd.DataFrame, *columns: str) -> list[tuple[str, ...]]:
+    """The combinations that these columns have, in the order of their first rows."""
+    return list(evaluations[list(columns)].drop_duplicates().itertuples(index=False, name=None))
 
 
 def _once(parts: Sequence[str]) -> list[str]:
@@ -71,7 +76,7 @@ def notes(evaluations: pd.DataFrame, context: Context) -> list[str]:
     are left out.
     """
     found: dict[tuple[str, str, str], list[str]] = {}
-    for dataset, recipe, threat in evaluations.groupby(["dataset", "recipe", "threat"], sort=False).groups:
+    for dataset, recipe, threat in _different(evaluations, "dataset", "recipe", "threat"):
         trained = context.recipes[recipe].threats.get(dataset) if recipe in context.recipes else None
         if trained not in (None, threat):
             found.setdefault((dataset, trained, threat), []).append(context.recipe_label(recipe))

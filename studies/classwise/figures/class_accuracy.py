@@ -104,9 +104,9 @@ def _by_robustness(attacked: pd.DataFrame) -> list[int]:
 def _draw(axes: Axes, runs: pd.DataFrame, order: list[int], colour: str, opacity: float) -> None:
     """The accuracies of one recipe under one attack."""
     right = runs.assign(right=runs["prediction_adversarial"] == runs["label"])
-    intervals = {
-        c: accuracy_interval(seeds_by_images(of_class, "right").to_numpy()) for c, of_class in right.groupby("label")
-    }
+    answers = seeds_by_images(right, "right")
+    label = right.drop_duplicates("index").set_index("index")["label"].loc[answers.columns].to_numpy()
+    intervals = {int(c): accuracy_interval(answers.to_numpy()[:, label == c]) for c in np.unique(label)}
     places = [place for place, c in enumerate(order) if c in intervals]
     found = [intervals[c] for c in order if c in intervals]
     heights = 100 * np.array([interval.estimate for interval in found])
