@@ -42,9 +42,9 @@ class Child:
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
-    def wait(self) -> tuple[int, str]:
+    def wait(self, seconds: float = PATIENCE) -> tuple[int, str]:
         """Exit code (minus the signal that killed it) and output."""
-        self.process.join(PATIENCE)
+        self.process.join(seconds)
         assert self.process.exitcode is not None, f"process {self.pid} does not end:\n{self.output.read_text()}"
         return self.process.exitcode, self.output.read_text()
 

@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
-from flow import ENERGY, RESULTS, THREAT, ask, files, snakemake_process
+from flow import ENERGY, RESULTS, THREAT, files, run, snakemake_process
 from processes import Child, processes_with, until
 from study import Study, progress
 
@@ -137,9 +137,9 @@ class Victim:
         output, _ = driver.communicate()
         assert driver.returncode == -signal.SIGKILL, output
         until(lambda: not processes_with(str(self.study.folder)))
-        code, output = ask(self.study.folder, self.study.overlay, "-c1", *TARGETS)
+        code, output = run(self.study.folder, self.study.overlay, "-c1", *TARGETS)
         assert code == 1 and "--unlock" in output, output
-        code, output = ask(self.study.folder, "--unlock")
+        code, output = run(self.study.folder, "--unlock")
         assert code == 0, output
         self.kills["Snakemake"] += 1
 

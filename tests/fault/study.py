@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import yaml
-from flow import RESULTS, Outcome, ask, files
+from flow import RESULTS, Outcome, files, run
 from processes import Child, run_script
 from safetensors import safe_open
 
@@ -51,7 +51,7 @@ class Study:
         # Jobs are forked from this process, whose libraries have chosen their instructions already.
         tiny = {"arithmetic": "native", **scale}
         Path(self.overlay).write_text(yaml.safe_dump({"scales": {"tiny": tiny}}))
-        code, output = ask(folder, self.overlay, "-n", "-p", "-c1", *targets)
+        code, output = run(folder, self.overlay, "-n", "-p", "-c1", *targets)
         assert code == 0, output
         self.jobs = [_job(*found) for found in COMMAND.findall(output)]
 

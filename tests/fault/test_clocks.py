@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from damage import one_bit
-from flow import NOTHING, RESULTS, ask, contents, copy_of
+from flow import NOTHING, RESULTS, contents, copy_of, run
 from kills import EVALUATION, SCIENCE, TABLE, TARGETS, TRAIN, WEIGHTS
 from processes import PATIENCE, REPOSITORY
 
@@ -62,7 +62,7 @@ def move(folder: Path, files: list[Path], seconds: float) -> None:
 
 
 def says(folder: Path, *arguments: str) -> str:
-    code, output = ask(folder, str(folder / "study.yaml"), "-n", "-c1", *arguments, *TARGETS)
+    code, output = run(folder, str(folder / "study.yaml"), "-n", "-c1", *arguments, *TARGETS)
     assert code == 0, output
     return output
 
@@ -98,7 +98,7 @@ def test_contents_that_changed_under_an_older_time_are_seen_by_the_job_that_read
     (folder / WEIGHTS[0]).write_bytes(one_bit((folder / WEIGHTS[0]).read_bytes()))
     os.utime(folder / WEIGHTS[0], (before, before))
     assert NOTHING in says(folder)
-    code, output = ask(folder, str(folder / "study.yaml"), "-c1", "--forcerun", "evaluate", *TARGETS)
+    code, output = run(folder, str(folder / "study.yaml"), "-c1", "--forcerun", "evaluate", *TARGETS)
     assert code == 1 and f"FAILED: {WEIGHTS[0]}: not the file that was made" in output
 
 
@@ -107,9 +107,9 @@ def test_an_input_from_the_future_is_named_and_after_a_touch_the_same_command_co
     expected, command = contents(folder, SCIENCE), (str(folder / "study.yaml"), "-c1", *TARGETS)
     move(folder, [EVALUATION], HOUR)
     (folder / TABLE[0]).unlink()
-    code, output = ask(folder, *command)
+    code, output = run(folder, *command)
     assert code == 1 and "has older modification time" in output and str(EVALUATION) in output, output
     os.utime(folder / EVALUATION)
-    code, output = ask(folder, *command)
+    code, output = run(folder, *command)
     assert code == 0, output
     assert contents(folder, SCIENCE) == expected

@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from flow import RESULTS, ask, contents, copy_of, snakemake_process
+from flow import RESULTS, contents, copy_of, run, snakemake_process
 from kills import METRICS, ONE_RUN, SCIENCE, TARGETS, TRAIN, TRAINING, WEIGHTS
 from processes import until
 from study import Study, progress
@@ -27,9 +27,9 @@ def test_a_second_snakemake_is_refused_and_without_its_lock_the_training_s_own_h
     os.kill(pid, signal.SIGSTOP)
     stopped_at = progress(study.results / "state")
 
-    code, output = ask(study.folder, study.overlay, "-c1", *TRAINING)
+    code, output = run(study.folder, study.overlay, "-c1", *TRAINING)
     assert code == 1 and "Directory cannot be locked" in output and "--unlock" in output and "Traceback" not in output
-    code, output = ask(study.folder, study.overlay, "-c1", "--nolock", *TRAINING)
+    code, output = run(study.folder, study.overlay, "-c1", "--nolock", *TRAINING)
     refusal = f"FAILED: {owner.parent.relative_to(study.folder)}: this run is being trained by another process"
     assert code == 1 and refusal in output and f'"pid": {pid}' in output and "wait for it, or stop it" in output
     assert progress(study.results / "state") == stopped_at

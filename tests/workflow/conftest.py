@@ -1,5 +1,6 @@
 """One complete run of the tiny scale, and copies of it for the tests to change."""
 
+import compileall
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from flow import Outcome, copy_of, copy_sources, run
+from flow import Outcome, copy_of, copy_sources, snakemake_process
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +24,9 @@ def snapshot(shared) -> Path:
     folder = shared / "snapshot/checkout"
     with FileLock(shared / "snapshot.lock"):
         if not folder.exists():
-            copy_sources(shared / "copied/checkout").parent.rename(folder.parent)
+            sources = copy_sources(shared / "copied/checkout")
+            compileall.compile_dir(sources, quiet=1)  # for all copies, where processes are told not to
+            sources.parent.rename(folder.parent)
     return folder
 
 
@@ -37,8 +40,9 @@ def first_run(shared, snapshot, tmp_path_factory) -> tuple[Path, Outcome]:
     with FileLock(shared / "first.lock"):
         if not outcome.exists():
             shutil.rmtree(folder, ignore_errors=True)  # of a process that did not finish it
-            made = run(copy_of(snapshot, folder), "-c2", "-p")
-            outcome.write_text(json.dumps(made))
+            process = snakemake_process(copy_of(snapshot, folder), "-c2", "-p")
+            output, _ = process.communicate()
+            outcome.write_text(json.dumps([process.returncode, output]))
     own = copy_of(folder, tmp_path_factory.mktemp("first") / "it's a checkout")
     return own, Outcome(*json.loads(outcome.read_text()))
 

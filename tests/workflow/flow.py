@@ -1,5 +1,6 @@
 """Snakemake as a user runs it, in copies of this repository."""
 
+import atexit
 import hashlib
 import os
 import re
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 import snakemake.cli
+import snakemake.report.html_reporter  # and what it imports: else every process of `run` does that
 from processes import Child
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -20,6 +22,7 @@ RESULTS = Path("results/tiny")
 ENERGY = RESULTS / "studies/energy"
 THREAT = "linf-12-16"  # of the tiny scale
 NOTHING = "Nothing to be done"
+LONGEST = 600.0  # seconds
 
 
 class Outcome(NamedTuple):
@@ -43,16 +46,9 @@ def snakemake_process(folder: Path, *arguments: str) -> subprocess.Popen:
 
 
 def run(folder: Path, *arguments: str) -> Outcome:
-    """What that process did."""
-    process = snakemake_process(folder, *arguments)
-    output, _ = process.communicate()
-    return Outcome(process.returncode, output)
-
-
-def ask(folder: Path, *arguments: str) -> Outcome:
-    """The same for a command that starts no job: in a process that need not import Snakemake, which takes seconds."""
+    """The same command in a process that need not import Snakemake, which takes a second: what it did."""
     output = folder / f".output-{os.urandom(4).hex()}"
-    code, text = Child(output, command_line, folder, [*TINY, *arguments]).wait()
+    code, text = Child(output, command_line, folder, [*TINY, *arguments]).wait(LONGEST)
     output.unlink()
     return Outcome(code, text)
 
@@ -60,9 +56,15 @@ def ask(folder: Path, *arguments: str) -> Outcome:
 def command_line(folder: Path, arguments: list[str]) -> None:
     """`snakemake <arguments>` in `folder`, in this process, which it ends."""
     os.chdir(folder)
+    atexit._clear()  # of what it was forked from
     for name in [name for name in sys.modules if name.partition(".")[0] in ("robustlens", "studies")]:
         del sys.modules[name]  # the checkout in `folder` has its own
-    snakemake.cli.main(arguments)
+    try:
+        sys.argv = ["snakemake", *arguments]
+        sys.modules["snakemake.shell"].STDOUT = None  # jobs print where this process does, not where it was imported
+        snakemake.cli.main(arguments)
+    finally:
+        atexit._run_exitfuncs()  # which multiprocessing leaves out
 
 
 def jobs(output: str) -> set[str]:
@@ -73,7 +75,7 @@ def jobs(output: str) -> set[str]:
 
 def pending(folder: Path, *arguments: str) -> set[str]:
     """The jobs that `snakemake <arguments>` would run now."""
-    code, output = ask(folder, "-n", "-p", "-c2", *arguments)
+    code, output = run(folder, "-n", "-p", "-c2", *arguments)
     assert code == 0, output
     return jobs(output)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from flow import RESULTS, ask, files, own_mounts, run, with_mounts
+from flow import RESULTS, files, own_mounts, run, with_mounts
 
 DIGITS = "scales: {tiny: {datasets: {digits: {%s}}}}"
 STUDY = "scales: {tiny: {studies: {energy: {%s}}}}"
@@ -49,7 +49,7 @@ MISTAKES = {
 def test_a_mistake_in_the_configuration_ends_in_one_line(mistake, sources, tmp_path):
     overlay, message = MISTAKES[mistake]
     (tmp_path / "overlay.yaml").write_text(overlay)
-    code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-n", "-c2")
+    code, output = run(sources, str(tmp_path / "overlay.yaml"), "-n", "-c2")
     assert code == 1
     said = [line for line in output.splitlines() if not line.startswith(("Using workflow specific", "Config file "))]
     assert len(said) == 1 and said[0].startswith(message), output
@@ -58,13 +58,13 @@ def test_a_mistake_in_the_configuration_ends_in_one_line(mistake, sources, tmp_p
 
 def test_a_mistake_is_told_with_its_file_and_line(sources, tmp_path):
     (tmp_path / "overlay.yaml").write_text("\n" + DIGITS % 'training: {epochs: "forty"}')
-    code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-n", "-q", "all")
+    code, output = run(sources, str(tmp_path / "overlay.yaml"), "-n", "-q", "all")
     message = f"{PLACE}.training.epochs: 'forty' is not of type 'integer' ({tmp_path}/overlay.yaml, line 2)"
     assert code == 1 and output.splitlines()[-1] == message
 
 
 def test_a_pool_of_an_unknown_generator_names_the_nearest(sources):
-    code, output = ask(sources, "-n", "-q", "all", "--", str(RESULTS / "generators/digits/gausian/images.npy"))
+    code, output = run(sources, "-n", "-q", "all", "--", str(RESULTS / "generators/digits/gausian/images.npy"))
     assert code == 1 and "Traceback" not in output
     assert output.splitlines()[-1] == "config.generators: unknown generator 'gausian'; did you mean 'gaussian'?"
 
@@ -77,7 +77,7 @@ def test_wrong_inception_weights_stop_the_run_before_anything_is_generated(sourc
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b"not the weights")
     samples = "results/seen/generation/digits/trades/seed0/samples.npz"
-    code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-c2", "--until", "download", "--", samples)
+    code, output = run(sources, str(tmp_path / "overlay.yaml"), "-c2", "--until", "download", "--", samples)
     assert code == 1 and "Traceback" not in output
     assert f"FAILED: {weights.relative_to(sources)}: sha256 " in output and "expected 6726825d" in output
     assert [path.name for path in (sources / "results").iterdir()] == ["downloads"]
@@ -87,7 +87,7 @@ def test_wrong_inception_weights_stop_the_run_before_anything_is_generated(sourc
 
 def test_results_that_are_a_file_are_refused_by_name(sources):
     (sources / "results").touch()
-    code, output = ask(sources, "-c2")
+    code, output = run(sources, "-c2")
     (sources / "results").unlink()
     assert code == 1 and "Traceback" not in output
     assert output.splitlines()[-1].startswith(f"{sources / 'results'} is not a folder: move it away")

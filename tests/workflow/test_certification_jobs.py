@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from flow import RESULTS, ask, copy_of, jobs
+from flow import RESULTS, copy_of, jobs, run
 
 SETTINGS = {"family": "smoothing", "sigma": 0.5, "first_draws": 10, "draws": 100, "images": 60}
 SCALE = {
@@ -24,7 +24,7 @@ def checkout(snapshot, tmp_path_factory) -> Path:
 
 def commands(folder: Path, *targets: Path) -> tuple[set[str], list[list[str]]]:
     """The jobs of a dry run, and the words of the commands that certify or join."""
-    code, output = ask(folder, "own.yaml", "-n", "-p", "-c2", "--", *map(str, targets))
+    code, output = run(folder, "own.yaml", "-n", "-p", "-c2", "--", *map(str, targets))
     assert code == 0, output
     lines = [line for line in output.splitlines() if "certif" in line and "python" in line]
     found = [shlex.split(line[line.index("python") :]) for line in lines]
@@ -60,5 +60,5 @@ def test_several_jobs_share_the_images_and_another_one_joins_their_tables(checko
 
 def test_a_table_that_no_certification_makes_is_asked_for_in_vain(checkout):
     for name in ("own", "shared.4-of-3", "whole.1-of-1"):
-        code, output = ask(checkout, "own.yaml", "-n", "-c1", "--", str(RUN / f"{name}.parquet"))
+        code, output = run(checkout, "own.yaml", "-n", "-c1", "--", str(RUN / f"{name}.parquet"))
         assert code != 0 and f"{name}.parquet" in output, output

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from flow import ENERGY, NOTHING, REPOSITORY, RESULTS, THREAT, ask, copy_of, edit, files, pending, run, untouched
+from flow import ENERGY, NOTHING, REPOSITORY, RESULTS, THREAT, copy_of, edit, files, pending, run, untouched
 
 TOOLS = Path(sys.executable).parent
 SUITES = ("robustness.json", "brief.json", "attack-energies.json")
@@ -25,7 +25,7 @@ def done(finished, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("targets", [(), ("all",), ("energy",), (TABLE,), ("--touch",)])
 def test_with_everything_there_no_target_has_anything_to_do(targets, done):
-    code, output = ask(done, "-n", "-c2", *targets)
+    code, output = run(done, "-n", "-c2", *targets)
     assert code == 0 and NOTHING in output, output
 
 
@@ -47,25 +47,25 @@ def test_a_table_alone_asks_for_what_it_needs(sources):
 
 @pytest.mark.parametrize("scale", yaml.safe_load((REPOSITORY / "config.yaml").read_text())["scales"])
 def test_a_dry_run_of_every_scale_needs_no_results(scale, sources):
-    code, output = ask(sources, "-n", "-c2", "--config", f"scale={scale}")
+    code, output = run(sources, "-n", "-c2", "--config", f"scale={scale}")
     assert code == 0 and "compile_report" in output and f"results/{scale}/" in output, output
     assert not (sources / "results").exists()
 
 
 def test_lint_finds_nothing(sources):
-    code, output = ask(sources, "--lint")
+    code, output = run(sources, "--lint")
     assert code == 0, output
 
 
 def test_summary_calls_everything_up_to_date(done):
-    code, output = ask(done, "--summary")
+    code, output = run(done, "--summary")
     lines = [line.split("\t") for line in output.splitlines() if line.startswith("results/")]
     assert code == 0 and len(lines) > 100
     assert {tuple(line[-2:]) for line in lines} == {("ok", "no update")}
 
 
 def test_rulegraph_draws_every_rule_that_runs(done):
-    code, output = ask(done, "--rulegraph")
+    code, output = run(done, "--rulegraph")
     rules = re.findall(r"^rule (\w+):", "\n".join(path.read_text() for path in (done / "rules").glob("*.smk")), re.M)
     graph = output[output.index("digraph") :]
     # Not asked for here.
@@ -77,20 +77,20 @@ def test_rulegraph_draws_every_rule_that_runs(done):
 
 @pytest.mark.parametrize("what", ["code", "input"])
 def test_list_changes_names_nothing_when_nothing_changed(what, done):
-    code, output = ask(done, "--list-changes", what)
+    code, output = run(done, "--list-changes", what)
     assert code == 0 and "results/" not in output
 
 
 def test_list_changes_of_the_parameters_names_the_weights_of_a_recipe_that_was_changed(tree):
     edit(tree / "config.yaml", "trades, beta: 6.0", "trades, beta: 5.0")
-    code, output = ask(tree, "--list-changes", "params")
+    code, output = run(tree, "--list-changes", "params")
     assert code == 0 and f"{RESULTS}/runs/digits/trades/seed0/best.safetensors" in output
     assert "sat/seed0/best.safetensors" not in output
 
 
 def test_delete_all_output_would_delete_every_artefact_and_as_a_dry_run_deletes_none(done):
     before = untouched(done / RESULTS)
-    code, output = ask(done, "--delete-all-output", "-n", "-c1")
+    code, output = run(done, "--delete-all-output", "-n", "-c1")
     named = set(re.findall(r"^Would delete (\S+)$", output, re.MULTILINE))
     kept = ("logs", "benchmarks", "state")
     of_suites = {path for path in files(done / RESULTS) if path.name in SUITES}
@@ -107,18 +107,18 @@ def test_delete_all_output_would_delete_every_artefact_and_as_a_dry_run_deletes_
 def test_touch_accepts_results_of_other_code(tree):
     edit(tree / "studies/energy/tables/energies.py", "Mean marginal", "Average marginal")
     assert "studies/energy/tables/energies" in pending(tree)
-    code, output = ask(tree, "--touch", "-c1")
+    code, output = run(tree, "--touch", "-c1")
     assert code == 0, output
     assert pending(tree) == set()
 
 
 def test_unlock_of_a_folder_that_is_not_locked_is_no_error(done):
-    code, output = ask(done, "--unlock")
+    code, output = run(done, "--unlock")
     assert code == 0, output
 
 
 def test_snakemake_s_own_report_holds_the_documents_and_the_figures(tree):
-    code, output = ask(tree, "--report", "report.zip")
+    code, output = run(tree, "--report", "report.zip")
     assert code == 0, output
     with zipfile.ZipFile(tree / "report.zip") as archive:
         names = {Path(name).name for name in archive.namelist()}
@@ -168,7 +168,7 @@ def test_a_second_configfile_is_refused_where_the_first_would_be_lost(sources):
 
 
 def test_targets_lists_what_studies_and_rules_declare_with_a_sentence_each_and_makes_nothing(sources):
-    code, output = ask(sources, "-c2", "targets")
+    code, output = run(sources, "-c2", "targets")
     listed = dict(re.findall(r"^(\S+) {2,}(\S.*)$", output, re.MULTILINE))
     assert code == 0, output
     assert listed[TABLE] == "Clean and robust accuracy" and listed["all"] == f"Everything of scale {RESULTS.name}"
@@ -186,7 +186,7 @@ def test_targets_lists_what_studies_and_rules_declare_with_a_sentence_each_and_m
     ],
 )
 def test_a_misspelt_file_is_answered_with_the_nearest_one(asked, said, sources):
-    code, output = ask(sources, "-n", asked)
+    code, output = run(sources, "-n", asked)
     assert code == 1 and said in output and "MissingRuleException" not in output, output
 
 
@@ -198,12 +198,12 @@ def test_after_a_single_target_the_last_words_name_it_and_no_report(tree):
 
 def test_a_recipe_that_is_added_to_no_cohort_is_named_and_the_dry_run_stays_short(tree):
     (tree / "mine.yaml").write_text("recipes:\n  mine: {method: trades, beta: 12, changes: trades, label: Mine}\n")
-    code, output = ask(tree, "mine.yaml", "-n")
+    code, output = run(tree, "mine.yaml", "-n")
     assert code == 0 and "Defined, but in no cohort, so not trained: mine, " in output, output
     main = {"recipes": ["sat", "trades", "mine"]}
     overlay = {"scales": {RESULTS.name: {"studies": {"energy": {"cohorts": {"main": main}}}}}}
     (tree / "cohorts.yaml").write_text(yaml.safe_dump(overlay))
-    code, output = ask(tree, "mine.yaml", "cohorts.yaml", "-n")
+    code, output = run(tree, "mine.yaml", "cohorts.yaml", "-n")
     assert code == 0 and "not trained: mine" not in output and "Params have changed" in output, output
     assert max(map(len, output.splitlines())) < 1000
 
@@ -215,7 +215,7 @@ def test_the_report_is_typeset_by_the_tectonic_of_make_once_it_has_its_files(sou
     (tools / "tectonic").touch(mode=0o755)
 
     def typesets() -> bool:
-        code, output = ask(sources, "-n", "-c1")
+        code, output = run(sources, "-n", "-c1")
         assert code == 0, output
         return "Typeset the report" in output
 

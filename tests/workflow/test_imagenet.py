@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from flow import ask, copy_of, run
+from flow import copy_of, run
 
 OVERLAY = "studies/classwise/imagenet.yaml"
 OF_A_DATASET = ("class-accuracy", "consistency", "stronger-attacks")  # figures
@@ -14,7 +14,7 @@ MODEL, PLACE = "salman2020-resnet50", "imagenet/salman2020-resnet50/seed0"
 
 def jobs_of_paper(folder: Path, *overlays: str) -> set[str]:
     """The jobs of the study at the paper scale, each as the place of its log."""
-    code, output = ask(folder, *overlays, "-n", "-p", "-c2", "--config", "scale=paper", "--", "classwise")
+    code, output = run(folder, *overlays, "-n", "-p", "-c2", "--config", "scale=paper", "--", "classwise")
     assert code == 0, output
     logs = re.findall(r"(?:--log|2>) '?results/(?:paper/logs|downloads)/(\S+?)\.log", output)
     assert len(logs) > 400

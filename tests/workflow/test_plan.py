@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from flow import RESULTS, Outcome, ask, copy_of, files, run, untouched
+from flow import RESULTS, Outcome, copy_of, files, run, untouched
 
 CLAIMS = f"{RESULTS}/studies/energy/claims.tex"
 WRITTEN = {"plan.txt", "plan.json", "logs/plan.log"}
@@ -13,7 +13,7 @@ WRITTEN = {"plan.txt", "plan.json", "logs/plan.log"}
 
 def counted(folder: Path, *targets: str) -> dict[str, int]:
     """How many jobs of each rule Snakemake itself says that it would run; targets without a command are none."""
-    code, output = ask(folder, "-n", "-c2", *targets)
+    code, output = run(folder, "-n", "-c2", *targets)
     assert code == 0, output
     rows = re.findall(r"^(\w+) +(\d+)$", output.partition("Job stats:")[2].partition("\n\n")[0], re.MULTILINE)
     return {rule: int(count) for rule, count in rows if rule not in ("total", "all", "energy")}

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from flow import RESULTS, ask, contents, jobs, pending, run
+from flow import RESULTS, contents, jobs, pending, run
 
 RUN = RESULTS / "runs/digits/sat/seed0"
 SCIENCE = [RUN / name for name in ("best.safetensors", "last.safetensors", "history.parquet", "energies.parquet")]
@@ -37,7 +37,7 @@ def test_another_arithmetic_computes_everything_again(finished, sources):
     ("scale", "expected"), [("smoke", "portable"), ("embedded", "portable"), ("pilot", "portable"), ("paper", "native")]
 )
 def test_small_scales_are_portable_and_paper_is_native_and_downloads_are_neither(scale, expected, sources):
-    code, output = ask(sources, "-n", "-p", "-c2", "--config", f"scale={scale}")
+    code, output = run(sources, "-n", "-p", "-c2", "--config", f"scale={scale}")
     assert code == 0, output
     commands = [shlex.split(line) for line in output.splitlines() if '"$ROBUSTLENS/scripts/' in line]
     said = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from flow import ENERGY, NOTHING, RESULTS, THREAT, ask, contents, edit, jobs, pending, run, untouched
+from flow import ENERGY, NOTHING, RESULTS, THREAT, contents, edit, jobs, pending, run, untouched
 from safetensors.torch import load_file
 
 from robustlens.data.pool import load_pool
@@ -266,7 +266,7 @@ def test_comments_docstrings_and_formatting_re_run_nothing(tree):
         (tree / name).write_text((tree / name).read_text() + "\n# A comment.\n")
     for file in (tree / "rules").glob("*.smk"):
         file.write_text("# A comment.\n\n" + file.read_text())
-    code, output = ask(tree, "-n", "-c2")
+    code, output = run(tree, "-n", "-c2")
     assert code == 0 and NOTHING in output, output
 
 

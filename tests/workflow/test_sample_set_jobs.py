@@ -1,7 +1,7 @@
 """A recipe that mixes images of a published sample set: its pool is imported, not generated."""
 
 import pytest
-from flow import RESULTS, ask, jobs
+from flow import RESULTS, jobs, run
 
 OVERLAY = """
 scales:
@@ -27,7 +27,7 @@ def test_the_pool_of_a_recipe_s_mix_is_imported_or_generated(name, download, sou
     (tmp_path / "overlay.yaml").write_text(OVERLAY.replace("SHA", "ab" * 32))
     recipe = {"gaussian": "sat-mixed"}.get(name, f"sat-{name}")
     weights = str(RESULTS / f"runs/digits/{recipe}/seed0/best.safetensors")
-    code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-n", "-p", "-c2", "--", weights)
+    code, output = run(sources, str(tmp_path / "overlay.yaml"), "-n", "-p", "-c2", "--", weights)
     assert code == 0, output
     rules = {"fit_generator", "generate_pool"} if name == "gaussian" else {"import_pool"}
     pool = {f"{rule}/digits/{name}" for rule in rules}
@@ -39,5 +39,5 @@ def test_the_pool_of_a_recipe_s_mix_is_imported_or_generated(name, download, sou
 def test_nothing_is_fitted_to_a_published_set(sources, tmp_path):
     (tmp_path / "overlay.yaml").write_text(OVERLAY.replace("SHA", "ab" * 32))
     fitted = str(RESULTS / "generators/digits/theirs/fitted.safetensors")
-    code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-n", "-c2", "--", fitted)
+    code, output = run(sources, str(tmp_path / "overlay.yaml"), "-n", "-c2", "--", fitted)
     assert code == 1 and "Traceback" not in output and f"{fitted}: nothing makes this file at scale" in output

@@ -1,7 +1,7 @@
 """A recipe that mixes images that are selected from another generator's pool."""
 
 import pytest
-from flow import RESULTS, ask, jobs
+from flow import RESULTS, jobs, run
 
 OVERLAY = """
 scales:
@@ -32,7 +32,7 @@ scales:
 def test_the_pool_is_selected_from_that_of_the_other_generator(name, source, labelled, sources, tmp_path):
     (tmp_path / "overlay.yaml").write_text(OVERLAY)
     weights = str(RESULTS / f"runs/digits/sat-{name}/seed0/best.safetensors")
-    code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-n", "-p", "-c2", "--", weights)
+    code, output = run(sources, str(tmp_path / "overlay.yaml"), "-n", "-p", "-c2", "--", weights)
     assert code == 0, output
     made = {f"fit_generator/digits/{source}", f"generate_pool/digits/{source}", f"select_pool/digits/{name}"}
     assert jobs(output) == {"data/digits", *labelled, *made, f"train/digits/sat-{name}/seed0"}
@@ -43,5 +43,5 @@ def test_the_pool_is_selected_from_that_of_the_other_generator(name, source, lab
 def test_nothing_is_fitted_for_selected_images(sources, tmp_path):
     (tmp_path / "overlay.yaml").write_text(OVERLAY)
     fitted = str(RESULTS / "generators/digits/top/fitted.safetensors")
-    code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-n", "-c2", "--", fitted)
+    code, output = run(sources, str(tmp_path / "overlay.yaml"), "-n", "-c2", "--", fitted)
     assert code == 1 and "Traceback" not in output and f"{fitted}: nothing makes this file at scale" in output

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from flow import ask
+from flow import run
 
 STUDIES = ("energy", "classwise", "invariance")
 DEFENCES = ("sat", "trades", "mart", "weat-adv")
@@ -14,7 +14,7 @@ SEEDS = (0, 1, 2)
 def trainings(folder: Path, *studies: str) -> list[tuple[str, str, int]]:
     """Dataset, recipe and seed of every job of the rule `train` that these studies start at the embedded scale, of a
     checkout without results."""
-    code, output = ask(folder, "-n", "-p", "-c2", "--config", "scale=embedded", "--", *studies)
+    code, output = run(folder, "-n", "-p", "-c2", "--config", "scale=embedded", "--", *studies)
     assert code == 0, output
     found = re.findall(r"(?:--log|2>) '?results/embedded/logs/train/([\w-]+)/([\w-]+)/seed(\d+)\.log", output)
     (told,) = re.findall(r"^train +(\d+)$", output.partition("Job stats:")[2].partition("\n\n")[0], re.MULTILINE)

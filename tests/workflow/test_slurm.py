@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, missing, running
 from compare_results import difference
-from flow import NOTHING, RESULTS, THREAT, ask, copy_of, edit, files
+from flow import NOTHING, RESULTS, THREAT, copy_of, edit, files, run
 from slurm import PROFILE, Driver, fill_in_profile
 
 pytestmark = [pytest.mark.skipif(bool(missing()), reason=missing()), pytest.mark.timeout(1800)]
@@ -52,7 +52,7 @@ def test_nothing_is_left_to_do_and_no_job_failed(on_slurm, cluster):
     folder, jobs, _ = on_slurm
     assert Counter(job["JobState"] for job in jobs) == {"COMPLETED": len(jobs)}
     assert cluster.job_ids() == []
-    code, output = ask(folder, "-n", "-c1")
+    code, output = run(folder, "-n", "-c1")
     assert code == 0 and NOTHING in output
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from cluster import Cluster, missing, running
-from flow import RESULTS, ask, contents, copy_of, run
+from flow import RESULTS, contents, copy_of, run
 from processes import processes_with, until
 from safetensors import safe_open
 from slurm import Driver, fill_in_profile, submit_driver
@@ -174,7 +174,7 @@ def test_a_training_outlives_its_driver_and_a_new_driver_starts_no_second_one_be
 
     code, output = case.start().wait()
     assert code == 1 and "--unlock" in output
-    code, output = ask(case.folder, str(case.overlay), "--unlock")
+    code, output = run(case.folder, str(case.overlay), "--unlock")
     assert code == 0, output
     code, output = case.start("--retries", "0").wait()
     assert code == 1 and "this run is being trained by another process" in output, output
@@ -184,7 +184,7 @@ def test_a_training_outlives_its_driver_and_a_new_driver_starts_no_second_one_be
     case.until(lambda: not case.cluster.job_ids())
     assert [job["JobState"] for job in case.jobs()] == ["COMPLETED", "FAILED"]
     assert case.trained_once() and contents(case.folder, MADE) == undisturbed
-    code, output = ask(case.folder, str(case.overlay), "-n", "-c1", WEIGHTS)
+    code, output = run(case.folder, str(case.overlay), "-n", "-c1", WEIGHTS)
     assert code == 0 and "Nothing to be done" in output, output
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from flow import NOTHING, RESULTS, THREAT, TINY, ask, copy_of, edit, jobs, pending, run
+from flow import NOTHING, RESULTS, THREAT, TINY, copy_of, edit, jobs, pending, run
 
 FILES = {
     "study.py": '''
@@ -166,7 +166,7 @@ def made(both, tmp_path_factory) -> tuple[Path, set[str]]:
 
 
 def test_the_first_study_has_nothing_to_do_beside_a_second_one(both):
-    code, output = ask(both, "-n", "-c2", "energy")
+    code, output = run(both, "-n", "-c2", "energy")
     assert code == 0 and NOTHING in output, output
 
 
@@ -214,7 +214,7 @@ def test_it_is_made_with_its_chapter_in_the_report(made):
     with open(both / RESULTS / "claims.csv", newline="") as file:
         assert {row["study"] for row in csv.DictReader(file)} == {"energy", "second-one"}
     assert "second-one" not in "".join(path.read_text() for path in (both / "rules").glob("*.smk"))
-    code, output = ask(both, "-n", "-c2")
+    code, output = run(both, "-n", "-c2")
     assert code == 0 and NOTHING in output, output
 
 
@@ -261,10 +261,10 @@ def test_a_folder_without_a_declaration_and_a_recipe_defined_twice_are_refused(b
     folder = copy_of(both, tmp_path / "checkout")
     edit(folder / "studies/second_one/config.yaml", "recipes:\n  sat-slow:",
          "recipes:\n  gairat: {method: sat}\n  sat-slow:")  # fmt: skip
-    code, output = ask(folder, "-n", "-c1")
+    code, output = run(folder, "-n", "-c1")
     assert code == 1 and "gairat" in output and "second_one/config.yaml" in output and "energy/config.yaml" in output
     (folder / "studies/second_one/study.py").unlink()
-    code, output = ask(folder, "-n", "-c1")
+    code, output = run(folder, "-n", "-c1")
     assert code == 1 and "second_one: a folder in studies/ needs a study.py" in output and "Traceback" not in output
 
 
@@ -298,6 +298,6 @@ def test_a_dataset_of_its_own_shares_the_images_that_are_there_and_the_protocol_
 def test_a_declaration_that_asks_for_what_no_stage_makes_is_refused(both, tmp_path):
     folder = copy_of(both, tmp_path / "checkout")
     edit(folder / "studies/second_one/study.py", 'Files("sizes"', 'Files("size"')
-    code, output = ask(folder, "-n", "-c1")
+    code, output = run(folder, "-n", "-c1")
     assert code == 1 and "second_one/study.py: no stage makes files of the kind 'size'; did you mean" in output
     assert "Traceback" not in output

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from flow import NOTHING, REPOSITORY, RESULTS, TINY, Outcome, ask, copy_of
+from flow import NOTHING, REPOSITORY, RESULTS, TINY, Outcome, copy_of, run
 
 from robustlens.study.discovery import find
 
@@ -51,7 +51,7 @@ def test_every_table_figure_and_claim_that_has_its_files_is_made(studied, study)
 
 def test_nothing_is_left_to_do_and_what_was_there_was_not_made_again(studied, finished):
     folder, output = studied
-    code, asked = ask(folder, *TINY, OVERLAY, "-n", "-c1", *OTHERS)
+    code, asked = run(folder, *TINY, OVERLAY, "-n", "-c1", *OTHERS)
     assert code == 0 and NOTHING in asked
     assert (folder / AGAIN).read_bytes() == (finished / AGAIN).read_bytes()
     assert "/logs/train/digits/trades/seed1.log" not in output

@@ -19,7 +19,7 @@ import pyarrow.parquet
 import pytest
 import snakemake.cli
 import yaml
-from flow import REPOSITORY, RESULTS, TINY, Outcome, ask, copy_of, files, run, sha256
+from flow import REPOSITORY, RESULTS, TINY, Outcome, copy_of, files, run, sha256
 from processes import Child
 from test_downloads import ARCHIVE, cifar10
 
@@ -90,7 +90,7 @@ def test_every_text_reaches_its_job_as_it_is_and_runs_nothing(snapshot, tmp_path
 def test_in_a_dry_run_of_everything_a_shell_reads_the_same_texts(snapshot, tmp_path):
     folder = copy_of(snapshot, tmp_path / "checkout")
     settings = hostile(tmp_path)
-    code, output = ask(folder, overlay(tmp_path / "overlay.yaml", **settings), "-n", "-p", "-c1")
+    code, output = run(folder, overlay(tmp_path / "overlay.yaml", **settings), "-n", "-p", "-c1")
     assert code == 0, output
     commands = [line for line in output.splitlines() if '"$ROBUSTLENS/scripts/' in line]
     specs = [json.loads(words[words.index("--spec") + 1]) for words in map(shlex.split, commands)]
@@ -115,7 +115,7 @@ def test_in_a_dry_run_of_everything_a_shell_reads_the_same_texts(snapshot, tmp_p
 def test_a_hostile_name_ends_in_one_line_and_nothing_is_made(what, name, sources, tmp_path):
     scale = yaml.safe_load((sources / "tests/tiny.yaml").read_text())["scales"]["tiny"]
     entry = {"method": "sat"} if what == "recipes" else next(iter(scale[what].values()))
-    code, output = ask(sources, overlay(tmp_path / "overlay.yaml", **{what: {name: entry}}), "-n", "-c1")
+    code, output = run(sources, overlay(tmp_path / "overlay.yaml", **{what: {name: entry}}), "-n", "-c1")
     said = [line for line in output.splitlines() if not line.startswith(("Using workflow specific", "Config file "))]
     assert code == 1 and len(said) == 1, output
     assert said[0].startswith(f"config.{what}: {name!r} does not match") and "Lower-case letters" in said[0]
@@ -133,7 +133,7 @@ def test_a_hostile_name_ends_in_one_line_and_nothing_is_made(what, name, sources
     ],
 )
 def test_a_hostile_target_has_no_rule(target, sources):
-    code, output = ask(sources, "-c1", "--", target)
+    code, output = run(sources, "-c1", "--", target)
     assert code == 1 and "nothing makes this file at scale" in output, output
     assert not (sources / "results").exists() and not list(sources.rglob(PWNED))
 
@@ -141,7 +141,7 @@ def test_a_hostile_target_has_no_rule(target, sources):
 @pytest.mark.parametrize("call", ["apply:os.system [touch pwned]", "new:subprocess.Popen [[touch, pwned]]"])
 def test_a_configuration_calls_no_function(call, sources, tmp_path):
     (tmp_path / "overlay.yaml").write_text(f"recipes: !!python/object/{call}\n")
-    code, output = ask(sources, str(tmp_path / "overlay.yaml"), "-n", "-c1")
+    code, output = run(sources, str(tmp_path / "overlay.yaml"), "-n", "-c1")
     assert code == 1 and "not valid JSON or YAML" in output, output
     assert not list(sources.rglob(PWNED))
 
