@@ -87,7 +87,7 @@ def test_a_stage_of_a_study_is_planned_by_its_registration_alone(tmp_path, monke
 
 def test_a_planning_module_that_can_t_be_imported_is_named_with_its_rule():
     with pytest.raises(RobustlensError, match=r"rule weigh: its planning module studies.no.such .* PLANNED\['weigh'\]"):
-        known(stages={"weigh": "studies.no.such"})
+        known(stages={"weigh": "studies.no.such"}).stage("weigh")
 
 
 def test_a_table_has_no_network():

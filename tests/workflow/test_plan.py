@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flow import RESULTS, Outcome, copy_of, files, run, untouched
 
-CLAIMS = f"{RESULTS}/studies/energy/claims.tex"
+CLAIMS, TABLE = (f"{RESULTS}/studies/energy/{name}.tex" for name in ("claims", "tables/subsets"))
 WRITTEN = {"plan.txt", "plan.json", "logs/plan.log"}
 
 
@@ -50,9 +50,9 @@ def test_a_plan_of_everything_has_the_jobs_of_a_dry_run_and_starts_none(fresh):
 
 
 def test_a_file_is_planned_by_its_name(fresh):
-    plan, _ = planned(fresh, "--config", f"target={CLAIMS}")
-    assert plan["jobs"] == counted(fresh, CLAIMS)
-    assert plan["targets"] == [CLAIMS]
+    plan, _ = planned(fresh, "--config", f"target={TABLE}")
+    assert plan["jobs"] == counted(fresh, TABLE) and plan["jobs"]["train"] == 3
+    assert plan["targets"] == [TABLE]
 
 
 def test_a_plan_for_gpus_lists_operations_and_downloads(fresh):

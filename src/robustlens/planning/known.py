@@ -27,7 +27,7 @@ class Known:
         device: torch.device | str = "cpu",
     ):
         self.jobs, self.needed, self.device = jobs, needed, torch.device(device)
-        self.stages = {rule: _module(rule, name) for rule, name in stages.items()}
+        self.stages = stages
         self.makers = {path: job for job in jobs for path in job.outputs}
         self.to_run = {job.key() for job in needed}
         self.datasets: dict[tuple, Dataset] = {}  # by the job that prepares it
@@ -36,33 +36,37 @@ class Known:
 
     def work(self, job: Job) -> Work | None:
         """All passes through networks; None where no network is at work."""
-        return self.stages[job.rule].work(job, self) if self.says(job, "work") else None
+        return self.stage(job.rule).work(job, self) if self.says(job, "work") else None
 
     def left(self, job: Job) -> Work | None:
         """Those that are still to be made."""
-        return self.stages[job.rule].left(job, self) if self.says(job, "left") else self.work(job)
+        return self.stage(job.rule).left(job, self) if self.says(job, "left") else self.work(job)
 
     def seconds(self, job: Job) -> float | None:
         """What the job takes in addition to them; None: unknown."""
-        return self.stages[job.rule].seconds(job, self) if self.says(job, "seconds") else 0.0
+        return self.stage(job.rule).seconds(job, self) if self.says(job, "seconds") else 0.0
 
     def written(self, job: Job) -> dict[str, float]:
-        return self.stages[job.rule].written(job, self) if self.says(job, "written") else {}
+        return self.stage(job.rule).written(job, self) if self.says(job, "written") else {}
 
     def fetched(self, job: Job) -> list[dict]:
-        return self.stages[job.rule].fetched(job) if self.says(job, "fetched") else []
+        return self.stage(job.rule).fetched(job) if self.says(job, "fetched") else []
 
     def start_up(self, job: Job) -> str:
         """Which imports the process of a job without work makes (`planning.probe.IMPORTS`)."""
-        return getattr(self.stages.get(job.rule), "START_UP", "table")
+        return getattr(self.stage(job.rule), "START_UP", "table")
+
+    def stage(self, rule: str) -> ModuleType | None:
+        """The module that plans the jobs of a rule, if there is one; it is imported when it is asked for."""
+        return _module(rule, self.stages[rule]) if rule in self.stages else None
 
     def says(self, job: Job, what: str) -> bool:
-        return hasattr(self.stages.get(job.rule), what)
+        return hasattr(self.stage(job.rule), what)
 
     def notes(self) -> list[str]:
         """Of the stages that are to run."""
         rules = dict.fromkeys(job.rule for job in self.needed)
-        return [note for rule in rules for note in getattr(self.stages.get(rule), "NOTES", ())]
+        return [note for rule in rules for note in getattr(self.stage(rule), "NOTES", ())]
 
     # What stages ask
 
@@ -84,7 +88,7 @@ class Known:
         for source in self.sources(job):
             if self.says(source, "dataset"):
                 if source.key() not in self.datasets:
-                    self.datasets[source.key()] = self.stages[source.rule].dataset(source)
+                    self.datasets[source.key()] = self.stage(source.rule).dataset(source)
                 return self.datasets[source.key()].cropped(job.spec.get("crop"))
         raise RobustlensError(
             f"rule {job.rule}: its planning module asks for its dataset, but no prepared dataset is among its inputs "

@@ -88,7 +88,7 @@ class Probe:
         return sum(per_flop[name] * flops for name, flops in work.flops_by("name").items()) if per_flop else None
 
     def _trial(self, job: Job) -> dict[str, float] | None:
-        return self.known.stages[job.rule].trial(job, self.known, self.device, self.budget)
+        return self.known.stage(job.rule).trial(job, self.known, self.device, self.budget)
 
     def _other_trial(self, rule: str, network: Network) -> dict[str, float] | None:
         """That of another job of the stage with the same network, because there is no time for one more."""
