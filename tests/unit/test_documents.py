@@ -373,6 +373,20 @@ def test_report_analysis_and_the_studies_builders_never_import_torch():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=repository)
 
 
+def test_what_tables_and_certificates_import_leaves_out_what_takes_longer_than_they_do():
+    modules = (
+        "report.table",
+        "report.tables.robustness",
+        "analysis.statistics",
+        "analysis.classwise",
+        "certification.bounds",
+    )
+    imported = "; ".join(f"import robustlens.{module}" for module in modules)
+    code = f"import sys; {imported}; print(sorted({{'scipy.stats', 'scipy.optimize', 'sklearn'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_what_to_know_of_the_scale_is_said_on_every_page_and_not_in_every_caption(tmp_path):
     caveat = 'Small scale: "no" evidence & 100 % of nothing.'
     told = Context("t", "light", caveat)
