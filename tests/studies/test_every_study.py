@@ -6,6 +6,7 @@ import inspect
 import io
 import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -200,10 +201,15 @@ def test_the_ledger_of_two_datasets_judges_every_claim_on_each(results, study, m
     assert table.to_latex() and table.to_csv() and table.to_html()
 
 
+@cache  # for all claims of a study, which leave it as it is
+def claims_data(study, support):
+    return made_up(study).claims_data(support)
+
+
 @pytest.mark.parametrize(("study", "claim"), CLAIMS, ids=[f"{study}: {claim.id}" for study, claim in CLAIMS])
 def test_a_claim_is_supported_by_some_data_and_contradicted_by_others(study, claim):
     for support, verdict in ((True, SUPPORTED), (False, CONTRADICTED)):
-        outcome = judge(claim, made_up(study).claims_data(support))
+        outcome = judge(claim, claims_data(study, support))
         assert outcome.verdict == verdict, outcome.detail
         assert outcome.sources
 

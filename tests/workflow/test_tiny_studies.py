@@ -2,12 +2,10 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from flow import NOTHING, REPOSITORY, RESULTS, TINY, Outcome, copy_of, run
+from flow import NOTHING, REPOSITORY, RESULTS, copy_of, run
 
 from robustlens.study.discovery import find
 
@@ -17,18 +15,11 @@ OTHERS = ("classwise", "invariance", "proxy")
 AGAIN = "results/tiny/runs/digits/trades/seed1/best.safetensors"  # of the energy study alone
 
 
-def made(folder: Path, *arguments: str) -> Outcome:
-    """`snakemake <arguments>` with both configuration files."""
-    command = [sys.executable, "-m", "snakemake", *TINY, OVERLAY, "-c2", *arguments]
-    process = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return Outcome(process.returncode, process.stdout)
-
-
 @pytest.fixture(scope="module")
 def studied(finished, tmp_path_factory) -> tuple[Path, str]:
     """The finished run with the other studies beside it, and what was printed."""
     folder = copy_of(finished, tmp_path_factory.mktemp("studies") / "checkout")
-    code, output = made(folder, "-p", *OTHERS)
+    code, output = run(folder, OVERLAY, "-c2", "-p", *OTHERS)
     assert code == 0, output
     return folder, output
 
@@ -51,7 +42,7 @@ def test_every_table_figure_and_claim_that_has_its_files_is_made(studied, study)
 
 def test_nothing_is_left_to_do_and_what_was_there_was_not_made_again(studied, finished):
     folder, output = studied
-    code, asked = run(folder, *TINY, OVERLAY, "-n", "-c1", *OTHERS)
+    code, asked = run(folder, OVERLAY, "-n", "-c1", *OTHERS)
     assert code == 0 and NOTHING in asked
     assert (folder / AGAIN).read_bytes() == (finished / AGAIN).read_bytes()
     assert "/logs/train/digits/trades/seed1.log" not in output

@@ -56,8 +56,8 @@ def groups(evaluations: pd.DataFrame, context: Context) -> Iterator[tuple[str, p
 
 
 def _different(evaluations: pd.DataFrame, *columns: str) -> list[tuple[str, ...]]:
-    """The combinations that these columns have, in the order of their first rows."""
-    return list(evaluations[list(columns)].drop_duplicates().itertuples(index=False, name=None))
+    """The combinations that these columns have, sorted."""
+    return sorted(evaluations[list(columns)].drop_duplicates().itertuples(index=False, name=None))
 
 
 def _once(parts: Sequence[str]) -> list[str]:

@@ -1,5 +1,7 @@
 """A made-up configuration of this study with two datasets, its results, and data for and against every claim."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 from synthetic import ATTACK_LABELS, RESNET18, THREAT, THREATS, write_evaluations
@@ -173,9 +175,10 @@ FAR = {"naive-stop-gradient": 55, "lbgat": 35, "lbgat-shared": 30}
 
 def claims_data(support):
     """Supporting: as the recipes above are. Contradicting: every difference the other way round."""
-    return InvarianceData(_points(support), _seen(support))
+    return InvarianceData(_points(support).copy(), _seen(support).copy())
 
 
+@cache
 def _points(support):
     frames = []
     for recipe, (*_, natural, robust) in RECIPES.items():
@@ -216,6 +219,7 @@ SHARES = {
 }
 
 
+@cache
 def _seen(support):
     frames = []
     for name in EVERYTHING:
