@@ -6,6 +6,7 @@ long. All of them share a finished run: the first group makes it, and the next t
 from nothing, too, and then compare.
 """
 
+import gc
 import os
 import re
 import signal
@@ -43,6 +44,18 @@ def pytest_xdist_make_scheduler(config, log):
 
 def pytest_addoption(parser):
     parser.addoption("--fail-on-skip", action="store_true", help="a skipped test fails the session (for CI)")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Nothing is garbage among what tests import, nor is it looked through again later, or in a process that is forked
+    from this one, which would copy it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items):
