@@ -48,8 +48,8 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Nothing is garbage among what tests import, nor is it looked through again later, or in a process that is forked
-    from this one, which would copy it."""
+    """Imports leave no garbage, so that none is looked for meanwhile. What they leave is left out of later searches,
+    which in forked processes would also copy its memory."""
     gc.disable()
     try:
         return (yield)

@@ -11,11 +11,10 @@ from robustlens.planning.datasets import Dataset
 from robustlens.planning.dry_run import Job
 from robustlens.planning.known import Known
 
-RULES = Path(__file__).parent.parent / "rules"
+ROOT = Path(__file__).parent.parent
+REGISTRATION = re.compile(r'^PLANNED\["(\w+)"\] = "([\w.]+)"$', re.M)
 # As the rules register them, and this very module for the small dataset.
-REGISTERED = dict(
-    re.findall(r'^PLANNED\["(\w+)"\] = "([\w.]+)"$', "".join(f.read_text() for f in RULES.glob("*.smk")), re.M)
-)
+REGISTERED = dict(REGISTRATION.findall("".join(file.read_text() for file in ROOT.glob("rules/*.smk"))))
 STAGES = REGISTERED | {"prepare_small": __name__}
 
 CPU = torch.device("cpu")

@@ -45,6 +45,8 @@ class Child:
     def wait(self, seconds: float = PATIENCE) -> tuple[int, str]:
         """Exit code (minus the signal that killed it) and output."""
         self.process.join(seconds)
+        if self.process.exitcode is None:
+            self.process.terminate()
         assert self.process.exitcode is not None, f"process {self.pid} does not end:\n{self.output.read_text()}"
         return self.process.exitcode, self.output.read_text()
 

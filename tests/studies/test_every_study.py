@@ -1,5 +1,6 @@
 """What is expected of every study."""
 
+import copy
 import csv
 import importlib
 import inspect
@@ -201,7 +202,7 @@ def test_the_ledger_of_two_datasets_judges_every_claim_on_each(results, study, m
     assert table.to_latex() and table.to_csv() and table.to_html()
 
 
-@cache  # for all claims of a study, which leave it as it is
+@cache  # made once per study; each claim has a copy
 def claims_data(study, support):
     return made_up(study).claims_data(support)
 
@@ -209,7 +210,7 @@ def claims_data(study, support):
 @pytest.mark.parametrize(("study", "claim"), CLAIMS, ids=[f"{study}: {claim.id}" for study, claim in CLAIMS])
 def test_a_claim_is_supported_by_some_data_and_contradicted_by_others(study, claim):
     for support, verdict in ((True, SUPPORTED), (False, CONTRADICTED)):
-        outcome = judge(claim, claims_data(study, support))
+        outcome = judge(claim, copy.deepcopy(claims_data(study, support)))
         assert outcome.verdict == verdict, outcome.detail
         assert outcome.sources
 

@@ -10,6 +10,8 @@ from planned_jobs import (
     CLEAN,
     PGD,
     REGISTERED,
+    REGISTRATION,
+    ROOT,
     RUN,
     SHEET,
     SMALL,
@@ -88,6 +90,14 @@ def test_a_stage_of_a_study_is_planned_by_its_registration_alone(tmp_path, monke
 def test_a_planning_module_that_can_t_be_imported_is_named_with_its_rule():
     with pytest.raises(RobustlensError, match=r"rule weigh: its planning module studies.no.such .* PLANNED\['weigh'\]"):
         known(stages={"weigh": "studies.no.such"}).stage("weigh")
+
+
+@pytest.mark.parametrize("rules", sorted(ROOT.glob("studies/*/rules.smk")), ids=lambda file: file.parent.name)
+def test_a_study_registers_planning_modules_that_there_are(rules):
+    registered = REGISTRATION.findall(rules.read_text())
+    assert registered or "PLANNED" not in rules.read_text()
+    for _, module in registered:
+        assert importlib.import_module(module).__doc__
 
 
 def test_a_table_has_no_network():

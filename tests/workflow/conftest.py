@@ -25,7 +25,7 @@ def snapshot(shared) -> Path:
     with FileLock(shared / "snapshot.lock"):
         if not folder.exists():
             sources = copy_sources(shared / "copied/checkout")
-            compileall.compile_dir(sources, quiet=1)  # for all copies, where processes are told not to
+            compileall.compile_dir(sources, quiet=1)  # once: no process may (PYTHONDONTWRITEBYTECODE)
             sources.parent.rename(folder.parent)
     return folder
 

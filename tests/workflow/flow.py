@@ -22,7 +22,7 @@ RESULTS = Path("results/tiny")
 ENERGY = RESULTS / "studies/energy"
 THREAT = "linf-12-16"  # of the tiny scale
 NOTHING = "Nothing to be done"
-LONGEST = 600.0  # seconds
+LONGEST_RUN = 570.0  # seconds; pytest gives up after 600
 
 
 class Outcome(NamedTuple):
@@ -46,9 +46,9 @@ def snakemake_process(folder: Path, *arguments: str) -> subprocess.Popen:
 
 
 def run(folder: Path, *arguments: str) -> Outcome:
-    """The same command in a process that need not import Snakemake, which takes a second: what it did."""
+    """What the same command does in a process that is forked from this one, which has imported Snakemake already."""
     output = folder / f".output-{os.urandom(4).hex()}"
-    code, text = Child(output, command_line, folder, [*TINY, *arguments]).wait(LONGEST)
+    code, text = Child(output, command_line, folder, [*TINY, *arguments]).wait(LONGEST_RUN)
     output.unlink()
     return Outcome(code, text)
 
@@ -56,12 +56,13 @@ def run(folder: Path, *arguments: str) -> Outcome:
 def command_line(folder: Path, arguments: list[str]) -> None:
     """`snakemake <arguments>` in `folder`, in this process, which it ends."""
     os.chdir(folder)
-    atexit._clear()  # of what it was forked from
+    atexit._clear()  # the handlers of the process that it was forked from
     for name in [name for name in sys.modules if name.partition(".")[0] in ("robustlens", "studies")]:
         del sys.modules[name]  # the checkout in `folder` has its own
     try:
         sys.argv = ["snakemake", *arguments]
-        sys.modules["snakemake.shell"].STDOUT = None  # jobs print where this process does, not where it was imported
+        # Jobs print where this process does, not where the module (`snakemake.shell` is the class in it) was imported.
+        sys.modules["snakemake.shell"].STDOUT = None
         snakemake.cli.main(arguments)
     finally:
         atexit._run_exitfuncs()  # which multiprocessing leaves out

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import scipy  # loads what is used of it: scipy.stats takes longer than a table
+import scipy  # its parts are imported when they are first used: scipy.stats takes longer than a whole table
 
 from robustlens.analysis.frames import RUN, read_runs
 from robustlens.errors import RobustlensError

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # loads what is used of it: scipy.stats takes longer than a table
+import scipy  # its parts are imported when they are first used: scipy.stats takes longer than a whole table
 
 from robustlens.analysis.classwise import class_means, resampled_interval
 from robustlens.analysis.confusion import confusion_counts

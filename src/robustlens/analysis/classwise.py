@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-import scipy  # loads what is used of it: scipy.stats takes longer than a table
+import scipy  # its parts are imported when they are first used: scipy.stats takes longer than a whole table
 
 from robustlens.analysis.frames import seeds_by_images
 from robustlens.analysis.statistics import Interval
@@ -83,7 +83,7 @@ def kendall(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     pairs that are not tied in x and in y; NaN where one of them is constant. None of x and y is NaN."""
     ranks = (scipy.stats.rankdata(values, method="dense", axis=-1).astype(np.int16) for values in (x, y))
     x, y = (np.ascontiguousarray(np.moveaxis(of_classes, -1, 0)) for of_classes in np.broadcast_arrays(*ranks))
-    # Of each class the sums over those before it, at the most C - 1.
+    # For each class, sums over the classes before it: at most C - 1, so that int16 holds them.
     both, of_x, of_y = np.zeros((3, *x.shape), np.int16)
     for apart in range(1, len(x)):  # pairs of classes that are as far apart: all at once take too much memory
         in_x, in_y = _order(x, apart), _order(y, apart)
@@ -231,6 +231,7 @@ def _factors(seeds: int, also_drawn: str) -> str:
 
 def _by_stratum(values: np.ndarray, strata: np.ndarray) -> list[np.ndarray]:
     """The values (..., n) of the images of each stratum, in the order of their numbers."""
+    strata = np.asarray(strata)
     order = np.argsort(strata, kind="stable")
     first_of_each = np.unique(strata[order], return_index=True)[1]
     return [values[..., images] for images in np.split(order, first_of_each[1:])]

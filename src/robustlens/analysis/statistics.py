@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # loads what is used of it: scipy.stats takes longer than a table
+import scipy  # its parts are imported when they are first used: scipy.stats takes longer than a whole table
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What follows from counts of classes under noise, without further assumptions (Cohen et al. 2019, section 3.2).
 
-The distributions are written as the functions they are: importing scipy.stats takes a short job's third.
+The distributions are written as the functions they are: importing scipy.stats takes a third of a short job's time.
 """
 
 import numpy as np

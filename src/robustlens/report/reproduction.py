@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import scipy  # loads what is used of it: scipy.stats takes longer than a table
+import scipy  # its parts are imported when they are first used: scipy.stats takes longer than a whole table
 
 from robustlens.analysis.statistics import mean_std
 from robustlens.report.published import Published

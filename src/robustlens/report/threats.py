@@ -38,7 +38,7 @@ def ball(threat: str, context: Context) -> Ball:
 def labels(evaluations: pd.DataFrame, context: Context) -> dict[tuple[str, str], str]:
     """(dataset, threat) -> the threat's label where the dataset is evaluated under several, or another dataset in
     another norm; otherwise ""."""
-    pairs = _different(evaluations, "dataset", "threat")
+    pairs = _combinations(evaluations, "dataset", "threat")
     datasets = [dataset for dataset, _ in pairs]
     mixed = len({norm(threat, context) for _, threat in pairs}) > 1
     return {(d, threat): label(threat, context) if mixed or datasets.count(d) > 1 else "" for d, threat in pairs}
@@ -55,7 +55,7 @@ def groups(evaluations: pd.DataFrame, context: Context) -> Iterator[tuple[str, p
             yield ", ".join(filter(None, _once(parts))), rows[rows["threat"] == threat]
 
 
-def _different(evaluations: pd.DataFrame, *columns: str) -> list[tuple[str, ...]]:
+def _combinations(evaluations: pd.DataFrame, *columns: str) -> list[tuple[str, ...]]:
     """The combinations that these columns have, sorted."""
     return sorted(evaluations[list(columns)].drop_duplicates().itertuples(index=False, name=None))
 
@@ -76,7 +76,7 @@ def notes(evaluations: pd.DataFrame, context: Context) -> list[str]:
     are left out.
     """
     found: dict[tuple[str, str, str], list[str]] = {}
-    for dataset, recipe, threat in _different(evaluations, "dataset", "recipe", "threat"):
+    for dataset, recipe, threat in _combinations(evaluations, "dataset", "recipe", "threat"):
         trained = context.recipes[recipe].threats.get(dataset) if recipe in context.recipes else None
         if trained not in (None, threat):
             found.setdefault((dataset, trained, threat), []).append(context.recipe_label(recipe))

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from robustlens.analysis.classwise import accuracy_interval
+from robustlens.analysis.classwise import accuracy_interval, shared_answers
 from robustlens.analysis.frames import one_dataset, seeds_by_images
 from robustlens.analysis.statistics import Interval, crossed_interval
 from robustlens.errors import RobustlensError
@@ -102,11 +102,9 @@ def _by_robustness(attacked: pd.DataFrame) -> list[int]:
 
 
 def _draw(axes: Axes, runs: pd.DataFrame, order: list[int], colour: str, opacity: float) -> None:
-    """The accuracies of one recipe under one attack."""
-    right = runs.assign(right=runs["prediction_adversarial"] == runs["label"])
-    answers = seeds_by_images(right, "right")
-    label = right.drop_duplicates("index").set_index("index")["label"].loc[answers.columns].to_numpy()
-    intervals = {int(c): accuracy_interval(answers.to_numpy()[:, label == c]) for c in np.unique(label)}
+    """The accuracies of one recipe under one attack, over the images that all seeds have."""
+    right, labels = shared_answers([runs])
+    intervals = {int(c): accuracy_interval(right[:, 0, labels == c]) for c in np.unique(labels)}
     places = [place for place, c in enumerate(order) if c in intervals]
     found = [intervals[c] for c in order if c in intervals]
     heights = 100 * np.array([interval.estimate for interval in found])
