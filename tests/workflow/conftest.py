@@ -25,7 +25,8 @@ def snapshot(shared) -> Path:
     with FileLock(shared / "snapshot.lock"):
         if not folder.exists():
             sources = copy_sources(shared / "copied/checkout")
-            compileall.compile_dir(sources, quiet=1)  # once: no process may (PYTHONDONTWRITEBYTECODE)
+            # Once for all copies: with PYTHONDONTWRITEBYTECODE no process keeps what it compiles.
+            compileall.compile_dir(sources, quiet=1)
             sources.parent.rename(folder.parent)
     return folder
 
