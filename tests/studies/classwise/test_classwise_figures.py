@@ -51,6 +51,15 @@ def test_bars_are_ordered_by_robustness(tmp_path):
     save(drawing, tmp_path / "f.pdf", tmp_path / "f.png")
 
 
+def test_bars_are_means_over_the_seeds_of_the_images_that_all_of_them_have(tmp_path):
+    """The second seed lacks five images of class 0, all of which the first one has right."""
+    second = right("sat", 1, [0.8, 0.4, 0.7])
+    files = write(tmp_path, [right("sat", 0, RATES), second[second["index"] >= 5]])
+    drawing = class_accuracy.build(context("class-accuracy"), evaluations=files, names=names_of(tmp_path))
+    heights = [bar.get_height() for container in drawing.figure.axes[0].containers[::2] for bar in container]
+    assert heights == pytest.approx([(20 + 40) / 2, (20 + 60) / 2, (90 + 70) / 2])  # classes 1, 0, 2
+
+
 def test_of_very_many_classes_points_stand_for_bars(tmp_path):
     count = class_accuracy.BARS + 1
     rates = [c % 10 / 10 for c in range(count)]
