@@ -40,7 +40,7 @@ $(error give all three: make evaluate WEIGHTS=my.pt DATASET=cifar10 ATTACK=autoa
 endif
 endif
 
-evaluate: environment ## a checkpoint of yours: WEIGHTS=my.pt DATASET=cifar10 ATTACK=autoattack (docs/own-weights.md)
+evaluate: environment ## attack your own checkpoint: WEIGHTS=my.pt DATASET=cifar10 ATTACK=autoattack (docs/own-weights.md)
 	@$(UV) run --locked python scripts/evaluate_weights.py --weights "$$WEIGHTS" --dataset "$$DATASET" --attack "$$ATTACK" \
 		$(if $(ARCHITECTURE),--architecture "$$ARCHITECTURE") $(if $(PART),--part "$$PART") $(if $(THREAT),--threat "$$THREAT") \
 		$(if $(IMAGES),--images "$$IMAGES") $(if $(SCALE),--scale "$$SCALE") $(if $(CONFIGFILE),--configfile $$CONFIGFILE) $(SNAKEMAKE)
@@ -54,7 +54,7 @@ status: environment ## what is done, running, failed and left; with the same SNA
 watch: environment ## a page that shows how a run goes, with the curves of trainings: SCALE=... PORT=... (docs/running.md)
 	@$(UV) run --locked python scripts/watch.py $(if $(SCALE),--scale "$$SCALE") $(if $(PORT),--port "$$PORT")
 
-accept: environment ## take over finished results of earlier code (docs/migration.md); SNAKEMAKE="-n ..." only lists them
+accept: environment ## accept finished results of earlier code (docs/migration.md); SNAKEMAKE="-n ..." only lists them
 	@$(UV) run --locked python scripts/accept_results.py $(SNAKEMAKE)
 
 # Named where a run failed, as the command to resume with.
@@ -91,7 +91,7 @@ environment: .venv/.synced ## .venv as uv.lock describes it
 $(TOOLS)/bin/uv:
 	PYTHONPATH= $(PYTHON) -m pip install --quiet --target $(TOOLS) uv==$(UV_VERSION)
 
-readme: ## from the finished run the README's numbers and what `make compare` compares with; the written pages of docs/
+readme: environment ## rewrite the README's numbers, and what `make compare` compares with, from the finished run; generated pages, too
 	$(UV) run --locked python scripts/record_origin.py
 	$(UV) run --locked python scripts/update_readme.py
 	$(UV) run --locked python scripts/compare_recorded.py --record

@@ -28,6 +28,9 @@ os.environ.update(
     PYTHONPATH=f"{workflow.basedir}/src:{workflow.basedir}",
     PATH=f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}:{workflow.basedir}/.tools/bin",
 )
+# What a container or a scheduler may say of processes that train together: jobs would take it for their own torchrun's.
+for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+    os.environ.pop(name, None)
 
 
 include: "rules/common.smk"

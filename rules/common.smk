@@ -7,6 +7,7 @@ from snakemake.logging import logger
 from robustlens import arithmetic, configuration, former_layout
 from robustlens.configuration import command_line
 from robustlens.errors import RobustlensError
+from robustlens.gpus import visible_gpus
 from robustlens.parameters import nearest
 from robustlens.snakemake_words import Words, target_list
 from robustlens.status import FailedJobs, closing_text, failure_text, made_text, typed_command
@@ -154,8 +155,7 @@ def minutes(number):
 
 def gpus():
     """What a job that computes on the device asks for: 1 where it would use a GPU and may see one, else 0."""
-    hidden = CONFIG["arithmetic"] == arithmetic.PORTABLE or os.environ.get("CUDA_VISIBLE_DEVICES") == ""
-    return int(not hidden and any(Path(os.devnull).parent.glob("nvidia[0-9]*")))
+    return int(CONFIG["arithmetic"] != arithmetic.PORTABLE and visible_gpus() > 0)
 
 
 # What the first table needs comes first, so that there is something to look at within minutes. Trainings, and what they

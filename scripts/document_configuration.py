@@ -166,9 +166,9 @@ def describe(node: dict) -> str:
 
 
 def summary(group: str, name: str) -> str:
-    """The first line of the component's file."""
+    """The first paragraph of the component's file."""
     path = PACKAGE / group / f"{name.replace('-', '_')}.py"
-    return ast.get_docstring(ast.parse(path.read_text())).splitlines()[0]
+    return ast.get_docstring(ast.parse(path.read_text())).split("\n\n")[0].replace("\n", " ")
 
 
 def parameters(group: str, name: str) -> str:
@@ -178,7 +178,10 @@ def parameters(group: str, name: str) -> str:
 
 
 def default(defaults: dict, key: str) -> str:
-    return f", default {defaults[key]}" if key in defaults else ""
+    if key not in defaults:
+        return ""
+    value = defaults[key]
+    return f", default {value if isinstance(value, str) else json.dumps(value)}"
 
 
 if __name__ == "__main__":

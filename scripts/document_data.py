@@ -10,7 +10,7 @@ HEAD = """# Data: sources, citations, licences
 
 Written by `scripts/document_data.py` from `src/robustlens/data/catalogue/`. robustlens distributes no data: each
 archive is fetched from where its authors have put it, when a run needs it. What its licence allows is between them and
-you; this page says what they state, and is no legal advice. A report cites the datasets of its run with the same words.
+you; this page says what they state, and is not legal advice. A report cites the datasets of its run in the same words.
 
 | dataset | reader | licence, as stated | to cite | home |
 |---|---|---|---|---|

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from robustlens import arithmetic as arithmetics
 from robustlens.console import log
 from robustlens.errors import RobustlensError
+from robustlens.gpus import jobs_per_gpu
 
 POLL_SECONDS = 2.0
 # Of <malloc.h>: blocks of at least the first size go back to the system as soon as they are freed, and so does free
@@ -49,9 +50,8 @@ def use_device(threads: int, arithmetic: str) -> Iterator[torch.device]:
         yield torch.device("cpu")
         return
     names = [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
-    jobs_each = int(os.environ.get("ROBUSTLENS_JOBS_PER_GPU", 1))
     choose = one_each if "LOCAL_RANK" in os.environ else one_of
-    with choose(names, jobs_each) as number:
+    with choose(names, jobs_per_gpu()) as number:
         device = torch.device("cuda", number)
         torch.cuda.set_device(device)
         yield device

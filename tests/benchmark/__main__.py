@@ -35,17 +35,17 @@ from robustlens.atomic import replacing
 from robustlens.provenance import device_facts
 
 ROOT = Path(__file__).parents[2]
-# Besides the speed of training: what has a `measure` and a `table`. Steps and evaluation set in this process what a job
-# sets, so that peers in the parts before them have glibc's defaults.
+# Besides the speed of training: what has a `measure` and a `table`. The last three of those that have peers set in this
+# process what a job sets, so that peers in the parts before them have glibc's defaults.
 PARTS = {
     "preparation": preparation,
     "chain": chain,
     "frechet": frechet,
     "portable": portable,
-    "portable_autoattack": portable_autoattack,
     "certification": certification,
     "steps": steps,
     "evaluation": evaluation,
+    "portable_autoattack": portable_autoattack,
     "dry_run": dry_run,
     "scale": scale,
     "plan": plan_of_embedded,

@@ -227,7 +227,7 @@ def published(
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Which images the standard version leaves robust, and how many each of its attacks broke."""
     attack = pyautoattack.AutoAttack(model, norm="Linf", eps=epsilon, version="standard", seed=seed, device=x.device)
-    with isolated_randomness(), told(attack.logger) as messages:
+    with isolated_randomness(x.device), told(attack.logger) as messages:
         _, predictions = attack.run_standard_evaluation(x, y, batch_size=len(x))
     broken = Counter()
     for match in filter(None, map(LOGGED.match, messages)):

@@ -121,7 +121,7 @@ def test_attacks_fool_an_undefended_model_within_their_ball_and_leave_no_trace(n
 
 def test_nothing_that_a_library_seeds_is_felt_outside():
     before = global_randomness()
-    with pytest.raises(ZeroDivisionError), isolated_randomness():
+    with pytest.raises(ZeroDivisionError), isolated_randomness(torch.device("cpu")):
         torch.manual_seed(0)
         np.random.seed(0)
         random.seed(0)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from robustlens.analysis.claims import CONTRADICTED, SINGLE_SEED, SUPPORTED, decide
 from robustlens.analysis.class_removal import (
     KINDS,
     Answers,
@@ -117,6 +118,19 @@ def test_where_all_images_fare_alike_the_interval_is_that_of_clopper_and_pearson
     assert all_robust.low == pytest.approx(0.025 ** (1 / 20), rel=1e-6)
     assert (none_robust.estimate, none_robust.low) == (0, 0)
     assert none_robust.high == pytest.approx(1 - 0.025 ** (1 / 20), rel=1e-6)
+
+
+def test_where_all_images_fare_alike_in_several_seeds_each_is_counted_once_and_the_claim_decided():
+    natural, adversarial = np.zeros((3, 30), int), np.where(np.arange(30) < 20, 1, 0)[None].repeat(3, axis=0)
+    adversarial[2, 20:25] = 1  # chosen in this seed alone
+    found = fates(Answers(np.zeros(30, int), natural, adversarial, {1: natural, 2: adversarial}), [OF_ZERO])
+    all_robust, none_robust = (share_interval(found, KINDS.index(f"robust without {k}")) for k in "BC")
+    assert all_robust.low == pytest.approx(0.025 ** (1 / 25), rel=1e-6)
+    assert none_robust.high == pytest.approx(1 - 0.025 ** (1 / 25), rel=1e-6)
+    assert [decide(i, "", "", bound=0.5).verdict for i in (all_robust, none_robust)] == [SUPPORTED, CONTRADICTED]
+    of_one = Answers(np.zeros(30, int), natural[:1], adversarial[:1], {1: natural[:1], 2: adversarial[:1]})
+    one = fates(of_one, [OF_ZERO])
+    assert decide(share_interval(one, KINDS.index("robust without B")), "", "", bound=0.5).why_open == SINGLE_SEED
 
 
 def test_accuracy_changes_by_hand():

@@ -53,7 +53,7 @@ def test_a_step_is_adamw_s_on_the_squared_error_of_the_noise():
     before = copy.deepcopy(task.network).double()
     task.step(torch.tensor([3, 1, 25]), 2, 5)
     order = torch.randperm(20, generator=generator(7, "images"))
-    # The second round goes on where the first one ended: after ceil(30 / 20) x 8 = 16 draws.
+    # The second of 15 rounds goes on where the first one ended: after 30 / 15 x 8 = 16 draws.
     where = [int(order[(16 + draw) % 20]) for draw in (3, 1, 25)]
     random = generator(7, "step", 5)
     noise = torch.randn((3, *SHAPE), generator=random).double()
@@ -75,6 +75,13 @@ def test_a_step_is_adamw_s_on_the_squared_error_of_the_noise():
         expected = old * (1 - 0.02 * 0.1) - 0.02 * gradient / (gradient.abs() + 1e-8)
         moving = gradient.abs() > 1e-5  # elsewhere single precision and 1e-8 decide
         torch.testing.assert_close(now.double()[moving], expected[moving], rtol=1e-3, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 20, 21, 23, 30, 130, 100000])
+def test_all_rounds_together_have_the_steps_that_are_stated(steps):
+    task = Denoising(replace(SMALL, steps=steps), *images(), CLASSES, 0, CPU)
+    assert task.rounds * task.images == steps * SMALL.batch_size
+    assert task.rounds <= 20 and (task.rounds == 20 or steps % 20)
 
 
 def test_the_average_has_the_decay_that_is_stated():
@@ -157,8 +164,8 @@ def test_a_fit_that_was_stopped_and_resumed_gives_the_same_bytes(stops, tmp_path
             Work(state=state, report=lambda *facts: told.append(facts)),
         )
     assert weights(resumed) == weights(whole)
-    assert [part for part, _, _ in told][-1] == 20 and 0 < len(told) < 20 + (stops < 2)
-    assert all(total == 20 and facts["loss"] > 0 for _, total, facts in told)
+    assert [part for part, _, _ in told][-1] == 15 and 0 < len(told) < 15 + (stops < 2)
+    assert all(total == 15 and facts["loss"] > 0 for _, total, facts in told)
 
 
 def test_samples_do_not_depend_on_how_many_are_drawn_at_once():
@@ -205,7 +212,7 @@ def test_a_unet_that_does_not_fit_is_refused_before_the_training(settings, words
 
 def test_a_loss_that_is_not_finite_ends_the_fit():
     pixels, labels = images()
-    with pytest.raises(RobustlensError, match=r"loss is nan in round \d+ of 20; lower the generator's `learning_rate`"):
+    with pytest.raises(RobustlensError, match=r"loss is nan in round \d+ of 15; lower the generator's `learning_rate`"):
         replace(SMALL, learning_rate=1e30).fit(pixels, labels, CLASSES, np.random.default_rng(0), Work())
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from discriminating import Forgotten, perceptron, settings, two_sides
-from torch import Tensor
+from torch import Tensor, nn
 
 from robustlens.discrimination import discriminator
 from robustlens.discrimination.accuracy import balanced_accuracy
@@ -188,6 +188,35 @@ def test_a_training_that_is_stopped_and_resumed_gives_the_bytes_of_one_that_was_
     with RunState(tmp_path, "digest") as state:
         task = training()
         assert same(train(task, state), expected) and task.measured == whole.measured
+
+
+def channels_last() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 8, 3, padding=1), nn.Flatten(), nn.Linear(32, 2)
+    )
+
+
+def test_a_convolutional_network_goes_on_with_moments_laid_out_as_its_weights(tmp_path):
+    """The fused form of Adam would take those of other weights, without a word."""
+    expected = train(training(build=channels_last), Forgotten())
+    asked = iter(range(1, 100))
+    with RunState(tmp_path, "digest") as state, pytest.raises(Interrupted):
+        train(training(build=channels_last), state, stop=lambda: next(asked) >= 4)
+    with RunState(tmp_path, "digest") as state:
+        task = training(build=channels_last)
+        assert not task.network[2].weight.is_contiguous()
+        assert same(train(task, state), expected)
+
+
+def test_gradients_of_another_layout_give_the_same_step():
+    gradient = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    stepped = []
+    for laid_out in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(4, 8, 3, bias=False)).to(memory_format=torch.channels_last)
+        Adam(network).step([gradient.contiguous(memory_format=laid_out)], 0.1)
+        stepped.append(network[0].weight.detach())
+    assert torch.equal(*stepped)
 
 
 def test_finished_discriminators_are_kept_when_a_job_is_killed(tmp_path):

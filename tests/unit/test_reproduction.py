@@ -55,6 +55,15 @@ def test_one_seed_gives_a_difference_and_no_interval():
     assert math.isnan(found.low) and math.isnan(found.high)
 
 
+@pytest.mark.parametrize("published", [50.2, 20.0])
+def test_a_number_that_nobody_compared_with_its_paper_has_a_difference_and_no_verdict(published):
+    accuracies = [50.0, 50.2, 50.4]
+    read = Published(published, "Some paper, table 2", "third-party summary")
+    first_hand, second_hand = (reproduction(accuracies, 10_000, number) for number in (paper(published), read))
+    assert first_hand.verdict in ("reproduced", "not reproduced") and second_hand.verdict == "can't tell"
+    assert (second_hand.difference, second_hand.low) == (first_hand.difference, first_hand.low)
+
+
 def results(folder, images, wrong):
     """Evaluations of SAT and TRADES on CIFAR-10; wrong: recipe -> of each seed how many images PGD-20 turns wrong."""
     return [

@@ -172,7 +172,7 @@ def test_each_component_searches_where_the_ones_before_it_failed(norm, epsilon, 
     def search(network: nn.Module, component: str, images: list[int]) -> Tensor:
         attack = standard(network, classes, threat, library_seed(), x.device)
         attack.attacks_to_run = [component]
-        with isolated_randomness():
+        with isolated_randomness(x.device):
             return attack.run_standard_evaluation(x[images], y[images], batch_size=len(images))[0]
 
     copy, again = Reduced(classes), []

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from robustlens.data.prepared import PreparedDataset
 from robustlens.learning.method import Method
+from robustlens.models.normalised import Normalised
 from robustlens.models.weights import build, save_weights
 from robustlens.seeds import derive
 from robustlens.training import classification, loop, parallel
@@ -162,6 +163,14 @@ def test_statistics_of_what_is_not_trained_are_not_averaged():
     before = kept.running_mean.fill_(0.1).clone()
     three.average_statistics(kept)  # without the other two it would fail
     assert torch.equal(kept.running_mean, before)
+
+
+def test_nor_is_the_normalisation_of_a_network_that_is_trained():
+    three = Processes.__new__(Processes)
+    three.count = 3
+    network = Normalised(nn.Conv2d(3, 2, 1), mean=[0.1, 0.2, 0.3], std=[0.1, 0.2, 0.3])
+    three.average_statistics(network)  # without the other two it would fail
+    assert network.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
 
 
 def fresh_part(spec: dict) -> Tensor:

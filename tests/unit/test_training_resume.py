@@ -135,6 +135,22 @@ def test_the_state_that_is_saved_while_nobody_asks_to_stop_is_as_good(once, data
     assert science(tiny.train(CASES["sat"], data, tmp_path / "killed")) == science(once("sat"))
 
 
+def test_what_a_run_goes_on_with_is_laid_out_as_its_weights(data, tmp_path):
+    """On a GPU the fused step takes weights, gradients and velocities of one memory format alone."""
+    with RunState(tmp_path, "digest") as state:
+        with pytest.raises(Interrupted):
+            tiny.training(tiny.spec(), data, state, stop=lambda: True).run()
+        task = tiny.training(tiny.spec(), data, state).task
+        tensors, record = state.load()
+        task.load(tensors, record["task"])
+    weights = dict(task.network.named_parameters())
+    assert any(not weight.is_contiguous() for weight in weights.values())
+    for name, weight in weights.items():
+        velocity = task.descent.velocities[f"network.{name}"]
+        assert velocity.stride() == weight.stride(), name
+        assert torch.equal(velocity, tensors[f"velocity.network.{name}"])
+
+
 def test_a_finished_run_is_not_trained_again(data, tmp_path):
     first = tiny.train(tiny.spec(), data, tmp_path)
     with RunState(tmp_path, "digest") as state:

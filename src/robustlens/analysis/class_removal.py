@@ -134,13 +134,15 @@ def shares(means: np.ndarray, images: np.ndarray) -> np.ndarray:
 def share_interval(found: Fates, kind: int) -> Interval:
     """Of the share of one of KINDS; see `resampled_interval`. A and B stay those that were chosen.
 
-    Where all images fare alike, that would have no width; there it is the exact binomial interval (Clopper and Pearson
-    1934) of as many independent images.
+    Where all images fare alike in all seeds, that would have no width; there it is the exact binomial interval (Clopper
+    and Pearson 1934) of as many independent images, each counted once.
     """
     share = found.share(kind)
     if share in (0.0, 1.0):
-        exact = scipy.stats.binomtest(round(share * found.count), found.count).proportion_ci()
-        return Interval(share, float(exact.low), float(exact.high), "images only (all fare alike)")
+        images = int(found.values[:, 0].any(axis=0).sum())
+        exact = scipy.stats.binomtest(round(share * images), images).proportion_ci()
+        factors = "images only" if len(found.values) == 1 else "seeds and images"
+        return Interval(share, float(exact.low), float(exact.high), f"{factors} (all fare alike)")
     images = np.unique(found.labels, return_counts=True)[1]
     return resampled_interval(found.values, found.labels, lambda means: shares(means, images)[:, kind], (0, 1))
 

@@ -31,12 +31,15 @@ def differences(first: pd.DataFrame, second: pd.DataFrame, value: str) -> np.nda
 def as_claims_say(rows: pd.DataFrame, stands_for: Mapping[str, str]) -> pd.DataFrame:
     """The rows of one dataset under the names that claims know recipes by; a recipe that is there keeps its own.
 
-    stands_for: claimed name by the name of what stands for it, on larger networks or other datasets.
+    stands_for: claimed name by the name of what stands for it, on larger networks or other datasets; of several that
+    are there the first one does.
     """
     if rows.empty:
         return rows
-    there = set(rows["recipe"])
-    known = {name: claimed for name, claimed in stands_for.items() if claimed not in there}
+    there, known = set(rows["recipe"]), {}
+    for name, claimed in stands_for.items():
+        if name in there and claimed not in there and claimed not in known.values():
+            known[name] = claimed
     return rows.assign(recipe=rows["recipe"].replace(known))
 
 

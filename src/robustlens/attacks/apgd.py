@@ -36,5 +36,5 @@ class APGD:
             seed=library_seed(generator),
             device=x.device,
         )
-        with isolated_randomness():
+        with isolated_randomness(x.device):
             return attack.perturb(x, y)

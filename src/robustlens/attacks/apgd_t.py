@@ -40,5 +40,5 @@ class APGDTargeted:
             seed=library_seed(generator),
             device=x.device,
         )
-        with isolated_randomness():
+        with isolated_randomness(x.device):
             return attack.perturb(x, y)

@@ -55,7 +55,7 @@ class AutoAttack:
             if len(survivors) == 0:
                 break
             attack.attacks_to_run = [component]
-            with isolated_randomness():
+            with isolated_randomness(x.device):
                 found, _ = attack.run_standard_evaluation(x[survivors], y[survivors], batch_size=len(survivors))
             with torch.no_grad():
                 broken = model(found).argmax(1) != y[survivors]

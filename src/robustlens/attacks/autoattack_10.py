@@ -48,7 +48,7 @@ class TenIterations:
             left = robust.nonzero().squeeze(1)
             if len(left) == 0:
                 break
-            with isolated_randomness():
+            with isolated_randomness(x.device):
                 found = perturb(x[left], y[left])
             with torch.no_grad():
                 broken = left[model(found).argmax(1) != y[left]]

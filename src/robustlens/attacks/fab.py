@@ -35,5 +35,5 @@ class FAB:
             seed=library_seed(generator),
             device=x.device,
         )
-        with isolated_randomness():
+        with isolated_randomness(x.device):
             return attack.perturb(x, y)

@@ -15,12 +15,12 @@ NORMS = {"linf": "Linf", "l2": "L2"}
 
 
 @contextlib.contextmanager
-def isolated_randomness() -> Iterator[None]:
+def isolated_randomness(device: torch.device) -> Iterator[None]:
     """The library seeds the global generators and clears the trace function (of a debugger, of a coverage
-    measurement); outside this block all are as they were before it."""
+    measurement); outside this block all are as they were before it. device: that of the images. Others stay untouched:
+    asking a GPU for its generator takes memory there."""
     python, numpy, trace = random.getstate(), np.random.get_state(), sys.gettrace()
-    devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
             yield
         finally:

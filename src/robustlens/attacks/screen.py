@@ -51,7 +51,7 @@ class Screen:
                 if len(left) == 0:
                     break
                 search.attacks_to_run = [component]
-                with isolated_randomness():
+                with isolated_randomness(x.device):
                     found, predicted = search.run_standard_evaluation(x[left], y[left], batch_size=len(left))
                 with torch.no_grad():
                     broken = model(found).argmax(1) != y[left]

@@ -28,5 +28,5 @@ class Square:
             resc_schedule=False,
             device=x.device,
         )
-        with isolated_randomness():
+        with isolated_randomness(x.device):
             return attack.perturb(x, y)

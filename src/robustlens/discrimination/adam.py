@@ -30,9 +30,10 @@ class Adam:
         first, second, count = (
             [self.state[f"{kind}.{name}"] for name in self.parameters] for kind in ("first", "second", "count")
         )
+        parameters = list(self.parameters.values())
         adam(
-            list(self.parameters.values()),
-            list(gradients),
+            parameters,
+            [laid_out_as(parameter, gradient) for parameter, gradient in zip(parameters, gradients, strict=True)],
             first,
             second,
             [],
@@ -47,3 +48,15 @@ class Adam:
             eps=SMALLEST,
             maximize=False,
         )
+
+    def resume(self, state: dict[str, Tensor]) -> None:
+        """Go on with this state, of a network with the same parameters."""
+        self.state = {name: laid_out_as(own, state[name]) for name, own in self.state.items()}
+
+
+def laid_out_as(model: Tensor, tensor: Tensor) -> Tensor:
+    """The tensor on the device and in the memory format of another one: the fused form of Adam takes all of its tensors
+    in one format, which it does not check on a processor."""
+    if tensor.device == model.device and tensor.stride() == model.stride():
+        return tensor
+    return torch.empty_like(model).copy_(tensor)

@@ -160,7 +160,7 @@ class Training:
             part, _, name = key.partition(".")
             states.setdefault(part, {})[name] = tensor
         self.network.load_state_dict(states["network"])
-        self.adam.state = {name: tensor.to(self.device) for name, tensor in states["adam"].items()}
+        self.adam.resume(states["adam"])
         self.measured = record["measured"]
         self.finished = [states[str(number)] for number in range(len(self.measured))]
 

@@ -1,6 +1,8 @@
 """A denoising diffusion model (Ho et al. 2020), conditioned on the class, with a cosine schedule (Nichol and Dhariwal
-2021) and the deterministic sampler DDIM (Song et al. 2021). Schedule, sampler and the larger network are those of the
-package diffusers, which takes seconds to import: nothing else imports this module's parts of it.
+2021) and the deterministic sampler DDIM (Song et al. 2021).
+
+Schedule, sampler and the larger network are those of the package diffusers, which takes seconds to import: nothing else
+imports this module's parts of it.
 """
 
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from robustlens.seeds import derive, generator
 from robustlens.training.loop import Loop
 from robustlens.training.parallel import Processes
 
-ROUNDS = 20  # parts of a fit, after each of which it is kept and reported
+ROUNDS = 20  # at most so many equal parts has a fit, after each of which it is kept and reported
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ class Denoising:
         from diffusers import DDPMScheduler
 
         self.settings, self.seed, self.device = settings, seed, device
-        self.rounds = min(ROUNDS, settings.steps)
-        self.images = -(-settings.steps // self.rounds) * settings.batch_size  # drawn in a round
+        self.rounds = max(n for n in range(1, ROUNDS + 1) if settings.steps % n == 0)
+        self.images = settings.steps // self.rounds * settings.batch_size  # drawn in a round
         self.x = torch.from_numpy(np.array(pixels, np.float32)).mul_(2).sub_(1)
         self.y = torch.from_numpy(np.array(labels)) if settings.conditional else None
         self.order = torch.randperm(len(self.x), generator=generator(seed, "images"))

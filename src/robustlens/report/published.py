@@ -18,6 +18,7 @@ NORMS = ("linf", "l2")
 USUAL = ("linf", fraction("8/255"))  # the ball of nearly all papers: norm and epsilon
 METRICS = {"pgd20": "pgd"}  # attacks that papers give another name
 UNVERIFIED = "unverified"  # the trust of numbers that must not appear as published
+SECOND_HAND = "third-party summary"  # that of numbers which were not read in the paper: nothing is judged by them
 UNCOMPARED = "normalisation"  # a network is the same one whatever its input is shifted and scaled by
 
 

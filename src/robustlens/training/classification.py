@@ -250,7 +250,7 @@ class Classification:
             return {key.removeprefix(f"{name}."): t for key, t in tensors.items() if key.startswith(f"{name}.")}
 
         self.learner.load_state_dict(part("learner"))
-        self.descent.velocities = part("velocity")
+        self.descent.resume(part("velocity"))
         self.averaging.load(part("average"))
         self.observing.load(part("observers"), record["observed"])
         rank = self.processes.rank

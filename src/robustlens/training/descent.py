@@ -49,3 +49,7 @@ class Descent:
             maximize=False,
         )
         self.velocities |= {n: v for n, v in zip(moving, velocities, strict=True) if v is not None}  # without momentum
+
+    def resume(self, velocities: dict[str, Tensor]) -> None:
+        """Go on with these, in the memory format of the weights: the fused form takes no other."""
+        self.velocities = {n: torch.empty_like(self.parameters[n]).copy_(v) for n, v in velocities.items()}

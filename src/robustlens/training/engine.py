@@ -63,6 +63,10 @@ class FastNetwork(nn.Module):
 
     def __init__(self, network: nn.Module, engine: Engine):
         super().__init__()
+        if engine.compile:
+            # Train and eval mode, frozen and free weights, whole and last batches: there is a version for each, and
+            # beyond the limit PyTorch would run the network uncompiled.
+            torch._dynamo.config.recompile_limit = 64
         self.run = torch.compile(network) if engine.compile else network
         self.reduced = engine.precision == "bfloat16"
         self.memory_format = FORMATS[engine.memory_format]

@@ -72,7 +72,8 @@ class Processes:
         """Of BatchNorm. A mean of equal numbers may be rounded, so none is taken of what is not trained."""
         if not any(parameter.requires_grad for parameter in module.parameters()):
             return
-        self._average(b for b in module.buffers() if b.is_floating_point())
+        norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+        self._average(b for norm in norms for b in (norm.running_mean, norm.running_var) if b is not None)
 
     def take_from_first(self, module: nn.Module) -> None:
         """Give all parameters and buffers the first process's values."""

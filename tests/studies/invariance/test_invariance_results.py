@@ -670,6 +670,9 @@ def test_claims_find_the_recipes_of_the_paper_scale():
     assert as_claims_say(wide, STANDS_FOR)["recipe"].tolist() == ["sat", "trades", "arat"]
     both = pd.DataFrame({"recipe": ["trades", "trades-three-forwards"]})
     assert as_claims_say(both, STANDS_FOR)["recipe"].tolist() == both["recipe"].tolist()
+    two = {"second": "arat", "first": "arat"}  # the order of the rows does not decide
+    rows = pd.DataFrame({"recipe": ["first", "second", "sat"]})
+    assert as_claims_say(rows, two)["recipe"].tolist() == ["first", "arat", "sat"]
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=[claim.id for claim in CLAIMS])
