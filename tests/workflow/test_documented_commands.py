@@ -13,7 +13,9 @@ PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 OVERLAYS = [*PAGES, *sorted((REPOSITORY / "studies").rglob("*.md"))]
 COMMAND = re.compile(r"^ *(?:uv run )?(snakemake .+|make (?:reproduce|accept) SNAKEMAKE=.+)$", re.MULTILINE)
 YAML = re.compile(r"^( *)```yaml\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
-SMALL = "small.yaml"  # the file that docs/scales.md calls its overlay
+SMALL = "small.yaml"
+# What the pages call overlays of theirs.
+FILES = {SMALL: "docs/scales.md-0", "mine.yaml": "docs/scales.md-1", "leaves.yaml": "docs/datasets.md-0"}
 RESULTS_NEEDED = ("--report", "--unlock")  # tried on a finished run by test_command_lines.py
 ELLIPSIS = re.compile(r"^ *\.\.\.$|: +\.\.\.", re.MULTILINE)  # left out by the page
 
@@ -50,8 +52,9 @@ def dry_run(folder: Path, *arguments: str) -> Outcome:
 
 @pytest.fixture(scope="module")
 def overlaid(sources) -> Path:
-    """A checkout with the overlay that the page on scales calls small.yaml."""
-    (sources / SMALL).write_text(yaml.safe_dump(overlays()["docs/scales.md-0"]))
+    """A checkout with the overlays that pages have names for."""
+    for file, name in FILES.items():
+        (sources / file).write_text(yaml.safe_dump(overlays()[name]))
     return sources
 
 
