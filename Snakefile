@@ -44,6 +44,7 @@ ENTRIES = dict(workflow.config_settings.config)  # what --config says
 TARGET = ENTRIES.pop("target", None)  # a file that `snakemake plan` is to plan
 CONFIG = checked_configuration(ENTRIES)
 or_exit(arithmetic.prepare, CONFIG["arithmetic"])
+share_gpus()
 shell.prefix(arithmetic.shell_prefix(CONFIG["arithmetic"]))
 DOWNLOADS = configuration.downloads(CONFIG)
 CERTIFICATION_PARTS = configuration.certification_parts(CONFIG)

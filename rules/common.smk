@@ -7,7 +7,7 @@ from snakemake.logging import logger
 from robustlens import arithmetic, configuration, former_layout
 from robustlens.configuration import command_line
 from robustlens.errors import RobustlensError
-from robustlens.gpus import visible_gpus
+from robustlens.gpus import jobs_on_gpus, visible_gpus
 from robustlens.parameters import nearest
 from robustlens.snakemake_words import Words, target_list
 from robustlens.status import FailedJobs, closing_text, failure_text, made_text, typed_command
@@ -156,6 +156,13 @@ def minutes(number):
 def gpus():
     """What a job that computes on the device asks for: 1 where it would use a GPU and may see one, else 0."""
     return int(CONFIG["arithmetic"] != arithmetic.PORTABLE and visible_gpus() > 0)
+
+
+def share_gpus():
+    """Lets as many jobs compute on GPUs at the same time as there is room for, unless `--resources gpu=N` or a profile says
+    how many."""
+    if CONFIG["arithmetic"] != arithmetic.PORTABLE and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", or_exit(jobs_on_gpus))
 
 
 # What the first table needs comes first, so that there is something to look at within minutes. Trainings, and what they

@@ -1,6 +1,5 @@
 """How many GPUs there are and how many jobs share one, told without PyTorch."""
 
-import itertools
 import os
 from pathlib import Path
 
@@ -15,7 +14,13 @@ def visible_gpus() -> int:
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None or not here:
         return here
-    return len([*itertools.takewhile(lambda name: name.strip() not in ("", "-1"), chosen.split(","))])
+    shown: list[str] = []
+    for name in map(str.strip, chosen.split(",")):
+        exists = name.startswith(("GPU-", "MIG-")) or (name.isdecimal() and int(name) < here)
+        if not exists or name in shown:
+            break  # CUDA shows what is listed before it
+        shown.append(name)
+    return len(shown)
 
 
 def jobs_per_gpu() -> int:
@@ -27,5 +32,5 @@ def jobs_per_gpu() -> int:
 
 
 def jobs_on_gpus() -> int:
-    """How many jobs may compute on GPUs at the same time, which profiles/default asks; 1 where there is no GPU."""
+    """How many jobs may compute on GPUs at the same time; 1 where there is no GPU."""
     return max(1, visible_gpus() * jobs_per_gpu())

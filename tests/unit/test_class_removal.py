@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robustlens.analysis.claims import CONTRADICTED, SINGLE_SEED, SUPPORTED, decide
+from robustlens.analysis.claims import CONTRADICTED, OPEN, SINGLE_SEED, SUPPORTED, decide
 from robustlens.analysis.class_removal import (
     KINDS,
     Answers,
@@ -128,9 +128,16 @@ def test_where_all_images_fare_alike_in_several_seeds_each_is_counted_once_and_t
     assert all_robust.low == pytest.approx(0.025 ** (1 / 25), rel=1e-6)
     assert none_robust.high == pytest.approx(1 - 0.025 ** (1 / 25), rel=1e-6)
     assert [decide(i, "", "", bound=0.5).verdict for i in (all_robust, none_robust)] == [SUPPORTED, CONTRADICTED]
-    of_one = Answers(np.zeros(30, int), natural[:1], adversarial[:1], {1: natural[:1], 2: adversarial[:1]})
-    one = fates(of_one, [OF_ZERO])
-    assert decide(share_interval(one, KINDS.index("robust without B")), "", "", bound=0.5).why_open == SINGLE_SEED
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_images_of_one_seed_alone_decide_nothing(seeds):
+    """Of three seeds, two attack no image into B."""
+    natural, adversarial = np.zeros((seeds, 30), int), np.zeros((seeds, 30), int)
+    adversarial[0, :20] = 1
+    found = fates(Answers(np.zeros(30, int), natural, adversarial, {1: natural, 2: adversarial}), [OF_ZERO])
+    judged = decide(share_interval(found, KINDS.index("robust without B")), "", "", bound=0.5)
+    assert (judged.verdict, judged.why_open) == (OPEN, SINGLE_SEED)
 
 
 def test_accuracy_changes_by_hand():

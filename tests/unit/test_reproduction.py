@@ -55,10 +55,11 @@ def test_one_seed_gives_a_difference_and_no_interval():
     assert math.isnan(found.low) and math.isnan(found.high)
 
 
+@pytest.mark.parametrize("trust", ["third-party summary", "read off a picture"])
 @pytest.mark.parametrize("published", [50.2, 20.0])
-def test_a_number_that_nobody_compared_with_its_paper_has_a_difference_and_no_verdict(published):
+def test_a_number_that_was_not_read_in_a_table_of_its_paper_has_a_difference_and_no_verdict(published, trust):
     accuracies = [50.0, 50.2, 50.4]
-    read = Published(published, "Some paper, table 2", "third-party summary")
+    read = Published(published, "Some paper, table 2", trust)
     first_hand, second_hand = (reproduction(accuracies, 10_000, number) for number in (paper(published), read))
     assert first_hand.verdict in ("reproduced", "not reproduced") and second_hand.verdict == "can't tell"
     assert (second_hand.difference, second_hand.low) == (first_hand.difference, first_hand.low)

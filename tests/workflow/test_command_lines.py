@@ -1,6 +1,7 @@
 """The command lines that a user of Snakemake types."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -10,7 +11,23 @@ from pathlib import Path
 
 import pytest
 import yaml
-from flow import ENERGY, NOTHING, REPOSITORY, RESULTS, THREAT, copy_of, edit, files, pending, run, untouched
+from flow import (
+    ENERGY,
+    NOTHING,
+    REPOSITORY,
+    RESULTS,
+    THREAT,
+    TINY,
+    Outcome,
+    command_line,
+    copy_of,
+    edit,
+    files,
+    pending,
+    run,
+    untouched,
+)
+from processes import Child
 
 TOOLS = Path(sys.executable).parent
 SUITES = ("robustness.json", "brief.json", "attack-energies.json")
@@ -50,6 +67,55 @@ def test_a_dry_run_of_every_scale_needs_no_results(scale, sources):
     code, output = run(sources, "-n", "-c2", "--config", f"scale={scale}")
     assert code == 0 and "compile_report" in output and f"results/{scale}/" in output, output
     assert not (sources / "results").exists()
+
+
+def on_two_gpus(folder: Path, devices: Path, arguments: list[str]) -> None:
+    """The command line on a machine with such device files, started by something that trains in eight processes."""
+    os.devnull = str(devices / "null")
+    os.environ.update(RANK="3", LOCAL_RANK="3", WORLD_SIZE="8", LOCAL_WORLD_SIZE="8")
+    command_line(folder, [*TINY, "--quiet", "reason", "-c1", *arguments])
+
+
+@pytest.fixture
+def fresh(sources, tmp_path) -> Path:
+    """A checkout of the test's own, beside such device files."""
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "null"):
+        (tmp_path / name).touch()
+    return copy_of(sources, tmp_path / "tree")
+
+
+def with_gpus(fresh: Path, *arguments: str) -> Outcome:
+    return Outcome(*Child(fresh.parent / "output", on_two_gpus, fresh, fresh.parent, [*arguments]).wait())
+
+
+def jobs_on_gpus(output: str) -> str | None:
+    """How many of them may run at the same time, by what Snakemake says of a run."""
+    told = re.search(r"^Provided resources: .*gpu\D+(\d+)", output, re.MULTILINE)
+    return told and told[1]
+
+
+def test_each_gpu_gets_a_job_and_no_job_takes_part_in_somebody_s_training(fresh):
+    run = RESULTS / "runs/digits/sat/seed0/last.safetensors"
+    code, output = with_gpus(fresh, str(run), "--config", "arithmetic=native")
+    assert code == 0 and (fresh / run).exists(), output
+    assert jobs_on_gpus(output) == "2"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"), [(("arithmetic=native", "--resources", "gpu=1"), "1"), (("arithmetic=portable",), None)]
+)
+def test_another_number_of_them_may_be_asked_for_and_portable_arithmetic_has_none(arguments, count, fresh):
+    sheet = RESULTS / "data/digits/sheet.json"
+    code, output = with_gpus(fresh, str(sheet), "--config", *arguments)
+    assert code == 0 and (fresh / sheet).exists(), output
+    assert jobs_on_gpus(output) == count
+
+
+def test_a_wrong_number_of_jobs_per_gpu_is_refused_in_one_line(fresh, monkeypatch):
+    monkeypatch.setenv("ROBUSTLENS_JOBS_PER_GPU", "two")
+    code, output = with_gpus(fresh, "-n", "--config", "arithmetic=native")
+    assert code == 1 and output.splitlines()[-1].startswith("ROBUSTLENS_JOBS_PER_GPU: must be a whole number from 1")
+    assert "Traceback" not in output
 
 
 def test_lint_finds_nothing(sources):

@@ -139,10 +139,11 @@ def share_interval(found: Fates, kind: int) -> Interval:
     """
     share = found.share(kind)
     if share in (0.0, 1.0):
-        images = int(found.values[:, 0].any(axis=0).sum())
+        chosen = found.values[:, 0]
+        images, seeds = (int(chosen.any(axis=axis).sum()) for axis in (0, 1))
         exact = scipy.stats.binomtest(round(share * images), images).proportion_ci()
-        factors = "images only" if len(found.values) == 1 else "seeds and images"
-        return Interval(share, float(exact.low), float(exact.high), f"{factors} (all fare alike)")
+        factors = "images only (all fare alike)" if seeds == 1 else f"images (all fare alike, in {seeds} seeds)"
+        return Interval(share, float(exact.low), float(exact.high), factors)
     images = np.unique(found.labels, return_counts=True)[1]
     return resampled_interval(found.values, found.labels, lambda means: shares(means, images)[:, kind], (0, 1))
 

@@ -17,8 +17,8 @@ NORMS = {"linf": "Linf", "l2": "L2"}
 @contextlib.contextmanager
 def isolated_randomness(device: torch.device) -> Iterator[None]:
     """The library seeds the global generators and clears the trace function (of a debugger, of a coverage
-    measurement); outside this block all are as they were before it. device: that of the images. Others stay untouched:
-    asking a GPU for its generator takes memory there."""
+    measurement); outside this block all are as they were before it, but for generators of other GPUs than device, that
+    of the images: to ask for them would take memory there, and nothing here draws from them."""
     python, numpy, trace = random.getstate(), np.random.get_state(), sys.gettrace()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:

@@ -104,7 +104,7 @@ class Denoising:
         self.settings, self.seed, self.device = settings, seed, device
         self.rounds = max(n for n in range(1, ROUNDS + 1) if settings.steps % n == 0)
         self.images = settings.steps // self.rounds * settings.batch_size  # drawn in a round
-        self.x = torch.from_numpy(np.array(pixels, np.float32)).mul_(2).sub_(1)
+        self.x = torch.from_numpy(np.asarray(pixels, np.float32))  # no copy: these may be tens of gigabytes
         self.y = torch.from_numpy(np.array(labels)) if settings.conditional else None
         self.order = torch.randperm(len(self.x), generator=generator(seed, "images"))
         with torch.random.fork_rng(devices=[]):
@@ -126,7 +126,7 @@ class Denoising:
         """batch: draws of this round, from 0; all rounds together go through the images again and again."""
         where = self.order[(batch.cpu() + (epoch - 1) * self.images) % len(self.x)]
         random = generator(self.seed, "step", number)
-        x, noise = self.x[where], torch.randn((len(where), *self.x.shape[1:]), generator=random)
+        x, noise = self.x[where].mul_(2).sub_(1), torch.randn((len(where), *self.x.shape[1:]), generator=random)
         if self.settings.flip:
             mirrored = torch.rand(len(x), generator=random) < 0.5
             x[mirrored] = x[mirrored].flip(-1)

@@ -18,7 +18,8 @@ NORMS = ("linf", "l2")
 USUAL = ("linf", fraction("8/255"))  # the ball of nearly all papers: norm and epsilon
 METRICS = {"pgd20": "pgd"}  # attacks that papers give another name
 UNVERIFIED = "unverified"  # the trust of numbers that must not appear as published
-SECOND_HAND = "third-party summary"  # that of numbers which were not read in the paper: nothing is judged by them
+# Those of numbers that nothing is judged by: somebody's note on the paper may be wrong, and a reading off by a point.
+UNJUDGED = ("third-party summary", "read off a picture")
 UNCOMPARED = "normalisation"  # a network is the same one whatever its input is shifted and scaled by
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import scipy  # its parts are imported when they are first used: scipy.stats takes longer than a whole table
 
 from robustlens.analysis.statistics import mean_std
-from robustlens.report.published import SECOND_HAND, Published
+from robustlens.report.published import UNJUDGED, Published
 
 CONFIDENCE = 0.95
 MARGIN = 2.0  # points: the widest half width of an interval that holds 0 and still says that a number is reproduced
@@ -18,8 +18,8 @@ RULE = (
     "b: the binomial error of our n test images, 1.96 sqrt(p (1 \u2212 p) / n); c: 1.96 times what the paper prints "
     "behind ± or, where it prints none, the binomial error of its number p on as many images. Reproduced: the interval "
     f"holds 0, and its half width is at most {MARGIN:g} points. Not reproduced: it does not hold 0. Can't tell: it "
-    "holds 0 and is wider, or we have one seed, which gives no interval, or the number is known from a third party's "
-    "summary of the paper alone."
+    "holds 0 and is wider, or we have one seed, which gives no interval, or the number was read in a third party's "
+    "summary of the paper or off a picture."
 )
 
 
@@ -43,7 +43,7 @@ def reproduction(accuracies: Sequence[float], n_images: int, published: Publishe
     theirs = _normal(published.std) if published.std is not None else _binomial(published.value, n_images)
     half = math.hypot(seeds, _binomial(mean, n_images), theirs)
     low, high = difference - half, difference + half
-    if published.trust == SECOND_HAND:
+    if published.trust in UNJUDGED:
         return Reproduction(difference, low, high, OPEN)
     if low > 0 or high < 0:
         return Reproduction(difference, low, high, NOT_REPRODUCED)
