@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -269,3 +271,24 @@ def test_narrow_networks_are_contiguous_on_a_processor_where_channels_last_is_co
         Engine.choose(AUTO | {"precision": "float32"}, torch.device("cuda", 0), narrow()).memory_format
         == "channels-last"
     )
+
+
+def test_every_version_of_a_compiled_network_is_compiled(monkeypatch):
+    """By default PyTorch would run those after the eighth uncompiled; here it would fail."""
+    compiled = []
+
+    def count(graph, _inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
+    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
+    network = build({"family": "resnet", "blocks": [1], "width": 4}, 1, 3)
+    run = Engine("float32", "contiguous", compile=True).fast(network)
+    for train, free, grad, images in product((True, False), (True, False), (True, False), (4, 3)):
+        network.train(train).requires_grad_(free)
+        with torch.set_grad_enabled(grad):
+            run(torch.rand(images, 1, 8, 8))
+    assert len(compiled) > 8
